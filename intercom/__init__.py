@@ -1,0 +1,1 @@
+"""Copy an Intercom workspace into a merged, partitioned Parquet lake."""

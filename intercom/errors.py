@@ -1,0 +1,78 @@
+"""Every error of the package, grouped by who has to act.
+
+    IntercomLakeError
+    ├── ConfigurationError          the operator: a connection, a parameter or a lake URL is wrong; nothing was requested
+    ├── ApiError                    Intercom's answer; names connection, table and request id
+    │   ├── FatalApiError           asking again gives the same answer
+    │   │   ├── PermissionDeniedError   401, 402, 403: token, scope, region or plan
+    │   │   └── RequestRejectedError    400, 404, 405, 422, ...: the request itself
+    │   └── RetriableApiError       tries or time ran out; running the flow again may succeed
+    │       └── PageTooHeavyError   the same page keeps failing with 502, 504, 408 or a time-out: ask for a smaller one
+    ├── SchemaError                 a record or a file that has no place in its table
+    ├── LakeError                   the lake's storage: cannot be read or written, or is not what it was
+    └── SyncFailedError             one or more tables of a run failed; one line for each
+
+No message holds a token or request headers.
+"""
+
+from __future__ import annotations
+
+
+class IntercomLakeError(Exception):
+    """Root of all errors that this package raises on purpose."""
+
+
+class ConfigurationError(IntercomLakeError):
+    """Bad input, found before the first request; the message names the place and the cure."""
+
+
+class ApiError(IntercomLakeError):
+    """An answer of Intercom's API, or none, that ends a request.
+
+    ``status`` is None when there was no answer; ``code`` is Intercom's own error code when the body had one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+
+
+class FatalApiError(ApiError):
+    """Asking again gives the same answer."""
+
+
+class PermissionDeniedError(FatalApiError):
+    """401, 402 or 403: the token, its scopes, the region or the plan."""
+
+
+class RequestRejectedError(FatalApiError):
+    """400, 404, 405, 406, 409, 415, 422: Intercom understood the request and refused it."""
+
+
+class RetriableApiError(ApiError):
+    """408, 429, 5xx, a broken body or no answer, after all tries; a later run may succeed."""
+
+
+class PageTooHeavyError(RetriableApiError):
+    """A page keeps failing in the way that pages do that are too heavy for the server; ask for fewer rows."""
+
+
+class SchemaError(IntercomLakeError):
+    """A record or a file that has no place in its table, for example a record without a primary key."""
+
+
+class LakeError(IntercomLakeError):
+    """The lake's storage cannot be read or written, or is not what the lake's own records say."""
+
+
+class SyncFailedError(IntercomLakeError):
+    """One or more tables of a run failed; the message has one line for each."""
