@@ -1,7 +1,7 @@
 """Every error of the package, grouped by who has to act.
 
     IntercomLakeError
-    ├── ConfigurationError          the operator: a connection, a parameter or a lake URL is wrong; nothing was requested
+    ├── ConfigurationError          a connection, a parameter or a lake URL is wrong; found before the first request
     ├── ApiError                    Intercom's answer; names connection, table and request id
     │   ├── FatalApiError           asking again gives the same answer
     │   │   ├── PermissionDeniedError   401, 402, 403: token, scope, region or plan
@@ -29,7 +29,8 @@ class ConfigurationError(IntercomLakeError):
 class ApiError(IntercomLakeError):
     """An answer of Intercom's API, or none, that ends a request.
 
-    ``status`` is None when there was no answer; ``code`` is Intercom's own error code when the body had one.
+    ``status`` is None when there was no answer; ``code`` is Intercom's own error code when the body had one;
+    ``server_time`` is the answer's Date header in unix seconds.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class ApiError(IntercomLakeError):
         status: int | None = None,
         code: str | None = None,
         request_id: str | None = None,
+        server_time: int | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.request_id = request_id
+        self.server_time = server_time
 
 
 class FatalApiError(ApiError):

@@ -1,0 +1,127 @@
+"""Prefect block types: connections with their token, and watermarks. Field names are kept for saved documents.
+
+Prefect's block names allow lowercase letters, digits and dashes, so names are slugs: ``my_intercom`` is stored as
+``my-intercom``.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Literal
+
+from prefect.blocks.core import Block
+from pydantic import Field, SecretStr, ValidationError
+
+from intercom.config import Connection, connection_slug, make_connection
+from intercom.watermarks import Watermark
+
+log = logging.getLogger(__name__)
+
+
+class IntercomConnection(Block):
+    """Access to one Intercom workspace: its token and the region where its data live."""
+
+    _block_type_name = "Intercom Connection"
+    _block_type_slug = "intercom-connection"
+
+    access_token: SecretStr = Field(title="Access token", description="Token of the app in Intercom's Developer Hub.")
+    region: Literal["us", "eu", "au"] = Field(default="us", description="Where the workspace's data live.")
+    base_url: str | None = Field(default=None, title="Base URL", description="A proxy in front of the API; https.")
+    requests_per_10s: int | None = Field(
+        default=None, title="Requests per 10 s", description="A cap below what the API allows."
+    )
+
+
+class IntercomWatermark(Block):
+    """How far one table of one connection has been read into one lake."""
+
+    _block_type_name = "Intercom Watermark"
+    _block_type_slug = "intercom-watermark"
+
+    connection: str
+    table: str
+    lake_id: str
+    lake_url: str
+    cursor_field: str
+    value: datetime | None = Field(default=None, description="UTC; everything that changed up to here is in the lake.")
+    run_id: str | None = None
+    rows: int | None = None
+    saved_at: datetime | None = None
+
+
+def load_connection(name: str) -> Connection | None:
+    """The connection of block ``intercom-connection/<slug of name>``, None when there is no such block."""
+    slug = connection_slug(name)
+    block = _load(IntercomConnection, slug)
+    if not isinstance(block, IntercomConnection):
+        return None
+    return make_connection(
+        name=name,
+        access_token=block.access_token,
+        region=block.region,
+        base_url=block.base_url,
+        requests_per_10s=block.requests_per_10s,
+        place=f"block intercom-connection/{slug}",
+    )
+
+
+class BlockWatermarks:
+    """Watermarks in Prefect blocks, one document per connection, table and lake."""
+
+    def load(self, connection: str, table: str, lake_id: str) -> Watermark | None:
+        """The saved watermark; None when there is none, or when it cannot be read: then the lake's own counts."""
+        try:
+            block = _load(IntercomWatermark, document_name(connection, table, lake_id))
+        except ValidationError as error:
+            log.warning("The watermark block of %s cannot be read and is ignored: %s", table, error)
+            return None
+        if not isinstance(block, IntercomWatermark) or (block.table, block.lake_id) != (table, lake_id):
+            return None
+        return Watermark(
+            connection=connection,
+            table=table,
+            lake_id=lake_id,
+            lake_url=block.lake_url,
+            cursor_field=block.cursor_field,
+            value=None if block.value is None else int(block.value.timestamp()),
+            run_id=block.run_id or "",
+            rows=block.rows or 0,
+            saved_at=block.saved_at or datetime.now(UTC),
+        )
+
+    def save(self, watermark: Watermark) -> None:
+        """Save over the older document."""
+        value = None if watermark.value is None else datetime.fromtimestamp(watermark.value, UTC)
+        block = IntercomWatermark(
+            connection=watermark.connection,
+            table=watermark.table,
+            lake_id=watermark.lake_id,
+            lake_url=watermark.lake_url,
+            cursor_field=watermark.cursor_field,
+            value=value,
+            run_id=watermark.run_id,
+            rows=watermark.rows,
+            saved_at=watermark.saved_at,
+        )
+        block.save(document_name(watermark.connection, watermark.table, watermark.lake_id), overwrite=True)
+
+
+def document_name(connection: str, table: str, lake_id: str) -> str:
+    """Block document name of a watermark: connection, table and the first 8 characters of the lake's id."""
+    return f"{connection_slug(connection)}-{table.replace('_', '-')}-{lake_id[:8]}"
+
+
+def _load(kind: type[Block], name: str) -> Block | None:
+    """A block document, None when there is none.
+
+    Prefect says so by a plain ValueError; a ValidationError, which is one too, means a damaged document.
+    """
+    try:
+        return kind.load(name)  # type: ignore[return-value]
+    except ValidationError:
+        raise
+    except ValueError as error:
+        if "Unable to find block document" not in str(error):
+            raise
+        return None

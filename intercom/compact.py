@@ -1,0 +1,198 @@
+"""Compaction of one table: committed staged rows become the published files, one partition after the other.
+
+The order makes every crash harmless: a partition is published, the table's record follows when all are, and only
+then the parts that were read are deleted. A partition that is merged again stays as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from intercom.errors import LakeError
+from intercom.lake import Lake
+from intercom.ledger import Ledger, Part
+from intercom.merge import INGESTED_AT
+from intercom.partition import Merged, PartitionMerge
+from intercom.paths import TablePaths
+from intercom.staging import write_parquet
+from intercom.tables import Strategy, Table
+from intercom.watermarks import Partition, TableState, WatermarkStore
+
+log = logging.getLogger(__name__)
+
+_MONTHS_AT_A_TIME = 4
+"""Small partitions wait for the store more than for the processor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What a compaction did; rows are counted once per primary key."""
+
+    rows: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    files: int = 0
+
+    def plus(self, merged: Merged) -> Compacted:
+        """The sum with one more partition; `rows` is the table's and set at the end."""
+        return Compacted(
+            rows=self.rows,
+            new=self.new + merged.new,
+            changed=self.changed + merged.changed,
+            unchanged=self.unchanged + merged.unchanged,
+            removed=self.removed + merged.removed,
+            files=self.files + merged.written,
+        )
+
+
+def compact_table(table: Table, lake: Lake, connection: str, store: WatermarkStore) -> Compacted:
+    """Publish everything that committed runs have staged for a table, then delete what was read.
+
+    Raises LakeError when staged parts of a committed run are missing: the next run then reads the table again.
+    """
+    ledger = Ledger(lake, TablePaths(connection, table.name))
+    state = ledger.state()
+    if state is None:
+        return Compacted()
+    listed = ledger.parts()
+    done, partitions = _publish(table, ledger, state, _committed(ledger, state, listed))
+    if state.staged or dict(state.partitions) != partitions:
+        state = replace(state, partitions=partitions, staged=(), saved_at=datetime.now(UTC))
+        ledger.save(state)
+        if table.cursor_field is not None:
+            store.save(ledger.watermark(table.cursor_field, state))
+    lake.delete(part.path for part in listed)  # with what died before it could commit
+    log.info(
+        "%s: %d rows new, %d changed, %d unchanged, %d removed; %d files written",
+        *(table.name, done.new, done.changed, done.unchanged, done.removed, done.files),
+    )
+    return replace(done, rows=state.rows)
+
+
+def _committed(ledger: Ledger, state: TableState, parts: Sequence[Part]) -> list[Part]:
+    """The parts of committed runs, in the order in which the runs committed and the rows were read."""
+    by_run = {run.run_id: sorted((p for p in parts if p.run_id == run.run_id), key=_number) for run in state.staged}
+    for run in state.staged:
+        if len(by_run[run.run_id]) != run.parts:
+            raise LakeError(
+                f"Run {run.run_id} staged {run.parts} parts for {ledger.paths.table}, but {len(by_run[run.run_id])} "
+                f"are in {ledger.lake.url}/{ledger.paths.staging}. Run again: the whole table will be read."
+            )
+    return [part for run in state.staged for part in by_run[run.run_id]]
+
+
+def _number(part: Part) -> str:
+    return part.path.rsplit("/", 1)[-1]
+
+
+def _publish(
+    table: Table, ledger: Ledger, state: TableState, parts: Sequence[Part]
+) -> tuple[Compacted, dict[str, Partition]]:
+    """Publish every partition that the parts touch; gives the counts and the partitions as they are now."""
+    replaces = any(run.replaces for run in state.staged)
+    published = ledger.published()
+    kept = {month: entry for month, entry in state.partitions.items() if month in published}
+    touched = {part.month or "" for part in parts} | ({*published} if replaces else set())
+    if table.strategy is Strategy.REPLACE and state.staged:
+        touched = {""}
+    by_month: dict[str, list[str]] = {month: [] for month in sorted(touched)}
+    for part in parts:
+        by_month[part.month or ""].append(part.path)
+
+    def publish(month: str) -> tuple[Merged, int]:
+        return _publish_one(table, ledger, month, by_month[month], replaces=replaces, stored=published.get(month))
+
+    done = Compacted()
+    with ThreadPoolExecutor(_MONTHS_AT_A_TIME, thread_name_prefix=f"compact-{table.name}") as pool:
+        for month, (merged, size) in zip(by_month, pool.map(publish, by_month), strict=True):
+            done = done.plus(merged)
+            kept.pop(month, None)
+            if size:
+                kept[month] = Partition(rows=merged.rows, bytes=size)
+    return done, kept
+
+
+def _publish_one(
+    table: Table, ledger: Ledger, month: str, parts: Sequence[str], *, replaces: bool, stored: int | None
+) -> tuple[Merged, int]:
+    """Merge and publish one partition; gives its size in bytes, 0 when it holds no row any more and is gone."""
+    lake, target = ledger.lake, ledger.paths.published(month or None)
+    with ExitStack() as stack:
+        old = stack.enter_context(lake.fetch(target)) if stored is not None else None
+        local = [stack.enter_context(lake.fetch(path)) for path in parts]
+        new = stack.enter_context(lake.scratch())
+        if table.strategy is Strategy.REPLACE:
+            merged = _replace(table, old, local, new)
+        else:
+            merged = _merge(table, old, local, new, replaces=replaces)
+        if not merged.written:
+            return merged, stored or 0
+        if merged.rows == 0 and month:
+            lake.delete([target])
+            return merged, 0
+        return merged, lake.publish(new, target, rows=merged.rows)
+
+
+def _merge(table: Table, old: Path | None, parts: Sequence[Path], new: Path, *, replaces: bool) -> Merged:
+    (key,) = table.primary_key
+    assert table.cursor_field is not None
+    merge = PartitionMerge(
+        old, parts, table.schema.arrow, primary_key=key, cursor_field=table.cursor_field, replaces=replaces
+    )
+    try:
+        return merge.write(new)
+    finally:
+        merge.close()
+
+
+def _replace(table: Table, old: Path | None, parts: Sequence[Path], new: Path) -> Merged:
+    """The parts, as they were read, become the file; small tables, so they are held in memory.
+
+    An unchanged table is left as it is. Rows are counted by primary key, but never merged by it: names of data
+    attributes repeat.
+    """
+    schema = table.schema.arrow
+    rows = pa.concat_tables([schema.empty_table(), *[pq.read_table(part, schema=schema) for part in parts]])
+    before = _read_if_same(old, schema)
+    ours, theirs = _by_key(before, table.primary_key), _by_key(rows, table.primary_key)
+    met = ours.keys() & theirs.keys()
+    unchanged = sum(len(theirs[key]) for key in met if ours[key] == theirs[key])
+    new_rows = sum(len(theirs[key]) for key in theirs.keys() - met)
+    merged = Merged(
+        rows=rows.num_rows,
+        new=new_rows,
+        changed=rows.num_rows - new_rows - unchanged,
+        unchanged=unchanged,
+        removed=max(0, before.num_rows - sum(len(ours[key]) for key in met)),
+        written=old is None or ours != theirs or not _has_columns(old, schema),
+    )
+    if merged.written:
+        write_parquet(rows, new)
+    return merged
+
+
+def _by_key(rows: Any, primary_key: Sequence[str]) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+    found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows.drop_columns([INGESTED_AT]).to_pylist():
+        found.setdefault(tuple(row[name] for name in primary_key), []).append(row)
+    return found
+
+
+def _has_columns(path: Path, schema: Any) -> bool:
+    return bool(pq.read_schema(path).equals(schema))
+
+
+def _read_if_same(path: Path | None, schema: Any) -> Any:
+    return pq.read_table(path) if path and _has_columns(path, schema) else schema.empty_table()

@@ -1,0 +1,80 @@
+"""What a lake says and what it holds of one table: its record, its published files, its staged parts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from intercom.lake import Lake
+from intercom.paths import TablePaths
+from intercom.watermarks import Findings, TableState, Watermark
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One staged part; `month` is None for tables that are not partitioned."""
+
+    run_id: str
+    month: str | None
+    path: str
+
+
+class Ledger:
+    """One table's record and files in one lake. Every question is answered from a fresh listing."""
+
+    def __init__(self, lake: Lake, paths: TablePaths) -> None:
+        self.lake = lake
+        self.paths = paths
+
+    def state(self) -> TableState | None:
+        """The table's record; None when there is none or when it is damaged, which only makes a run read more."""
+        try:
+            record = self.lake.read_json(self.paths.state)
+            return None if record is None else TableState.from_json(record)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            log.warning("%s: the record %s is damaged (%s) and is ignored", self.paths.table, self.paths.state, error)
+            return None
+
+    def save(self, state: TableState) -> None:
+        """Replace the table's record in one atomic step."""
+        self.lake.write_json(self.paths.state, state.to_json())
+
+    def published(self) -> dict[str, int]:
+        """Month -> bytes of the published files; ``""`` is the one file of a replace table."""
+        whole = self.paths.published(None)
+        found = {}
+        for path, size in self.lake.list(self.paths.data).items():
+            month = "" if path == whole else self.paths.month_of(path)
+            if month is not None:
+                found[month] = size
+        return found
+
+    def parts(self) -> list[Part]:
+        """All staged parts, of whatever run, in the order of their paths."""
+        found = [(path, self.paths.run_and_month(path)) for path in self.lake.list(self.paths.staging)]
+        return [Part(*place, path) for path, place in found if place is not None]
+
+    def findings(self, parts: Sequence[Part] | None = None) -> Findings:
+        """Published files and number of parts per run, for comparison with the record."""
+        counts: dict[str, int] = {}
+        for part in self.parts() if parts is None else parts:
+            counts[part.run_id] = counts.get(part.run_id, 0) + 1
+        return Findings(published=self.published(), staged=counts)
+
+    def watermark(self, cursor_field: str, state: TableState) -> Watermark:
+        """The watermark as it is kept outside the lake, from the table's record."""
+        return Watermark(
+            connection=self.paths.connection,
+            table=self.paths.table,
+            lake_id=state.lake_id,
+            lake_url=self.lake.url,
+            cursor_field=cursor_field,
+            value=state.watermark,
+            run_id=state.run_id,
+            rows=state.rows,
+            saved_at=state.saved_at or datetime.now(UTC),
+        )

@@ -1,0 +1,100 @@
+"""Which version of a row stays: pure decisions over key columns, as Arrow arrays.
+
+A version is the triple (cursor value, time of ingestion, position). Per primary key the greatest wins; a stored row
+keeps its place against an equal pair of cursor value and time of ingestion, which makes merging again free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+INGESTED_AT = "_ingested_at"
+POSITION = "_position"
+_BEFORE_ALL = -(2**63)
+
+
+def key_columns(primary_key: str, cursor_field: str) -> list[str]:
+    """The columns that decide between versions."""
+    return [primary_key, cursor_field, INGESTED_AT]
+
+
+def newest_positions(keys: Any, primary_key: str, cursor_field: str) -> Any:
+    """Positions (sorted, int64) of each primary key's newest version.
+
+    `keys` holds `key_columns` and `POSITION`, unique, growing in the order in which rows were read: among rows that
+    are equal in all else the one that was read last is the newest.
+    """
+    if keys.num_rows == 0:
+        return pa.array([], pa.int64())
+    ordered = _comparable(keys, primary_key, cursor_field).sort_by(
+        [(primary_key, "ascending"), (cursor_field, "ascending"), (INGESTED_AT, "ascending"), (POSITION, "ascending")]
+    )
+    ids = ordered.column(primary_key).combine_chunks()
+    last_of_its_key = pa.concat_arrays([pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1)), pa.array([True])])
+    return _sorted(ordered.column(POSITION).filter(last_of_its_key))
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """Stored rows that meet a staged version of their key; the arrays run in parallel.
+
+    `row`: index of the stored row; `rival`: index of the staged one; `newer`: the staged cursor value is greater;
+    `tie`: cursor values are equal and the staged row was read later, so the content has to decide.
+    """
+
+    row: Any
+    rival: Any
+    newer: Any
+    tie: Any
+
+
+def contest(stored: Any, staged: Any, primary_key: str, cursor_field: str) -> Contest:
+    """Match stored keys with staged ones; both hold `key_columns`, the staged keys are distinct."""
+    rival = pc.index_in(stored.column(primary_key), value_set=staged.column(primary_key).combine_chunks())
+    row = pc.indices_nonzero(pc.is_valid(rival))
+    rival = rival.take(row)
+    ours = _comparable(stored.take(row), primary_key, cursor_field)
+    theirs = _comparable(staged.take(rival), primary_key, cursor_field)
+    newer = pc.greater(theirs.column(cursor_field), ours.column(cursor_field))
+    equal = pc.equal(theirs.column(cursor_field), ours.column(cursor_field))
+    later = pc.greater(theirs.column(INGESTED_AT), ours.column(INGESTED_AT))
+    return Contest(_flat(row), _flat(rival), _flat(newer), _flat(pc.and_(equal, later)))
+
+
+def same_content(left: Any, right: Any) -> Any:
+    """Row by row, whether two tables of one schema agree in all columns but the time of ingestion; null equals null."""
+    same = pa.array([True] * left.num_rows, pa.bool_())
+    for name in left.schema.names:
+        if name != INGESTED_AT:
+            same = pc.and_(same, _equal_or_null(_flat(left.column(name)), _flat(right.column(name))))
+    return same
+
+
+def _equal_or_null(left: Any, right: Any) -> Any:
+    equal = pc.equal(left, right).fill_null(False)
+    if pa.types.is_floating(left.type):
+        equal = pc.or_(equal, pc.and_(pc.is_nan(left).fill_null(False), pc.is_nan(right).fill_null(False)))
+    return pc.or_(equal, pc.and_(pc.is_null(left), pc.is_null(right)))
+
+
+def _comparable(keys: Any, primary_key: str, cursor_field: str) -> Any:
+    """Times as integers, with a missing cursor value before every other."""
+    columns = {primary_key: keys.column(primary_key)}
+    for name in (cursor_field, INGESTED_AT):
+        columns[name] = keys.column(name).cast(pa.int64()).fill_null(_BEFORE_ALL)
+    if POSITION in keys.schema.names:
+        columns[POSITION] = keys.column(POSITION)
+    return pa.table(columns)
+
+
+def _flat(values: Any) -> Any:
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+
+
+def _sorted(values: Any) -> Any:
+    values = _flat(values)
+    return values.take(pc.sort_indices(values))

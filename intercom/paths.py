@@ -1,0 +1,95 @@
+"""Names of everything in a lake <-> values; paths are relative to the lake's root and use forward slashes.
+
+    data/<connection>/<table>/created_month=YYYY-MM/data.parquet      merge tables
+    data/<connection>/<table>/data.parquet                            replace tables
+    _staging/<connection>/<table>/<run-id>/[created_month=YYYY-MM/]part-NNNNNN.parquet
+    _state/lake.json, _state/<connection>/<table>.json
+
+Nothing but the published files lives below ``data/``: readers such as DuckDB and Polars take every file that a
+glob finds, whatever its name starts with.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+LAKE_FILE = "_state/lake.json"
+UNKNOWN_MONTH = "unknown"
+"""Partition of rows without ``created_at``: a real value, since Hive's null partition upsets some readers."""
+
+_PARTITION = re.compile(r"created_month=(\d{4}-(?:0[1-9]|1[0-2])|unknown)")
+
+
+def folder_name(name: str) -> str:
+    """A connection's name as one folder: letters, digits, ``_``, ``-``, ``.`` stay, the rest is percent-encoded.
+
+    ``.`` and ``..`` would walk out of their folder and are encoded too.
+    """
+    if name.strip(".") == "":
+        return name.replace(".", "%2E")
+    return quote(name, safe="").replace("~", "%7E")
+
+
+def connection_name(folder: str) -> str:
+    """The inverse of `folder_name`."""
+    return unquote(folder)
+
+
+def partition_folder(month: str) -> str:
+    """``created_month=2026-01`` for ``2026-01``."""
+    return f"created_month={month}"
+
+
+def partition_month(folder: str) -> str | None:
+    """``2026-01`` for ``created_month=2026-01``; None for a folder that is no partition of ours."""
+    match = _PARTITION.fullmatch(folder)
+    return match.group(1) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class TablePaths:
+    """Where one table of one connection lives in a lake."""
+
+    connection: str
+    table: str
+
+    @property
+    def data(self) -> str:
+        """Folder of the published files."""
+        return f"data/{folder_name(self.connection)}/{self.table}"
+
+    @property
+    def staging(self) -> str:
+        """Folder of the staged parts of all runs."""
+        return f"_staging/{folder_name(self.connection)}/{self.table}"
+
+    @property
+    def state(self) -> str:
+        """The table's record in the lake: watermark, partitions, staged runs."""
+        return f"_state/{folder_name(self.connection)}/{self.table}.json"
+
+    def published(self, month: str | None) -> str:
+        """The one file of a month's partition; of the whole table when month is None (replace tables)."""
+        return f"{self.data}/data.parquet" if month is None else f"{self.data}/{partition_folder(month)}/data.parquet"
+
+    def part(self, run_id: str, month: str | None, number: int) -> str:
+        """A staged part; parts of one run and month sort by name in the order in which they were read."""
+        middle = "" if month is None else f"{partition_folder(month)}/"
+        return f"{self.staging}/{run_id}/{middle}part-{number:06d}.parquet"
+
+    def month_of(self, published: str) -> str | None:
+        """The month of a published file; None for the single file of a replace table or a foreign file."""
+        inside = published.removeprefix(f"{self.data}/").split("/")
+        return partition_month(inside[0]) if len(inside) == 2 and inside[1] == "data.parquet" else None
+
+    def run_and_month(self, part: str) -> tuple[str, str | None] | None:
+        """Run id and month of a staged part; None for a file that is no part."""
+        inside = part.removeprefix(f"{self.staging}/").split("/")
+        if not part.startswith(f"{self.staging}/") or not inside[-1].endswith(".parquet"):
+            return None
+        if len(inside) == 2:
+            return inside[0], None
+        month = partition_month(inside[1])
+        return (inside[0], month) if len(inside) == 3 and month else None

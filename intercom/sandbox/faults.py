@@ -1,0 +1,137 @@
+"""Failures on demand: answers that are wrong, late, cut off or missing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, Literal, get_args
+
+from .answers import SCROLL_BROKEN, Answer, Refusal, html_answer
+
+Kind = Literal[
+    "status",
+    "html",
+    "empty",
+    "truncated",
+    "truncated_json",
+    "reset",
+    "delay",
+    "not_json",
+    "redirect",
+    "wrong_shape",
+]
+SCROLL_PATH = "/companies/scroll"
+HALF_A_LIST = b'{"type":"list","data":[{"type":"contact","id":"5ba682d23d7cf92bef87bfd4","em'
+MESSAGES = {429: "Exceeded rate limit of 166 in 10_seconds", 401: "Access Token Invalid"}
+
+
+class Reset(Exception):
+    """The connection is closed without an answer."""
+
+
+@dataclass(slots=True)
+class Fault:
+    """Which requests fail, and how; ``hits`` counts those that did."""
+
+    kind: Kind
+    path: str | None = None
+    status: int = 502
+    times: int = 1
+    after: int = 0
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    executed: bool = False
+    seconds: float = 0.0
+    matches: int = 0
+    hits: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"Unknown kind of fault {self.kind!r}; known are {', '.join(get_args(Kind))}")
+
+    @property
+    def kills_scroll(self) -> bool:
+        """An internal error ends the open scroll (API reference, scroll over companies)."""
+        return self.kind == "status" and self.status == 500
+
+    @property
+    def bare(self) -> bool:
+        """Sent by a proxy in front of the API: no rate headers."""
+        return self.kind in ("html", "redirect")
+
+    def answer(self, path: str, request_id: str, execute: Callable[[], Answer]) -> Answer:
+        """The answer in place of the right one; Reset when there is none."""
+        if self.kind == "delay":
+            time.sleep(self.seconds)
+            return execute()
+        done = execute() if self.executed else None
+        if self.kind == "reset":
+            raise Reset
+        answer = self._failure(path, request_id, done)
+        answer.headers.update(self.headers)
+        return answer
+
+    def _failure(self, path: str, request_id: str, done: Answer | None) -> Answer:
+        part = HALF_A_LIST if done is None else done.body[: len(done.body) // 2]
+        match self.kind:
+            case "status":
+                return self._status(path, request_id)
+            case "html":
+                return html_answer(self.status)
+            case "empty":
+                return Answer(200, b"")
+            case "truncated":
+                return Answer(200, part, declared_length=2 * len(part) + 1)
+            case "truncated_json":
+                return Answer(200, part)
+            case "redirect":
+                return Answer(302, b"", headers={"Location": f"https://elsewhere.invalid{path}"})
+            case "not_json":
+                return Answer(200, self._encoded(b"<!DOCTYPE html><title>Maintenance</title>"))
+            case _:
+                return Answer(200, self._encoded({"type": "list", "total_count": 1}))
+
+    def _status(self, path: str, request_id: str) -> Answer:
+        default = SCROLL_BROKEN if self.status == 500 and path == SCROLL_PATH else f"Failure {self.status}"
+        answer = Refusal(self.status, MESSAGES.get(self.status, default)).answer(request_id)
+        if self.body is not None:
+            answer.body = self._encoded(self.body)
+        return answer
+
+    def _encoded(self, default: Any) -> bytes:
+        body = default if self.body is None else self.body
+        if isinstance(body, str):
+            return body.encode()
+        return body if isinstance(body, bytes) else json.dumps(body).encode()
+
+
+class Faults:
+    """The faults still to come, in the order they were asked for; thread-safe."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+        self._lock = Lock()
+
+    def add(self, fault: Fault) -> None:
+        with self._lock:
+            self._faults.append(fault)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._faults.clear()
+
+    def match(self, path: str) -> Fault | None:
+        """The fault for this request, if any: the first that matches, has waited long enough and is not used up."""
+        with self._lock:
+            due = None
+            for fault in self._faults:
+                if fault.path not in (None, path):
+                    continue
+                fault.matches += 1
+                if due is None and fault.matches > fault.after and fault.hits < fault.times:
+                    fault.hits += 1
+                    due = fault
+            return due

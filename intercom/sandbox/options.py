@@ -1,0 +1,39 @@
+"""What can differ between workspaces, or is read in two ways: every doubtful fact of the API is a switch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(slots=True)
+class Options:
+    """How this workspace answers; every field may be changed while the server runs."""
+
+    timezone: str = "UTC"
+    """Zone whose calendar days cut the date filters of contact search; GET /me tells it."""
+    index_timezone: str | None = None
+    """Zone in which stored times are put into days, when it is not the zone of the filter's value."""
+    contacts_by_second: bool = False
+    """Contact search compares seconds instead of days, as the preview version of the API does."""
+    inclusive_bounds: bool = False
+    """``>`` and ``<`` of conversation search include the bound: "greater (or equal)" in the specification's table."""
+    sortable_fields: set[str] = field(default_factory=lambda: {"updated_at", "created_at", "id"})
+    search_end: tuple[Literal["null", "absent", "no_cursor", "pages_null", "pages_absent"], ...] = ("null", "absent")
+    """How the last page of a search says that it is the last, taken in turn."""
+    empty_page_every: int | None = None
+    """Each n-th page of a search has no records and yet a next page; at least 2."""
+    articles_next: Literal["object", "string", "null", "absent"] = "object"
+    articles_max_per_page: int = 150
+    articles_over_max: Literal["clamp", "refuse"] = "clamp"
+    articles_total_pages: bool = True
+    heavy_above: dict[str, int] = field(default_factory=dict)
+    """Path to the per_page above which its pages answer 502."""
+    scroll_ttl_seconds: float = 60.0
+    scroll_page_size: int = 100
+    null_admin: bool = False
+    """The list of admins has a null element, which its schema allows."""
+    region: str = "US"
+    app_id: str = "sbx7k2qd"
+    me_status: int | None = None
+    """Status with which GET /me is refused."""

@@ -1,0 +1,178 @@
+"""Reads a search query into conditions on records, or refuses it as the API does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .answers import Refusal
+from .days import day_span
+from .fields import Field, Kind, field_of
+from .options import Options
+
+MAX_DEPTH = 2
+MAX_FILTERS = 15
+# Old data hold milliseconds: the seconds of the year 5138, beyond which no second is meant.
+MILLISECONDS_FROM = 100_000_000_000
+
+Test = Callable[[Any], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """``low <= time < high`` on one field."""
+
+    path: str
+    low: float = -math.inf
+    high: float = math.inf
+
+    def holds(self, read: Callable[[str], Any]) -> bool:
+        second = seconds_of(read(self.path))
+        return second is not None and self.low <= second < self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A test on one field's value."""
+
+    path: str
+    test: Test
+
+    def holds(self, read: Callable[[str], Any]) -> bool:
+        return self.test(read(self.path))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """All (AND) or any (OR) of the parts."""
+
+    every: bool
+    parts: tuple[Condition, ...]
+
+    def holds(self, read: Callable[[str], Any]) -> bool:
+        return (all if self.every else any)(part.holds(read) for part in self.parts)
+
+
+Condition = Span | Check | Group
+
+
+def seconds_of(value: Any) -> float | None:
+    """A stored time as unix seconds: old data hold milliseconds and digit strings as well."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number / 1000 if abs(number) >= MILLISECONDS_FROM else number
+
+
+class QueryReader:
+    """Reads queries for one table under the workspace's present options."""
+
+    def __init__(self, fields: Mapping[str, Field], options: Options) -> None:
+        self._fields = fields
+        self._options = options
+
+    def read(self, query: Any, depth: int = 1) -> Condition:
+        """The condition that the query states; Refusal 400 with the code for what is wrong with it."""
+        if not isinstance(query, dict):
+            raise Refusal(400, "query must be an object", "parameter_invalid", "query")
+        if query.get("operator") in ("AND", "OR"):
+            return self._group(query, depth)
+        return self._filter(query)
+
+    def _group(self, query: dict[str, Any], depth: int) -> Group:
+        parts = query.get("value")
+        if depth > MAX_DEPTH:
+            raise Refusal(400, f"Queries may be nested {MAX_DEPTH} levels deep at most", "parameter_invalid", "query")
+        if not isinstance(parts, list) or not parts:
+            raise Refusal(400, "The value of AND and OR must be a list of filters", "parameter_invalid", "value")
+        if len(parts) > MAX_FILTERS:
+            raise Refusal(400, f"A group may have {MAX_FILTERS} filters at most", "parameter_invalid", "value")
+        return Group(query["operator"] == "AND", tuple(self.read(part, depth + 1) for part in parts))
+
+    def _filter(self, query: dict[str, Any]) -> Condition:
+        name, operator = query.get("field"), query.get("operator")
+        field = field_of(name, self._fields) if isinstance(name, str) else None
+        if field is None:
+            raise Refusal(400, f"{name} is not a searchable field", "parameter_invalid", "field")
+        if not isinstance(operator, str) or operator not in field.kind.value:
+            raise Refusal(400, f"Operator {operator} is not supported for {name}", "parameter_invalid", "operator")
+        if "value" not in query:
+            raise Refusal(400, "A filter needs a value", "parameter_invalid", "value")
+        value = query["value"]
+        self._check_type(field, operator, value)
+        if field.kind is Kind.DAY:
+            return self._day(field.path, operator, value)
+        if field.kind is Kind.SECOND and operator not in ("!=", "IN", "NIN"):
+            return self._second(field.path, operator, value)
+        return Check(field.path, _test(operator, value))
+
+    def _check_type(self, field: Field, operator: str, value: Any) -> None:
+        if operator in ("IN", "NIN"):
+            fits = isinstance(value, list) and all(field.kind.accepts(element) for element in value)
+        else:
+            fits = field.kind.accepts(value)
+        if not fits:
+            message = f"The value for {operator} on {field.path} has the wrong type: {type(value).__name__}"
+            raise Refusal(400, message, "type_mismatch", "value")
+
+    def _day(self, path: str, operator: str, value: int) -> Span:
+        options = self._options
+        if options.contacts_by_second:
+            start, end = value, value + 1
+        else:
+            try:
+                start, end = day_span(value, options.timezone, options.index_timezone or options.timezone)
+            except (OverflowError, ValueError) as error:
+                raise Refusal(400, f"{value} is not a date", "parameter_invalid", "value") from error
+        if operator == "=":
+            return Span(path, start, end)
+        return Span(path, low=end) if operator == ">" else Span(path, high=start)
+
+    def _second(self, path: str, operator: str, value: int) -> Span:
+        if self._options.inclusive_bounds and operator in (">", "<"):
+            operator += "="
+        match operator:
+            case "=":
+                return Span(path, value, value + 1)
+            case ">":
+                return Span(path, low=value + 1)
+            case ">=":
+                return Span(path, low=value)
+            case "<":
+                return Span(path, high=value)
+            case _:
+                return Span(path, high=value + 1)
+
+
+def _test(operator: str, wanted: Any) -> Test:
+    """The operator's test; on a field with several values one that fits is enough."""
+    if operator in ("!=", "NIN", "!~"):
+        positive = _test({"!=": "=", "NIN": "IN", "!~": "~"}[operator], wanted)
+        return lambda value: not positive(value)
+    one = _single_test(operator, wanted)
+    return lambda value: any(one(element) for element in value) if isinstance(value, list) else one(value)
+
+
+def _single_test(operator: str, wanted: Any) -> Test:
+    tests: dict[str, Test] = {
+        "=": lambda value: _alike(value, wanted),
+        "IN": lambda value: any(_alike(value, element) for element in wanted),
+        ">": lambda value: _is_number(value) and value > wanted,
+        "<": lambda value: _is_number(value) and value < wanted,
+        "~": lambda value: isinstance(value, str) and str(wanted).lower() in value.lower(),
+        "^": lambda value: isinstance(value, str) and value.startswith(str(wanted)),
+        "$": lambda value: isinstance(value, str) and value.endswith(str(wanted)),
+    }
+    return tests[operator]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _alike(value: Any, wanted: Any) -> bool:
+    """Equal and of one JSON type: in Python ``True == 1``."""
+    return isinstance(value, bool) == isinstance(wanted, bool) and bool(value == wanted)

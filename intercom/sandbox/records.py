@@ -1,0 +1,166 @@
+"""One table of the sandbox: records as the bytes that are served, and the orders in which searches read them.
+
+A record is kept as JSON text and never re-encoded as a whole, so that a decimal such as ``1.10`` or an integer beyond
+64 bits leaves the server byte for byte as it was put in.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from zlib import crc32
+
+import msgspec
+
+ABSENT: Final = msgspec.UNSET
+"""As a field's value: the record has no such key (Intercom omits keys where others would send null)."""
+
+UNSORTED: Final = "?unsorted"
+WALK: Final = "?walk"
+
+Value = Any  # a JSON value
+Position = tuple[int, Value, str]
+"""Rank of the value's kind (null, number, text), the value, the id: a total order over mixed columns."""
+
+_split = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def raw(text: str) -> msgspec.Raw:
+    """JSON text to be served exactly as given, for example ``raw("1.10")``."""
+    return msgspec.Raw(text.encode())
+
+
+def position(value: Value, key: str) -> Position:
+    """Where a record with this sort value stands; the id decides between equals."""
+    if value is None:
+        return (0, 0, key)
+    if isinstance(value, int | float):
+        return (1, value, key)
+    return (2, str(value), key)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as served, with the three fields that every search needs at hand."""
+
+    key: str
+    created_at: int | None
+    updated_at: int | None
+    body: bytes
+
+    @classmethod
+    def encode(cls, key: str, fields: Mapping[str, Value]) -> Record:
+        """Encode the fields once; ``raw`` values keep their text, ``ABSENT`` ones leave no key."""
+        kept = {name: value for name, value in fields.items() if value is not ABSENT}
+        return cls.of_body(key, msgspec.json.encode(kept))
+
+    @classmethod
+    def of_body(cls, key: str, body: bytes) -> Record:
+        times = _times.decode(body)
+        return cls(key, times.created_at, times.updated_at, body)
+
+    def changed(self, fields: Mapping[str, Value]) -> Record:
+        """This record with some top-level fields replaced and the text of all others untouched."""
+        return Record.encode(self.key, {**_split.decode(self.body), **fields})
+
+    def value(self, path: str) -> Value:
+        """The value at a dotted path; ``name[]`` collects over a list, a missing step is null."""
+        if path == "id":
+            return self.key
+        if path == "updated_at":
+            return self.updated_at
+        if path == "created_at":
+            return self.created_at
+        if path == WALK:
+            return crc32(self.key.encode())
+        if path == UNSORTED:
+            # Moves when the record changes: a reader that sends no sort loses rows, as users of the real API did.
+            return crc32(f"{self.key}.{self.updated_at}".encode())
+        return _walk(msgspec.json.decode(self.body), path.split("."))
+
+
+class _Times(msgspec.Struct):
+    created_at: int | None = None
+    updated_at: int | None = None
+
+
+_times = msgspec.json.Decoder(_Times)
+
+
+def _walk(node: Value, steps: list[str]) -> Value:
+    for number, step in enumerate(steps):
+        node = node.get(step.removesuffix("[]")) if isinstance(node, dict) else None
+        if step.endswith("[]"):
+            return [_walk(element, steps[number + 1 :]) for element in node or []]
+    return node
+
+
+class RecordTable:
+    """Records by key, in the order they came, with sorted views that follow each change."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, Record] = {}
+        self._orders: dict[str, list[Position]] = {}
+        self._columns: dict[str, dict[str, Value]] = {}
+        self.version = 0  # moves with each change: what was derived from the table is stale then
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._records.values())
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._records
+
+    def __getitem__(self, key: str) -> Record:
+        return self._records[key]
+
+    def bodies(self, keys: Iterable[str]) -> bytes:
+        """The served text of these records, joined for a JSON array."""
+        return b",".join([self._records[key].body for key in keys])
+
+    def put(self, record: Record) -> None:
+        """Add a record or replace the one with its key."""
+        self._forget(record.key)
+        self._records[record.key] = record
+        for field, order in self._orders.items():
+            insort(order, position(record.value(field), record.key))
+        for field, column in self._columns.items():
+            column[record.key] = record.value(field)
+        self.version += 1
+
+    def remove(self, key: str) -> None:
+        """Take a record away; KeyError when there is none."""
+        self._forget(key)
+        del self._records[key]
+        self.version += 1
+
+    def _forget(self, key: str) -> None:
+        old = self._records.get(key)
+        if old is None:
+            return
+        for field, order in self._orders.items():
+            del order[bisect_left(order, position(old.value(field), key))]
+        for column in self._columns.values():
+            del column[key]
+
+    def order(self, field: str) -> list[Position]:
+        """Positions of all records, ascending by this field and then by id; sorted once, kept up to date after that."""
+        if field not in self._orders:
+            self._orders[field] = sorted(position(record.value(field), record.key) for record in self)
+        return self._orders[field]
+
+    def column(self, field: str) -> Mapping[str, Value]:
+        """The field's value for each key."""
+        if field not in self._columns:
+            self._columns[field] = {record.key: record.value(field) for record in self}
+        return self._columns[field]
+
+    def after(self, field: str, start: Position | None, count: int) -> list[Position]:
+        """Up to ``count`` positions behind ``start``, ascending."""
+        order = self.order(field)
+        first = 0 if start is None else bisect_right(order, start)
+        return order[first : first + count]

@@ -1,0 +1,236 @@
+"""The HTTP server in front of a workspace: credentials, version, rate limit, faults, and a log of what was asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import hmac
+import json
+import time
+from collections.abc import Callable, Mapping
+from email.message import Message
+from email.utils import formatdate
+from threading import Lock
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from .answers import Answer, Refusal
+from .endpoints import Endpoints
+from .faults import SCROLL_PATH, Fault, Faults, Kind
+from .limits import Allowance, RateLimit
+from .transport import Transport
+from .workspace import Workspace
+
+VERSION = "2.14"
+
+
+@dataclasses.dataclass(slots=True)
+class LoggedRequest:
+    """A request as it arrived; ``status`` is None until it is answered and for a connection that was reset."""
+
+    number: int
+    time: float
+    method: str
+    path: str
+    params: dict[str, str]
+    body: dict[str, Any] | None
+    headers: dict[str, str]
+    status: int | None = None
+
+
+class SandboxServer:
+    """Serves a workspace on the loopback interface; use it as a context manager.
+
+    ``rate_limit`` requests are allowed in each window of ``window_seconds``; ``rate_headers=False`` leaves the
+    X-RateLimit headers out. ``latency_seconds`` is waited before each answer. Port 0 takes a free one.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        *,
+        rate_limit: int = 100_000,
+        window_seconds: float = 10.0,
+        rate_headers: bool = True,
+        latency_seconds: float = 0.0,
+        port: int = 0,
+        token: str = "sandbox-token",
+    ) -> None:
+        self.workspace = workspace
+        self.token = token
+        self.rate_headers = rate_headers
+        self.latency_seconds = latency_seconds
+        self.log: list[LoggedRequest] = []
+        self._limit = RateLimit(workspace.time, rate_limit, window_seconds)
+        self._endpoints = Endpoints(workspace)
+        self._faults = Faults()
+        self._hooks: list[Callable[[LoggedRequest], object]] = []
+        self._lock = Lock()
+        self._requests = 0
+        self._transport = Transport(self._respond, port)
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self._transport.port}"
+
+    @property
+    def rate_limit(self) -> int:
+        """Requests allowed in a window; a change counts from the next request on."""
+        return self._limit.limit
+
+    @rate_limit.setter
+    def rate_limit(self, requests: int) -> None:
+        self._limit.limit = requests
+
+    def start(self) -> Self:
+        self._transport.start()
+        return self
+
+    def stop(self) -> None:
+        """Close the port and every connection."""
+        self._transport.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def fail(
+        self,
+        path: str | None = None,
+        kind: Kind = "status",
+        *,
+        status: int = 502,
+        times: int = 1,
+        after: int = 0,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        executed: bool = False,
+        seconds: float = 0.0,
+    ) -> Fault:
+        """Let requests fail: those to ``path`` (None: any), after ``after`` of them, ``times`` times.
+
+        ``executed`` says that the server does the work before the answer is lost, so that a scroll moves on.
+        ``body`` (text, bytes or JSON) replaces the fault's own, ``headers`` come on top, ``seconds`` is for "delay".
+        """
+        fault = Fault(kind, path, status, times, after, body, headers or {}, executed, seconds)
+        self._faults.add(fault)
+        return fault
+
+    def clear_faults(self) -> None:
+        self._faults.clear()
+
+    def before_request(self, callback: Callable[[LoggedRequest], object]) -> None:
+        """Run this before each request is executed, outside of locks: it may change the workspace."""
+        self._hooks.append(callback)
+
+    def clear_hooks(self) -> None:
+        self._hooks.clear()
+
+    def other_usage(self, requests: int) -> None:
+        """Take requests from the current window, as other apps of the workspace do."""
+        self._limit.use(requests)
+
+    def requests(self, path: str | None = None) -> list[LoggedRequest]:
+        """What was asked so far, of one path or of all."""
+        with self._lock:
+            return [request for request in self.log if path in (None, request.path)]
+
+    def clear_log(self) -> None:
+        with self._lock:
+            self.log.clear()
+
+    def _respond(self, method: str, target: str, headers: Message, body: bytes) -> Answer:
+        """One request from arrival to answer; Reset when there is to be none."""
+        arrived = time.monotonic()
+        request = self._record(arrived, method, target, headers, body)
+        for hook in list(self._hooks):
+            hook(request)
+        if self.latency_seconds:
+            time.sleep(self.latency_seconds)
+        request_id = f"0{request.number:06d}sandbox"
+        try:
+            answer = self._checked(request, headers, body, request_id)
+        except Refusal as refusal:
+            answer = refusal.answer(request_id)
+        answer.headers.setdefault("Date", formatdate(self.workspace.time(), usegmt=True))
+        answer.headers.setdefault("X-Request-Id", request_id)
+        request.status = answer.status
+        return answer
+
+    def _record(self, arrived: float, method: str, target: str, headers: Message, body: bytes) -> LoggedRequest:
+        url = urlsplit(target)
+        decoded = _decode(body)
+        kept = {name: value for name, value in headers.items() if name.lower() != "authorization"}
+        params = dict(parse_qsl(url.query, keep_blank_values=True))
+        with self._lock:
+            self._requests += 1
+            request = LoggedRequest(
+                self._requests,
+                arrived,
+                method,
+                unquote(url.path),
+                params,
+                decoded if isinstance(decoded, dict) else None,
+                kept,
+            )
+            self.log.append(request)
+        return request
+
+    def _checked(self, request: LoggedRequest, headers: Message, body: bytes, request_id: str) -> Answer:
+        """Credentials first: an answer without valid ones has no rate headers."""
+        self._authenticate(headers.get("Authorization"))
+        allowance = self._limit.take()
+        fault = self._faults.match(request.path) if allowance.allowed else None
+
+        def execute() -> Answer:
+            try:
+                return self._execute(request, headers, body, allowance)
+            except Refusal as refusal:
+                return refusal.answer(request_id)
+
+        if fault is None:
+            answer = execute()
+        else:
+            answer = fault.answer(request.path, request_id, execute)
+            if fault.kills_scroll and request.path == SCROLL_PATH:
+                with self.workspace.lock:
+                    self.workspace.scroll.kill()
+        if self.rate_headers and answer.content_type != "text/html" and (fault is None or not fault.bare):
+            answer.headers = allowance.headers() | answer.headers
+        return answer
+
+    def _authenticate(self, authorization: str | None) -> None:
+        if authorization is None:
+            raise Refusal(401, "Access Token missing", "missing_authorization")
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            raise Refusal(401, "Authorization must be a Bearer token", "unauthorized")
+        if not hmac.compare_digest(token.encode(), self.token.encode()):
+            raise Refusal(401, "Access Token Invalid", "token_not_found")
+
+    def _execute(self, request: LoggedRequest, headers: Message, body: bytes, allowance: Allowance) -> Answer:
+        if not allowance.allowed:
+            window = f"{self._limit.window_seconds:g}_seconds"
+            raise Refusal(429, f"Exceeded rate limit of {allowance.limit} in {window}", "rate_limit_exceeded")
+        if headers.get("Intercom-Version") != VERSION:
+            message = f"Intercom-Version must be {VERSION}"
+            raise Refusal(400, message, "parameter_invalid", "Intercom-Version")
+        if not any(kind in headers.get("Accept", "") for kind in ("application/json", "*/*")):
+            raise Refusal(406, "Accept must allow application/json")
+        decoded: Any = None
+        if request.method == "POST":
+            if not headers.get("Content-Type", "").startswith("application/json"):
+                raise Refusal(415, "Content-Type must be application/json")
+            decoded = _decode(body)
+        return self._endpoints.answer(request.method, request.path, request.params, decoded)
+
+
+def _decode(body: bytes) -> Any:
+    try:
+        return json.loads(body) if body else None
+    except ValueError:
+        return None

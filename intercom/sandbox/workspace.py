@@ -1,0 +1,142 @@
+"""The state of a simulated workspace: its records, its clock and the truth that tests compare with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from random import Random
+from threading import RLock
+from typing import Any
+
+import msgspec
+
+from .clock import Clock
+from .fields import CONTACT_FIELDS, CONVERSATION_FIELDS
+from .options import Options
+from .records import Record, RecordTable
+from .scroll import Scroll
+from .search import Search
+from .seed import Seeder, Sizes
+
+TABLES = (
+    "contacts",
+    "companies",
+    "conversations",
+    "articles",
+    "tags",
+    "segments",
+    "admins",
+    "teams",
+    "data_attributes",
+)
+
+
+class Workspace:
+    """Records of nine tables and a running clock; every method is thread-safe.
+
+    Changes made here are served by the next request: the sandbox has no index delay.
+    """
+
+    def __init__(self, *, seed: int = 0, timezone: str = "UTC", now: float | None = None) -> None:
+        self.seed = seed
+        self.options = Options(timezone=timezone)
+        self.clock = Clock(now)
+        self.lock = RLock()
+        self.tables = {name: RecordTable() for name in TABLES}
+        self.scroll = Scroll(seed)
+        self.searches = {
+            "contacts": Search(self.tables["contacts"], CONTACT_FIELDS, self.options, 50),
+            "conversations": Search(self.tables["conversations"], CONVERSATION_FIELDS, self.options, 20),
+        }
+        self._seeder = Seeder(Random(seed), now=self.now(), timezone=timezone, app_id=self.options.app_id)
+
+    @classmethod
+    def seeded(
+        cls,
+        *,
+        seed: int = 7,
+        contacts: int = 300,
+        companies: int = 80,
+        conversations: int = 150,
+        articles: int = 40,
+        tags: int = 12,
+        segments: int = 6,
+        admins: int = 5,
+        teams: int = 3,
+        timezone: str = "America/Los_Angeles",
+        now: float | None = None,
+    ) -> Workspace:
+        """A workspace of synthetic records, the same for the same arguments.
+
+        ``now`` is the unix second at which its clock starts; None is the real time, and then the records' times move
+        with it.
+        """
+        workspace = cls(seed=seed, timezone=timezone, now=now)
+        sizes = Sizes(contacts, companies, conversations, articles, tags, segments, admins, teams)
+        for table, fields in workspace._seeder.workspace(sizes):
+            workspace.tables[table].put(Record.encode(key_of(fields), fields))
+        return workspace
+
+    def time(self) -> float:
+        """The workspace's clock, with fractions of the second."""
+        return self.clock.time()
+
+    def now(self) -> int:
+        """The workspace's clock in unix seconds, as records have them."""
+        return int(self.clock.time())
+
+    def travel_to(self, unix_second: float) -> None:
+        """Set the clock; it runs on from there."""
+        self.clock.set(unix_second)
+
+    def travel(self, seconds: float) -> None:
+        """Move the clock on."""
+        self.clock.advance(seconds)
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """Copies of the records that the API serves for this table now, as json.loads gives them.
+
+        Segments have their ``count``; archived data attributes, which the API leaves out unless asked, are not here.
+        """
+        with self.lock:
+            rows = [json.loads(record.body) for record in self.tables[table]]
+        return [row for row in rows if table != "data_attributes" or not row.get("archived")]
+
+    def create(self, table: str, **fields: Any) -> dict[str, Any]:
+        """Add a realistic record with these fields; created_at and updated_at are the clock's unless given."""
+        with self.lock:
+            record = self._seeder.record(table, self.now())
+            record.update(fields)
+            key = key_of(record)
+            if key in self.tables[table]:
+                raise ValueError(f"{table} has a record {key!r} already")
+            self.tables[table].put(Record.encode(key, record))
+            return self._row(table, key)
+
+    def update(self, table: str, id: str | int, *, touch: bool = True, **fields: Any) -> dict[str, Any]:
+        """Replace top-level fields of a record; updated_at is the clock's unless given or ``touch`` is False."""
+        if "id" in fields:
+            raise ValueError("The id of a record never changes")
+        with self.lock:
+            record = self.tables[table][str(id)]
+            if touch and record.updated_at is not None:
+                fields.setdefault("updated_at", self.now())
+            self.tables[table].put(record.changed(fields))
+            return self._row(table, str(id))
+
+    def delete(self, table: str, id: str | int) -> None:
+        """Remove a record: it is gone from lists and searches at once, and nothing tells that it was there."""
+        with self.lock:
+            self.tables[table].remove(str(id))
+
+    def _row(self, table: str, key: str) -> dict[str, Any]:
+        row: dict[str, Any] = json.loads(self.tables[table][key].body)
+        return row
+
+
+def key_of(fields: Mapping[str, Any]) -> str:
+    """The id of a record; built-in data attributes have none and go by ``model:name``."""
+    number = fields.get("id")
+    if isinstance(number, msgspec.Raw):
+        number = json.loads(bytes(number))
+    return f"{fields['model']}:{fields['name']}" if number is None else str(number)

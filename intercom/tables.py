@@ -1,0 +1,205 @@
+"""The table catalogue: what is copied, from where, and how it is kept. Adding a table is one entry and a schema.
+
+Source: Intercom REST API reference 2.14 (developers.intercom.com), one page per entry's path.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from intercom import schemas
+from intercom.errors import ConfigurationError
+from intercom.schemas import TableSchema
+
+
+class Access(StrEnum):
+    """How a table's records are reached."""
+
+    SEARCH = "search"  # POST with a query, an order and a body cursor
+    SCROLL = "scroll"  # GET with a scroll token: everything, in no order, one scroll per workspace
+    PAGES = "pages"  # GET by page number
+    LIST = "list"  # GET, one answer
+
+
+class Strategy(StrEnum):
+    """What a run does with the rows that the lake has."""
+
+    MERGE = "merge"  # one row per primary key, the newest by the cursor field
+    REPLACE = "replace"  # the table becomes what was read, every row of it, and nothing is deduplicated
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """One table's facts. A contradiction among them is a ValueError that names the table, at import.
+
+    ``name`` is also the folder in the lake, ``path`` is below the region's base URL, ``records_key`` is the member
+    of an answer that holds the records. ``scope`` says which permission the token needs. ``requests`` has the query
+    parameters of each chain of requests that together read the table. ``day_cut``: search compares calendar days of the
+    workspace's time zone instead of seconds. ``declared_key`` is the key that the table is documented with where that
+    is not unique; empty: the primary key.
+    """
+
+    name: str
+    path: str
+    access: Access
+    records_key: str
+    schema: TableSchema
+    primary_key: tuple[str, ...] = ("id",)
+    declared_key: tuple[str, ...] = ()
+    cursor_field: str | None = None
+    strategy: Strategy
+    scope: str
+    requests: tuple[Mapping[str, str | int], ...] = ({},)
+    day_cut: bool = False
+
+    def __post_init__(self) -> None:
+        for wrong, message in (
+            (not self.primary_key, "has no primary key"),
+            (not self.requests, "has no request"),
+            (not self.path.startswith("/"), f"has the path {self.path!r}, which does not start with '/'"),
+            (self.strategy is Strategy.MERGE and not self.cursor_field, "merges without a cursor field"),
+            (self.access is Access.SEARCH and not self.cursor_field, "is searched without a cursor field"),
+            (self.day_cut and self.access is not Access.SEARCH, "cuts days but is not searched"),
+            (not set(self.declared_key) <= set(self.primary_key), "declares a key outside its primary key"),
+        ):
+            if wrong:
+                raise ValueError(f"Table {self.name!r} {message}.")
+        self._check_columns()
+
+    def _check_columns(self) -> None:
+        names: list[str] = self.schema.arrow.names
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"Table {self.name!r} declares columns twice: {', '.join(twice)}.")
+        declared = {column.name: column for column in self.schema.fields}
+        needed = (*self.primary_key, *((self.cursor_field,) if self.cursor_field else ()))
+        if missing := [name for name in needed if name not in declared]:
+            raise ValueError(f"Table {self.name!r} needs undeclared columns: {', '.join(missing)}.")
+        if self.cursor_field and declared[self.cursor_field].kind is not schemas.Kind.TIMESTAMP:
+            raise ValueError(f"Table {self.name!r} has the cursor field {self.cursor_field!r}, which is no timestamp.")
+        if stray := [column.name for column in self.schema.flat if column.path[:1] == ()]:
+            raise ValueError(f"Table {self.name!r} has flat columns without a path: {', '.join(stray)}.")
+        if orphans := [column.name for column in self.schema.flat if column.path[0] not in declared]:
+            raise ValueError(f"Table {self.name!r} takes flat columns from undeclared fields: {', '.join(orphans)}.")
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Columns without which a record is refused: the declared key, else the primary key."""
+        return self.declared_key or self.primary_key
+
+
+_CATALOGUE: Final = (
+    Table(
+        name="contacts",
+        path="/contacts/search",
+        access=Access.SEARCH,
+        records_key="data",
+        schema=schemas.CONTACTS,
+        cursor_field="updated_at",
+        strategy=Strategy.MERGE,
+        scope="read and list users and companies",
+        day_cut=True,  # the seconds of a timestamp filter are dropped; conversations keep them
+    ),
+    Table(
+        name="companies",
+        # 2.14 has no search for companies, and /companies/list ends at 10,000: only the scroll reads them all.
+        path="/companies/scroll",
+        access=Access.SCROLL,
+        records_key="data",
+        schema=schemas.COMPANIES,
+        cursor_field="updated_at",
+        strategy=Strategy.MERGE,
+        scope="read and list users and companies",
+    ),
+    Table(
+        name="conversations",
+        path="/conversations/search",
+        access=Access.SEARCH,
+        records_key="conversations",
+        schema=schemas.CONVERSATIONS,
+        cursor_field="updated_at",
+        strategy=Strategy.MERGE,
+        scope="read conversations",
+    ),
+    Table(
+        name="articles",
+        path="/articles",
+        access=Access.PAGES,
+        records_key="data",
+        schema=schemas.ARTICLES,
+        cursor_field="updated_at",
+        strategy=Strategy.MERGE,
+        scope="read and list articles",
+    ),
+    Table(
+        name="tags",
+        path="/tags",
+        access=Access.LIST,
+        records_key="data",
+        schema=schemas.TAGS,
+        strategy=Strategy.REPLACE,
+        scope="read tags",
+    ),
+    Table(
+        name="segments",
+        path="/segments",
+        access=Access.LIST,
+        records_key="segments",
+        schema=schemas.SEGMENTS,
+        strategy=Strategy.REPLACE,
+        scope="read and list users and companies",
+        requests=({"include_count": "true"},),
+    ),
+    Table(
+        name="admins",
+        path="/admins",
+        access=Access.LIST,
+        records_key="admins",
+        schema=schemas.ADMINS,
+        strategy=Strategy.REPLACE,
+        scope="read admins",
+    ),
+    Table(
+        name="teams",
+        path="/teams",
+        access=Access.LIST,
+        records_key="teams",
+        schema=schemas.TEAMS,
+        strategy=Strategy.REPLACE,
+        scope="read admins",
+    ),
+    Table(
+        name="data_attributes",
+        path="/data_attributes",
+        access=Access.LIST,
+        records_key="data",
+        schema=schemas.DATA_ATTRIBUTES,
+        # Contacts and companies both have a `name`, a `created_at`, ...; an archived attribute may share even
+        # model and name with a live one, so neither key may be used to drop rows.
+        primary_key=("model", "name"),
+        declared_key=("name",),
+        strategy=Strategy.REPLACE,
+        scope="read and list users and companies",
+        requests=({"model": "contact"}, {"model": "company"}, {"model": "conversation"}),
+    ),
+)
+
+TABLES: Final[Mapping[str, Table]] = MappingProxyType({table.name: table for table in _CATALOGUE})
+"""Every table by name, in the documented order."""
+
+
+def select_tables(names: Iterable[str] | None) -> tuple[Table, ...]:
+    """The named tables in catalogue order, each once; None or no name at all means every table.
+
+    Raises ConfigurationError for an unknown name; the message lists the valid ones.
+    """
+    wanted = set(names or ())
+    for name in sorted(wanted - TABLES.keys()):
+        near = difflib.get_close_matches(name, TABLES, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigurationError(f"There is no table {name!r}.{hint} Tables: {', '.join(TABLES)}.")
+    return tuple(table for name, table in TABLES.items() if name in wanted or not wanted)

@@ -1,0 +1,240 @@
+"""Watermarks: how far a table has been read into one lake, and what of that can be believed.
+
+A watermark says that everything that changed up to here is in *this* lake. It is kept twice: in a `WatermarkStore`
+(Prefect blocks) and in the lake itself as part of the table's `TableState`. Both are written after the rows are
+durable. The smaller one counts, the lake's own when the store has none, and none when the lake's own is gone or
+does not match what lies in the lake: reading too much is repaired by the merge, reading too little by nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from intercom.errors import LakeError
+
+FORMAT = 1
+LOOKBACK_SECONDS = 3600
+"""Intercom's search index may lag behind by minutes; an hour more is read each time and merged away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """One table's watermark in one lake; `value` in unix seconds, UTC, None before any row was seen."""
+
+    connection: str
+    table: str
+    lake_id: str
+    lake_url: str
+    cursor_field: str
+    value: int | None
+    run_id: str
+    rows: int
+    saved_at: datetime
+
+
+class WatermarkStore(Protocol):
+    """Where watermarks are kept outside the lake."""
+
+    def load(self, connection: str, table: str, lake_id: str) -> Watermark | None:
+        """The saved watermark, or None when there is none for this table in this lake."""
+
+    def save(self, watermark: Watermark) -> None:
+        """Keep the watermark in place of an older one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A published file as it was when the table was last compacted."""
+
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StagedRun:
+    """Parts that a finished run has left for compaction; `replaces` when they are the whole new table."""
+
+    run_id: str
+    parts: int
+    replaces: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TableState:
+    """A table's own record in the lake, ``_state/<connection>/<table>.json``.
+
+    `partitions` maps month (``""`` for the one file of a replace table) to what was published; `staged` lists
+    committed runs that are not compacted yet, oldest first; `history_from` is the start date (unix seconds) that
+    limited the first load, None when everything was read.
+    """
+
+    lake_id: str
+    fingerprint: str
+    watermark: int | None = None
+    history_from: int | None = None
+    workspace: str | None = None
+    run_id: str = ""
+    ingested_at: datetime | None = None
+    saved_at: datetime | None = None
+    partitions: Mapping[str, Partition] = field(default_factory=dict)
+    staged: tuple[StagedRun, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Rows in the published table."""
+        return sum(partition.rows for partition in self.partitions.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; times in ISO 8601, UTC."""
+        fields = asdict(self)
+        for name in ("ingested_at", "saved_at"):
+            fields[name] = _iso(fields[name])
+        for name in ("watermark", "history_from"):
+            fields[name] = None if fields[name] is None else _iso(datetime.fromtimestamp(fields[name], UTC))
+        return {"format": FORMAT, "rows": self.rows, **fields}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> TableState:
+        """The inverse of `to_json`.
+
+        Raises LakeError for a record of a later format; KeyError, TypeError or ValueError for one that is damaged.
+        """
+        if int(record["format"]) > FORMAT:
+            raise LakeError(
+                f"The lake was written by a later version of intercom-lake (format {record['format']}, "
+                f"this version knows {FORMAT}). Upgrade intercom-lake; nothing was changed."
+            )
+        return cls(
+            lake_id=str(record["lake_id"]),
+            fingerprint=str(record["fingerprint"]),
+            watermark=_second(record["watermark"]),
+            history_from=_second(record["history_from"]),
+            workspace=record["workspace"],
+            run_id=str(record["run_id"]),
+            ingested_at=_time(record["ingested_at"]),
+            saved_at=_time(record["saved_at"]),
+            partitions={month: Partition(**entry) for month, entry in record["partitions"].items()},
+            staged=tuple(StagedRun(**entry) for entry in record["staged"]),
+        )
+
+    def with_staged(self, run: StagedRun) -> TableState:
+        """The state with one more run to compact; a run that is the whole table supersedes those before it."""
+        return replace(self, staged=(run,) if run.replaces else (*self.staged, run))
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What lies in the lake now: published month -> bytes, staged run -> number of parts."""
+
+    published: Mapping[str, int]
+    staged: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class StartingPoint:
+    """Where a run starts to read.
+
+    `watermark` None means from the beginning, because of `reason`. `replaces` says that what is read becomes the
+    whole table, else it is merged into it.
+    """
+
+    watermark: int | None
+    reason: str
+    replaces: bool = False
+
+
+def starting_point(
+    state: TableState | None,
+    saved: Watermark | None,
+    findings: Findings,
+    *,
+    lake_id: str,
+    fingerprint: str,
+    full_refresh: bool,
+    history_from: int | None,
+) -> StartingPoint:
+    """Decide from where to read, believing only what the lake's own record and its files agree on."""
+    if full_refresh:
+        return StartingPoint(None, "a full refresh was asked for", replaces=True)
+    if state is None:
+        return StartingPoint(None, "the lake has no record of this table")
+    if state.lake_id != lake_id:
+        return StartingPoint(None, "the record of this table belongs to another lake")
+    if state.fingerprint != fingerprint:
+        return StartingPoint(None, "the table's columns have changed since it was written", replaces=True)
+    damage = missing_from(state, findings)
+    if damage:
+        return StartingPoint(None, damage)
+    if _earlier_history(history_from, state.history_from):
+        return StartingPoint(None, "rows from before the earlier start date are asked for")
+    values = [state.watermark] if saved is None else [state.watermark, saved.value]
+    if any(value is None for value in values):
+        return StartingPoint(None, "no row was seen in earlier runs")
+    return StartingPoint(min(value for value in values if value is not None), "incremental")
+
+
+def missing_from(state: TableState, findings: Findings) -> str | None:
+    """What the record promises and the lake does not hold, in words; None when all is there.
+
+    A file of another size than the record's was put there by somebody else (a restored backup, say), unless a
+    committed run still waits for compaction: then a compaction may have died after publishing it.
+    """
+    gone = sorted(month for month in state.partitions if month not in findings.published)
+    if gone:
+        return f"{_count(gone, 'published file')} of the table {_is_are(gone)} gone ({_list(gone)})"
+    lost = [run.run_id for run in state.staged if findings.staged.get(run.run_id, 0) != run.parts]
+    if lost:
+        return f"staged rows of {_count(lost, 'run')} are gone ({_list(lost)})"
+    if state.staged:
+        return None
+    other = sorted(month for month, kept in state.partitions.items() if findings.published[month] != kept.bytes)
+    if other:
+        return f"{_count(other, 'published file')} {_is_are(other)} not as we left {_it_them(other)} ({_list(other)})"
+    return None
+
+
+def next_watermark(previous: int | None, newest_seen: int | None, run_start: int) -> int | None:
+    """The watermark after a complete read: ``min(newest cursor value seen, run_start)``, never below the previous one.
+
+    Rows that change while they are read come again, since their new cursor value lies after `run_start`.
+    """
+    if newest_seen is None:
+        return previous
+    reached = min(newest_seen, run_start)
+    return reached if previous is None else max(previous, reached)
+
+
+def _earlier_history(asked: int | None, kept: int | None) -> bool:
+    return kept is not None and (asked is None or asked < kept)
+
+
+def _count(names: Sequence[str], noun: str) -> str:
+    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"
+
+
+def _is_are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def _it_them(names: Sequence[str]) -> str:
+    return "it" if len(names) == 1 else "them"
+
+
+def _list(names: Sequence[str]) -> str:
+    shown = [name or "data.parquet" for name in names[:3]]
+    return ", ".join(shown) + (", ..." if len(names) > 3 else "")
+
+
+def _iso(time: datetime | None) -> str | None:
+    return None if time is None else time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _second(text: str | None) -> int | None:
+    return None if text is None else int(datetime.fromisoformat(text).timestamp())
