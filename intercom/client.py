@@ -26,7 +26,7 @@ from pydantic import SecretStr
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_result
-from urllib3.exceptions import ReadTimeoutError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from intercom.config import Connection
 from intercom.errors import (
@@ -171,7 +171,7 @@ class TableClient:
         return self._run(_Request("GET", path, params=dict(params or {}), expect=expect, once=once))
 
     def post(self, path: str, body: Mapping[str, object], *, expect: str | None = None, heavy: bool = False) -> Answer:
-        """POST a search; with ``heavy``, two failures in a row that look like too big a page raise PageTooHeavyError."""
+        """POST a search. With ``heavy``, two failures in a row that look like too big a page: PageTooHeavyError."""
         return self._run(_Request("POST", path, body=msgspec.json.encode(body), expect=expect, heavy=heavy))
 
     def _run(self, request: _Request) -> Answer:
@@ -308,7 +308,7 @@ class _Call:
         # nothing is raised while such an error is handled, so that none hangs on ours as its context.
         try:
             return self._client.send(self._request)
-        except OSError as error:  # the root of RequestException, and of bare socket errors
+        except (OSError, ValueError, HTTPError) as error:  # OSError is the root of what requests means to raise
             names, timed_out = _names(error), _is_read_timeout(error)
             unsendable = isinstance(error, ValueError)  # a bad URL or header: it fails before there is a connection
         if unsendable:
@@ -403,7 +403,7 @@ class _SessionPool:
             session.close()
 
     def _new(self) -> requests.Session:
-        session = requests.Session()
+        session = _Session()
         # Proxies and CA bundles come from the environment; an Authorization from ~/.netrc would, too, without this.
         session.auth = _BearerToken(self._connection.access_token)
         session.headers.update(
@@ -417,6 +417,13 @@ class _SessionPool:
         for scheme in ("https://", "http://"):
             session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0))
         return session
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """None: requests reads the Location even when told not to follow it, and fails on a malformed one."""
+        del resp
+        return None
 
 
 class _BearerToken(AuthBase):
@@ -435,13 +442,13 @@ def _user_agent() -> str:
         return "intercom-lake"
 
 
-def _names(error: OSError) -> str:
+def _names(error: Exception) -> str:
     inner = error.args[0] if error.args else None
     inner = getattr(inner, "reason", inner)  # of urllib3's MaxRetryError
     return " from ".join(type(e).__name__ for e in (error, inner) if isinstance(e, Exception))
 
 
-def _is_read_timeout(error: OSError) -> bool:
+def _is_read_timeout(error: Exception) -> bool:
     # In the middle of a body it comes as a ConnectionError around urllib3's own error.
     inner = error.args[0] if error.args else None
     return isinstance(error, requests.ReadTimeout) or isinstance(inner, ReadTimeoutError)

@@ -31,6 +31,7 @@ _PACE = 1.1
 _FIRST_REQUESTS = 4
 _FIRST_SECONDS = 2.0
 _RECHECK_SECONDS = 0.05
+_FULL_WINDOW_SECONDS = WINDOW_SECONDS + 0.001  # floats: ten seconds later may be a hair too early
 # Two computers' clocks part by this much a second, at worst, while one of them is being corrected.
 _DRIFT = 5e-4
 
@@ -296,12 +297,12 @@ class Budget:
         return WINDOW_SECONDS / (self.limit * _PACE)
 
     def _pace_wait(self, now: float) -> float:
-        while self._sent and self._sent[0] <= now - WINDOW_SECONDS:
+        while self._sent and self._sent[0] <= now - _FULL_WINDOW_SECONDS:
             self._sent.popleft()
         burst = max(3, self.limit // 100)
         wait = self._next_at - (burst - 1) * self._spacing - now
         excess = len(self._sent) - self.limit
-        return max(wait, self._sent[excess] + WINDOW_SECONDS - now) if excess >= 0 else wait
+        return max(wait, self._sent[excess] + _FULL_WINDOW_SECONDS - now) if excess >= 0 else wait
 
 
 def _plausible(reset: int, date: int | None) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -54,7 +54,7 @@ class Table:
     cursor_field: str | None = None
     strategy: Strategy
     scope: str
-    requests: tuple[Mapping[str, str | int], ...] = ({},)
+    requests: tuple[Mapping[str, str | int], ...] = field(default=({},), hash=False)
     day_cut: bool = False
 
     def __post_init__(self) -> None:
@@ -79,9 +79,11 @@ class Table:
         needed = (*self.primary_key, *((self.cursor_field,) if self.cursor_field else ()))
         if missing := [name for name in needed if name not in declared]:
             raise ValueError(f"Table {self.name!r} needs undeclared columns: {', '.join(missing)}.")
+        if unusable := [name for name in self.primary_key if declared[name].kind is not schemas.Kind.STRING]:
+            raise ValueError(f"Table {self.name!r} has key columns that are no strings: {', '.join(unusable)}.")
         if self.cursor_field and declared[self.cursor_field].kind is not schemas.Kind.TIMESTAMP:
             raise ValueError(f"Table {self.name!r} has the cursor field {self.cursor_field!r}, which is no timestamp.")
-        if stray := [column.name for column in self.schema.flat if column.path[:1] == ()]:
+        if stray := [column.name for column in self.schema.flat if not column.path]:
             raise ValueError(f"Table {self.name!r} has flat columns without a path: {', '.join(stray)}.")
         if orphans := [column.name for column in self.schema.flat if column.path[0] not in declared]:
             raise ValueError(f"Table {self.name!r} takes flat columns from undeclared fields: {', '.join(orphans)}.")

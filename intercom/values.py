@@ -35,7 +35,7 @@ _FIRST_SECOND: Final = -62_135_596_800  # 0001-01-01
 _END_SECOND: Final = 253_402_300_800  # 10000-01-01
 # Intercom's times are seconds; old data also has milliseconds. As seconds, 1e11 is in the year 5138.
 _LARGEST_SECONDS: Final = 100_000_000_000
-_EXACT_INTEGERS: Final = 2**53  # up to here a float64 holds every integer
+_EXACT_INTEGERS: Final = 2**53  # a float64 holds every integer up to here, and the next one becomes this one
 
 _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]*)")
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -112,7 +112,7 @@ def _decode_or_none(value: Text, shape: type[T]) -> T | None:
 
 def _whole_floats(_: Sequence[Text], text: bytes) -> pa.Array:
     floats = _FLOATS.decode(text)
-    if max(map(abs, filter(None, floats)), default=0) > _EXACT_INTEGERS:
+    if max(map(abs, filter(None, floats)), default=0) >= _EXACT_INTEGERS:
         raise ValueError("perhaps an integer that no float64 holds")
     return pa.array(floats, Kind.FLOAT.arrow)
 

@@ -60,17 +60,14 @@ def json_answer(body: Any, status: int = 200) -> Answer:
     return Answer(status, json.dumps(body).encode())
 
 
-def list_answer(kind: str | None, records_key: str, records: bytes, rest: dict[str, Any]) -> Answer:
+def list_answer(kind: str, records_key: str, records: bytes, rest: dict[str, Any]) -> Answer:
     """A list whose records are already JSON text; ``rest`` are the fields beside them."""
-    head = f'"type":"{kind}",' if kind else ""
-    tail = json.dumps(rest)[1:]
-    comma = b"," if rest else b""
-    return Answer(200, f'{{{head}"{records_key}":['.encode() + records + b"]" + comma + tail.encode())
+    head = f'{{"type":"{kind}","{records_key}":['
+    tail = ("]," if rest else "]") + json.dumps(rest)[1:]
+    return Answer(200, b"".join((head.encode(), records, tail.encode())))
 
 
 def html_answer(status: int) -> Answer:
     """What a proxy in front of the API sends: no JSON, no rate headers."""
-    page = (
-        f"<html>\r\n<head><title>{status} Bad Gateway</title></head>\r\n<body><h1>{status}</h1></body>\r\n</html>\r\n"
-    )
+    page = f"<html>\r\n<head><title>{status}</title></head>\r\n<body>Sent by a proxy</body>\r\n</html>\r\n"
     return Answer(status, page.encode(), content_type="text/html")

@@ -43,6 +43,7 @@ class SandboxServer:
 
     ``rate_limit`` requests are allowed in each window of ``window_seconds``; ``rate_headers=False`` leaves the
     X-RateLimit headers out. ``latency_seconds`` is waited before each answer. Port 0 takes a free one.
+    ``compress=False`` never sends gzip: it costs more than the rest of an answer, which blurs measurements of a client.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class SandboxServer:
         latency_seconds: float = 0.0,
         port: int = 0,
         token: str = "sandbox-token",
+        compress: bool = True,
     ) -> None:
         self.workspace = workspace
         self.token = token
@@ -67,7 +69,7 @@ class SandboxServer:
         self._hooks: list[Callable[[LoggedRequest], object]] = []
         self._lock = Lock()
         self._requests = 0
-        self._transport = Transport(self._respond, port)
+        self._transport = Transport(self._respond, port, compress=compress)
 
     @property
     def base_url(self) -> str:

@@ -40,7 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"Content-Type": answer.content_type, **answer.headers}
         if answer.declared_length is not None:
             self.close_connection = True
-        elif len(payload) >= WORTH_GZIP and "gzip" in self.headers.get("Accept-Encoding", ""):
+        elif self.server.compress and len(payload) >= WORTH_GZIP and "gzip" in self.headers.get("Accept-Encoding", ""):
             payload = gzip.compress(payload, compresslevel=1)
             headers["Content-Encoding"] = "gzip"
         headers["Content-Length"] = str(answer.declared_length or len(payload))
@@ -64,9 +64,10 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, respond: Respond, port: int) -> None:
+    def __init__(self, respond: Respond, port: int, *, compress: bool) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.respond = respond
+        self.compress = compress
         self._open: set[socket.socket] = set()
         self._open_lock = Lock()
 
@@ -107,8 +108,8 @@ class _Server(ThreadingHTTPServer):
 class Transport:
     """A server on the loopback interface with a thread of its own."""
 
-    def __init__(self, respond: Respond, port: int = 0) -> None:
-        self._server = _Server(respond, port)
+    def __init__(self, respond: Respond, port: int, *, compress: bool) -> None:
+        self._server = _Server(respond, port, compress=compress)
         self._thread: Thread | None = None
         self.port: int = self._server.server_port
 

@@ -115,8 +115,6 @@ class Workspace:
 
     def update(self, table: str, id: str | int, *, touch: bool = True, **fields: Any) -> dict[str, Any]:
         """Replace top-level fields of a record; updated_at is the clock's unless given or ``touch`` is False."""
-        if "id" in fields:
-            raise ValueError("The id of a record never changes")
         with self.lock:
             record = self.tables[table][str(id)]
             if touch and record.updated_at is not None:

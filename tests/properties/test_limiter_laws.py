@@ -141,3 +141,91 @@ class Run:
         numbers = range(self.first + first, self.first + (last or self.setting.windows))
         allowed = sum(self.server.limit_at(w) - self.server.others[w] for w in numbers)
         return sum(self.server.ours[w] for w in numbers) / allowed
+
+
+def most_in_ten_seconds(times: list[float]) -> int:
+    most, recent = 0, deque[float]()
+    for time in times:
+        recent.append(time)
+        while recent[0] <= time - WINDOW_SECONDS:
+            recent.popleft()
+        most = max(most, len(recent))
+    return most
+
+
+@st.composite
+def settings_of_runs(draw: st.DrawFn, *, busy: bool = False, slowest: float = 2.0, **fixed: float) -> Setting:
+    limit = draw(st.integers(20, 2000) if not busy else st.integers(100, 600))
+    low = draw(st.floats(0.05, slowest))
+    high = draw(st.floats(low, slowest))
+    enough = int(limit / 10 * high * 1.5) + 3
+    workers = enough if busy else draw(st.integers(1, 64))
+    seed, skew = draw(st.integers(0, 2**16)), draw(st.floats(0.0, 9.99))
+    return Setting(limit, (low, high), workers, seed=seed, skew=skew, windows=5, **fixed)  # type: ignore[arg-type]
+
+
+@given(setting=settings_of_runs())
+@example(setting=Setting(20, (0.05, 2.0), 64))
+@example(setting=Setting(166, (0.3, 0.3), 25, skew=9.99))
+@example(setting=Setting(20, (2.0, 2.0), 64, skew=9.0))
+@settings(max_examples=40, deadline=None)
+def test_alone_on_the_quota_no_request_is_ever_refused(setting: Setting) -> None:
+    run = Run(setting).play()
+    assert run.refusals == 0
+    assert most_in_ten_seconds(run.sent) <= setting.limit
+
+
+@given(setting=settings_of_runs(busy=True, slowest=1.0))
+@example(setting=Setting(166, (0.3, 0.3), 12))
+@example(setting=Setting(1666, (0.05, 1.0), 256, windows=6))
+@settings(max_examples=25, deadline=None)
+def test_with_enough_work_at_least_97_percent_of_the_allowance_is_used(setting: Setting) -> None:
+    run = Run(setting).play()
+    assert run.refusals == 0
+    assert run.utilisation(first=2) >= 0.97
+
+
+@given(setting=settings_of_runs(), share=st.floats(0.05, 1.0))
+@settings(max_examples=25, deadline=None)
+def test_other_users_of_the_quota_cause_the_only_refusals(setting: Setting, share: float) -> None:
+    shared = Setting(**{**setting.__dict__, "others_per_second": setting.limit / 10 * share})
+    server = Run(shared).play().server
+    for window in server.ours:
+        assert server.ours[window] + server.refused[window] <= shared.limit
+    # What one refusal costs others: nothing. What it costs us: everybody stops, so they stay as few as were in flight.
+    assert all(refused <= shared.workers for refused in server.refused.values())
+
+
+@given(setting=settings_of_runs(busy=True, slowest=0.6), new_limit=st.integers(100, 600))
+@example(setting=Setting(1000, (0.05, 0.5), 80), new_limit=100)
+@example(setting=Setting(100, (0.05, 0.5), 80), new_limit=1000)
+@settings(max_examples=20, deadline=None)
+def test_a_new_limit_is_followed_within_one_window(setting: Setting, new_limit: int) -> None:
+    needed = int(max(setting.limit, new_limit) / 10 * setting.latency[1] * 1.5) + 3
+    run = Run(Setting(**{**setting.__dict__, "new_limit": new_limit, "windows": 9, "workers": needed})).play()
+    changed_in = run.first + 5
+    assert all(window == changed_in for window in run.server.refused)
+    assert run.utilisation(first=7) >= 0.97
+
+
+@given(setting=settings_of_runs(), cap=st.integers(1, 100))
+@settings(max_examples=15, deadline=None)
+def test_a_cap_holds_in_any_ten_seconds(setting: Setting, cap: int) -> None:
+    run = Run(Setting(**{**setting.__dict__, "cap": cap})).play()
+    assert most_in_ten_seconds(run.sent) <= min(cap, setting.limit)
+
+
+@given(
+    offset=st.floats(-1e6, 1e6),
+    trips=st.lists(st.tuples(st.floats(0.0, 5.0), st.floats(0.0, 2.0), st.floats(0.0, 2.0)), min_size=1, max_size=30),
+)
+def test_a_reset_is_never_put_before_its_time(offset: float, trips: list[tuple[float, float, float]]) -> None:
+    clock, now = ServerClock(), 1000.0
+    for pause, there, back in trips:
+        sent = now + pause
+        stamped = sent + there
+        now = stamped + back
+        clock.observe(int((stamped + offset) // 1), sent, now)
+    latest = clock.latest(now + offset + 5)
+    assert latest is not None
+    assert now + 5 - 1e-3 <= latest <= now + 5 + 3.1  # a second of rounding and the longest way back at worst

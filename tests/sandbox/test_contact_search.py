@@ -80,9 +80,7 @@ def test_days_on_which_the_clock_changes_have_their_real_length(
     hits = range(start - 26 * 3600, start + 26 * 3600, 1800)
     for at in hits:
         workspace.create("contacts", name=str(at), updated_at=at)
-    answer = search(
-        api, {"field": "updated_at", "operator": "=", "value": start}, pagination={"per_page": 150}
-    ).json()
+    answer = search(api, {"field": "updated_at", "operator": "=", "value": start}, pagination={"per_page": 150}).json()
     times = [int(contact["name"]) for contact in answer["data"]]
     assert len(times) == hours * 2
     assert {str(datetime.fromtimestamp(at, ZoneInfo(zone)).date()) for at in times} == {day}
@@ -213,12 +211,8 @@ def test_text_operators(api: requests.Session, workspace: Workspace) -> None:
 def test_numbers_flags_tags_and_custom_attributes(api: requests.Session, workspace: Workspace) -> None:
     tags = {"type": "list", "data": [{"id": "7", "type": "tag"}]}
     attributes = {"seats": 4}
-    workspace.create(
-        "contacts", name="Ann", owner_id=5, has_hard_bounced=True, tags=tags, custom_attributes=attributes
-    )
-    workspace.create(
-        "contacts", name="Bob", owner_id=None, has_hard_bounced=False, custom_attributes={"seats": "4"}
-    )
+    workspace.create("contacts", name="Ann", owner_id=5, has_hard_bounced=True, tags=tags, custom_attributes=attributes)
+    workspace.create("contacts", name="Bob", owner_id=None, has_hard_bounced=False, custom_attributes={"seats": "4"})
     assert found(api, "owner_id", ">", 4) == {"Ann"}
     assert found(api, "has_hard_bounced", "=", True) == {"Ann"}
     assert found(api, "tag_id", "=", "7") == {"Ann"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import requests
@@ -13,14 +13,9 @@ WINDOW_START = 1_750_000_000  # a multiple of ten seconds
 
 
 @pytest.fixture
-def server(workspace: Workspace) -> SandboxServer:
-    return SandboxServer(workspace, rate_limit=3)
-
-
-@pytest.fixture
-def api(server: SandboxServer, api: requests.Session) -> requests.Session:
-    server.start()
-    return api
+def server(workspace: Workspace) -> Iterator[SandboxServer]:
+    with SandboxServer(workspace, rate_limit=3) as server:
+        yield server
 
 
 def remaining(answer: requests.Response) -> int:
@@ -56,9 +51,7 @@ def test_the_next_window_starts_afresh(api: requests.Session, workspace: Workspa
     assert remaining(api.get("/tags")) == 2
 
 
-def test_other_apps_use_the_same_window(
-    server: SandboxServer, api: requests.Session, workspace: Workspace
-) -> None:
+def test_other_apps_use_the_same_window(server: SandboxServer, api: requests.Session, workspace: Workspace) -> None:
     workspace.travel_to(WINDOW_START + 1)
     assert remaining(api.get("/tags")) == 2
     server.other_usage(2)

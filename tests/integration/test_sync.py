@@ -1,0 +1,216 @@
+"""First loads and increments over real HTTP, each compared row by row with what the workspace serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from intercom.tables import TABLES
+from tests.conftest import NOW
+from tests.support.rig import Rig
+
+ZONES = ("UTC", "America/Los_Angeles", "Pacific/Auckland", "Asia/Kolkata")
+MERGED = ("contacts", "companies", "conversations", "articles")
+
+
+def change_some(rig: Rig, *, every: int = 7) -> None:
+    """Edit some rows of each merge table, and add one."""
+    for table in MERGED:
+        for row in rig.workspace.rows(table)[::every]:
+            rig.workspace.update(
+                table, row["id"], **{"title" if table in ("conversations", "articles") else "name": "new"}
+            )
+        rig.workspace.create(table)
+
+
+def test_first_load_holds_every_row_of_nine_tables(rig: Rig) -> None:
+    rig.sync()
+    rig.check()
+
+
+def test_second_run_without_changes_writes_nothing(rig: Rig) -> None:
+    rig.sync()
+    before = {path: (rig.lake_folder / path).stat().st_mtime_ns for path in rig.lake().list("data")}
+    results = rig.sync()
+    rig.check()
+    assert {path: (rig.lake_folder / path).stat().st_mtime_ns for path in rig.lake().list("data")} == before
+    assert all(compacted.files == 0 for _, compacted in results.values())
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("index_zone", [None, "UTC"])
+def test_three_increments_on_one_day_are_exact(make_rig: Callable[..., Rig], zone: str, index_zone: str | None) -> None:
+    rig = make_rig(timezone=zone)
+    rig.workspace.options.index_timezone = index_zone
+    rig.sync()
+    for _ in range(3):
+        rig.workspace.travel(120)
+        change_some(rig)
+        rig.workspace.travel(3)
+        rig.sync()
+        rig.check()
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_changes_around_local_midnight_are_not_lost(make_rig: Callable[..., Rig], zone: str) -> None:
+    midnight = (datetime.fromtimestamp(NOW, ZoneInfo(zone)) + timedelta(days=1)).replace(hour=0, minute=0, second=0)
+    rig = make_rig(timezone=zone, now=midnight.timestamp() - 3 * 3600)
+    rig.sync()
+    for seconds in (-60, -1, 0, 1, 60, 86_399, 86_401):
+        rig.workspace.travel_to(midnight.timestamp() + seconds)
+        change_some(rig, every=11)
+        rig.workspace.travel(2)
+        rig.sync(MERGED)
+        rig.check(MERGED)
+
+
+def test_the_25_hour_day_loses_nothing(make_rig: Callable[..., Rig]) -> None:
+    clocks_change = datetime(2026, 11, 1, 9, 0, tzinfo=UTC).timestamp()  # 2 am in Los Angeles becomes 1 am
+    rig = make_rig(timezone="America/Los_Angeles", now=clocks_change - 30 * 3600)
+    rig.sync(["contacts"])
+    for _ in range(20):
+        rig.workspace.travel(3 * 3600)
+        change_some(rig, every=13)
+        rig.workspace.travel(1)
+        rig.sync(["contacts"])
+        rig.check(["contacts"])
+
+
+@pytest.mark.parametrize("seconds", [False, True])
+@pytest.mark.parametrize("inclusive", [False, True])
+def test_both_readings_of_the_comparison_operators_are_exact(rig: Rig, seconds: bool, inclusive: bool) -> None:
+    rig.workspace.options.contacts_by_second = seconds
+    rig.workspace.options.inclusive_bounds = inclusive
+    rig.sync(MERGED)
+    for _ in range(2):
+        rig.workspace.travel(60)
+        change_some(rig)
+        rig.workspace.travel(1)
+        rig.sync(MERGED)
+        rig.check(MERGED)
+
+
+def test_a_renamed_and_a_deleted_tag_are_followed(rig: Rig) -> None:
+    rig.sync(["tags"])
+    first, second, *_ = rig.workspace.rows("tags")
+    rig.workspace.update("tags", first["id"], name="renamed")
+    rig.workspace.delete("tags", second["id"])
+    results = rig.sync(["tags"])
+    rig.check(["tags"])
+    assert (results["tags"][1].changed, results["tags"][1].removed) == (1, 1)
+
+
+def test_an_empty_list_is_a_legal_empty_table(rig: Rig) -> None:
+    rig.sync(["tags"])
+    for tag in rig.workspace.rows("tags"):
+        rig.workspace.delete("tags", tag["id"])
+    rig.sync(["tags"])
+    assert rig.rows("tags").num_rows == 0
+    rig.check(["tags"])
+
+
+def test_attributes_of_one_name_in_two_models_are_both_kept(rig: Rig) -> None:
+    rig.sync(["data_attributes"])
+    rig.check(["data_attributes"])
+    names = rig.rows("data_attributes").column("name").to_pylist()
+    assert len(names) > len(set(names))
+
+
+def test_rows_that_change_while_pages_are_read_are_exact_after_the_next_run(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(contacts=900, companies=450, conversations=700, articles=350)
+
+    def edit(request: object) -> None:
+        rig.workspace.travel(2)
+        for table in MERGED:
+            rows = rig.workspace.rows(table)
+            for row in islice(rows, 0, len(rows), 97):
+                rig.workspace.update(
+                    table, row["id"], **{"title" if table in ("conversations", "articles") else "name": "x"}
+                )
+            rig.workspace.create(table)
+
+    rig.server.before_request(edit)
+    rig.sync(MERGED)
+    rig.server.clear_hooks()
+    rig.sync(MERGED)
+    rig.check(MERGED)
+
+
+def test_changes_without_a_new_cursor_value_are_found_where_tables_are_read_whole(rig: Rig) -> None:
+    rig.sync(["companies", "articles"])
+    company, article = rig.workspace.rows("companies")[0], rig.workspace.rows("articles")[0]
+    rig.workspace.update("companies", company["id"], touch=False, user_count=4711)
+    rig.workspace.update("articles", article["id"], touch=False, translated_content={"de": {"title": "neu"}})
+    results = rig.sync(["companies", "articles"])
+    rig.check(["companies", "articles"])
+    assert [compacted.changed for _, compacted in results.values()] == [1, 1]
+
+
+def test_a_full_refresh_removes_what_intercom_has_deleted(rig: Rig) -> None:
+    rig.sync(MERGED)
+    for table in MERGED:
+        for row in rig.workspace.rows(table)[::3]:
+            rig.workspace.delete(table, row["id"])
+    rig.sync(MERGED, full_refresh=True)
+    rig.check(MERGED)
+
+
+def test_an_idle_run_needs_few_requests(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(contacts=2000, conversations=1500)
+    rig.sync()
+    rig.workspace.travel(3600)
+    rig.server.clear_log()
+    rig.sync()
+    beyond = [r for r in rig.server.log if r.path in ("/contacts/search", "/conversations/search", "/me")]
+    assert len(beyond) <= 8
+    assert len(rig.server.log) <= 30
+
+
+def test_the_watermark_is_the_newest_value_seen_and_never_later_than_the_start(rig: Rig) -> None:
+    future = int(rig.workspace.time()) + 86_400
+    contact = rig.workspace.rows("contacts")[0]
+    rig.sync(["contacts"])
+    newest = max(row["updated_at"] for row in rig.workspace.rows("contacts"))
+    assert [mark.value for mark in rig.store.kept.values()] == [newest]
+    rig.workspace.update("contacts", contact["id"], updated_at=future)
+    ingested, _ = rig.sync(["contacts"])["contacts"]
+    assert ingested.watermark_before == newest
+    assert newest <= ingested.watermark_after <= rig.workspace.now()
+
+
+def test_a_start_date_limits_a_first_load_and_an_earlier_one_is_made_up_for(rig: Rig) -> None:
+    times = sorted(row["updated_at"] for row in rig.workspace.rows("contacts"))
+    start = times[len(times) // 2]
+    rig.sync(MERGED, history_from=start)
+    for table in MERGED:
+        expected = {row["id"] for row in rig.workspace.rows(table) if row["updated_at"] >= start}
+        assert set(rig.rows(table).column("id").to_pylist()) == expected, table
+    rig.workspace.travel(60)
+    rig.sync(MERGED, history_from=times[10])
+    for table in MERGED:
+        expected = {row["id"] for row in rig.workspace.rows(table) if row["updated_at"] >= times[10]}
+        assert set(rig.rows(table).column("id").to_pylist()) == expected, table
+    rig.sync(MERGED)
+    rig.check(MERGED)
+
+
+def test_a_backfill_reads_its_range_and_leaves_the_watermark(rig: Rig) -> None:
+    rig.sync(MERGED)
+    marks = dict(rig.store.kept)
+    old = rig.workspace.rows("contacts")[0]
+    rig.workspace.update("contacts", old["id"], touch=False, name="changed behind the cursor")
+    rig.sync(MERGED, history_from=old["updated_at"] - 86_400, until=old["updated_at"] + 86_400)
+    rig.sync(["contacts"], full_refresh=False)
+    assert {key: mark.value for key, mark in rig.store.kept.items()} == {key: m.value for key, m in marks.items()}
+    stored = rig.rows("contacts")
+    assert dict(zip(stored.column("id").to_pylist(), stored.column("name").to_pylist(), strict=True))[old["id"]] == (
+        "changed behind the cursor"
+    )
+
+
+def test_every_table_of_the_catalogue_is_served(rig: Rig) -> None:
+    assert all(rig.workspace.rows(table) for table in TABLES)

@@ -1,0 +1,105 @@
+"""A workspace, a server and a lake, and runs over them without Prefect: what the flow does, table by table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from intercom.client import IntercomClient, RetryPolicy
+from intercom.compact import Compacted, compact_table
+from intercom.config import make_connection
+from intercom.ingest import Ingested, Run, ingest_table
+from intercom.lake import Lake
+from intercom.limiter import RateLimiter
+from intercom.sandbox import SandboxServer, Workspace
+from intercom.tables import TABLES
+from intercom.watermarks import Watermark
+from intercom.workspace import identify
+from tests.support.truth import assert_exact, read_lake
+
+CONNECTION = "acme"
+_runs = count(1)
+
+
+class MemoryWatermarks:
+    """Watermarks as Prefect's blocks keep them, without Prefect: copies, by connection, table and lake."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str, str], Watermark] = {}
+
+    def load(self, connection: str, table: str, lake_id: str) -> Watermark | None:
+        return self.kept.get((connection, table, lake_id))
+
+    def save(self, watermark: Watermark) -> None:
+        self.kept[watermark.connection, watermark.table, watermark.lake_id] = replace(watermark)
+
+
+@dataclass
+class Rig:
+    """`sync` is one run; `check` compares the lake with the workspace."""
+
+    server: SandboxServer
+    lake_url: str
+    store: MemoryWatermarks = field(default_factory=MemoryWatermarks)
+    storage: dict[str, Any] = field(default_factory=dict)
+    waited: list[float] = field(default_factory=list)
+    policy: RetryPolicy = field(default_factory=lambda: RetryPolicy(read_seconds=5.0))
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.server.workspace
+
+    @property
+    def lake_folder(self) -> Path:
+        return Path(self.lake_url)
+
+    def lake(self) -> Lake:
+        return Lake(self.lake_url, self.storage)
+
+    def sleep(self, seconds: float) -> None:
+        """Waiting moves the workspace's clock instead of taking time."""
+        self.waited.append(seconds)
+        self.workspace.travel(seconds)
+
+    def client(self) -> IntercomClient:
+        connection = make_connection(
+            name=CONNECTION, access_token=self.server.token, region="us", base_url=self.server.base_url, place="test"
+        )
+        return IntercomClient(connection, RateLimiter(), policy=self.policy, sleep=self.sleep)
+
+    def sync(
+        self, tables: Iterable[str] = TABLES, *, lake: Lake | None = None, **options: Any
+    ) -> dict[str, tuple[Ingested, Compacted]]:
+        """One run over the tables, one after the other; the first error ends it."""
+        lake, client = lake or self.lake(), self.client()
+        try:
+            workspace = identify(client)
+            run = Run(
+                run_id=f"run-{next(_runs)}",
+                connection=CONNECTION,
+                started_at=datetime.now(UTC),
+                run_start=workspace.server_time,
+                workspace=workspace.code,
+                **options,
+            )
+            return {name: self._table(name, client, lake, run) for name in tables}
+        finally:
+            client.close()
+
+    def _table(self, name: str, client: IntercomClient, lake: Lake, run: Run) -> tuple[Ingested, Compacted]:
+        table = TABLES[name]
+        ingested = ingest_table(table, client.for_table(name, table.scope), lake, self.store, run)
+        return ingested, compact_table(table, lake, CONNECTION, self.store)
+
+    def rows(self, table: str) -> Any:
+        return read_lake(self.lake_url, CONNECTION, table, **self.storage)
+
+    def check(self, tables: Iterable[str] = TABLES) -> None:
+        """Every table of the lake is exactly what the workspace serves now, and nothing is left in staging."""
+        for table in tables:
+            assert_exact(self.workspace.rows(table), self.rows(table), table)
+        assert self.lake().list("_staging") == {}

@@ -1,0 +1,106 @@
+"""The whole lake against the whole truth of the sandbox: every row, every field, nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from intercom.schemas import Column, Kind
+from intercom.tables import TABLES, Strategy, Table
+
+Row = dict[str, Any]
+
+
+def read_lake(url: str, connection: str, table: str, **storage: Any) -> pa.Table:
+    """All rows that a plain glob finds below the table's folder; every file must have the declared schema."""
+    fs, root = fsspec.core.url_to_fs(url, **storage)
+    fs.invalidate_cache()
+    files = [path for path in fs.find(f"{root}/data/{connection}/{table}")]
+    assert all(path.endswith("/data.parquet") for path in files), files
+    schema = TABLES[table].schema.arrow
+    tables = []
+    for path in files:
+        with fs.open(path, "rb") as file:
+            rows = pq.read_table(file, partitioning=None)
+        assert rows.schema.equals(schema), path
+        tables.append(rows)
+        check_partition(path, rows, TABLES[table])
+    return pa.concat_tables([schema.empty_table(), *tables])
+
+
+def check_partition(path: str, rows: pa.Table, table: Table) -> None:
+    """Rows lie in the partition of the month in which they were created, in UTC."""
+    if table.strategy is Strategy.REPLACE:
+        return
+    folder = path.split("/")[-2]
+    months = {"unknown" if at is None else f"{at:%Y-%m}" for at in rows.column("created_at").to_pylist()}
+    assert {f"created_month={month}" for month in months} == {folder}, path
+
+
+def assert_exact(expected: list[Row], found: pa.Table, table: str) -> None:
+    """The rows found are the expected records, each once, with every value that was served."""
+    declared = {column.name: column for column in TABLES[table].schema.fields}
+    want = Counter(_frozen(_canonical(record, declared)) for record in expected)
+    have = Counter(_frozen(_recovered(row, declared)) for row in found.to_pylist())
+    missing, surplus = want - have, have - want
+    assert not missing and not surplus, (
+        f"{table}: {sum(missing.values())} missing or stale, {sum(surplus.values())} surplus or stale\n"
+        f"missing {list(missing)[:1]}\nsurplus {list(surplus)[:1]}"
+    )
+
+
+def _recovered(row: Row, declared: dict[str, Column]) -> Row:
+    """A record again from its lake row: columns first, then what went to ``_extra``."""
+    record: Row = {}
+    for name, column in declared.items():
+        value = row[name]
+        if value is None:
+            continue
+        if column.kind is Kind.JSON:
+            value = json.loads(value)
+        elif column.kind is Kind.TIMESTAMP:
+            value = value.timestamp()
+        record[name] = value
+    extra = json.loads(row["_extra"]) if row["_extra"] else {}
+    assert not extra.keys() & record.keys()
+    return {name: value for name, value in {**record, **extra}.items() if value is not None}
+
+
+def _canonical(record: Row, declared: dict[str, Column]) -> Row:
+    """A served record with the coercions that the lake promises, and without nulls."""
+    found = {}
+    for name, value in record.items():
+        if value is not None:
+            found[name] = _coerced(value, declared[name].kind) if name in declared else value
+    return found
+
+
+def _coerced(value: Any, kind: Kind) -> Any:
+    match kind:
+        case Kind.STRING if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        case Kind.INT if isinstance(value, str) and value.isdigit():
+            return int(value)
+        case Kind.FLOAT if isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        case Kind.TIMESTAMP:
+            return _seconds(value)
+    return value
+
+
+def _seconds(value: Any) -> Any:
+    if isinstance(value, str):
+        if not value.lstrip("-").isdigit():
+            return datetime.fromisoformat(value).astimezone(UTC).timestamp()
+        value = int(value)
+    return float(value / 1000 if abs(value) > 1e11 else value)
+
+
+def _frozen(record: Row) -> str:
+    return json.dumps(record, sort_keys=True)

@@ -1,0 +1,266 @@
+"""The limiter's rules, one by one, on a clock that the test owns."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from intercom.limiter import Budget, Permit, RateHeaders, RateLimiter, retry_after_seconds
+
+T0 = 1_700_000_000  # a window of the server begins here
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 50.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def limiter(clock: Clock) -> RateLimiter:
+    return RateLimiter(clock=clock, sleep=clock.sleep)
+
+
+def headers(remaining: int, *, limit: int = 166, reset: int = T0 + 10, date: int = T0) -> RateHeaders:
+    return RateHeaders(limit, remaining, reset, date)
+
+
+def seconds_for(limiter: RateLimiter, clock: Clock, requests: int, answer: RateHeaders | None = None) -> float:
+    start = clock.now
+    for _ in range(requests):
+        permit = limiter.acquire()
+        limiter.answered(permit, answer or RateHeaders())
+    return clock.now - start
+
+
+def test_without_headers_166_leave_in_ten_seconds(limiter: RateLimiter, clock: Clock) -> None:
+    assert seconds_for(limiter, clock, 166) < 10
+    assert seconds_for(limiter, clock, 1) + clock.now - 50 >= 10
+    assert seconds_for(limiter, clock, 166 * 5) == pytest.approx(50, rel=0.02)
+
+
+def test_a_limit_without_a_window_sets_the_pace(limiter: RateLimiter, clock: Clock) -> None:
+    assert seconds_for(limiter, clock, 1000, RateHeaders(limit=1000)) == pytest.approx(10, rel=0.1)
+
+
+def test_until_the_first_answer_only_a_few_leave(clock: Clock) -> None:
+    limiter = RateLimiter(clock=clock, sleep=clock.sleep)
+    permits = [limiter.acquire() for _ in range(4)]
+    assert clock.now - 50 < 0.2
+    limiter.acquire()
+    assert clock.now - 50 == pytest.approx(2.0, abs=0.1)
+    for permit in permits:
+        limiter.answered(permit, headers(160))
+    before = clock.now
+    limiter.acquire()
+    assert clock.now - before < 0.1
+
+
+def test_nothing_remaining_means_sleep_to_the_reset_of_the_servers_clock(limiter: RateLimiter, clock: Clock) -> None:
+    # The local clock shows 50, the server's 1.7 billion: only the difference of two headers counts.
+    limiter.answered(limiter.acquire(), headers(0, date=T0 + 4))
+    assert seconds_for(limiter, clock, 1) == pytest.approx(6.0, abs=0.06)
+
+
+def test_remaining_is_less_what_is_in_flight(limiter: RateLimiter, clock: Clock) -> None:
+    first, slow = limiter.acquire(), limiter.acquire()
+    limiter.answered(first, headers(3, date=T0 + 2))
+    for _ in range(2):
+        limiter.acquire()
+    assert clock.now - 50 < 0.5
+    limiter.answered(slow, headers(4, date=T0 + 2))  # counted before the first one: it frees its own place
+    limiter.acquire()
+    assert clock.now - 50 < 1
+    limiter.acquire()
+    assert clock.now - 50 == pytest.approx(8.0, abs=0.1)
+
+
+def test_a_late_answer_of_an_older_window_changes_nothing() -> None:
+    budget = Budget()
+    late, next_one = budget.sent(9.0), budget.sent(9.5)
+    budget.answered(next_one, headers(0, reset=T0 + 20, date=T0 + 10), 10.0)
+    budget.answered(late, headers(100, limit=500, reset=T0 + 10, date=T0 + 10), 10.1)
+    assert budget.reserve(10.2) == pytest.approx(9.8)
+    assert budget.limit == 166
+
+
+def test_after_the_reset_the_limit_is_there_again_less_what_is_in_flight() -> None:
+    budget = Budget()
+    budget.answered(budget.sent(0.0), headers(2, limit=3), 0.0)
+    budget.sent(9.1)
+    budget.sent(9.4)
+    assert budget.reserve(9.9) > 0
+    assert budget.reserve(10.5) == 0.0  # 3 less 2
+    budget.sent(10.5)
+    assert budget.reserve(19.0) > 0
+
+
+def test_requests_without_an_answer_count_until_their_window_ends() -> None:
+    budget = Budget()
+    budget.answered(budget.sent(0.0), headers(2), 0.0)
+    for _ in range(2):
+        budget.lost(budget.sent(1.0), 2.0)
+    assert budget.reserve(3.0) == pytest.approx(7.0)
+    assert budget.reserve(10.0) == 0.0
+
+
+def test_a_server_that_stops_sending_headers_does_not_stop_us(limiter: RateLimiter, clock: Clock) -> None:
+    limiter.answered(limiter.acquire(), headers(100))
+    assert seconds_for(limiter, clock, 166 * 3) < 45
+
+
+def test_requests_that_hang_do_not_use_up_later_windows() -> None:
+    budget = Budget()
+    budget.answered(budget.sent(0.0), headers(19, limit=20), 0.0)
+    for _ in range(19):
+        budget.sent(1.0)
+    assert budget.reserve(5.0) > 0
+    assert budget.reserve(11.5) == 0.0
+
+
+def test_a_429_stops_everybody_until_the_reset() -> None:
+    budget = Budget()
+    other = budget.sent(0.0)
+    assert budget.throttled(budget.sent(0.0), headers(0, date=T0 + 3), None, 0.0) == pytest.approx(7.0)
+    budget.answered(other, headers(50, date=T0 + 3), 0.1)
+    assert budget.reserve(6.9) > 0
+    assert budget.reserve(7.1) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "retry_after", "pause"),
+    [
+        (headers(0, reset=T0 + 3600), None, 60.0),
+        (headers(0, reset=T0 - 50), None, 1.0),
+        (headers(9), 3.0, 3.0),
+        (headers(9), 1e9, 600.0),
+        (RateHeaders(), None, 10.0),
+        (RateHeaders(), 0.0, 0.0),
+    ],
+)
+def test_the_pause_after_a_429(answer: RateHeaders, retry_after: float | None, pause: float) -> None:
+    budget = Budget()
+    assert budget.throttled(budget.sent(0.0), answer, retry_after, 0.0) == pytest.approx(pause)
+    assert (budget.reserve(max(0.0, pause - 0.1)) > 0) is (pause > 0)
+    assert budget.reserve(pause + 0.2) == 0.0
+
+
+def test_a_429_of_a_window_that_has_passed_stops_nobody() -> None:
+    budget = Budget()
+    late, next_one = budget.sent(9.0), budget.sent(9.5)
+    budget.answered(next_one, headers(150, reset=T0 + 20, date=T0 + 10), 10.0)
+    assert budget.throttled(late, headers(0, date=T0 + 9), None, 10.1) == 0.0
+    assert budget.reserve(10.2) == 0.0
+
+
+def test_a_servers_clock_that_is_set_back_is_followed() -> None:
+    budget = Budget()
+    budget.answered(budget.sent(0.0), headers(100, reset=T0 + 3610, date=T0 + 3600), 0.0)
+    budget.answered(budget.sent(1.0), headers(0, reset=T0 + 10, date=T0 + 1), 1.0)
+    assert budget.reserve(1.1) == pytest.approx(8.9)
+
+
+def test_a_reset_without_any_date_lasts_one_window() -> None:
+    budget = Budget()
+    budget.answered(budget.sent(0.0), RateHeaders(166, 0, 12345, None), 0.0)
+    assert budget.reserve(1.0) == pytest.approx(9.0)
+
+
+@pytest.mark.parametrize("outcome", ["answered", "lost", "throttled"])
+def test_every_outcome_gives_the_place_back(outcome: str) -> None:
+    budget = Budget()
+    permit = budget.sent(0.0)
+    if outcome == "answered":
+        budget.answered(permit, headers(1), 0.0)
+    elif outcome == "lost":
+        budget.lost(permit, 0.0)
+    else:
+        budget.throttled(permit, headers(1), 0.0, 0.0)
+    assert budget.reserve(1.0) == 0.0
+
+
+def test_a_stop_reaches_threads_that_are_waiting_already() -> None:
+    clock = Clock()
+    waiting, go = threading.Event(), threading.Event()
+
+    def sleep(seconds: float) -> None:
+        waiting.set()
+        assert go.wait(10)
+        clock.now += seconds
+
+    limiter = RateLimiter(clock=clock, sleep=sleep)
+    first, second = limiter.acquire(), limiter.acquire()
+    limiter.answered(first, headers(0, reset=T0 + 1))
+    left: list[Permit] = []
+    thread = threading.Thread(target=lambda: left.append(limiter.acquire()))
+    thread.start()
+    assert waiting.wait(10)
+    assert limiter.throttled(second, headers(0, reset=T0 + 1), 30.0) == 30.0  # while the other thread sleeps
+    go.set()
+    thread.join(10)
+    assert left[0].sent_at >= 80.0
+
+
+def test_many_threads_share_one_pace() -> None:
+    clock, lock = Clock(), threading.Lock()
+
+    def sleep(seconds: float) -> None:
+        with lock:
+            clock.now += seconds
+
+    limiter = RateLimiter(cap=100, clock=clock, sleep=sleep)
+    sent: list[float] = []
+
+    def work() -> None:
+        for _ in range(30):
+            permit = limiter.acquire()
+            sent.append(permit.sent_at)
+            limiter.answered(permit, RateHeaders())
+
+    threads = [threading.Thread(target=work) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    sent.sort()
+    assert len(sent) == 300
+    assert all(later - earlier >= 10 for earlier, later in zip(sent, sent[100:], strict=False))
+
+
+def test_headers_are_read_and_rubbish_is_absent() -> None:
+    http = {
+        "X-RateLimit-Limit": "167",
+        "X-RateLimit-Remaining": " 12 ",
+        "X-RateLimit-Reset": "1700000010",
+        "Date": "Tue, 14 Nov 2023 22:13:20 GMT",
+    }
+    assert RateHeaders.from_http(http) == RateHeaders(167, 12, 1_700_000_010, 1_700_000_000)
+    rubbish = dict.fromkeys(http, "soon")
+    assert RateHeaders.from_http(rubbish) == RateHeaders.from_http({}) == RateHeaders()
+    assert RateHeaders.from_http({"X-RateLimit-Remaining": "-1", "X-RateLimit-Limit": "²"}) == RateHeaders()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("7", 7.0),
+        ("Tue, 14 Nov 2023 22:13:25 GMT", 5.0),
+        ("Tue, 14 Nov 2023 22:00:00 GMT", 0.0),
+        ("x", None),
+        ("", None),
+    ],
+)
+def test_retry_after_in_both_forms(text: str, seconds: float | None) -> None:
+    assert retry_after_seconds({"Retry-After": text, "Date": "Tue, 14 Nov 2023 22:13:20 GMT"}) == seconds

@@ -1,0 +1,329 @@
+"""Records as sent become rows of the declared schema; what does not fit is kept beside them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from msgspec import Raw
+
+from intercom.errors import SchemaError
+from intercom.normalise import Normaliser, epoch_seconds, mend, split_records
+from intercom.tables import TABLES
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+def rows(table: str, *records: str) -> list[dict[str, Any]]:
+    """The rows of records given as JSON texts."""
+    return batch(table, *records).to_pylist()
+
+
+def batch(table: str, *records: str) -> pa.RecordBatch:
+    split = split_records(Raw(("[" + ",".join(records) + "]").encode()))
+    return Normaliser(TABLES[table], NOW).batch([r for r in split if r is not None], where="page 3, request abc")
+
+
+def contact(member: str, value: str) -> dict[str, Any]:
+    return rows("contacts", f'{{"id":"c1","{member}":{value}}}')[0]
+
+
+def test_a_plain_record_fills_its_columns() -> None:
+    row = rows("contacts", '{"type":"contact","id":"c1","owner_id":7,"has_hard_bounced":true,"updated_at":1700000000}')[
+        0
+    ]
+    assert row["id"] == "c1"
+    assert row["owner_id"] == 7
+    assert row["has_hard_bounced"] is True
+    assert row["updated_at"] == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+    assert row["_extra"] is None
+    assert row["_ingested_at"] == NOW
+
+
+@pytest.mark.parametrize(
+    ("member", "sent", "held"),
+    [
+        ("name", "5", "5"),
+        ("name", "1.10", "1.10"),
+        ("name", '"\\u0000\\ud83d\\ude00é"', "\0😀é"),
+        ("owner_id", '"17"', 17),
+        ("owner_id", "1.0", 1),
+        ("owner_id", "1e3", 1000),
+        ("owner_id", "9007199254740993.0", 9007199254740993),
+        ("owner_id", "-9223372036854775808", -(2**63)),
+        ("owner_id", "null", None),
+    ],
+)
+def test_safe_coercions(member: str, sent: str, held: object) -> None:
+    row = contact(member, sent)
+    assert row[member] == held
+    assert row["_extra"] is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "held"), [("3", 3.0), ('"2.50"', 2.5), ("1e3", 1000.0), ("9007199254740992", 2.0**53)]
+)
+def test_numbers_for_a_float_column(sent: str, held: float) -> None:
+    row = rows("companies", f'{{"id":"1","monthly_spend":{sent}}}')[0]
+    assert row["monthly_spend"] == held
+    assert row["_extra"] is None
+
+
+@pytest.mark.parametrize(
+    "sent", ["9007199254740993", '"9007199254740993"', "1e400", '"NaN"', '"inf"', "true", "{}", '""']
+)
+def test_what_is_no_exact_float_is_kept_beside(sent: str) -> None:
+    row = rows("companies", f'{{"id":"1","monthly_spend":{sent}}}')[0]
+    assert row["monthly_spend"] is None
+    assert row["_extra"] == f'{{"monthly_spend":{sent}}}'
+
+
+@pytest.mark.parametrize(
+    ("member", "sent"),
+    [
+        ("name", "true"),
+        ("name", '{"first": "A"}'),
+        ("name", "[1.10,  2]"),
+        ("owner_id", "true"),
+        ("owner_id", "1.5"),
+        ("owner_id", '"1.0"'),
+        ("owner_id", '"007"'),
+        ("owner_id", '" 7"'),
+        ("owner_id", '"٣"'),
+        ("owner_id", '"1_000"'),
+        ("owner_id", "9223372036854775808"),
+        ("owner_id", "1e999999999"),
+        ("owner_id", "9" * 5000),
+        ("has_hard_bounced", "1"),
+        ("has_hard_bounced", '"true"'),
+        ("created_at", '""'),
+        ("created_at", '"soon"'),
+        ("created_at", "true"),
+        ("created_at", "1e18"),
+        ("created_at", "-62135596801"),
+        ("created_at", "1e-999999999999999999999"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_kept_verbatim_beside(member: str, sent: str) -> None:
+    row = contact(member, sent)
+    assert row[member] is None
+    assert row["_extra"] == f'{{"{member}":{sent}}}'
+
+
+def test_an_odd_value_leaves_its_neighbours_alone() -> None:
+    found = rows("contacts", '{"id":"1","owner_id":1}', '{"id":"2","owner_id":[]}', '{"id":"3","owner_id":"3"}')
+    assert [row["owner_id"] for row in found] == [1, None, 3]
+    assert [row["_extra"] for row in found] == [None, '{"owner_id":[]}', None]
+
+
+def test_a_lone_surrogate_is_kept_verbatim_beside() -> None:
+    record = {"id": Raw(b'"1"'), "name": Raw(b'"\\ud83d"'), "email": Raw(b'"a@b"')}
+    row = Normaliser(TABLES["contacts"], NOW).batch([record], where="page 1").to_pylist()[0]
+    assert (row["name"], row["email"], row["_extra"]) == (None, "a@b", '{"name":"\\ud83d"}')
+
+
+def test_unknown_members_keep_their_order_and_their_bytes() -> None:
+    row = rows(
+        "tags", '{"zeta": {"n": 1.10, "big": 12345678901234567890123}, "id":"1","applied_at":"x","alpha": null}'
+    )[0]
+    assert row["_extra"] == '{"zeta":{"n": 1.10, "big": 12345678901234567890123},"applied_at":"x","alpha":null}'
+
+
+def test_a_member_named_like_a_computed_column_is_an_unknown_member() -> None:
+    row = contact("location_city", '"Cork"')
+    assert row["location_city"] is None
+    assert json.loads(row["_extra"]) == {"location_city": "Cork"}
+
+
+@pytest.mark.parametrize("sent", ['{ "a" : [1.0, 1e2] }', "[]", "0", "false", '"text"', '"\\u00e9"', '"é"'])
+def test_json_columns_hold_the_text_as_sent(sent: str) -> None:
+    row = contact("custom_attributes", sent)
+    assert row["custom_attributes"] == sent
+    assert row["_extra"] is None
+
+
+def test_a_null_json_value_is_null_and_the_string_null_is_not() -> None:
+    assert contact("avatar", "null")["avatar"] is None
+    assert contact("avatar", '"null"')["avatar"] == '"null"'
+    assert rows("contacts", '{"id":"1"}')[0]["avatar"] is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "held"),
+    [
+        ("0", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("-1", datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ("-62135596800", datetime(1, 1, 1, tzinfo=UTC)),
+        ("1700000000.25", datetime(2023, 11, 14, 22, 13, 20, 250000, tzinfo=UTC)),
+        ("1700000000.9999999", datetime(2023, 11, 14, 22, 13, 20, 999999, tzinfo=UTC)),
+        ('"1700000000"', datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)),
+        ("1700000000123", datetime(2023, 11, 14, 22, 13, 20, 123000, tzinfo=UTC)),
+        ("-1700000000123", datetime(1916, 2, 18, 1, 46, 39, 877000, tzinfo=UTC)),
+        ("253402300799999", datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)),
+        ('"2023-11-14T22:13:20Z"', datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)),
+        ('"2023-11-15T00:13:20.5+02:00"', datetime(2023, 11, 14, 22, 13, 20, 500000, tzinfo=UTC)),
+        ('"2023-11-14"', datetime(2023, 11, 14, tzinfo=UTC)),
+    ],
+)
+def test_timestamps_of_every_spelling(sent: str, held: datetime) -> None:
+    row = contact("signed_up_at", sent)
+    assert row["signed_up_at"] == held
+    assert row["_extra"] is None
+    assert epoch_seconds(Raw(sent.encode())) == (held - datetime(1970, 1, 1, tzinfo=UTC)) // (
+        NOW.resolution * 1_000_000
+    )
+
+
+@pytest.mark.parametrize("sent", ["null", '"soon"', "true", "{}", "1e18", '"0001-01-01T00:00:00+10:00"'])
+def test_an_unreadable_timestamp_has_no_seconds(sent: str) -> None:
+    assert epoch_seconds(Raw(sent.encode())) is None
+    assert epoch_seconds(None) is None
+
+
+def test_flat_columns_come_from_nested_objects() -> None:
+    row = rows(
+        "contacts",
+        '{"id":"1","location":{"country":"Ireland","region":5,"city":true},'
+        '"companies":{"data":[{"id":"a","type":"company"},{"id":7},{"type":"company"}],"total_count":12}}',
+    )[0]
+    assert (row["location_country"], row["location_region"], row["location_city"]) == ("Ireland", "5", None)
+    assert row["company_ids"] == '["a",7]'
+    assert row["companies_count"] == 12
+    assert row["_extra"] is None
+
+
+def test_companies_are_counted_where_no_total_is_given() -> None:
+    found = rows(
+        "contacts",
+        '{"id":"1","companies":{"data":[{"id":"a"},{"id":"b"}]}}',
+        '{"id":"2","companies":{"data":[{"id":"a"}],"total_count":null}}',
+        '{"id":"3","companies":{"data":[],"total_count":0}}',
+        '{"id":"4"}',
+    )
+    assert [row["companies_count"] for row in found] == [2, 1, 0, None]
+    assert [row["company_ids"] for row in found] == ['["a","b"]', '["a"]', "[]", None]
+
+
+@pytest.mark.parametrize("sent", ['"Dublin"', "[]", "5", "null", "{}", '{"country":{}}'])
+def test_a_nested_value_of_another_shape_gives_nulls(sent: str) -> None:
+    odd, plain = rows("contacts", f'{{"id":"1","location":{sent}}}', '{"id":"2","location":{"country":"Chile"}}')
+    assert odd["location"] == (None if sent == "null" else sent)
+    assert odd["location_country"] is None
+    assert odd["_extra"] is None
+    assert plain["location_country"] == "Chile"
+
+
+@pytest.mark.parametrize("sent", ['{"data":["a"]}', '{"data":{}}', '{"data":null}', "7"])
+def test_companies_of_another_shape_give_no_ids(sent: str) -> None:
+    odd, plain = rows("contacts", f'{{"id":"1","companies":{sent}}}', '{"id":"2","companies":{"data":[{"id":"b"}]}}')
+    assert odd["company_ids"] is None
+    assert (plain["company_ids"], plain["companies_count"]) == ('["b"]', 1)
+
+
+def test_members_of_a_conversation() -> None:
+    row = rows(
+        "conversations",
+        '{"id":"1","source":{"type":"email","redacted":false,"author":{"id":5,"email":"a@b"},"attachments":[ ]},'
+        '"statistics":{"time_to_assignment":60,"first_close_at":1700000000,"count_reopens":"2"},'
+        '"first_contact_reply":{"created_at":1700000000,"type":"email","url":null}}',
+    )[0]
+    assert (row["source_type"], row["source_redacted"], row["source_attachments"]) == ("email", False, "[ ]")
+    assert (row["source_author_id"], row["source_author_email"], row["source_author_name"]) == ("5", "a@b", None)
+    assert row["source_author"] == '{"id":5,"email":"a@b"}'
+    assert (row["statistics_time_to_assignment"], row["statistics_count_reopens"]) == (60, 2)
+    assert row["statistics_first_close_at"] == row["first_contact_reply_created_at"]
+    assert row["first_contact_reply_type"] == "email"
+
+
+@pytest.mark.parametrize("record", ["{}", '{"id":null}', '{"id":""}', '{"id":{}}', '{"id":true}'])
+def test_a_record_without_its_key_is_refused_by_position_and_not_by_content(record: str) -> None:
+    secret = record[:-1] + ("," if len(record) > 2 else "") + '"email":"secret"}'
+    with pytest.raises(SchemaError, match=r"'contacts', page 3, request abc: record 2 of 2 .*'id'") as caught:
+        rows("contacts", '{"id":"1"}', secret)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_numeric_key_is_taken_as_text() -> None:
+    assert [row["id"] for row in rows("tags", '{"id":5}', '{"id":"6"}')] == ["5", "6"]
+
+
+def test_a_data_attribute_needs_a_name_only() -> None:
+    found = rows("data_attributes", '{"name":"plan"}', '{"name":"plan","model":"contact","archived":true}')
+    assert [row["name"] for row in found] == ["plan", "plan"]
+    with pytest.raises(SchemaError, match="record 1 of 1 has no usable key 'name'"):
+        rows("data_attributes", '{"model":"contact"}')
+
+
+def test_the_last_of_two_equal_members_wins() -> None:
+    row = rows("tags", '{"id":"1","name":"first","x":1,"name":"last","x":2}')[0]
+    assert (row["name"], row["_extra"]) == ("last", '{"x":2}')
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_null_only_columns_keep_their_declared_type(table: str) -> None:
+    key = TABLES[table].required[0]
+    found = batch(table, f'{{"{key}":"1"}}')
+    found.validate(full=True)
+    assert found.schema == TABLES[table].schema.arrow
+    assert all(found[name].null_count == 1 for name in found.schema.names if name not in (key, "_ingested_at"))
+
+
+def test_a_page_without_records_is_a_batch_without_rows() -> None:
+    assert batch("contacts").schema == TABLES["contacts"].schema.arrow
+    assert batch("contacts").num_rows == 0
+
+
+def test_parquet_takes_the_batch_as_it_is() -> None:
+    found = batch("conversations", '{"id":"1","title":"t","source":{"body":"b"}}', '{"id":"2","open":1}')
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_batches([found]), sink)
+    assert pq.read_table(pa.BufferReader(sink.getvalue())).to_pylist() == found.to_pylist()
+
+
+def test_a_time_of_ingestion_without_a_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        Normaliser(TABLES["tags"], datetime(2026, 1, 1))
+
+
+def test_null_elements_stay_in_their_place() -> None:
+    assert split_records(Raw(b'[null, {"id":"1"}, null]')) == [None, {"id": Raw(b'"1"')}, None]
+
+
+@pytest.mark.parametrize("element", ["5", "[]", '"text"', "true"])
+def test_an_element_that_is_no_object_is_named_by_its_position(element: str) -> None:
+    with pytest.raises(SchemaError, match="Record 2 of 3"):
+        split_records(Raw(f'[{{"id":"1"}},{element},null]'.encode()))
+
+
+@pytest.mark.parametrize("text", [b'{"id":"1"}', b"null", b"5", b""])
+def test_records_that_are_no_array_are_refused(text: bytes) -> None:
+    with pytest.raises(SchemaError, match="no readable JSON array"):
+        split_records(Raw(text))
+
+
+def test_half_an_emoji_does_not_cost_the_page() -> None:
+    split = split_records(Raw(b'[{"id":"1","name":"a\\ud83d"},{"id":"2","\\uDC00":1}]'))
+    found = Normaliser(TABLES["tags"], NOW).batch([record for record in split if record], where="page 1").to_pylist()
+    assert [row["name"] for row in found] == ["a\\ud83d", None]
+    assert found[1]["_extra"] == '{"\\\\uDC00":1}'
+
+
+@pytest.mark.parametrize("text", [b'"\\ud83d\\ude00"', b'"\\\\ud83d"', b'"\\\\\\\\ud83d\\n"', '"é"'.encode()])
+def test_mending_leaves_valid_text_alone(text: bytes) -> None:
+    assert mend(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "mended"),
+    [
+        (b'"\\ud83d\\ud83d\\ude00"', b'"\\\\ud83d\\ud83d\\ude00"'),
+        (b'"\\\\\\ud83d"', b'"\\\\\\\\ud83d"'),
+        (b'"\xff"', '"\N{REPLACEMENT CHARACTER}"'.encode()),
+    ],
+)
+def test_mending_spells_out_what_is_no_text(text: bytes, mended: bytes) -> None:
+    assert mend(text) == mended

@@ -1,0 +1,131 @@
+"""The catalogue says what is documented, and cannot contradict itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+
+from intercom.errors import ConfigurationError
+from intercom.schemas import Column, Kind, TableSchema
+from intercom.tables import TABLES, Access, Strategy, Table, select_tables
+
+
+def test_tables_come_in_the_documented_order() -> None:
+    assert list(TABLES) == [
+        "contacts",
+        "companies",
+        "conversations",
+        "articles",
+        "tags",
+        "segments",
+        "admins",
+        "teams",
+        "data_attributes",
+    ]
+    assert all(name == table.name for name, table in TABLES.items())
+
+
+def test_merge_tables_have_the_key_id_and_the_cursor_updated_at() -> None:
+    merged = {name: (t.primary_key, t.cursor_field) for name, t in TABLES.items() if t.strategy is Strategy.MERGE}
+    assert merged == dict.fromkeys(["contacts", "companies", "conversations", "articles"], (("id",), "updated_at"))
+
+
+def test_only_contacts_are_cut_by_day() -> None:
+    assert [name for name, table in TABLES.items() if table.day_cut] == ["contacts"]
+
+
+def test_data_attributes_are_read_per_model_and_only_their_name_is_demanded() -> None:
+    table = TABLES["data_attributes"]
+    assert [request["model"] for request in table.requests] == ["contact", "company", "conversation"]
+    assert table.primary_key == ("model", "name")
+    assert table.required == table.declared_key == ("name",)
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_schemas_end_with_extra_and_ingested_at_and_never_hold_a_null_type(table: Table) -> None:
+    schema = table.schema.arrow
+    assert schema.names[-2:] == ["_extra", "_ingested_at"]
+    assert schema.field("_ingested_at").type == pa.timestamp("us", tz="UTC")
+    allowed = {pa.string(), pa.int64(), pa.float64(), pa.bool_(), pa.timestamp("us", tz="UTC")}
+    assert set(schema.types) <= allowed
+    assert all(field.nullable for field in schema)
+
+
+def test_flat_columns_are_the_documented_ones() -> None:
+    flat = {name: [column.name for column in table.schema.flat] for name, table in TABLES.items()}
+    assert flat["contacts"] == [
+        "location_country",
+        "location_region",
+        "location_city",
+        "company_ids",
+        "companies_count",
+    ]
+    assert flat["companies"] == ["plan_id", "plan_name"]
+    statistics = [name for name in flat["conversations"] if name.startswith("statistics_")]
+    assert len(statistics) == 18
+    assert {"source_author_email", "source_redacted", "first_contact_reply_created_at"} <= set(flat["conversations"])
+    assert not any(flat[name] for name in ["articles", "tags", "segments", "admins", "teams", "data_attributes"])
+
+
+def test_fingerprints_tell_schemas_apart_by_name_type_and_order() -> None:
+    first, second = Column("a", Kind.STRING), Column("b", Kind.INT)
+    schemas = [
+        TableSchema((first, second)),
+        TableSchema((second, first)),
+        TableSchema((first, Column("b", Kind.FLOAT))),
+        TableSchema((first,)),
+    ]
+    assert len({schema.fingerprint for schema in schemas}) == len(schemas)
+    assert TableSchema((first, second)).fingerprint == schemas[0].fingerprint
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cursor_field": None}, "merges without a cursor field"),
+        ({"cursor_field": None, "strategy": Strategy.REPLACE}, "is searched without a cursor field"),
+        ({"primary_key": ("uuid",)}, "undeclared columns: uuid"),
+        ({"primary_key": ()}, "no primary key"),
+        ({"primary_key": ("owner_id",)}, "no strings: owner_id"),
+        ({"cursor_field": "changed_at"}, "undeclared columns: changed_at"),
+        ({"cursor_field": "name"}, "no timestamp"),
+        ({"access": Access.PAGES}, "cuts days but is not searched"),
+        ({"declared_key": ("name",)}, "outside its primary key"),
+        ({"path": "contacts"}, "does not start with '/'"),
+        ({"requests": ()}, "no request"),
+    ],
+)
+def test_a_contradiction_names_the_table(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=f"'contacts' .*{message}"):
+        replace(TABLES["contacts"], **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("flat", "message"),
+    [
+        (Column("name", Kind.STRING, ("id", "name")), "columns twice: name"),
+        (Column("plan_name", Kind.STRING, ("plan", "name")), "undeclared fields: plan_name"),
+        (Column("plan_name", Kind.STRING), "without a path: plan_name"),
+    ],
+)
+def test_a_schema_that_contradicts_itself_names_the_table(flat: Column, message: str) -> None:
+    tags = TABLES["tags"]
+    with pytest.raises(ValueError, match=f"'tags' .*{message}"):
+        replace(tags, schema=TableSchema(tags.schema.fields, (flat,)))
+
+
+def test_no_names_select_every_table() -> None:
+    assert select_tables(None) == select_tables([]) == tuple(TABLES.values())
+
+
+def test_a_selection_keeps_the_catalogue_order_and_drops_doubles() -> None:
+    assert [table.name for table in select_tables(["tags", "contacts", "tags"])] == ["contacts", "tags"]
+
+
+def test_an_unknown_table_is_refused_with_the_valid_names_and_a_near_one() -> None:
+    with pytest.raises(ConfigurationError, match=r"'contact'.*Did you mean 'contacts'\? Tables: contacts, companies"):
+        select_tables(["contact"])
+    with pytest.raises(ConfigurationError, match=r"no table 'zzz'\. Tables: contacts"):
+        select_tables(["zzz"])
