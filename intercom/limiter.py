@@ -219,7 +219,7 @@ class Budget:
             self._server_limit = headers.limit or self._server_limit
             self._charge()
         else:
-            self._learn(permit, headers, _plausible(headers.reset, headers.date), headers.remaining, now)
+            self._learn(permit, headers, headers.reset, headers.remaining, now)
 
     def lost(self, permit: Permit, now: float) -> None:
         """The request counts until its window ends."""
@@ -237,7 +237,7 @@ class Budget:
             pause = min(retry_after, LONGEST_RETRY_AFTER_SECONDS)
         elif window is None or headers.reset is None:
             pause = WINDOW_SECONDS
-        elif not self._is_stale(permit, _plausible(headers.reset, headers.date), window):
+        elif not self._is_stale(permit, headers.reset, window):
             pause = max(_SHORTEST_STOP_SECONDS, window.ends_at - now)
         self._stopped_until = max(self._stopped_until, now + pause)
         return max(0.0, self._stopped_until - now)
@@ -303,8 +303,3 @@ class Budget:
         wait = self._next_at - (burst - 1) * self._spacing - now
         excess = len(self._sent) - self.limit
         return max(wait, self._sent[excess] + _FULL_WINDOW_SECONDS - now) if excess >= 0 else wait
-
-
-def _plausible(reset: int, date: int | None) -> int:
-    """Reset, but at most the longest wait after Date: one absurd value would hide all windows after it."""
-    return reset if date is None else min(reset, date + int(LONGEST_WAIT_SECONDS))

@@ -8,6 +8,7 @@ groups, whatever the size of the partition.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,7 @@ class PartitionMerge:
         replaces: bool = False,
     ) -> None:
         self._key, self._cursor, self._schema, self._replaces = primary_key, cursor_field, schema, replaces
+        self._paths = parts
         self._parts = [pq.ParquetFile(path) for path in parts]
         self._stored = self._open_stored(stored)
 
@@ -91,7 +93,7 @@ class PartitionMerge:
             written=bool(len(write) or removed),
         )
         if merged.written:
-            self._copy(target, matches, winners.column(POSITION).take(write))
+            self._write(target, matches, winners.column(POSITION).take(write))
         return merged
 
     # -- first pass ---------------------------------------------------------------------------------------------
@@ -153,7 +155,10 @@ class PartitionMerge:
 
     # -- second pass --------------------------------------------------------------------------------------------
 
-    def _copy(self, target: Path, matches: Sequence[_Match], positions: Any) -> None:
+    def _write(self, target: Path, matches: Sequence[_Match], positions: Any) -> None:
+        if self._stored is None and [part.metadata.num_rows for part in self._parts] == [len(positions)]:
+            shutil.copyfile(self._paths[0], target)  # a new month in one part is the finished file already
+            return
         beaten = {match.group: match for match in matches}
         with RowGroupWriter(target, self._schema) as writer:
             for group in range(self._stored.num_row_groups if self._stored else 0):

@@ -17,11 +17,13 @@ NOW = 1_793_707_200  # 2026-11-03 12:00:00 UTC; in Los Angeles a day of 25 hours
 
 @pytest.fixture
 def make_rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
-    """Makes rigs with their own workspace; `seeded` options are the workspace's, `server` ones the server's."""
+    """Makes rigs with their own workspace; `seeded` options are the workspace's, `server` ones the server's.
+
+    Records are of a few months only: each month is a file, and writing files is what takes the time here."""
     with ExitStack() as stack:
 
         def make(*, server: dict[str, Any] | None = None, lake: str | None = None, **seeded: Any) -> Rig:
-            workspace = Workspace.seeded(**{"now": NOW, **seeded})
+            workspace = Workspace.seeded(**{"now": NOW, "history_days": 80, **seeded})
             running = stack.enter_context(SandboxServer(workspace, **(server or {})))
             return Rig(running, lake or str(tmp_path / "lake"))
 

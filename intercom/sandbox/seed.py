@@ -47,8 +47,8 @@ MAKERS: dict[str, Callable[[Sources], Fields]] = {
 class Seeder:
     """Makes records that refer to each other: tags, admins and companies are remembered for contacts."""
 
-    def __init__(self, random: Random, *, now: int, timezone: str, app_id: str) -> None:
-        self._sources = Sources(random, now=now, timezone=timezone, app_id=app_id)
+    def __init__(self, random: Random, *, now: int, timezone: str, app_id: str, history_days: int) -> None:
+        self._sources = Sources(random, now=now, timezone=timezone, app_id=app_id, history_days=history_days)
 
     def workspace(self, sizes: Sizes) -> Iterator[tuple[str, Fields]]:
         """All records of a new workspace, table by table."""

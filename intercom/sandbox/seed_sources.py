@@ -19,13 +19,16 @@ T = TypeVar("T")
 class Sources:
     """Draws for one workspace; every draw moves the same seeded generator."""
 
-    def __init__(self, random: Random, *, now: int, timezone: str, app_id: str) -> None:
+    def __init__(
+        self, random: Random, *, now: int, timezone: str, app_id: str, history_days: int = OLDEST_DAYS
+    ) -> None:
         self.random = random
         self.now = now
         self.timezone = timezone
         self.app_id = app_id
         self.made: dict[str, list[str]] = {}
-        self._busy_second = now - 200 * DAY - 4_321
+        self._history_days = history_days
+        self._busy_second = now - min(200, history_days // 2) * DAY - 4_321
 
     def chance(self, share: float) -> bool:
         return self.random.random() < share
@@ -70,7 +73,7 @@ class Sources:
         if draw < 0.08:
             created = self._busy_second
         else:
-            created = self.now - DAY - int(OLDEST_DAYS * DAY * self.random.random() ** 2)
+            created = self.now - DAY - int(self._history_days * DAY * self.random.random() ** 2)
         if draw < 0.04:
             return created, created
         updated = self.now - 1 - int((self.now - 1 - created) * self.random.random() ** 2)

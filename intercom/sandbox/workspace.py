@@ -37,7 +37,9 @@ class Workspace:
     Changes made here are served by the next request: the sandbox has no index delay.
     """
 
-    def __init__(self, *, seed: int = 0, timezone: str = "UTC", now: float | None = None) -> None:
+    def __init__(
+        self, *, seed: int = 0, timezone: str = "UTC", now: float | None = None, history_days: int = 5 * 365
+    ) -> None:
         self.seed = seed
         self.options = Options(timezone=timezone)
         self.clock = Clock(now)
@@ -48,7 +50,9 @@ class Workspace:
             "contacts": Search(self.tables["contacts"], CONTACT_FIELDS, self.options, 50),
             "conversations": Search(self.tables["conversations"], CONVERSATION_FIELDS, self.options, 20),
         }
-        self._seeder = Seeder(Random(seed), now=self.now(), timezone=timezone, app_id=self.options.app_id)
+        self._seeder = Seeder(
+            Random(seed), now=self.now(), timezone=timezone, app_id=self.options.app_id, history_days=history_days
+        )
 
     @classmethod
     def seeded(
@@ -65,13 +69,14 @@ class Workspace:
         teams: int = 3,
         timezone: str = "America/Los_Angeles",
         now: float | None = None,
+        history_days: int = 5 * 365,
     ) -> Workspace:
         """A workspace of synthetic records, the same for the same arguments.
 
         ``now`` is the unix second at which its clock starts; None is the real time, and then the records' times move
-        with it.
+        with it. Records were created within ``history_days`` before that.
         """
-        workspace = cls(seed=seed, timezone=timezone, now=now)
+        workspace = cls(seed=seed, timezone=timezone, now=now, history_days=history_days)
         sizes = Sizes(contacts, companies, conversations, articles, tags, segments, admins, teams)
         for table, fields in workspace._seeder.workspace(sizes):
             workspace.tables[table].put(Record.encode(key_of(fields), fields))

@@ -177,6 +177,7 @@ def test_alone_on_the_quota_no_request_is_ever_refused(setting: Setting) -> None
 
 @given(setting=settings_of_runs(busy=True, slowest=1.0))
 @example(setting=Setting(166, (0.3, 0.3), 12))
+@example(setting=Setting(166, (0.05, 2.0), 52))
 @example(setting=Setting(1666, (0.05, 1.0), 256, windows=6))
 @settings(max_examples=25, deadline=None)
 def test_with_enough_work_at_least_97_percent_of_the_allowance_is_used(setting: Setting) -> None:

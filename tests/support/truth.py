@@ -87,7 +87,7 @@ def _coerced(value: Any, kind: Kind) -> Any:
             return str(value)
         case Kind.INT if isinstance(value, str) and value.isdigit():
             return int(value)
-        case Kind.FLOAT if isinstance(value, int) and not isinstance(value, bool):
+        case Kind.FLOAT if isinstance(value, int) and not isinstance(value, bool) and int(float(value)) == value:
             return float(value)
         case Kind.TIMESTAMP:
             return _seconds(value)

@@ -127,7 +127,9 @@ def test_requests_that_hang_do_not_use_up_later_windows() -> None:
     for _ in range(19):
         budget.sent(1.0)
     assert budget.reserve(5.0) > 0
-    assert budget.reserve(11.5) == 0.0
+    for now in (11.5, 13.5):
+        assert budget.reserve(now) == 0.0
+        budget.sent(now)
 
 
 def test_a_429_stops_everybody_until_the_reset() -> None:
@@ -211,6 +213,32 @@ def test_a_stop_reaches_threads_that_are_waiting_already() -> None:
     go.set()
     thread.join(10)
     assert left[0].sent_at >= 80.0
+
+
+def test_an_answer_frees_a_place_before_the_reset() -> None:
+    clock = Clock()
+
+    def sleep(seconds: float) -> None:
+        clock.now += seconds
+        if clock.now > 52 and slow:
+            limiter.answered(slow.pop(), headers(2, date=T0 + 2))
+
+    slow: list[Permit] = []
+    limiter = RateLimiter(clock=clock, sleep=sleep)
+    first = limiter.acquire()
+    slow.append(limiter.acquire())
+    limiter.answered(first, headers(1))
+    limiter.acquire()
+    assert clock.now == pytest.approx(52, abs=0.2)
+
+
+def test_one_absurd_reset_does_not_hide_the_windows_after_it() -> None:
+    budget = Budget()
+    budget.answered(budget.sent(0.0), headers(0, reset=T0 + 99_999), 0.0)
+    assert budget.reserve(1.0) == pytest.approx(59.0)
+    assert budget.reserve(60.0) == 0.0
+    budget.answered(budget.sent(60.0), headers(0, reset=T0 + 65, date=T0 + 60), 60.1)
+    assert budget.reserve(61.0) == pytest.approx(4.0, abs=0.1)
 
 
 def test_many_threads_share_one_pace() -> None:

@@ -1,0 +1,185 @@
+"""A process that dies between any two steps of a run: the next run makes the lake exact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from intercom.lake import Lake
+from intercom.watermarks import Watermark
+from tests.support.rig import MemoryWatermarks, Rig
+
+TABLES = ("contacts", "articles", "tags")
+
+
+class Killed(BaseException):
+    """The process is gone; nothing may catch this."""
+
+
+class Fuse:
+    """Dies before or after the n-th step that changes the lake or the watermarks; steps after it never happen."""
+
+    def __init__(self, burns_at: int | None) -> None:
+        self.steps = 0
+        self.burns_at = burns_at
+
+    def step(self, act: Callable[[], Any]) -> Any:
+        """Each act counts as two steps: dying just before it and just after it."""
+        self._tick()
+        result = act()
+        self._tick()
+        return result
+
+    def _tick(self) -> None:
+        self.steps += 1
+        if self.burns_at is not None and self.steps >= self.burns_at:
+            raise Killed
+
+
+class FusedLake(Lake):
+    def __init__(self, url: str, fuse: Fuse) -> None:
+        super().__init__(url)
+        self._fuse = fuse
+
+    def publish(self, written: Path, path: str, *, rows: int) -> int:
+        return int(self._fuse.step(lambda: super(FusedLake, self).publish(written, path, rows=rows)))
+
+    def write_json(self, path: str, record: Mapping[str, Any]) -> None:
+        self._fuse.step(lambda: super(FusedLake, self).write_json(path, record))
+
+    def create_json(self, path: str, record: Mapping[str, Any]) -> bool:
+        return bool(self._fuse.step(lambda: super(FusedLake, self).create_json(path, record)))
+
+    def delete(self, paths: Any) -> None:
+        for path in paths:
+            self._fuse.step(lambda path=path: super(FusedLake, self).delete([path]))
+
+
+class FusedWatermarks(MemoryWatermarks):
+    def __init__(self, inner: MemoryWatermarks, fuse: Fuse) -> None:
+        self.kept = inner.kept
+        self._fuse = fuse
+
+    def save(self, watermark: Watermark) -> None:
+        self._fuse.step(lambda: super(FusedWatermarks, self).save(watermark))
+
+
+def run_until(rig: Rig, burns_at: int | None, **options: Any) -> int | None:
+    """A run that dies at a step; gives the number of steps when it came to its end instead."""
+    fuse = Fuse(burns_at)
+    plain = rig.store
+    rig.store = FusedWatermarks(plain, fuse)
+    try:
+        rig.sync(TABLES, lake=FusedLake(rig.lake_url, fuse), **options)
+    except Killed:
+        return None
+    finally:
+        rig.store = plain
+    return fuse.steps
+
+
+def every_crash(make: Callable[[], Rig], **options: Any) -> Iterator[tuple[int, Rig]]:
+    """A rig for each step at which a run can die, just after it died there."""
+    burns_at = 1
+    while True:
+        rig = make()
+        if run_until(rig, burns_at, **options) is not None:
+            assert burns_at > 10
+            return
+        yield burns_at, rig
+        burns_at += 1
+
+
+@pytest.fixture
+def small(make_rig: Callable[..., Rig], tmp_path: Path) -> Callable[[], Rig]:
+    """Rigs of few rows in two or three months, each with its own lake."""
+    numbers = iter(range(10_000))
+
+    def make() -> Rig:
+        return make_rig(
+            lake=str(tmp_path / f"lake-{next(numbers)}"),
+            contacts=12, companies=0, conversations=0, articles=4, tags=2, segments=0, history_days=20,
+        )  # fmt: skip
+
+    return make
+
+
+def change(rig: Rig) -> None:
+    rig.workspace.travel(60)
+    for row in rig.workspace.rows("contacts")[::4]:
+        rig.workspace.update("contacts", row["id"], name="changed")
+    rig.workspace.create("contacts")
+    rig.workspace.create("tags")
+    rig.workspace.travel(1)
+
+
+def test_a_first_load_that_dies_at_any_step_is_repaired_by_the_next_run(small: Callable[[], Rig]) -> None:
+    for step, rig in every_crash(small):
+        change(rig)
+        rig.sync(TABLES)
+        check(rig, step)
+
+
+def test_an_increment_that_dies_at_any_step_is_repaired_by_the_next_run(small: Callable[[], Rig]) -> None:
+    def loaded() -> Rig:
+        rig = small()
+        rig.sync(TABLES)
+        change(rig)
+        return rig
+
+    for step, rig in every_crash(loaded):
+        rig.sync(TABLES)
+        check(rig, step)
+
+
+def test_a_full_refresh_that_dies_at_any_step_is_repaired_by_the_next_full_refresh(small: Callable[[], Rig]) -> None:
+    def shrunk() -> Rig:
+        rig = small()
+        rig.sync(TABLES)
+        change(rig)
+        for row in rig.workspace.rows("contacts")[::3]:
+            rig.workspace.delete("contacts", row["id"])
+        return rig
+
+    for step, rig in every_crash(shrunk, full_refresh=True):
+        rig.sync(TABLES, full_refresh=True)
+        check(rig, step)
+
+
+def test_a_crash_never_shows_a_reader_a_key_twice_or_a_broken_file(small: Callable[[], Rig]) -> None:
+    def loaded() -> Rig:
+        rig = small()
+        rig.sync(TABLES)
+        change(rig)
+        return rig
+
+    for step, rig in every_crash(loaded):
+        for table in TABLES:
+            ids = rig.rows(table).column("id").to_pylist()
+            assert len(ids) == len(set(ids)), (step, table)
+
+
+def test_a_folder_lost_after_a_crash_before_compaction_is_read_again(small: Callable[[], Rig]) -> None:
+    """The watermark is saved by then, and staged rows of the increment are all that is left of the table."""
+
+    def loaded() -> Rig:
+        rig = small()
+        rig.sync(TABLES)
+        change(rig)
+        return rig
+
+    for step, rig in every_crash(loaded):
+        for path in rig.lake().list("data"):
+            (rig.lake_folder / path).unlink()
+        rig.sync(TABLES)
+        check(rig, step)
+
+
+def check(rig: Rig, step: int) -> None:
+    try:
+        rig.check(TABLES)
+    except AssertionError as error:
+        raise AssertionError(f"after a crash at step {step}: {error}") from error

@@ -1,0 +1,199 @@
+"""Watermarks, lakes and Prefect's records that are lost, old or doubled: the next run is exact."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from intercom.errors import ConfigurationError, LakeError
+from intercom.paths import TablePaths
+from tests.support.rig import CONNECTION, MemoryWatermarks, Rig
+
+MERGED = ("contacts", "companies", "conversations", "articles")
+
+
+def change(rig: Rig) -> None:
+    rig.workspace.travel(7200)  # beyond the lookback: what is not read because of the watermark is lost
+    for table in MERGED:
+        for row in rig.workspace.rows(table)[::5]:
+            rig.workspace.update(
+                table, row["id"], **{"title" if table in ("conversations", "articles") else "name": "c"}
+            )
+        rig.workspace.create(table)
+    rig.workspace.travel(1)
+
+
+@pytest.fixture
+def loaded(rig: Rig) -> Rig:
+    rig.sync()
+    change(rig)
+    return rig
+
+
+def test_a_deleted_lake_is_filled_again_in_whole(loaded: Rig) -> None:
+    shutil.rmtree(loaded.lake_url)
+    loaded.sync()
+    loaded.check()
+
+
+def test_a_deleted_table_folder_is_filled_again_in_whole(loaded: Rig) -> None:
+    shutil.rmtree(loaded.lake_folder / "data" / CONNECTION / "contacts")
+    results = loaded.sync()
+    loaded.check()
+    assert "gone" in results["contacts"][0].reason
+    assert results["conversations"][0].reason == "incremental"
+
+
+def test_a_single_deleted_partition_is_noticed(loaded: Rig) -> None:
+    folder = sorted((loaded.lake_folder / "data" / CONNECTION / "contacts").iterdir())[0]
+    shutil.rmtree(folder)
+    results = loaded.sync(["contacts"])
+    loaded.check(["contacts"])
+    assert folder.name.split("=")[1] in results["contacts"][0].reason
+
+
+def test_a_partition_from_an_older_backup_is_noticed(loaded: Rig, tmp_path: Path) -> None:
+    folder = loaded.lake_folder / "data" / CONNECTION / "contacts"
+    shutil.copytree(folder, tmp_path / "backup")
+    loaded.sync()
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "backup", folder)
+    results = loaded.sync(["contacts"])
+    loaded.check(["contacts"])
+    assert "not as we left" in results["contacts"][0].reason
+
+
+def test_a_lost_watermark_block_is_replaced_by_the_lakes_own(loaded: Rig) -> None:
+    loaded.store.kept.clear()
+    results = loaded.sync()
+    loaded.check()
+    assert {results[table][0].reason for table in MERGED} == {"incremental"}
+
+
+def test_a_lost_record_in_the_lake_means_reading_everything(loaded: Rig) -> None:
+    shutil.rmtree(loaded.lake_folder / "_state" / CONNECTION)
+    results = loaded.sync()
+    loaded.check()
+    assert {results[table][0].watermark_before for table in MERGED} == {None}
+
+
+def test_a_damaged_record_in_the_lake_means_reading_everything(loaded: Rig) -> None:
+    for table in MERGED:
+        (loaded.lake_folder / TablePaths(CONNECTION, table).state).write_text('{"format": 1, "rows"')
+    loaded.sync()
+    loaded.check()
+
+
+def test_a_lost_lake_identity_means_reading_everything(loaded: Rig) -> None:
+    (loaded.lake_folder / "_state" / "lake.json").unlink()
+    results = loaded.sync()
+    loaded.check()
+    assert results["contacts"][0].watermark_before is None
+
+
+def test_a_damaged_lake_identity_is_told_with_its_cure(loaded: Rig) -> None:
+    (loaded.lake_folder / "_state" / "lake.json").write_text("{")
+    with pytest.raises(LakeError, match="delete it"):
+        loaded.sync()
+
+
+def test_a_lake_restored_from_an_older_copy_is_made_whole(loaded: Rig, tmp_path: Path) -> None:
+    shutil.copytree(loaded.lake_url, tmp_path / "backup")
+    loaded.sync()
+    change(loaded)
+    loaded.sync()
+    shutil.rmtree(loaded.lake_url)
+    shutil.copytree(tmp_path / "backup", loaded.lake_url)
+    loaded.sync()
+    loaded.check()
+
+
+def test_watermark_blocks_restored_from_an_older_copy_only_cost_time(loaded: Rig) -> None:
+    older = copy.copy(loaded.store.kept)
+    loaded.sync()
+    change(loaded)
+    loaded.sync()
+    change(loaded)
+    loaded.store.kept = older
+    loaded.sync()
+    loaded.check()
+
+
+def test_a_copied_lake_and_its_original_both_stay_exact(loaded: Rig, tmp_path: Path) -> None:
+    """Both have one identity and share the watermark outside; each one's own record keeps it right."""
+    twin = Rig(loaded.server, str(tmp_path / "twin"), store=loaded.store)
+    shutil.copytree(loaded.lake_url, twin.lake_url)
+    for rig in (loaded, twin, loaded):
+        change(rig)
+        rig.sync()
+        rig.check()
+
+
+def test_two_lakes_of_one_connection_do_not_disturb_each_other(loaded: Rig, tmp_path: Path) -> None:
+    other = Rig(loaded.server, str(tmp_path / "other"), store=loaded.store)
+    for rig in (other, loaded, other):
+        change(rig)
+        rig.sync()
+        rig.check()
+
+
+def test_staged_rows_of_a_committed_run_that_are_lost_mean_reading_everything(loaded: Rig) -> None:
+    state_file = loaded.lake_folder / TablePaths(CONNECTION, "contacts").state
+    record = json.loads(state_file.read_text())
+    record["staged"] = [{"run_id": "lost", "parts": 2, "replaces": False}]
+    state_file.write_text(json.dumps(record))
+    results = loaded.sync(["contacts"])
+    loaded.check(["contacts"])
+    assert "staged rows" in results["contacts"][0].reason
+
+
+def test_a_changed_declaration_writes_the_table_anew(loaded: Rig) -> None:
+    state_file = loaded.lake_folder / TablePaths(CONNECTION, "contacts").state
+    record = json.loads(state_file.read_text())
+    record["fingerprint"] = "another"
+    state_file.write_text(json.dumps(record))
+    loaded.sync(["contacts"])
+    loaded.check(["contacts"])
+
+
+def test_a_token_of_another_workspace_is_refused(loaded: Rig) -> None:
+    before = {path: (loaded.lake_folder / path).read_bytes() for path in loaded.lake().list("")}
+    loaded.workspace.options.app_id = "another1"
+    with pytest.raises(ConfigurationError, match="another1"):
+        loaded.sync(["contacts"])
+    assert {path: (loaded.lake_folder / path).read_bytes() for path in loaded.lake().list("")} == before
+
+
+def test_a_clock_that_was_set_back_does_not_let_older_rows_win(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig()
+    rig.sync(["contacts"])
+    state_file = rig.lake_folder / TablePaths(CONNECTION, "contacts").state
+    record = json.loads(state_file.read_text())
+    record["ingested_at"] = "2099-01-01T00:00:00Z"
+    state_file.write_text(json.dumps(record))
+    contact = rig.workspace.rows("contacts")[0]
+    rig.workspace.update("contacts", contact["id"], name="newer")
+    rig.sync(["contacts"])
+    rig.workspace.update("contacts", contact["id"], touch=False, name="newest")
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+
+
+def test_a_backfill_does_not_hide_that_rows_are_gone(loaded: Rig) -> None:
+    shutil.rmtree(loaded.lake_folder / "data" / CONNECTION / "contacts")
+    now = loaded.workspace.now()
+    loaded.sync(["contacts"], history_from=now - 86_400, until=now)
+    loaded.sync(["contacts"])
+    loaded.check(["contacts"])
+
+
+def test_a_fresh_prefect_database_elsewhere_goes_on_from_the_lake(loaded: Rig) -> None:
+    elsewhere = Rig(loaded.server, loaded.lake_url, store=MemoryWatermarks())
+    results = elsewhere.sync()
+    elsewhere.check()
+    assert results["contacts"][0].reason == "incremental"
