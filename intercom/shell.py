@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -28,6 +28,9 @@ _LOCAL_SETTINGS: Mapping[Any, Any] = {
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 120,  # a cold start on a small machine takes over 20 s
 }
 """For runs from a shell, where neither the environment nor a profile says otherwise."""
+
+
+_DEMO_NOW = datetime(2026, 11, 2, 9, tzinfo=UTC).timestamp()
 
 
 def run_from_shell(flow: Flow[..., Any], arguments: Sequence[str] | None = None) -> int:
@@ -55,7 +58,8 @@ def _quiet_prefect() -> None:
 @contextmanager
 def _demo_connection() -> Iterator[dict[str, str]]:
     """Flow parameters for a simulated workspace on loopback, which lives as long as the block."""
-    with SandboxServer(Workspace.seeded(seed=7)) as server, tempfile.TemporaryDirectory() as folder:
+    workspace = Workspace.seeded(seed=7, now=_DEMO_NOW)  # the same each time, so that a second demo is an increment
+    with SandboxServer(workspace) as server, tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "connections.yml")
         file.write_text(
             "connections:\n  intercom:\n"

@@ -1,0 +1,217 @@
+"""The flow as people run it: `python flows/sync.py` as a process, against a Prefect server and a sandbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from intercom.tables import TABLES
+from tests.support.rig import CONNECTION, Rig
+from tests.support.truth import assert_exact, read_lake
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+
+class Prefect:
+    """A Prefect server of its own, and processes that use it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.api = f"http://127.0.0.1:{self.port}/api"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "INTERCOM_"))},
+            "PREFECT_HOME": str(home),
+            "PREFECT_API_URL": self.api,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+        }
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
+        with (self.home / "server.log").open("wb") as log:
+            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, cwd=self.home)
+        for _ in range(240):
+            time.sleep(0.5)
+            try:
+                urllib.request.urlopen(f"{self.api}/health", timeout=5).close()
+            except OSError:
+                assert self.process.poll() is None, (self.home / "server.log").read_text()
+            else:
+                return
+        raise AssertionError("the Prefect server did not start")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(30)
+
+    def run(self, *command: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *command], env={**self.environment, **environment}, cwd=cwd,
+            capture_output=True, text=True, timeout=240, check=False,
+        )  # fmt: skip
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        request = urllib.request.Request(
+            f"{self.api}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def stored(self) -> bytes:
+        """All bytes of Prefect's database: state, logs, artifacts, events."""
+        return b"".join(path.read_bytes() for path in self.home.glob("prefect.db*"))
+
+
+@pytest.fixture(scope="session")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
+    server = Prefect(tmp_path_factory.mktemp("prefect"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def shell(prefect: Prefect, rig: Rig, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`python flows/sync.py` for the rig's workspace and lake, the token in the environment."""
+    file = tmp_path / "connections.yml"
+    file.write_text(
+        "connections:\n  intercom:\n"
+        f'    - name: "{CONNECTION}"\n      access_token: ${{INTERCOM_ACCESS_TOKEN}}\n      base_url: {rig.server.base_url}\n'
+    )
+
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        return prefect.run(
+            "flows/sync.py", "--connection", CONNECTION, "--connections-file", str(file), "--lake", rig.lake_url,
+            *options, INTERCOM_ACCESS_TOKEN=rig.server.token,
+        )  # fmt: skip
+
+    return run
+
+
+def check(rig: Rig, tables: Any = TABLES) -> None:
+    for table in tables:
+        assert_exact(rig.workspace.rows(table), read_lake(rig.lake_url, CONNECTION, table), table)
+
+
+def test_two_runs_from_the_shell_are_exact(prefect: Prefect, rig: Rig, shell: Callable[..., Any]) -> None:
+    first = shell()
+    assert first.returncode == 0, first.stderr
+    check(rig)
+    rig.workspace.travel(60)
+    for row in rig.workspace.rows("contacts")[::9]:
+        rig.workspace.update("contacts", row["id"], name="changed")
+    rig.workspace.create("conversations")
+    rig.workspace.travel(1)
+    second = shell()
+    assert second.returncode == 0, second.stderr
+    check(rig)
+    printed = [line.split() for line in second.stdout.splitlines()]
+    contacts = next(line for line in printed if line[:1] == ["contacts"])
+    changed = len(rig.workspace.rows("contacts")[::9])
+    assert contacts[3] == str(changed)  # table, rows read, new, changed
+    for output in (first.stdout, first.stderr, second.stdout, second.stderr):
+        assert rig.server.token not in output
+    assert rig.server.token.encode() not in prefect.stored()
+
+
+def test_watermarks_are_blocks_and_the_summary_is_an_artifact(
+    prefect: Prefect, rig: Rig, shell: Callable[..., Any]
+) -> None:
+    assert shell("--tables", "contacts,tags").returncode == 0
+    lake_id = rig.lake().identity().id
+    documents = prefect.post("block_documents/filter", {"limit": 200})
+    document = next(entry for entry in documents if entry["name"] == f"acme-contacts-{lake_id[:8]}")
+    newest = max(row["updated_at"] for row in rig.workspace.rows("contacts"))
+    assert document["data"]["lake_id"] == lake_id
+    assert document["data"]["rows"] == len(rig.workspace.rows("contacts"))
+    state = json.loads((rig.lake_folder / "_state" / CONNECTION / "contacts.json").read_text())
+    assert document["data"]["value"] == state["watermark"]
+    assert newest == rig.sync(["contacts"])["contacts"][0].watermark_before
+    artifacts = prefect.post("artifacts/filter", {"sort": "CREATED_DESC", "limit": 5})
+    assert "| contacts |" in artifacts[0]["data"]
+
+
+def test_a_failing_table_fails_the_run_and_spares_the_others(
+    prefect: Prefect, rig: Rig, shell: Callable[..., Any]
+) -> None:
+    rig.server.fail("/contacts/search", kind="status", status=403, times=100)
+    result = shell()
+    assert result.returncode == 1
+    check(rig, [table for table in TABLES if table != "contacts"])
+    assert [line for line in result.stderr.splitlines() if line.startswith("contacts failed: ")]
+    assert "1 of 9 tables failed" in result.stderr
+    assert "Traceback" not in result.stderr
+    run = prefect.post("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})[0]
+    assert run["state_type"] == "FAILED"
+    assert "contacts failed" in run["state"]["message"]
+    rig.server.clear_faults()
+    assert shell().returncode == 0
+    check(rig)
+
+
+def test_a_connection_block_comes_before_the_file(prefect: Prefect, rig: Rig, shell: Callable[..., Any]) -> None:
+    saved = prefect.run(
+        "-c",
+        "import sys; from intercom.blocks import IntercomConnection as C\n"
+        "C(access_token=sys.argv[1], base_url=sys.argv[2]).save('in-a-block', overwrite=True)",
+        rig.server.token,
+        rig.server.base_url,
+    )
+    assert saved.returncode == 0, saved.stderr
+    result = prefect.run("flows/sync.py", "--connection", "in_a_block", "--lake", rig.lake_url, "--tables", "tags")
+    assert result.returncode == 0, result.stderr
+    assert read_lake(rig.lake_url, "in_a_block", "tags").num_rows == len(rig.workspace.rows("tags"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--tables", "contacs"], "contacts"),
+        (["--connection", "nobody"], "acme"),
+        (["--start-date", "2026-05-02", "--end-date", "2026-05-01"], "before the start date"),
+        (["--full-refresh", "--end-date", "2026-05-01"], "full refresh"),
+        (["--lake", "nosuch://lake"], "nosuch"),
+    ],
+)
+def test_bad_input_is_told_before_the_first_request(
+    rig: Rig, shell: Callable[..., Any], options: list[str], message: str
+) -> None:
+    result = shell(*options)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert rig.server.log == []
+
+
+def test_prefect_accepts_every_deployment(prefect: Prefect) -> None:
+    created = prefect.run("-m", "prefect", "work-pool", "create", "local-process", "--type", "process", "--overwrite")
+    assert created.returncode == 0, created.stderr
+    deployed = prefect.run("-m", "prefect", "--no-prompt", "deploy", "--all")
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    with urllib.request.urlopen(f"{prefect.api}/deployments/name/intercom-sync/sync", timeout=30) as answer:
+        deployment = json.load(answer)
+    assert [schedule["schedule"]["cron"] for schedule in deployment["schedules"]] == ["0 * * * *"]
+    assert set(deployment["parameter_openapi_schema"]["properties"]) >= {"connection", "lake", "tables", "full_refresh"}
+
+
+def test_the_demo_needs_no_account_and_runs_twice(prefect: Prefect, tmp_path: Path) -> None:
+    for new in (True, False):
+        result = prefect.run("flows/sync.py", "--demo", "--lake", str(tmp_path / "demo"))
+        assert result.returncode == 0, result.stderr
+        lines = {line.split()[0]: line.split() for line in result.stdout.splitlines() if line[:1].isalpha()}
+        assert set(TABLES) <= set(lines)
+        assert (lines["contacts"][2] != "0") is new
