@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 
 OPEN_WAITS_SECONDS = (3, 5, 10, 20, 30)
 """Pauses before asking again while another scroll is open; it dies a minute after its last use."""
-_STARTS = 5
+RESTART_WAITS_SECONDS = (0, 5, 15, 30)
+"""Pauses before a lost scroll is started anew: at once, then slower, as the server may be in trouble."""
 
 
 class _ScrollLostError(Exception):
@@ -35,16 +36,18 @@ def scroll_pages(api: TableClient, table: Table) -> Iterator[Page]:
     Raises RetriableApiError when five scrolls were lost, or when another scroll stays open for more than a minute.
     """
     with api.scroll_lock:  # a second scroll of this process would only be refused
-        for start in range(1, _STARTS + 1):
+        for pause in (*RESTART_WAITS_SECONDS, None):
             try:
                 yield from _one_scroll(api, table)
             except _ScrollLostError as lost:
-                log.warning("%s: scroll %d of at most %d was lost: %s", table.name, start, _STARTS, lost)
+                log.warning("%s: the scroll was lost: %s", table.name, lost)
+                if pause:
+                    api.sleep(pause)
             else:
                 return
     raise RetriableApiError(
-        f"{table.name}: {_STARTS} scrolls over all companies were lost before their end. Run again later; what was "
-        "read is not committed and the watermark has not moved."
+        f"{table.name}: {len(RESTART_WAITS_SECONDS) + 1} scrolls over all companies were lost before their end. Run "
+        "again later; what was read is not committed and the watermark has not moved."
     )
 
 

@@ -43,7 +43,7 @@ def test_a_passing_fault_costs_only_time(big: Rig, table: str, fault: str) -> No
     big.server.fail(PATHS[table], times=1, after=0 if table == "tags" else 1, **FAULTS[fault])
     big.sync([table])
     big.check([table])
-    assert big.waited or fault == "429"
+    assert big.waited or table == "companies"  # a lost scroll is started again at once, the first time
 
 
 @pytest.mark.parametrize("fault", ["500", "502", "truncated", "reset", "empty"])

@@ -90,7 +90,8 @@ def shell(prefect: Prefect, rig: Rig, tmp_path: Path) -> Callable[..., subproces
     file = tmp_path / "connections.yml"
     file.write_text(
         "connections:\n  intercom:\n"
-        f'    - name: "{CONNECTION}"\n      access_token: ${{INTERCOM_ACCESS_TOKEN}}\n      base_url: {rig.server.base_url}\n'
+        f"    - name: {CONNECTION}\n      base_url: {rig.server.base_url}\n"
+        "      access_token: ${INTERCOM_ACCESS_TOKEN}\n"
     )
 
     def run(*options: str) -> subprocess.CompletedProcess[str]:

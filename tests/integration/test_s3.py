@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -64,14 +67,27 @@ def test_first_load_and_increment_are_exact(rig: Rig) -> None:
     rig.check()
 
 
+def write_and_die(path: Path, rows: pa.Table) -> None:
+    """The writer closes its file on the way out: it reads well and lacks two rows."""
+    with pq.ParquetWriter(path, rows.schema) as writer:
+        writer.write_table(rows.slice(0, 1))
+        raise RuntimeError
+
+
 def test_an_exception_in_the_middle_of_a_write_leaves_nothing_behind(rig: Rig, storage: dict[str, Any]) -> None:
     lake = Lake(rig.lake_url, storage)
-    with pytest.raises(RuntimeError), lake.scratch() as path:
-        path.write_bytes(b"half a file")
-        raise RuntimeError
-    with pytest.raises(LakeError), lake.scratch() as path:
+    target = "data/acme/contacts/created_month=2026-01/data.parquet"
+    rows = pa.table({"id": ["a", "b", "c"]})
+    with lake.scratch() as path:
+        with pytest.raises(RuntimeError):
+            write_and_die(path, rows)
+        assert pq.read_metadata(path).num_rows == 1
+        with pytest.raises(LakeError, match="1 rows instead of 3"):
+            lake.publish(path, target, rows=3)
+    with lake.scratch() as path:
         path.write_bytes(b"no parquet")
-        lake.publish(path, "data/acme/contacts/created_month=2026-01/data.parquet", rows=1)
+        with pytest.raises(LakeError):
+            lake.publish(path, target, rows=1)
     assert lake.list("") == {}
     assert not path.exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -47,6 +48,7 @@ class Rig:
     store: MemoryWatermarks = field(default_factory=MemoryWatermarks)
     storage: dict[str, Any] = field(default_factory=dict)
     waited: list[float] = field(default_factory=list)
+    _slept: float = 0.0
     policy: RetryPolicy = field(default_factory=lambda: RetryPolicy(read_seconds=5.0))
 
     @property
@@ -61,15 +63,23 @@ class Rig:
         return Lake(self.lake_url, self.storage)
 
     def sleep(self, seconds: float) -> None:
-        """Waiting moves the workspace's clock instead of taking time."""
+        """Waiting moves the workspace's clock, and the limiter's, instead of taking time."""
         self.waited.append(seconds)
+        self._nap(seconds)
+
+    def _nap(self, seconds: float) -> None:
+        self._slept += seconds
         self.workspace.travel(seconds)
+
+    def _clock(self) -> float:
+        return time.monotonic() + self._slept
 
     def client(self) -> IntercomClient:
         connection = make_connection(
             name=CONNECTION, access_token=self.server.token, region="us", base_url=self.server.base_url, place="test"
         )
-        return IntercomClient(connection, RateLimiter(), policy=self.policy, sleep=self.sleep)
+        limiter = RateLimiter(clock=self._clock, sleep=self._nap)
+        return IntercomClient(connection, limiter, policy=self.policy, sleep=self.sleep)
 
     def sync(
         self, tables: Iterable[str] = TABLES, *, lake: Lake | None = None, **options: Any
