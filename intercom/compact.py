@@ -75,7 +75,7 @@ def compact_table(table: Table, lake: Lake, connection: str, store: WatermarkSto
             store.save(ledger.watermark(table.cursor_field, state))
     lake.delete(part.path for part in listed)  # with what died before it could commit
     log.info(
-        "%s: %d rows new, %d changed, %d unchanged, %d removed; %d files written",
+        "%s: %d rows new, %d changed, %d unchanged, %d removed; files written: %d",
         *(table.name, done.new, done.changed, done.unchanged, done.removed, done.files),
     )
     return replace(done, rows=state.rows)

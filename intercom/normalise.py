@@ -8,7 +8,6 @@ page and never changes a type.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -20,59 +19,44 @@ from msgspec import Raw
 from msgspec.json import Decoder
 
 from intercom.errors import SchemaError
+from intercom.jsontext import mend
 from intercom.schemas import COUNT, EACH, EXTRA, INGESTED_AT, Column, Kind
 from intercom.tables import Table
 from intercom.values import NULL, UNREADABLE, Text, decode_each, epoch_seconds, join, nulls, to_array
 
-__all__ = ["Normaliser", "Record", "epoch_seconds", "mend", "split_records"]
+__all__ = ["Normaliser", "Record", "epoch_seconds", "split_records"]
 
 Record = dict[str, Raw]
 Path = tuple[str, ...]
-
-# A pair of surrogates, or else a lone one (the group), or any other escape: so that the u in "\\\\ud83d" is no escape.
-_ESCAPE: Final = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
-)
 
 _RECORDS: Final = Decoder(list[Record | None])
 _ELEMENTS: Final = Decoder(list[Raw])
 _RECORD: Final = Decoder(Record | None)
 
 
-def mend(text: bytes) -> bytes:
-    """JSON text that a strict decoder accepts, for text that it refused; valid text comes back unchanged.
-
-    A lone surrogate escape (half an emoji, cut off by some client) becomes its own spelling as plain characters:
-    ``"\\ud83d"`` is then six characters; bytes that are no UTF-8 become U+FFFD.
-    """
-    text = text.decode("utf-8", "replace").encode()
-    return _ESCAPE.sub(lambda match: b"\\" + match[0] if match[1] else match[0], text)
-
-
-def split_records(array: Raw) -> list[Record | None]:
+def split_records(array: Raw, *, where: str = "Intercom's answer") -> list[Record | None]:
     """The records of a JSON array, nested values as sent; a null element is None (the list of admins may have them).
 
-    Raises SchemaError when it is no array, or with the position of the first element that is no object.
+    Raises SchemaError when it is no array, or with the position of the first element that is no object. The message
+    begins with ``where`` (for example "Table 'tags', page 3, request abc").
     """
     try:
         return _RECORDS.decode(array)
     except UNREADABLE:
-        return _split_one_by_one(mend(bytes(array)))
+        return _split_one_by_one(mend(bytes(array)), where)
 
 
-def _split_one_by_one(array: bytes) -> list[Record | None]:
+def _split_one_by_one(array: bytes, where: str) -> list[Record | None]:
     try:
         elements = _ELEMENTS.decode(array)
     except UNREADABLE as error:
-        raise SchemaError("Intercom's answer has no readable JSON array where the records should be.") from error
+        raise SchemaError(f"{where}: no readable JSON array where the records should be.") from error
     records = []
     for position, element in enumerate(elements, start=1):
         try:
             records.append(_RECORD.decode(element))
         except UNREADABLE as error:
-            raise SchemaError(
-                f"Record {position} of {len(elements)} in Intercom's answer is no JSON object."
-            ) from error
+            raise SchemaError(f"{where}: record {position} of {len(elements)} is no JSON object.") from error
     return records
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -55,8 +55,9 @@ class Page:
 
 def page_of(answer: Answer, table: Table, number: int) -> Page:
     """The records of an answer; null elements, which the reference allows among admins, are left out."""
-    records = split_records(answer.fields[table.records_key])
-    return Page(number, answer.request_id, [record for record in records if record is not None])
+    page = Page(number, answer.request_id, [])
+    records = split_records(answer.fields[table.records_key], where=f"Table {table.name!r}, {page.where}")
+    return replace(page, records=[record for record in records if record is not None])
 
 
 def number_of(raw: msgspec.Raw | None) -> int | None:

@@ -116,6 +116,7 @@ def compact(table: str, job: Job, extracted: Timed | PrefectFuture[Timed]) -> Ti
 def conclude(job: Job, tables: Mapping[str, tuple[PrefectFuture[Timed], PrefectFuture[Timed]]]) -> State[None]:
     """Wait for all tables, print their table, keep it as an artifact, and say whether the run failed."""
     summaries = [_summary(name, *futures) for name, futures in tables.items()]
+    _client(job.run.run_id, job.run.connection, job.connections_file).close()
     print(f"\n{as_text(summaries)}\n", flush=True)
     create_markdown_artifact(
         key=f"intercom-{connection_slug(job.run.connection)}-sync",

@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from intercom.tables import TABLES
+from tests.conftest import BUCKET
 from tests.support.rig import CONNECTION, Rig
 from tests.support.truth import assert_exact, read_lake
 
@@ -33,7 +35,6 @@ class Prefect:
             self.port = free.getsockname()[1]
         self.api = f"http://127.0.0.1:{self.port}/api"
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "INTERCOM_"))},
             "PREFECT_HOME": str(home),
             "PREFECT_API_URL": self.api,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -43,7 +44,9 @@ class Prefect:
     def start(self) -> None:
         command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
         with (self.home / "server.log").open("wb") as log:
-            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, cwd=self.home)
+            self.process = subprocess.Popen(
+                command, env={**_inherited(), **self.environment}, stdout=log, stderr=log, cwd=self.home
+            )
         for _ in range(240):
             time.sleep(0.5)
             try:
@@ -60,7 +63,7 @@ class Prefect:
 
     def run(self, *command: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, *command], env={**self.environment, **environment}, cwd=cwd,
+            [sys.executable, *command], env={**_inherited(), **self.environment, **environment}, cwd=cwd,
             capture_output=True, text=True, timeout=240, check=False,
         )  # fmt: skip
 
@@ -74,6 +77,10 @@ class Prefect:
     def stored(self) -> bytes:
         """All bytes of Prefect's database: state, logs, artifacts, events."""
         return b"".join(path.read_bytes() for path in self.home.glob("prefect.db*"))
+
+
+def _inherited() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "INTERCOM_"))}
 
 
 @pytest.fixture(scope="session")
@@ -146,6 +153,17 @@ def test_watermarks_are_blocks_and_the_summary_is_an_artifact(
     assert "| contacts |" in artifacts[0]["data"]
 
 
+def test_a_lake_on_s3_is_found_by_fsspecs_own_configuration(
+    rig: Rig, shell: Callable[..., Any], s3_storage: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FSSPEC_S3_ENDPOINT_URL", s3_storage["endpoint_url"])
+    lake = f"s3://{BUCKET}/from/the/shell"
+    result = shell("--tables", "tags,articles", "--lake", lake)
+    assert result.returncode == 0, result.stderr
+    for table in ("tags", "articles"):
+        assert_exact(rig.workspace.rows(table), read_lake(lake, CONNECTION, table, **s3_storage), table)
+
+
 def test_a_failing_table_fails_the_run_and_spares_the_others(
     prefect: Prefect, rig: Rig, shell: Callable[..., Any]
 ) -> None:
@@ -209,10 +227,13 @@ def test_prefect_accepts_every_deployment(prefect: Prefect) -> None:
     assert set(deployment["parameter_openapi_schema"]["properties"]) >= {"connection", "lake", "tables", "full_refresh"}
 
 
-def test_the_demo_needs_no_account_and_runs_twice(prefect: Prefect, tmp_path: Path) -> None:
+def test_the_demo_needs_no_account_runs_twice_and_answers_the_readmes_query(prefect: Prefect, tmp_path: Path) -> None:
     for new in (True, False):
-        result = prefect.run("flows/sync.py", "--demo", "--lake", str(tmp_path / "demo"))
+        result = prefect.run("flows/sync.py", "--demo", "--lake", str(tmp_path / "lake"))
         assert result.returncode == 0, result.stderr
         lines = {line.split()[0]: line.split() for line in result.stdout.splitlines() if line[:1].isalpha()}
         assert set(TABLES) <= set(lines)
         assert (lines["contacts"][2] != "0") is new
+    query = (ROOT / "README.md").read_text(encoding="utf-8").split('duckdb.sql("""')[1].split('"""')[0]
+    rows = duckdb.sql(query.replace("lake/data", f"{tmp_path}/lake/data")).fetchall()
+    assert len(rows) == 5

@@ -2,55 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import boto3
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from moto.server import ThreadedMotoServer
 
 from intercom.errors import LakeError
 from intercom.lake import Lake
+from tests.conftest import BUCKET
 from tests.support.rig import Rig
 
-BUCKET = "acme-lake"
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
 
 @pytest.fixture
-def storage(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """Options of s3fs for an empty bucket."""
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3", endpoint_url=endpoint)
-    client.create_bucket(Bucket=BUCKET)
-    yield {"endpoint_url": endpoint, "use_listings_cache": False, "skip_instance_cache": True}
-    for entry in client.list_objects_v2(Bucket=BUCKET).get("Contents", []):
-        client.delete_object(Bucket=BUCKET, Key=entry["Key"])
-    client.delete_bucket(Bucket=BUCKET)
-    client.close()
-
-
-@pytest.fixture
-def rig(make_rig: Callable[..., Rig], storage: dict[str, Any]) -> Rig:
+def rig(make_rig: Callable[..., Rig], s3_storage: dict[str, Any]) -> Rig:
     made = make_rig(lake=f"s3://{BUCKET}/some/prefix", contacts=200, history_days=40)
-    made.storage = storage
+    made.storage = s3_storage
     return made
 
 
@@ -74,8 +44,8 @@ def write_and_die(path: Path, rows: pa.Table) -> None:
         raise RuntimeError
 
 
-def test_an_exception_in_the_middle_of_a_write_leaves_nothing_behind(rig: Rig, storage: dict[str, Any]) -> None:
-    lake = Lake(rig.lake_url, storage)
+def test_an_exception_in_the_middle_of_a_write_leaves_nothing_behind(rig: Rig, s3_storage: dict[str, Any]) -> None:
+    lake = Lake(rig.lake_url, s3_storage)
     target = "data/acme/contacts/created_month=2026-01/data.parquet"
     rows = pa.table({"id": ["a", "b", "c"]})
     with lake.scratch() as path:
@@ -114,21 +84,21 @@ def test_a_run_that_dies_while_it_writes_shows_no_partial_table(rig: Rig, monkey
     rig.check(["contacts"])
 
 
-def test_a_bucket_that_does_not_exist_is_a_clear_error(rig: Rig, storage: dict[str, Any]) -> None:
+def test_a_bucket_that_does_not_exist_is_a_clear_error(rig: Rig, s3_storage: dict[str, Any]) -> None:
     with pytest.raises(LakeError, match="no-such-bucket"):
-        Lake("s3://no-such-bucket/lake", storage).identity()
+        Lake("s3://no-such-bucket/lake", s3_storage).identity()
 
 
-def test_of_two_creators_of_a_record_one_wins(rig: Rig, storage: dict[str, Any]) -> None:
-    lake = Lake(rig.lake_url, storage)
+def test_of_two_creators_of_a_record_one_wins(rig: Rig, s3_storage: dict[str, Any]) -> None:
+    lake = Lake(rig.lake_url, s3_storage)
     assert lake.create_json("_state/probe.json", {"n": 1})
     assert not lake.create_json("_state/probe.json", {"n": 2})
     assert lake.read_json("_state/probe.json") == {"n": 1}
 
 
-def test_a_file_put_by_another_writer_is_seen_at_once(rig: Rig, storage: dict[str, Any]) -> None:
-    lake = Lake(rig.lake_url, storage)
+def test_a_file_put_by_another_writer_is_seen_at_once(rig: Rig, s3_storage: dict[str, Any]) -> None:
+    lake = Lake(rig.lake_url, s3_storage)
     assert lake.list("data") == {}
-    other, root = fsspec.core.url_to_fs(rig.lake_url, **storage)
+    other, root = fsspec.core.url_to_fs(rig.lake_url, **s3_storage)
     other.pipe_file(f"{root}/data/acme/tags/data.parquet", b"x")
     assert lake.list("data") == {"data/acme/tags/data.parquet": 1}

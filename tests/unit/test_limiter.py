@@ -6,7 +6,9 @@ import threading
 
 import pytest
 
-from intercom.limiter import Budget, Permit, RateHeaders, RateLimiter, retry_after_seconds
+from intercom.budget import Budget, Permit
+from intercom.headers import RateHeaders, retry_after_seconds
+from intercom.limiter import RateLimiter
 
 T0 = 1_700_000_000  # a window of the server begins here
 

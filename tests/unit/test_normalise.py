@@ -12,7 +12,8 @@ import pytest
 from msgspec import Raw
 
 from intercom.errors import SchemaError
-from intercom.normalise import Normaliser, epoch_seconds, mend, split_records
+from intercom.jsontext import mend
+from intercom.normalise import Normaliser, epoch_seconds, split_records
 from intercom.tables import TABLES
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -295,14 +296,14 @@ def test_null_elements_stay_in_their_place() -> None:
 
 @pytest.mark.parametrize("element", ["5", "[]", '"text"', "true"])
 def test_an_element_that_is_no_object_is_named_by_its_position(element: str) -> None:
-    with pytest.raises(SchemaError, match="Record 2 of 3"):
-        split_records(Raw(f'[{{"id":"1"}},{element},null]'.encode()))
+    with pytest.raises(SchemaError, match=r"^Table 'tags', page 3: record 2 of 3 is no JSON object"):
+        split_records(Raw(f'[{{"id":"1"}},{element},null]'.encode()), where="Table 'tags', page 3")
 
 
 @pytest.mark.parametrize("text", [b'{"id":"1"}', b"null", b"5", b""])
 def test_records_that_are_no_array_are_refused(text: bytes) -> None:
-    with pytest.raises(SchemaError, match="no readable JSON array"):
-        split_records(Raw(text))
+    with pytest.raises(SchemaError, match=r"^Table 'tags', page 3: no readable JSON array"):
+        split_records(Raw(text), where="Table 'tags', page 3")
 
 
 def test_half_an_emoji_does_not_cost_the_page() -> None:

@@ -1,0 +1,382 @@
+"""The merge against a plain model: a dictionary of the newest version per key."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intercom.merge import POSITION, contest, key_columns, newest_positions, same_content
+from intercom.partition import Merged, PartitionMerge
+
+TIME = pa.timestamp("us", tz="UTC")
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("updated_at", TIME),
+        ("text", pa.string()),
+        ("score", pa.float64()),
+        ("_ingested_at", TIME),
+    ]
+)
+EARLIEST, LATEST = -(2**63) + 1, 2**63 - 1
+
+
+class Row(NamedTuple):
+    """A row of `SCHEMA`; times in microseconds."""
+
+    id: str
+    updated_at: int | None
+    text: str | None
+    score: float | None
+    ingested_at: int
+
+    @property
+    def version(self) -> tuple[float, int]:
+        return (-math.inf if self.updated_at is None else self.updated_at, self.ingested_at)
+
+    @property
+    def content(self) -> tuple[Any, ...]:
+        not_a_number = self.score is not None and math.isnan(self.score)
+        return (self.id, self.updated_at, self.text, "nan" if not_a_number else self.score)
+
+    @property
+    def whole(self) -> tuple[Any, ...]:
+        return (*self.content, self.ingested_at)
+
+
+Table = dict[str, Row]
+
+
+# -- the model ----------------------------------------------------------------------------------------------------
+
+
+def newest(rows: Sequence[Row]) -> Table:
+    """Per key the greatest version; among equal ones the row that was read last."""
+    found: Table = {}
+    for row in rows:
+        if row.id not in found or row.version >= found[row.id].version:
+            found[row.id] = row
+    return found
+
+
+def beats(staged: Row, stored: Row) -> bool:
+    return staged.version > stored.version and staged.content != stored.content
+
+
+def merged(stored: Table, staged: Sequence[Row]) -> Table:
+    fresh = newest(staged)
+    return {**stored, **{key: row for key, row in fresh.items() if key not in stored or beats(row, stored[key])}}
+
+
+def replaced(stored: Table, staged: Sequence[Row]) -> Table:
+    return {
+        key: stored[key] if key in stored and stored[key].content == row.content else row
+        for key, row in newest(staged).items()
+    }
+
+
+def counted(stored: Table, staged: Sequence[Row], result: Table) -> Merged:
+    keys = {row.id for row in staged}
+    changed = sum(key in stored and stored[key].whole != result[key].whole for key in keys)
+    new, removed = len(keys - stored.keys()), len(stored.keys() - result.keys())
+    return Merged(
+        rows=len(result),
+        new=new,
+        changed=changed,
+        unchanged=len(keys) - new - changed,
+        removed=removed,
+        written=bool(new or changed or removed),
+    )
+
+
+# -- files --------------------------------------------------------------------------------------------------------
+
+
+def as_arrow(rows: Sequence[Row]) -> Any:
+    columns = list(zip(*rows, strict=True)) or [()] * len(SCHEMA)
+    return pa.table(
+        [
+            pa.array(values, pa.int64()).cast(field.type) if field.type == TIME else pa.array(values, field.type)
+            for values, field in zip(columns, SCHEMA, strict=True)
+        ],
+        schema=SCHEMA,
+    )
+
+
+def written(path: Path, rows: Sequence[Row], row_group_size: int = 1_000) -> Path:
+    pq.write_table(as_arrow(rows), path, row_group_size=row_group_size)
+    return path
+
+
+def rows_in(path: Path) -> list[Row]:
+    table = pq.read_table(path)
+    assert table.schema.equals(SCHEMA)
+    columns = [(column.cast(pa.int64()) if column.type == TIME else column).to_pylist() for column in table.columns]
+    return [Row(*values) for values in zip(*columns, strict=True)]
+
+
+def wholes(rows: Sequence[Row]) -> list[tuple[Any, ...]]:
+    return sorted((row.whole for row in rows), key=repr)
+
+
+class Bench:
+    """A folder with one partition; `run` merges parts into it, as compaction does."""
+
+    def __init__(self, folder: Path, stored: Sequence[Row] | None, row_group_size: int) -> None:
+        self.folder, self.size = folder, row_group_size
+        self.stored = None if stored is None else written(folder / "stored.parquet", stored, row_group_size)
+        self.files = 0
+
+    def run(self, *parts: Sequence[Row], replaces: bool = False) -> Merged:
+        self.files += 1
+        paths = [
+            written(self.folder / f"{self.files}-{number}.parquet", part, self.size)
+            for number, part in enumerate(parts)
+        ]
+        target = self.folder / f"{self.files}-target.parquet"
+        merge = PartitionMerge(
+            self.stored, paths, SCHEMA, primary_key="id", cursor_field="updated_at", replaces=replaces
+        )
+        try:
+            result = merge.write(target)
+        finally:
+            merge.close()
+        assert target.exists() == result.written
+        if result.written:
+            self.stored = target
+        return result
+
+    @property
+    def rows(self) -> list[Row]:
+        return [] if self.stored is None else rows_in(self.stored)
+
+    def table(self) -> Table:
+        rows = self.rows
+        found = {row.id: row for row in rows}
+        assert len(found) == len(rows), "a key survives twice"
+        return found
+
+
+@contextmanager
+def bench(stored: Sequence[Row] | None, row_group_size: int) -> Iterator[Bench]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Bench(Path(folder), stored, row_group_size)
+
+
+# -- rows ---------------------------------------------------------------------------------------------------------
+
+KEYS = st.sampled_from(["", "a", "b", "c", "d", "e", "é", "🙂"])
+TIMES = st.one_of(st.none(), st.integers(0, 3), st.sampled_from([EARLIEST, -1, LATEST - 1, LATEST]))
+SIZES = st.integers(1, 4)
+
+
+def rows(ingested: st.SearchStrategy[int]) -> st.SearchStrategy[Row]:
+    texts = st.sampled_from([None, "", "x", "y"])
+    scores = st.sampled_from([None, math.nan, 0.0, 1.5, math.inf])
+    return st.builds(Row, KEYS, TIMES, texts, scores, ingested)
+
+
+def run_of(number: int, **bounds: int) -> st.SearchStrategy[list[Row]]:
+    """Rows of one run: `_ingested_at` is one value per run."""
+    return st.lists(rows(st.just(number)), max_size=8, **bounds)
+
+
+ANY_RUN = rows(st.one_of(st.integers(1, 3), st.sampled_from([EARLIEST, LATEST])))
+PARTS = st.lists(st.lists(ANY_RUN, max_size=5), max_size=5)
+STORED = st.one_of(st.none(), st.lists(ANY_RUN, max_size=8, unique_by=lambda row: row.id))
+
+
+def flat(parts: Sequence[Sequence[Row]]) -> list[Row]:
+    return [row for part in parts for row in part]
+
+
+def tabled(rows: Sequence[Row] | None) -> Table:
+    return {row.id: row for row in rows or ()}
+
+
+# -- laws of the merge of a partition -----------------------------------------------------------------------------
+
+
+@settings(max_examples=100, deadline=None)
+@given(stored=STORED, parts=PARTS, size=SIZES)
+def test_each_key_survives_once_with_its_newest_version(
+    stored: list[Row] | None, parts: list[list[Row]], size: int
+) -> None:
+    expected = merged(tabled(stored), flat(parts))
+    with bench(stored, size) as partition:
+        result = partition.run(*parts)
+        assert wholes(partition.rows) == wholes(list(expected.values()))
+        assert result == counted(tabled(stored), flat(parts), expected)
+        assert result.new + result.changed + result.unchanged == len({row.id for row in flat(parts)})
+        assert result.rows == len(partition.rows)
+        assert result.removed == 0
+
+
+@settings(max_examples=100, deadline=None)
+@given(stored=STORED, parts=PARTS, size=SIZES)
+def test_a_replacing_merge_leaves_exactly_what_was_staged(
+    stored: list[Row] | None, parts: list[list[Row]], size: int
+) -> None:
+    expected = replaced(tabled(stored), flat(parts))
+    with bench(stored, size) as partition:
+        result = partition.run(*parts, replaces=True)
+        assert wholes(partition.rows) == wholes(list(expected.values()))
+        assert result == counted(tabled(stored), flat(parts), expected)
+        assert partition.table().keys() == {row.id for row in flat(parts)}
+
+
+@settings(max_examples=30, deadline=None)
+@given(stored=STORED, parts=PARTS, size=SIZES, replaces=st.booleans())
+def test_merging_the_same_parts_again_changes_nothing(
+    stored: list[Row] | None, parts: list[list[Row]], size: int, replaces: bool
+) -> None:
+    with bench(stored, size) as partition:
+        first = partition.run(*parts, replaces=replaces)
+        before = wholes(partition.rows)
+        again = partition.run(*parts, replaces=replaces)
+        keys = len({row.id for row in flat(parts)})
+        assert again == Merged(rows=first.rows, unchanged=keys, written=False)
+        assert wholes(partition.rows) == before
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    data=st.data(),
+    stored=STORED,
+    staged=st.lists(ANY_RUN, max_size=8, unique_by=lambda row: (row.id, *row.version)),
+    size=SIZES,
+)
+def test_the_order_of_distinct_versions_and_their_cut_into_parts_do_not_matter(
+    data: st.DataObject, stored: list[Row] | None, staged: list[Row], size: int
+) -> None:
+    shuffled = data.draw(st.permutations(staged))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(staged)), max_size=3)))
+    parts = [shuffled[start:end] for start, end in zip([0, *cuts], [*cuts, len(staged)], strict=True)]
+    with bench(stored, size) as left, bench(stored, 1_000) as right:
+        assert left.run(*parts) == right.run(staged)
+        assert wholes(left.rows) == wholes(right.rows)
+
+
+@settings(max_examples=30, deadline=None)
+@given(stored=STORED, staged=st.lists(ANY_RUN, min_size=1, max_size=12), size=SIZES, cuts=st.sets(st.integers(1, 11)))
+def test_how_rows_are_cut_into_parts_does_not_matter(
+    stored: list[Row] | None, staged: list[Row], size: int, cuts: set[int]
+) -> None:
+    ends = [*sorted(cut for cut in cuts if cut < len(staged)), len(staged)]
+    parts = [staged[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+    with bench(stored, size) as left, bench(stored, size) as right:
+        assert left.run(*parts) == right.run(staged)
+        assert wholes(left.rows) == wholes(right.rows)
+
+
+@settings(max_examples=30, deadline=None)
+@given(stored=run_of(0, min_size=0), first=run_of(1), second=run_of(2), size=SIZES)
+def test_two_short_runs_equal_one_long_run(stored: list[Row], first: list[Row], second: list[Row], size: int) -> None:
+    """Up to the time of ingestion: a row that changed and changed back was written once more by the short runs."""
+    stored = list(newest(stored).values())
+    with bench(stored, size) as short, bench(stored, size) as long:
+        short.run(first)
+        short.run(second)
+        long.run(first, second)
+        assert {key: row.content for key, row in short.table().items()} == {
+            key: row.content for key, row in long.table().items()
+        }
+
+
+@settings(max_examples=25, deadline=None)
+@given(stored=STORED, parts=PARTS, size=SIZES)
+def test_a_cursor_value_never_goes_back_in_a_merge(stored: list[Row] | None, parts: list[list[Row]], size: int) -> None:
+    with bench(stored, size) as partition:
+        partition.run(*parts)
+        after = partition.table()
+        for key, row in tabled(stored).items():
+            assert after[key].version >= row.version
+
+
+@settings(max_examples=25, deadline=None)
+@given(stored=STORED, parts=PARTS, size=SIZES)
+def test_a_replacing_merge_gives_the_same_rows_whatever_was_stored(
+    stored: list[Row] | None, parts: list[list[Row]], size: int
+) -> None:
+    with bench(stored, size) as used, bench(None, size) as fresh:
+        used.run(*parts, replaces=True)
+        fresh.run(*parts, replaces=True)
+        assert {key: row.content for key, row in used.table().items()} == {
+            key: row.content for key, row in fresh.table().items()
+        }
+
+
+@settings(max_examples=20, deadline=None)
+@given(staged=st.lists(ANY_RUN, min_size=1, max_size=6, unique_by=lambda row: row.id), size=SIZES)
+def test_a_new_month_in_one_part_without_doubles_keeps_the_rows_in_their_order(staged: list[Row], size: int) -> None:
+    with bench(None, size) as partition:
+        assert partition.run(staged) == Merged(rows=len(staged), new=len(staged), written=True)
+        assert [row.whole for row in partition.rows] == [row.whole for row in staged]
+
+
+# -- laws of the decisions ----------------------------------------------------------------------------------------
+
+
+def keys_of(rows: Sequence[Row]) -> Any:
+    keys = as_arrow(rows).select(key_columns("id", "updated_at"))
+    return keys.append_column(POSITION, pa.array(range(len(rows)), pa.int64()))
+
+
+@settings(max_examples=80, deadline=None)
+@given(data=st.data(), staged=st.lists(ANY_RUN, max_size=12))
+def test_newest_positions_are_those_of_the_greatest_versions_in_rising_order(
+    data: st.DataObject, staged: list[Row]
+) -> None:
+    """Whatever the order in which the key columns lie in memory: the position says what was read last."""
+    order = data.draw(st.permutations(range(len(staged))))
+    keys = keys_of(staged).take(pa.array(order, pa.int64()))
+    positions = newest_positions(keys, "id", "updated_at").to_pylist()
+    last = {key: max(n for n, other in enumerate(staged) if other is row) for key, row in newest(staged).items()}
+    assert positions == sorted(positions)
+    assert len(positions) == len(last)
+    assert {staged[position].id: staged[position].whole for position in positions} == {
+        key: staged[position].whole for key, position in last.items()
+    }
+    for position in positions:
+        rivals = [n for n, row in enumerate(staged) if row.id == staged[position].id]
+        assert position == max(rivals, key=lambda n: (staged[n].version, n))
+
+
+@settings(max_examples=80, deadline=None)
+@given(stored=st.lists(ANY_RUN, max_size=8), staged=st.lists(ANY_RUN, max_size=8, unique_by=lambda row: row.id))
+def test_a_contest_is_held_for_each_stored_row_with_a_staged_rival(stored: list[Row], staged: list[Row]) -> None:
+    met = contest(keys_of(stored), keys_of(staged), "id", "updated_at")
+    place = {row.id: number for number, row in enumerate(staged)}
+    matched = [number for number, row in enumerate(stored) if row.id in place]
+    assert met.row.to_pylist() == matched
+    assert met.rival.to_pylist() == [place[stored[number].id] for number in matched]
+    pairs = [(stored[number], staged[place[stored[number].id]]) for number in matched]
+    assert met.newer.to_pylist() == [theirs.version[0] > ours.version[0] for ours, theirs in pairs]
+    assert met.tie.to_pylist() == [
+        theirs.version[0] == ours.version[0] and theirs.ingested_at > ours.ingested_at for ours, theirs in pairs
+    ]
+
+
+@settings(max_examples=80, deadline=None)
+@given(pairs=st.lists(st.tuples(ANY_RUN, ANY_RUN), max_size=8))
+def test_content_is_the_same_when_all_but_the_time_of_ingestion_is(pairs: list[tuple[Row, Row]]) -> None:
+    """Null equals null, NaN equals NaN, and the two are not each other."""
+    left, right = as_arrow([pair[0] for pair in pairs]), as_arrow([pair[1] for pair in pairs])
+    assert same_content(left, right).to_pylist() == [ours.content == theirs.content for ours, theirs in pairs]
+
+
+@settings(max_examples=25, deadline=None)
+@given(pairs=st.lists(st.tuples(ANY_RUN, ANY_RUN, st.integers(0, 4)), min_size=1, max_size=8))
+def test_rows_that_differ_in_one_column_at_most_are_told_apart(pairs: list[tuple[Row, Row, int]]) -> None:
+    twins = [(row, row._replace(**{Row._fields[column]: other[column]})) for row, other, column in pairs]
+    left, right = as_arrow([pair[0] for pair in twins]), as_arrow([pair[1] for pair in twins])
+    assert same_content(left, right).to_pylist() == [ours.content == theirs.content for ours, theirs in twins]

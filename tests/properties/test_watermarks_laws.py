@@ -1,0 +1,336 @@
+"""What of the records of earlier runs is believed, for any records."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from intercom.errors import LakeError
+from intercom.watermarks import (
+    FORMAT,
+    Findings,
+    Partition,
+    StagedRun,
+    StartingPoint,
+    TableState,
+    Watermark,
+    missing_from,
+    next_watermark,
+    starting_point,
+)
+
+LAKE, FINGERPRINT = "lake-1", "columns-1"
+SECONDS = st.integers(-2_000_000_000, 253_402_300_799)  # up to the last second of the year 9999
+MAYBE = st.none() | SECONDS
+ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+TIMES = st.datetimes(min_value=datetime(1971, 1, 1), max_value=datetime(9000, 1, 1), timezones=ZONES)
+MONTHS = st.sampled_from(["", "unknown", "2025-12", "2026-01", "2026-02"])
+RUN_IDS = st.text(min_size=1, max_size=5)
+COUNTS = st.integers(1, 10**12)
+
+STATES = st.builds(
+    TableState,
+    lake_id=st.just(LAKE),
+    fingerprint=st.just(FINGERPRINT),
+    watermark=MAYBE,
+    history_from=st.none(),
+    workspace=st.none() | st.text(),
+    run_id=st.text(),
+    ingested_at=st.none() | TIMES,
+    saved_at=st.none() | TIMES,
+    partitions=st.dictionaries(MONTHS, st.builds(Partition, rows=COUNTS, bytes=COUNTS)),
+    staged=st.lists(st.builds(StagedRun, RUN_IDS, st.integers(1, 9), st.booleans()), unique_by=lambda run: run.run_id)
+    .map(tuple),
+)  # fmt: skip
+
+
+def saved_as(value: int | None) -> Watermark:
+    return Watermark("c", "contacts", LAKE, "file:///lake", "updated_at", value, "run", 1, datetime.now(UTC))
+
+
+def as_recorded(state: TableState) -> Findings:
+    """The lake holds exactly what the record says."""
+    return Findings(
+        published={month: entry.bytes for month, entry in state.partitions.items()},
+        staged={run.run_id: run.parts for run in state.staged},
+    )
+
+
+def start(
+    state: TableState | None,
+    saved: Watermark | None,
+    findings: Findings | None = None,
+    *,
+    lake_id: str = LAKE,
+    fingerprint: str = FINGERPRINT,
+    full_refresh: bool = False,
+    history_from: int | None = None,
+) -> StartingPoint:
+    if findings is None:
+        findings = Findings({}, {}) if state is None else as_recorded(state)
+    return starting_point(
+        state,
+        saved,
+        findings,
+        lake_id=lake_id,
+        fingerprint=fingerprint,
+        full_refresh=full_refresh,
+        history_from=history_from,
+    )
+
+
+# A record is built from many draws, which a busy machine may find slow.
+laws = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SAVED = st.none() | st.builds(saved_as, MAYBE)
+
+
+# -- the record ---------------------------------------------------------------------------------------------------
+
+
+@laws
+@given(state=STATES, history_from=MAYBE)
+def test_a_record_survives_the_way_through_json(state: TableState, history_from: int | None) -> None:
+    state = replace(state, history_from=history_from)
+    again = TableState.from_json(json.loads(json.dumps(state.to_json())))
+    assert again == state
+    assert again.to_json() == state.to_json()
+    assert state.to_json()["rows"] == state.rows == sum(entry.rows for entry in state.partitions.values())
+
+
+@laws
+@given(state=STATES)
+def test_the_times_of_a_record_are_written_in_utc(state: TableState) -> None:
+    record = state.to_json()
+    for name in ("watermark", "ingested_at", "saved_at"):
+        assert record[name] is None or record[name].endswith("Z")
+
+
+@laws
+@given(state=STATES, later=st.integers(1, 100))
+def test_a_record_of_a_later_format_is_refused_and_the_cure_is_named(state: TableState, later: int) -> None:
+    with pytest.raises(LakeError, match="Upgrade"):
+        TableState.from_json({**state.to_json(), "format": FORMAT + later})
+
+
+@laws
+@given(state=STATES, data=st.data())
+def test_a_record_that_lacks_a_field_is_damaged(state: TableState, data: st.DataObject) -> None:
+    record = state.to_json()
+    del record[data.draw(st.sampled_from(sorted(record.keys() - {"rows"})))]
+    with pytest.raises(KeyError):
+        TableState.from_json(record)
+
+
+@laws
+@given(state=STATES, parts=st.integers(1, 9))
+def test_a_staged_run_is_added_last_and_one_that_replaces_stands_alone(state: TableState, parts: int) -> None:
+    merging, replacing = StagedRun("new", parts), StagedRun("new", parts, replaces=True)
+    assert state.with_staged(merging) == replace(state, staged=(*state.staged, merging))
+    assert state.with_staged(replacing) == replace(state, staged=(replacing,))
+
+
+# -- where a run starts -------------------------------------------------------------------------------------------
+
+
+@laws
+@given(state=STATES, saved=SAVED)
+def test_an_undamaged_lake_starts_at_the_smaller_of_both_values(state: TableState, saved: Watermark | None) -> None:
+    point = start(state, saved)
+    values = [state.watermark, *([] if saved is None else [saved.value])]
+    if None in values:
+        assert point == StartingPoint(None, "no row was seen in earlier runs")
+    else:
+        assert point == StartingPoint(min(values), "incremental")
+
+
+@laws
+@given(
+    state=st.none() | STATES,
+    saved=SAVED,
+    published=st.dictionaries(MONTHS, COUNTS),
+    staged=st.dictionaries(RUN_IDS, st.integers(0, 9)),
+    lake_id=st.sampled_from([LAKE, "lake-2"]),
+    fingerprint=st.sampled_from([FINGERPRINT, "columns-2"]),
+    full_refresh=st.booleans(),
+    history_from=MAYBE,
+)
+def test_no_start_is_ever_later_than_either_value(
+    state: TableState | None,
+    saved: Watermark | None,
+    published: dict[str, int],
+    staged: dict[str, int],
+    lake_id: str,
+    fingerprint: str,
+    full_refresh: bool,
+    history_from: int | None,
+) -> None:
+    findings = Findings(published, staged)
+    point = start(
+        state,
+        saved,
+        findings,
+        lake_id=lake_id,
+        fingerprint=fingerprint,
+        full_refresh=full_refresh,
+        history_from=history_from,
+    )
+    assert point.reason
+    if point.watermark is not None:
+        assert state is not None
+        assert state.watermark is not None
+        assert point.watermark <= state.watermark
+        assert saved is None or (saved.value is not None and point.watermark <= saved.value)
+        assert (lake_id, fingerprint, full_refresh) == (LAKE, FINGERPRINT, False)
+        assert not point.replaces
+
+
+@laws
+@given(state=STATES.filter(lambda state: state.partitions), saved=SAVED, data=st.data())
+def test_a_published_file_that_is_gone_means_from_the_beginning(
+    state: TableState, saved: Watermark | None, data: st.DataObject
+) -> None:
+    found = as_recorded(state)
+    gone = data.draw(st.sampled_from(sorted(state.partitions)))
+    published = {month: size for month, size in found.published.items() if month != gone}
+    point = start(state, saved, Findings(published, found.staged))
+    assert (point.watermark, point.replaces) == (None, False)
+    assert (gone or "data.parquet") in point.reason
+
+
+@laws
+@given(state=STATES.filter(lambda state: state.staged), saved=SAVED, data=st.data(), found=st.integers(0, 10))
+def test_staged_parts_that_are_gone_mean_from_the_beginning(
+    state: TableState, saved: Watermark | None, data: st.DataObject, found: int
+) -> None:
+    """No part of the run, or another number of them than was committed."""
+    run = data.draw(st.sampled_from(state.staged))
+    all_parts = as_recorded(state)
+    staged = {run_id: parts for run_id, parts in all_parts.staged.items() if run_id != run.run_id}
+    if found != run.parts:
+        point = start(state, saved, Findings(all_parts.published, {**staged, run.run_id: found}))
+        assert (point.watermark, point.replaces) == (None, False)
+        assert run.run_id in point.reason
+    assert start(state, saved, Findings(all_parts.published, staged)).watermark is None
+
+
+@laws
+@given(state=STATES.filter(lambda state: state.partitions), saved=SAVED, data=st.data(), size=COUNTS)
+def test_a_published_file_of_another_size_counts_unless_a_compaction_may_have_died(
+    state: TableState, saved: Watermark | None, data: st.DataObject, size: int
+) -> None:
+    found = as_recorded(state)
+    other = data.draw(st.sampled_from(sorted(state.partitions)))
+    findings = Findings({**found.published, other: size}, found.staged)
+    believed = bool(state.staged) or size == state.partitions[other].bytes
+    assert (missing_from(state, findings) is None) == believed
+    assert start(state, saved, findings) == (
+        start(state, saved) if believed else StartingPoint(None, str(missing_from(state, findings)))
+    )
+
+
+@laws
+@given(state=STATES, published=st.dictionaries(MONTHS, COUNTS), staged=st.dictionaries(RUN_IDS, st.integers(0, 9)))
+def test_files_that_the_record_does_not_know_do_no_harm(
+    state: TableState, published: dict[str, int], staged: dict[str, int]
+) -> None:
+    """What a run staged before it died, say: it is not committed."""
+    found = as_recorded(state)
+    findings = Findings({**published, **found.published}, {**staged, **found.staged})
+    assert missing_from(state, findings) is None
+
+
+@laws
+@given(
+    state=st.none() | STATES,
+    saved=SAVED,
+    lake_id=st.sampled_from([LAKE, "lake-2"]),
+    fingerprint=st.sampled_from([FINGERPRINT, "columns-2"]),
+    published=st.dictionaries(MONTHS, COUNTS),
+)
+def test_a_full_refresh_reads_and_replaces_everything(
+    state: TableState | None, saved: Watermark | None, lake_id: str, fingerprint: str, published: dict[str, int]
+) -> None:
+    point = start(state, saved, Findings(published, {}), lake_id=lake_id, fingerprint=fingerprint, full_refresh=True)
+    assert (point.watermark, point.replaces) == (None, True)
+
+
+@laws
+@given(saved=SAVED, published=st.dictionaries(MONTHS, COUNTS))
+def test_a_saved_value_alone_is_worth_nothing(saved: Watermark | None, published: dict[str, int]) -> None:
+    point = start(None, saved, Findings(published, {}))
+    assert (point.watermark, point.replaces) == (None, False)
+
+
+@laws
+@given(state=STATES, saved=SAVED, other=st.text().filter(lambda text: text != LAKE), changed=st.booleans())
+def test_the_record_of_another_lake_is_not_believed_and_replaces_nothing(
+    state: TableState, saved: Watermark | None, other: str, changed: bool
+) -> None:
+    point = start(state, saved, lake_id=other, fingerprint="columns-2" if changed else FINGERPRINT)
+    assert (point.watermark, point.replaces) == (None, False)
+
+
+@laws
+@given(state=STATES, saved=SAVED, published=st.dictionaries(MONTHS, COUNTS))
+def test_changed_columns_replace_the_table_whatever_lies_in_the_lake(
+    state: TableState, saved: Watermark | None, published: dict[str, int]
+) -> None:
+    point = start(state, saved, Findings(published, {}), fingerprint="columns-2")
+    assert (point.watermark, point.replaces) == (None, True)
+
+
+@laws
+@given(state=STATES, saved=SAVED, kept=MAYBE, asked=MAYBE, near=st.none() | st.integers(-1, 1))
+@example(state=TableState(LAKE, FINGERPRINT, watermark=9), saved=None, kept=5, asked=None, near=None)
+def test_an_earlier_start_date_reads_from_the_beginning_and_a_later_one_does_not(
+    state: TableState, saved: Watermark | None, kept: int | None, asked: int | None, near: int | None
+) -> None:
+    """No start date asks for everything; a table without one holds everything."""
+    if near is not None and kept is not None:
+        asked = kept + near
+    earlier = kept is not None and (asked is None or asked < kept)
+    point = start(replace(state, history_from=kept), saved, history_from=asked)
+    assert not point.replaces
+    assert point == start(state, saved) or earlier
+    if earlier:
+        assert point.watermark is None
+        assert "earlier start date" in point.reason
+
+
+# -- where it leaves off ------------------------------------------------------------------------------------------
+
+
+@laws
+@given(previous=MAYBE, newest=MAYBE, run_start=SECONDS)
+@example(previous=5, newest=9, run_start=3)
+@example(previous=None, newest=9, run_start=3)
+def test_a_watermark_never_goes_back_nor_ahead_of_the_run(
+    previous: int | None, newest: int | None, run_start: int
+) -> None:
+    after = next_watermark(previous, newest, run_start)
+    if newest is None:
+        assert after == previous
+        return
+    assert after is not None
+    assert previous is None or after >= previous
+    assert after in (previous, newest, run_start)
+    if after != previous:
+        assert after <= run_start
+        assert after <= newest
+    if previous is None or previous < min(newest, run_start):
+        assert after == min(newest, run_start)
+
+
+@laws
+@given(runs=st.lists(st.tuples(MAYBE, SECONDS), max_size=6), first=MAYBE)
+def test_over_many_runs_a_watermark_only_rises(runs: list[tuple[int | None, int]], first: int | None) -> None:
+    value = first
+    for newest, run_start in runs:
+        after = next_watermark(value, newest, run_start)
+        assert value is None or (after is not None and after >= value)
+        value = after
