@@ -14,6 +14,7 @@ from prefect.blocks.core import Block
 from pydantic import Field, SecretStr, ValidationError
 
 from intercom.config import Connection, connection_slug, make_connection
+from intercom.errors import ConfigurationError
 from intercom.watermarks import Watermark
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,11 @@ class BlockWatermarks:
             return None
         if not isinstance(block, IntercomWatermark) or (block.table, block.lake_id) != (table, lake_id):
             return None
+        if block.connection != connection:
+            raise ConfigurationError(
+                f"Connections {connection!r} and {block.connection!r} are one name to Prefect "
+                f"({connection_slug(connection)!r}) and would share watermarks. Rename one of them; nothing was read."
+            )
         return Watermark(
             connection=connection,
             table=table,

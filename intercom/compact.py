@@ -7,13 +7,14 @@ then the parts that were read are deleted. A partition that is merged again stay
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,11 +23,11 @@ from intercom.errors import LakeError
 from intercom.lake import Lake
 from intercom.ledger import Ledger, Part
 from intercom.merge import INGESTED_AT
+from intercom.parquet import ParquetFile, version_of
 from intercom.partition import Merged, PartitionMerge
 from intercom.paths import TablePaths
-from intercom.staging import write_parquet
 from intercom.tables import Strategy, Table
-from intercom.watermarks import Partition, TableState, WatermarkStore
+from intercom.watermarks import Partition, TableState, WatermarkStore, missing_from
 
 log = logging.getLogger(__name__)
 
@@ -67,13 +68,16 @@ def compact_table(table: Table, lake: Lake, connection: str, store: WatermarkSto
     if state is None:
         return Compacted()
     listed = ledger.parts()
-    done, partitions = _publish(table, ledger, state, _committed(ledger, state, listed))
-    if state.staged or dict(state.partitions) != partitions:
-        state = replace(state, partitions=partitions, staged=(), saved_at=datetime.now(UTC))
-        ledger.save(state)
-        if table.cursor_field is not None:
-            store.save(ledger.watermark(table.cursor_field, state))
-    lake.delete(part.path for part in listed)  # with what died before it could commit
+    parts = _committed(ledger, state, listed)
+    done = Compacted()
+    if state.staged:
+        damage = missing_from(state, ledger.findings(state))
+        state = replace(state, compaction=state.compaction or uuid4().hex)
+        ledger.save(state)  # before a file of this version appears: a file of another one is then a stranger
+        done, partitions = _publish(table, ledger, state, parts)
+        state = _finish(table, ledger, state, partitions, damage, store)
+    waiting = {run.run_id for run in state.staged}
+    lake.delete(part.path for part in listed if part.run_id not in waiting)  # with what died before it could commit
     log.info(
         "%s: %d rows new, %d changed, %d unchanged, %d removed; files written: %d",
         *(table.name, done.new, done.changed, done.unchanged, done.removed, done.files),
@@ -97,67 +101,110 @@ def _number(part: Part) -> str:
     return part.path.rsplit("/", 1)[-1]
 
 
+def _finish(
+    table: Table,
+    ledger: Ledger,
+    state: TableState,
+    partitions: Mapping[str, Partition],
+    damage: str | None,
+    store: WatermarkStore,
+) -> TableState:
+    """Save the record of a finished compaction, on top of what another run may have committed meanwhile.
+
+    Files that went missing while the run was reading take the watermark with them: the next run reads everything.
+    """
+    latest = ledger.state() or state
+    if damage:
+        log.warning("%s: %s; the next run will read the table from the beginning", table.name, damage)
+    done = {run.run_id for run in state.staged}
+    state = replace(
+        latest,
+        watermark=None if damage else latest.watermark,
+        partitions=partitions,
+        staged=tuple(run for run in latest.staged if run.run_id not in done),
+        compaction=None,
+        saved_at=datetime.now(UTC),
+    )
+    ledger.save(state)
+    if table.cursor_field is not None:
+        store.save(ledger.watermark(table.cursor_field, state))
+    return state
+
+
 def _publish(
     table: Table, ledger: Ledger, state: TableState, parts: Sequence[Part]
 ) -> tuple[Compacted, dict[str, Partition]]:
-    """Publish every partition that the parts touch; gives the counts and the partitions as they are now."""
-    replaces = any(run.replaces for run in state.staged)
+    """Publish every partition that the parts touch; gives the counts and the partitions as they are now.
+
+    When everything was read, all published partitions are looked at: of those without rows some may have to go.
+    """
     published = ledger.published()
-    kept = {month: entry for month, entry in state.partitions.items() if month in published}
-    touched = {part.month or "" for part in parts} | ({*published} if replaces else set())
-    if table.strategy is Strategy.REPLACE and state.staged:
-        touched = {""}
-    by_month: dict[str, list[str]] = {month: [] for month in sorted(touched)}
+    by_month: dict[str, list[str]] = {part.month or "": [] for part in parts}
+    if any(run.replaces or run.whole for run in state.staged):
+        by_month |= {month: [] for month in published}
+    if table.strategy is Strategy.REPLACE:
+        by_month = {"": []}
     for part in parts:
         by_month[part.month or ""].append(part.path)
 
-    def publish(month: str) -> tuple[Merged, int]:
-        return _publish_one(table, ledger, month, by_month[month], replaces=replaces, stored=published.get(month))
+    def publish(month: str) -> tuple[Merged, Partition | None]:
+        return _publish_one(table, ledger, state, month, by_month[month], stored=month in published)
 
-    done = Compacted()
+    done, kept = Compacted(), dict(state.partitions)
     with ThreadPoolExecutor(_MONTHS_AT_A_TIME, thread_name_prefix=f"compact-{table.name}") as pool:
-        for month, (merged, size) in zip(by_month, pool.map(publish, by_month), strict=True):
+        for month, (merged, partition) in zip(by_month, pool.map(publish, by_month), strict=True):
             done = done.plus(merged)
             kept.pop(month, None)
-            if size:
-                kept[month] = Partition(rows=merged.rows, bytes=size)
+            if partition is not None:
+                kept[month] = partition
     return done, kept
 
 
 def _publish_one(
-    table: Table, ledger: Ledger, month: str, parts: Sequence[str], *, replaces: bool, stored: int | None
-) -> tuple[Merged, int]:
-    """Merge and publish one partition; gives its size in bytes, 0 when it holds no row any more and is gone."""
+    table: Table, ledger: Ledger, state: TableState, month: str, parts: Sequence[str], *, stored: bool
+) -> tuple[Merged, Partition | None]:
+    """Merge and publish one partition; None for one that holds no row any more and is gone."""
     lake, target = ledger.lake, ledger.paths.published(month or None)
+    version = state.compaction or ""
     with ExitStack() as stack:
-        old = stack.enter_context(lake.fetch(target)) if stored is not None else None
+        old = stack.enter_context(lake.fetch(target)) if stored else None
         local = [stack.enter_context(lake.fetch(path)) for path in parts]
         new = stack.enter_context(lake.scratch())
         if table.strategy is Strategy.REPLACE:
-            merged = _replace(table, old, local, new)
+            merged = _replace(table, old, local, new, version)
         else:
-            merged = _merge(table, old, local, new, replaces=replaces)
-        if not merged.written:
-            return merged, stored or 0
-        if merged.rows == 0 and month:
+            merged = _merge(table, old, local, new, state)
+        if merged.written and merged.rows == 0 and month:
             lake.delete([target])
-            return merged, 0
-        return merged, lake.publish(new, target, rows=merged.rows)
+            return merged, None
+        kept = new if merged.written else old
+        if kept is None:
+            return merged, None
+        version = version_of(kept) or ""
+        if merged.written:
+            lake.publish(new, target, rows=merged.rows)
+        return merged, Partition(rows=merged.rows, version=version, stamp=lake.stamp(target))
 
 
-def _merge(table: Table, old: Path | None, parts: Sequence[Path], new: Path, *, replaces: bool) -> Merged:
+def _merge(table: Table, old: Path | None, parts: Sequence[Path], new: Path, state: TableState) -> Merged:
     (key,) = table.primary_key
     assert table.cursor_field is not None
     merge = PartitionMerge(
-        old, parts, table.schema.arrow, primary_key=key, cursor_field=table.cursor_field, replaces=replaces
+        old,
+        parts,
+        table.schema.arrow,
+        primary_key=key,
+        cursor_field=table.cursor_field,
+        replaces=any(run.replaces for run in state.staged),
+        whole=any(run.whole for run in state.staged),
     )
     try:
-        return merge.write(new)
+        return merge.write(new, state.compaction or "")
     finally:
         merge.close()
 
 
-def _replace(table: Table, old: Path | None, parts: Sequence[Path], new: Path) -> Merged:
+def _replace(table: Table, old: Path | None, parts: Sequence[Path], new: Path, version: str) -> Merged:
     """The parts, as they were read, become the file; small tables, so they are held in memory.
 
     An unchanged table is left as it is. Rows are counted by primary key, but never merged by it: names of data
@@ -179,7 +226,8 @@ def _replace(table: Table, old: Path | None, parts: Sequence[Path], new: Path) -
         written=old is None or ours != theirs or not _has_columns(old, schema),
     )
     if merged.written:
-        write_parquet(rows, new)
+        with ParquetFile(new, schema, version) as file:
+            file.write(rows)
     return merged
 
 
@@ -191,7 +239,11 @@ def _by_key(rows: Any, primary_key: Sequence[str]) -> dict[tuple[Any, ...], list
 
 
 def _has_columns(path: Path, schema: Any) -> bool:
-    return bool(pq.read_schema(path).equals(schema))
+    """Whether a file can be read and has these columns; any other is replaced."""
+    try:
+        return bool(pq.read_schema(path).equals(schema))
+    except (pa.ArrowException, OSError):
+        return False
 
 
 def _read_if_same(path: Path | None, schema: Any) -> Any:

@@ -6,31 +6,35 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from intercom.client import TableClient
-from intercom.pages import Page, list_pages, numbered_pages
+from intercom.pages import Completeness, Page, list_pages, numbered_pages
 from intercom.scroll import scroll_pages
 from intercom.search import search_pages
 from intercom.tables import Access, Table
 from intercom.windows import Window
 
 
-def read_pages(api: TableClient, table: Table, window: Window, *, run_start: int, notes: list[str]) -> Iterator[Page]:
+def read_pages(
+    api: TableClient, table: Table, window: Window, *, run_start: int, completeness: Completeness
+) -> Iterator[Page]:
     """Pages with every row of the table whose cursor field lies in the window, and no other row.
 
-    `run_start` is the server's time before the first page, in unix seconds. `notes` takes one line for everything that
-    is short of what Intercom itself counts. Tables without a cursor field are read whole.
+    `run_start` is the server's time before the first page, in unix seconds. `completeness` learns of
+    everything that is short of what Intercom itself counts. Tables without a cursor field are read whole.
     """
-    for page in _pages(api, table, window, run_start, notes):
+    for page in _pages(api, table, window, run_start, completeness):
         yield _inside(page, table, window)
 
 
-def _pages(api: TableClient, table: Table, window: Window, run_start: int, notes: list[str]) -> Iterator[Page]:
+def _pages(
+    api: TableClient, table: Table, window: Window, run_start: int, completeness: Completeness
+) -> Iterator[Page]:
     match table.access:
         case Access.SEARCH:
-            return search_pages(api, table, window, run_start, notes)
+            return search_pages(api, table, window, run_start, completeness)
         case Access.SCROLL:
             return scroll_pages(api, table)
         case Access.PAGES:
-            return numbered_pages(api, table, notes)
+            return numbered_pages(api, table, completeness)
         case Access.LIST:
             return list_pages(api, table)
 

@@ -12,7 +12,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,8 +54,8 @@ class Lake:
                 "for example ./lake or s3://bucket/prefix."
             ) from error
         self.local = isinstance(self._fs, LocalFileSystem)
-        self._root = root.rstrip("/")
-        self.url = Path(root).as_uri() if self.local else self._fs.unstrip_protocol(self._root)
+        self._root = os.path.normpath(root) if self.local else root.rstrip("/")
+        self.url = f"file://{self._root}" if self.local else self._fs.unstrip_protocol(self._root)
 
     # -- files --------------------------------------------------------------------------------------------------
 
@@ -105,6 +105,23 @@ class Lake:
             self._fs.invalidate_cache()
             found = self._fs.find(self._at(folder), detail=True)
             return {self._relative(name): int(info["size"] or 0) for name, info in sorted(found.items())}
+
+    def stamps(self, folder: str) -> dict[str, str]:
+        """Every file below a folder, path -> what its storage says of it; two versions of a file differ in that.
+
+        Size and time of the last change on a local lake, size and ETag on S3. A copy of a lake has other stamps.
+        """
+        with self._told("list", folder):
+            if self.local:
+                return {path: self._local_stamp(Path(self._at(path))) for path in self.list(folder)}
+            self._fs.invalidate_cache()
+            found = self._fs.find(self._at(folder), detail=True)
+            return {self._relative(name): _stamp(info) for name, info in sorted(found.items())}
+
+    def stamp(self, path: str) -> str:
+        """One file's entry of `stamps`."""
+        with self._told("read", path):
+            return self._local_stamp(Path(self._at(path))) if self.local else _stamp(self._fs.info(self._at(path)))
 
     def delete(self, paths: Iterable[str]) -> None:
         """Remove files; those that are gone already are no error. Folders of a local lake that get empty go too."""
@@ -188,26 +205,54 @@ class Lake:
             self._fs.put_file(str(written), self._at(path))
             return
         target = Path(self._at(path))
-        target.parent.mkdir(parents=True, exist_ok=True)
         _sync(written)
-        written.replace(target)
+        while True:
+            self._make_folder(target.parent)
+            try:
+                written.replace(target)
+            except FileNotFoundError:
+                if not written.exists():
+                    raise
+                continue  # another table's clean-up has just removed the folder, which was empty
+            break
         _sync(target.parent)
 
     def _link(self, data: bytes, path: str) -> None:
         """Create a local file with all its content at once; FileExistsError when it is there."""
         target = Path(self._at(path))
-        target.parent.mkdir(parents=True, exist_ok=True)
+        self._make_folder(target.parent)
         with self.scratch(".json") as written:
             written.write_bytes(data)
             _sync(written)
-            os.link(written, target)
+            try:
+                os.link(written, target)
+            except FileExistsError:
+                raise
+            except OSError:  # no hard links here (exFAT, some network shares): exclusive, but not in one step
+                with target.open("xb") as file:
+                    file.write(data)
+                _sync(target)
         _sync(target.parent)
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder and those above it, each entry durable."""
+        if folder.is_dir():
+            return
+        self._make_folder(folder.parent)
+        with suppress(FileExistsError):
+            folder.mkdir()
+        _sync(folder.parent)
+
+    def _local_stamp(self, path: Path) -> str:
+        found = path.stat()
+        return f"{found.st_size}:{found.st_mtime_ns}"
 
     def _walk(self, folder: Path) -> Iterator[tuple[str, int]]:
         for parent, _, names in os.walk(folder, onerror=_raise_unless_gone):
             for name in names:
                 path = Path(parent, name)
-                yield self._relative(path.as_posix()), path.stat().st_size
+                with suppress(FileNotFoundError):  # removed since the folder was read
+                    yield self._relative(path.as_posix()), path.stat().st_size
 
     def _prune(self, folder: Path) -> None:
         """Remove empty folders upwards, down to the lake's root exclusively."""
@@ -230,6 +275,12 @@ class Lake:
                 f"Cannot {verb} {path} in the lake {self.url}: {type(error).__name__}: {error}. "
                 "Check that the store can be reached and that there are space and permission; then run again."
             ) from error
+
+
+def _stamp(info: Mapping[str, Any]) -> str:
+    """Size and, whichever the store tells, ETag or time of the last change."""
+    version = next((info[name] for name in ("ETag", "etag", "LastModified", "mtime", "created") if info.get(name)), "")
+    return f"{info['size']}:{version}"
 
 
 def _sync(path: Path) -> None:

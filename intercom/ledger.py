@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from intercom.lake import Lake
+from intercom.parquet import version_of
 from intercom.paths import TablePaths
 from intercom.watermarks import Findings, TableState, Watermark
 
@@ -43,14 +43,14 @@ class Ledger:
         """Replace the table's record in one atomic step."""
         self.lake.write_json(self.paths.state, state.to_json())
 
-    def published(self) -> dict[str, int]:
-        """Month -> bytes of the published files; ``""`` is the one file of a replace table."""
+    def published(self) -> dict[str, str]:
+        """Month -> stamp of the published files; ``""`` is the one file of a replace table."""
         whole = self.paths.published(None)
         found = {}
-        for path, size in self.lake.list(self.paths.data).items():
+        for path, stamp in self.lake.stamps(self.paths.data).items():
             month = "" if path == whole else self.paths.month_of(path)
             if month is not None:
-                found[month] = size
+                found[month] = stamp
         return found
 
     def parts(self) -> list[Part]:
@@ -58,12 +58,23 @@ class Ledger:
         found = [(path, self.paths.run_and_month(path)) for path in self.lake.list(self.paths.staging)]
         return [Part(*place, path) for path, place in found if place is not None]
 
-    def findings(self, parts: Sequence[Part] | None = None) -> Findings:
-        """Published files and number of parts per run, for comparison with the record."""
+    def findings(self, state: TableState | None) -> Findings:
+        """Published files and number of parts per run, for comparison with the record.
+
+        Only files whose stamp is not the recorded one are opened: after a crash, or when a lake was copied.
+        """
         counts: dict[str, int] = {}
-        for part in self.parts() if parts is None else parts:
+        for part in self.parts():
             counts[part.run_id] = counts.get(part.run_id, 0) + 1
-        return Findings(published=self.published(), staged=counts)
+        published = self.published()
+        kept = state.partitions if state else {}
+        other = [month for month, stamp in published.items() if month in kept and kept[month].stamp != stamp]
+        return Findings(published, counts, {month: self.version(month) for month in other})
+
+    def version(self, month: str) -> str | None:
+        """The version in the footer of a published file."""
+        with self.lake.fetch(self.paths.published(month or None)) as path:
+            return version_of(path)
 
     def watermark(self, cursor_field: str, state: TableState) -> Watermark:
         """The watermark as it is kept outside the lake, from the table's record."""

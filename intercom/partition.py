@@ -18,11 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from intercom.errors import SchemaError
+from intercom.errors import LakeError, SchemaError
 from intercom.merge import POSITION, Contest, contest, key_columns, newest_positions, same_content
+from intercom.parquet import ParquetFile
 
 ROW_GROUP_BYTES = 64 << 20
 ROW_GROUP_ROWS = 122_880
+_CURE = "Run with --full-refresh: the table is read again and written anew; nothing was changed now."
 _COMPARE_ROWS = 50_000
 """Rows whose content is compared at a time; each batch reads the staged parts once."""
 
@@ -52,7 +54,8 @@ class PartitionMerge:
     """Merge staged `parts`, in the order in which they were read, into the file `stored` (None: there is none).
 
     With `replaces` the parts are the whole new partition: stored rows that they do not hold are removed, and of rows
-    that differ the staged one wins whatever its cursor value.
+    that differ the staged one wins whatever its cursor value. With `whole` the parts hold every row that Intercom
+    has, so that a stored file which cannot be read may be left out; without it that is a LakeError.
     """
 
     def __init__(
@@ -64,18 +67,20 @@ class PartitionMerge:
         primary_key: str,
         cursor_field: str,
         replaces: bool = False,
+        whole: bool = False,
     ) -> None:
         self._key, self._cursor, self._schema, self._replaces = primary_key, cursor_field, schema, replaces
         self._paths = parts
         self._parts = [pq.ParquetFile(path) for path in parts]
-        self._stored = self._open_stored(stored)
+        self._stored = self._open_stored(stored, whole=whole or replaces)
+        self._unusable = stored is not None and self._stored is None
 
     def close(self) -> None:
         """Close the files."""
         for file in [*self._parts, *([self._stored] if self._stored else [])]:
             file.close()
 
-    def write(self, target: Path) -> Merged:
+    def write(self, target: Path, version: str) -> Merged:
         """Write the merged partition to `target`, unless nothing changed; then `target` is not made."""
         winners = self._winners()
         matches = [self._decide(match, winners) for match in self._matches(winners)]
@@ -90,10 +95,10 @@ class PartitionMerge:
             changed=len(rivals) - len(losers),
             unchanged=len(losers),
             removed=removed,
-            written=bool(len(write) or removed),
+            written=bool(len(write) or removed or self._unusable),
         )
         if merged.written:
-            self._write(target, matches, winners.column(POSITION).take(write))
+            self._write(target, version, matches, winners.column(POSITION).take(write))
         return merged
 
     # -- first pass ---------------------------------------------------------------------------------------------
@@ -155,12 +160,12 @@ class PartitionMerge:
 
     # -- second pass --------------------------------------------------------------------------------------------
 
-    def _write(self, target: Path, matches: Sequence[_Match], positions: Any) -> None:
+    def _write(self, target: Path, version: str, matches: Sequence[_Match], positions: Any) -> None:
         if self._stored is None and [part.metadata.num_rows for part in self._parts] == [len(positions)]:
             shutil.copyfile(self._paths[0], target)  # a new month in one part is the finished file already
             return
         beaten = {match.group: match for match in matches}
-        with RowGroupWriter(target, self._schema) as writer:
+        with RowGroupWriter(target, self._schema, version) as writer:
             for group in range(self._stored.num_row_groups if self._stored else 0):
                 writer.add(self._kept(group, beaten.get(group)))
             for rows in self._staged_in_order(positions):
@@ -174,27 +179,28 @@ class PartitionMerge:
         gone = match.contest.row.filter(match.beaten) if match else ()
         return rows.take(_all_but(rows.num_rows, gone)) if len(gone) else rows
 
-    def _open_stored(self, path: Path | None) -> Any:
+    def _open_stored(self, path: Path | None, *, whole: bool) -> Any:
         if path is None:
             return None
-        stored = pq.ParquetFile(path)
+        try:
+            stored = pq.ParquetFile(path)
+        except (pa.ArrowException, OSError) as error:
+            if whole:
+                return None
+            raise LakeError(f"{_name(path)} is damaged ({error}). {_CURE}") from error
         if stored.schema_arrow.equals(self._schema):
             return stored
         stored.close()
         if self._replaces:  # nothing of it is kept, so its columns do not matter
             return None
-        raise SchemaError(
-            f"{path.parent.name}/{path.name} does not have the table's declared columns. Run with --full-refresh: "
-            "the table is read again and written anew; nothing was changed now."
-        )
+        raise SchemaError(f"{_name(path)} does not have the table's declared columns. {_CURE}")
 
 
 class RowGroupWriter:
     """Writes tables of one schema to a Parquet file in row groups of a bounded number of bytes."""
 
-    def __init__(self, path: Path, schema: Any) -> None:
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=1)
-        self._schema = schema
+    def __init__(self, path: Path, schema: Any, version: str) -> None:
+        self._file = ParquetFile(path, schema, version)
         self._waiting: list[Any] = []
         self._rows = 0
         self._bytes = 0
@@ -203,9 +209,9 @@ class RowGroupWriter:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if error is None:
-            self._flush()
-        self._writer.close()
+        with self._file:
+            if error is None:
+                self._flush()
 
     def add(self, rows: Any) -> None:
         """Take rows; a row group is written when enough of them wait."""
@@ -219,8 +225,12 @@ class RowGroupWriter:
 
     def _flush(self) -> None:
         if self._waiting:
-            self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=ROW_GROUP_ROWS)
+            self._file.write(pa.concat_tables(self._waiting), row_group_size=ROW_GROUP_ROWS)
         self._waiting, self._rows, self._bytes = [], 0, 0
+
+
+def _name(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
 
 
 def _all_but(size: int, left_out: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 from intercom.client import Answer, TableClient
 from intercom.errors import PageTooHeavyError, RequestRejectedError, RetriableApiError
-from intercom.pages import PER_PAGE, Page, number_of, page_of, paging
+from intercom.pages import PER_PAGE, Completeness, Page, number_of, page_of, paging
 from intercom.tables import Table
 from intercom.windows import Window, day_bounds, second_bounds
 
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 _READS = 2
 _PAGES_BEFORE_GROWING = 4
 _CREATED = "created_at"
+_TIMES = (_CREATED, "updated_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +40,31 @@ class Chain:
     stop: Callable[[list[int]], bool]
 
 
-def search_pages(api: TableClient, table: Table, window: Window, run_start: int, notes: list[str]) -> Iterator[Page]:
+def search_pages(
+    api: TableClient, table: Table, window: Window, run_start: int, completeness: Completeness
+) -> Iterator[Page]:
     """Pages that hold every row of the window, and others; the caller filters.
 
     An open window is read by ``created_at``, which never changes, so that rows which are updated meanwhile keep their
     place. Where sorting by it is refused, ``updated_at`` serves: such rows then come again at the end.
     """
     if window != Window():
-        yield from _checked(api, table, _changes(table, window, run_start), notes)
+        yield from _checked(api, table, _changes(table, window, run_start), completeness)
         return
     try:
-        yield from _checked(api, table, _everything(_CREATED, run_start), notes)
+        yield from _checked(api, table, _everything(_CREATED, run_start), completeness)
     except _SortRefusedError as refused:
         log.info("%s: sorting by %s is refused (%s); reading by %s", table.name, _CREATED, refused, table.cursor_field)
-        yield from _checked(api, table, _everything(str(table.cursor_field), run_start), notes)
+        yield from _checked(api, table, _everything(str(table.cursor_field), run_start), completeness)
 
 
 def _everything(sort_field: str, run_start: int) -> Chain:
-    """All rows, oldest first. Rows made after the run began are left to the next run, else a busy end is chased."""
+    """All rows, oldest first, also one that lacks either time.
+
+    Rows made after the run began are left to the next run, else a busy end is chased.
+    """
     return Chain(
-        query={"field": _CREATED, "operator": ">", "value": 0},
+        query={"operator": "OR", "value": [{"field": name, "operator": ">", "value": 0} for name in _TIMES]},
         field=sort_field,
         order="ascending",
         stop=lambda values: min(values) > run_start,
@@ -86,21 +92,22 @@ class _SortRefusedError(Exception):
     """The first page of a chain was refused with 400, which may be for its sort field."""
 
 
-def _checked(api: TableClient, table: Table, chain: Chain, notes: list[str]) -> Iterator[Page]:
+def _checked(api: TableClient, table: Table, chain: Chain, completeness: Completeness) -> Iterator[Page]:
     """The chain's pages; all of them once more when it ended with fewer rows than the search itself counts."""
     for read in range(1, _READS + 1):
-        short = yield from _walk(api, table, chain)
-        if not short:
+        counted, found = yield from _walk(api, table, chain)
+        if found >= counted:
             return
-        log.warning("%s: search %s", table.name, short)
+        log.warning("%s: search counts %d rows and gave %d", table.name, counted, found)
         if read == _READS:
-            notes.append(f"{table.name}: search {short}, twice")
+            completeness.short(table, counted, found, _READS)
 
 
-def _walk(api: TableClient, table: Table, chain: Chain) -> Generator[Page, None, str | None]:
-    """One pass over a chain; returns what is missing, in words, or None."""
+def _walk(api: TableClient, table: Table, chain: Chain) -> Generator[Page, None, tuple[int, int]]:
+    """One pass over a chain; returns the rows that search counted and that it gave, both 0 when it was cut short."""
     size, proof = _PageSize(), _Order(chain.order)
     cursor, number, rows = None, 0, 0
+    seen: set[str] = set()
     while True:
         answer = _ask(api, table, chain, cursor, size)
         number += 1
@@ -109,17 +116,17 @@ def _walk(api: TableClient, table: Table, chain: Chain) -> Generator[Page, None,
         yield page
         values = proof.values_in_order(page.seconds(chain.field))
         if values and chain.stop(values):
-            return None
+            return 0, 0
         following = _cursor(answer)
-        counted = number_of(answer.fields.get("total_count"))
         if following is None:
-            return f"counts {counted} rows and gave {rows}" if counted is not None and rows < counted else None
-        if following == cursor:
+            return number_of(answer.fields.get("total_count")) or 0, rows
+        if following in seen:
             raise RetriableApiError(
-                f"{table.name}: search repeats the cursor of page {number} (request {answer.request_id}), so its rest "
+                f"{table.name}: search repeats a cursor on page {number} (request {answer.request_id}), so its rest "
                 "cannot be read. Run again; nothing was committed and the watermark has not moved.",
                 request_id=answer.request_id,
             )
+        seen.add(following)
         cursor = following
 
 

@@ -90,7 +90,15 @@ def _parser(flow: Flow[..., Any]) -> argparse.ArgumentParser:
 def _conversion(kind: Any) -> tuple[Callable[[str], Any], str]:
     """How an option's text becomes a parameter of this type, and how the help shows it."""
     if kind == list[str] | None:
-        return (lambda text: [name.strip() for name in text.split(",") if name.strip()]), "A,B,..."
+        return _names, "A,B,..."
     if kind == date | None:
         return date.fromisoformat, "YYYY-MM-DD"
     return str, "TEXT"
+
+
+def _names(text: str) -> list[str]:
+    """Names separated by commas; none at all is a mistake, such as an unset shell variable, and must not mean all."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("give at least one name")
+    return names

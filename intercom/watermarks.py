@@ -47,19 +47,27 @@ class WatermarkStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A published file as it was when the table was last compacted."""
+    """A published file as it was when the table was last compacted.
+
+    `version` is in its footer and travels with it; `stamp` is what the storage says of it, and is free to ask.
+    """
 
     rows: int
-    bytes: int
+    version: str
+    stamp: str
 
 
 @dataclass(frozen=True, slots=True)
 class StagedRun:
-    """Parts that a finished run has left for compaction; `replaces` when they are the whole new table."""
+    """Parts that a finished run has left for compaction.
+
+    `whole`: they hold every row that Intercom has; `replaces`: and the table is to have no other.
+    """
 
     run_id: str
     parts: int
     replaces: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +75,9 @@ class TableState:
     """A table's own record in the lake, ``_state/<connection>/<table>.json``.
 
     `partitions` maps month (``""`` for the one file of a replace table) to what was published; `staged` lists
-    committed runs that are not compacted yet, oldest first; `history_from` is the start date (unix seconds) that
-    limited the first load, None when everything was read.
+    committed runs that are not compacted yet, oldest first; `compaction` is the version of the files that the last
+    compaction has published, or was about to; `history_from` is the start date (unix seconds) that limited the first
+    load, None when everything was read.
     """
 
     lake_id: str
@@ -81,6 +90,7 @@ class TableState:
     saved_at: datetime | None = None
     partitions: Mapping[str, Partition] = field(default_factory=dict)
     staged: tuple[StagedRun, ...] = ()
+    compaction: str | None = None
 
     @property
     def rows(self) -> int:
@@ -118,19 +128,30 @@ class TableState:
             saved_at=_time(record["saved_at"]),
             partitions={month: Partition(**entry) for month, entry in record["partitions"].items()},
             staged=tuple(StagedRun(**entry) for entry in record["staged"]),
+            compaction=record["compaction"],
         )
 
     def with_staged(self, run: StagedRun) -> TableState:
-        """The state with one more run to compact; a run that is the whole table supersedes those before it."""
+        """The state with one more run to compact; a run that replaces the table supersedes those before it."""
         return replace(self, staged=(run,) if run.replaces else (*self.staged, run))
+
+    def knows(self, month: str, version: str | None) -> bool:
+        """Whether a published file of this version is ours: recorded, or of a compaction that died half-way."""
+        pending = {run.run_id for run in self.staged} | ({self.compaction} if self.staged else set())
+        return version is not None and (version == self.partitions[month].version or version in pending)
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What lies in the lake now: published month -> bytes, staged run -> number of parts."""
+    """What lies in the lake now.
 
-    published: Mapping[str, int]
+    `published`: month -> stamp; `versions`: month -> version in the file's footer, for files whose stamp is not the
+    recorded one; `staged`: run -> number of parts.
+    """
+
+    published: Mapping[str, str]
     staged: Mapping[str, int]
+    versions: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,23 +198,31 @@ def starting_point(
 
 
 def missing_from(state: TableState, findings: Findings) -> str | None:
-    """What the record promises and the lake does not hold, in words; None when all is there.
-
-    A file of another size than the record's was put there by somebody else (a restored backup, say), unless a
-    committed run still waits for compaction: then a compaction may have died after publishing it.
-    """
+    """What the record promises and the lake does not hold, in words; None when all is there."""
     gone = sorted(month for month in state.partitions if month not in findings.published)
     if gone:
         return f"{_count(gone, 'published file')} of the table {_is_are(gone)} gone ({_list(gone)})"
+    other = sorted(replaced_files(state, findings))
+    if other:
+        return f"{_count(other, 'published file')} {_is_are(other)} not as we left {_it_them(other)} ({_list(other)})"
     lost = [run.run_id for run in state.staged if findings.staged.get(run.run_id, 0) != run.parts]
     if lost:
         return f"staged rows of {_count(lost, 'run')} are gone ({_list(lost)})"
-    if state.staged:
-        return None
-    other = sorted(month for month, kept in state.partitions.items() if findings.published[month] != kept.bytes)
-    if other:
-        return f"{_count(other, 'published file')} {_is_are(other)} not as we left {_it_them(other)} ({_list(other)})"
     return None
+
+
+def replaced_files(state: TableState, findings: Findings) -> set[str]:
+    """Months whose file somebody else has put there, from a backup say."""
+    changed = {month for month in state.partitions if findings.published.get(month) != state.partitions[month].stamp}
+    return {m for m in changed & set(findings.published) if not state.knows(m, findings.versions.get(m))}
+
+
+def intact(state: TableState, findings: Findings) -> dict[str, Partition]:
+    """The recorded partitions without those that are gone or were replaced."""
+    other = replaced_files(state, findings)
+    return {
+        month: entry for month, entry in state.partitions.items() if month in findings.published and month not in other
+    }
 
 
 def next_watermark(previous: int | None, newest_seen: int | None, run_start: int) -> int | None:

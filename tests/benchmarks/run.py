@@ -74,11 +74,11 @@ def merge(rows: int = 300_000, updates: int = 3_000) -> str:
 
         def ours() -> None:
             merging = PartitionMerge(stored, [part], CONTACTS.schema.arrow, primary_key="id", cursor_field="updated_at")
-            merging.write(target)
+            merging.write(target, "bench")
             merging.close()
 
         def floor() -> None:
-            with pq.ParquetFile(stored) as file, RowGroupWriter(target, CONTACTS.schema.arrow) as writer:
+            with pq.ParquetFile(stored) as file, RowGroupWriter(target, CONTACTS.schema.arrow, "bench") as writer:
                 for group in range(file.num_row_groups):
                     writer.add(file.read_row_group(group))
 
@@ -113,7 +113,7 @@ def _grown(path: Path, rows: int, schema: pa.Schema) -> None:
     some = pa.Table.from_batches(
         [normaliser.batch([r for r in split_records(raw) if r is not None], where="bench") for raw in page]
     )
-    with RowGroupWriter(path, schema) as writer:
+    with RowGroupWriter(path, schema, "bench") as writer:
         for start in range(0, rows, 6000):
             ids = pa.array([f"{start + number:024x}" for number in range(some.num_rows)])
             writer.add(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from intercom.errors import PermissionDeniedError, RequestRejectedError, RetriableApiError, SchemaError
@@ -157,13 +158,13 @@ def test_a_record_without_a_key_fails_its_table_with_its_place(big: Rig) -> None
 @pytest.mark.parametrize("form", ["object", "string", "null", "absent"])
 @pytest.mark.parametrize("totals", [True, False])
 def test_articles_are_whole_whatever_next_looks_like(big: Rig, form: str, totals: bool) -> None:
-    if form in ("null", "absent") and not totals:
-        big.workspace.options.articles_max_per_page = 150
+    if form in ("null", "absent") and not totals:  # nothing tells of a second page, so there may be none
+        for article in big.workspace.rows("articles")[150:]:
+            big.workspace.delete("articles", article["id"])
     big.workspace.options.articles_next = form  # type: ignore[assignment]
     big.workspace.options.articles_total_pages = totals
     big.sync(["articles"])
-    if totals or form in ("object", "string"):
-        big.check(["articles"])
+    big.check(["articles"])
 
 
 @pytest.mark.parametrize("over", ["clamp", "refuse"])
@@ -234,4 +235,9 @@ def test_a_row_without_times_is_kept_under_unknown(big: Rig) -> None:
 def test_the_token_is_nowhere_in_the_lake(big: Rig) -> None:
     big.sync()
     for path in big.lake().list(""):
-        assert big.server.token.encode() not in (big.lake_folder / path).read_bytes(), path
+        file = big.lake_folder / path
+        if file.suffix == ".parquet":
+            content = f"{pq.read_table(file, partitioning=None).to_pylist()} {pq.read_metadata(file).metadata}"
+        else:
+            content = file.read_text()
+        assert big.server.token not in content, path

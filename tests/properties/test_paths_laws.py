@@ -32,7 +32,7 @@ RUNS = st.from_regex(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,20}", fullmatch=True)
 NUMBERS = st.integers(0, 999_999)
 PATHS = st.builds(TablePaths, NAMES, TABLES)
 
-laws = settings(max_examples=60, deadline=None)
+laws = settings(max_examples=40, deadline=None)
 
 
 @laws

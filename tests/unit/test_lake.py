@@ -222,6 +222,13 @@ def test_folders_that_get_empty_go_and_others_stay(tmp_path: Path) -> None:
     assert (tmp_path / "lake").is_dir()
 
 
+def test_the_root_of_a_local_lake_stays_when_its_last_file_goes(tmp_path: Path) -> None:
+    (tmp_path / "lake/data").mkdir(parents=True)
+    (tmp_path / "lake/data/x.parquet").touch()
+    Lake(str(tmp_path / "lake")).delete(["data/x.parquet"])
+    assert list((tmp_path / "lake").iterdir()) == []
+
+
 def test_reading_a_file_that_is_not_there_is_an_error(lake: Lake) -> None:
     with pytest.raises((LakeError, FileNotFoundError)):
         ids(lake, "data/gone.parquet")
@@ -329,6 +336,22 @@ def test_a_relative_path_a_file_url_and_an_absolute_path_name_the_same_lake(
     assert len({lake.identity() for lake in lakes}) == 1
     assert {lake.url for lake in lakes} == {f"file://{tmp_path}/lake"}
     assert {lake.local for lake in lakes} == {True}
+
+
+@pytest.mark.parametrize("name", ["my lake", "100%", "a%20b", "é🙂", "a+b=c"])
+def test_the_url_of_a_local_lake_leads_back_to_it_whatever_its_folder_is_called(tmp_path: Path, name: str) -> None:
+    lake = Lake(str(tmp_path / name))
+    assert Lake(lake.url).identity() == lake.identity()
+    assert (tmp_path / name / LAKE_FILE).exists()
+
+
+def test_a_path_with_detours_names_the_same_lake_and_lists_the_same_paths(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path / "lake"))
+    publish(lake, "data/x.parquet")
+    for url in (f"file://{tmp_path}/lake/../lake", f"file://{tmp_path}/./lake", f"{tmp_path}//lake/"):
+        detour = Lake(url)
+        assert detour.url == lake.url
+        assert detour.list("data") == lake.list("data")
 
 
 def test_a_local_lake_stays_where_it_was_when_the_working_folder_changes(

@@ -70,7 +70,7 @@ def merge(write: Write, tmp_path: Path) -> Merge:
 def run(stored: Path | None, parts: Sequence[Path], target: Path, *, replaces: bool = False) -> Merged:
     merge = PartitionMerge(stored, parts, SCHEMA, primary_key="id", cursor_field="updated_at", replaces=replaces)
     try:
-        return merge.write(target)
+        return merge.write(target, "v1")
     finally:
         merge.close()
 
@@ -203,6 +203,13 @@ def test_a_stored_file_of_other_columns_is_written_anew_when_replaced(write: Wri
     assert rows_of(tmp_path / "new.parquet") == [("a", 1, "x", 2)]
 
 
+def test_a_stored_file_of_other_columns_is_written_anew_when_it_is_replaced_by_nothing(tmp_path: Path) -> None:
+    old = with_other_columns(tmp_path / "old.parquet")
+    result = run(old, [], tmp_path / "new.parquet", replaces=True)
+    assert result.written
+    assert rows_of(tmp_path / "new.parquet") == []
+
+
 def test_merging_reads_its_inputs_and_leaves_them_as_they_are(write: Write, tmp_path: Path) -> None:
     stored, part = write("stored.parquet", [("a", 1, "x", 1)]), write("part.parquet", [("a", 2, "y", 2)])
     before = (stored.read_bytes(), part.read_bytes())
@@ -257,7 +264,7 @@ def row_groups(path: Path) -> list[int]:
 
 def test_row_groups_are_bounded_in_rows(tmp_path: Path) -> None:
     rows = many(ROW_GROUP_ROWS // 2, changed=lambda number: False, ingested=1)
-    with RowGroupWriter(tmp_path / "x.parquet", SCHEMA) as writer:
+    with RowGroupWriter(tmp_path / "x.parquet", SCHEMA, "v1") as writer:
         for _ in range(5):
             writer.add(rows)
     assert row_groups(tmp_path / "x.parquet") == [ROW_GROUP_ROWS, ROW_GROUP_ROWS, ROW_GROUP_ROWS // 2]
@@ -265,14 +272,14 @@ def test_row_groups_are_bounded_in_rows(tmp_path: Path) -> None:
 
 def test_row_groups_are_bounded_in_bytes(tmp_path: Path) -> None:
     long = table([("a", 1, "x" * (ROW_GROUP_BYTES // 2), 1)])
-    with RowGroupWriter(tmp_path / "x.parquet", SCHEMA) as writer:
+    with RowGroupWriter(tmp_path / "x.parquet", SCHEMA, "v1") as writer:
         for _ in range(3):
             writer.add(long)
     assert row_groups(tmp_path / "x.parquet") == [2, 1]
 
 
 def test_a_writer_without_rows_makes_an_empty_file_of_the_schema(tmp_path: Path) -> None:
-    with RowGroupWriter(tmp_path / "x.parquet", SCHEMA) as writer:
+    with RowGroupWriter(tmp_path / "x.parquet", SCHEMA, "v1") as writer:
         writer.add(table([]))
     assert rows_of(tmp_path / "x.parquet") == []
 

@@ -1,0 +1,270 @@
+"""A read that is short of what Intercom counts, rows that are indexed late, and runs that meet."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from intercom.compact import compact_table
+from intercom.errors import LakeError, RetriableApiError
+from intercom.ingest import Run, ingest_table
+from intercom.lake import Lake
+from intercom.paths import TablePaths
+from intercom.tables import TABLES
+from tests.support.rig import CONNECTION, Rig
+
+CONTACTS = TABLES["contacts"]
+
+
+def short_answer(rig: Rig, rows: int, counted: int) -> dict[str, Any]:
+    """A search answer that ends early, as one from a partly recovered index would."""
+    return {"type": "list", "data": rig.workspace.rows("contacts")[:rows], "total_count": counted, "pages": None}
+
+
+def serve_short(rig: Rig, rows: int, counted: int, times: int) -> None:
+    body = short_answer(rig, rows, counted)
+    rig.server.fail("/contacts/search", kind="status", status=200, body=body, times=times)
+
+
+def test_a_short_search_is_read_once_more(rig: Rig) -> None:
+    serve_short(rig, 10, 300, times=1)
+    ingested, _ = rig.sync(["contacts"])["contacts"]
+    rig.check(["contacts"])
+    assert ingested.notes == ()
+
+
+def test_a_first_load_that_stays_short_is_reported_and_leaves_no_watermark(rig: Rig) -> None:
+    serve_short(rig, 10, 300, times=2)
+    ingested, _ = rig.sync(["contacts"])["contacts"]
+    assert ingested.watermark_after is None
+    assert "300" in ingested.notes[0]
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+
+
+def test_a_few_rows_that_are_counted_but_never_served_do_not_stop_the_watermark(rig: Rig) -> None:
+    everything = len(rig.workspace.rows("contacts"))
+    serve_short(rig, everything, everything + 2, times=2)
+    ingested, _ = rig.sync(["contacts"])["contacts"]
+    rig.check(["contacts"])
+    assert ingested.watermark_after is not None
+    assert ingested.notes
+
+
+def test_a_full_refresh_that_stays_short_removes_nothing(rig: Rig) -> None:
+    rig.sync(["contacts", "articles"])
+    serve_short(rig, 10, 300, times=2)
+    results = rig.sync(["contacts"], full_refresh=True)
+    rig.check(["contacts"])
+    assert results["contacts"][1].removed == 0
+
+
+def test_a_full_refresh_of_articles_that_stays_short_removes_nothing(rig: Rig) -> None:
+    rig.sync(["articles"])
+    body = {"type": "list", "data": rig.workspace.rows("articles")[:5], "total_count": 40, "pages": {"total_pages": 1}}
+    rig.server.fail("/articles", kind="status", status=200, body=body, times=3)
+    results = rig.sync(["articles"], full_refresh=True)
+    rig.check(["articles"])
+    assert results["articles"][1].removed == 0
+
+
+def test_an_article_deleted_behind_the_reader_does_not_hide_the_one_it_pushes_away(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig(articles=320)
+    deleted: list[str] = []
+
+    def delete(request: Any) -> None:
+        if request.params.get("page") == "2" and not deleted:
+            newest = max(rig.workspace.rows("articles"), key=lambda row: (row["updated_at"], row["id"]))
+            deleted.append(newest["id"])
+            rig.workspace.delete("articles", newest["id"])
+
+    rig.server.before_request(delete)
+    rig.sync(["articles"])
+    found = set(rig.rows("articles").column("id").to_pylist())
+    assert found - set(deleted) == {row["id"] for row in rig.workspace.rows("articles")}
+
+
+def test_a_row_that_becomes_searchable_twenty_minutes_late_is_found(rig: Rig) -> None:
+    rig.sync(["contacts"])
+    rig.workspace.travel(7200)
+    late = rig.workspace.rows("contacts")[0]
+    changed_at = rig.workspace.now()
+    rig.workspace.travel(60)
+    rig.workspace.create("contacts")
+    rig.workspace.travel(1140)
+    rig.sync(["contacts"])
+    rig.workspace.update("contacts", late["id"], name="indexed late", updated_at=changed_at)
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+
+
+def test_a_cursor_that_goes_in_circles_is_an_error(rig: Rig) -> None:
+    def page(cursor: str) -> dict[str, Any]:
+        following = {"page": 2, "starting_after": cursor}
+        return {
+            "type": "list",
+            "data": rig.workspace.rows("contacts")[:2],
+            "total_count": 9,
+            "pages": {"next": following},
+        }
+
+    for cursor in ("a", "b", "a"):
+        rig.server.fail("/contacts/search", kind="status", status=200, body=page(cursor), times=1)
+    with pytest.raises(RetriableApiError, match="repeats a cursor"):
+        rig.sync(["contacts"])
+
+
+def test_a_folder_deleted_while_a_run_reads_is_filled_by_the_next(rig: Rig) -> None:
+    rig.sync(["contacts"])
+    rig.workspace.travel(7200)
+    rig.workspace.create("contacts")
+
+    def delete(request: Any) -> None:
+        shutil.rmtree(rig.lake_folder / "data" / CONNECTION / "contacts", ignore_errors=True)
+
+    rig.server.before_request(delete)
+    rig.sync(["contacts"])
+    rig.server.clear_hooks()
+    rig.workspace.travel(7200)
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+
+
+def test_a_damaged_file_is_written_anew(rig: Rig) -> None:
+    rig.sync(["contacts", "tags"])
+    for table in ("contacts", "tags"):
+        path = sorted((rig.lake_folder / "data" / CONNECTION / table).rglob("*.parquet"))[0]
+        path.write_bytes(path.read_bytes()[:-20])
+        rig.sync([table])
+        rig.check([table])
+
+
+def test_a_file_from_a_backup_of_the_same_size_is_noticed(rig: Rig, tmp_path: Path) -> None:
+    rig.sync(["contacts"])
+    path = sorted((rig.lake_folder / "data" / CONNECTION / "contacts").rglob("*.parquet"))[0]
+    shutil.copy2(path, tmp_path / "backup")
+    month = path.parent.name.split("=")[1]
+    row = next(r for r in rig.workspace.rows("contacts") if month == _month(r["created_at"]))
+    rig.workspace.update("contacts", row["id"], name="newer")
+    rig.workspace.travel(7200)
+    rig.sync(["contacts"])
+    shutil.copy2(tmp_path / "backup", path)
+    with path.open("ab") as file:
+        file.truncate(path.stat().st_size)  # same bytes, now with a time of its own
+    rig.workspace.travel(7200)
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+
+
+def test_a_backup_restored_before_a_committed_run_is_compacted_is_noticed(rig: Rig, tmp_path: Path) -> None:
+    rig.sync(["contacts"])
+    folder = rig.lake_folder / "data" / CONNECTION / "contacts"
+    shutil.copytree(folder, tmp_path / "backup")
+    for _ in range(2):
+        rig.workspace.travel(7200)
+        for row in rig.workspace.rows("contacts")[::3]:
+            rig.workspace.update("contacts", row["id"], name="newer")
+        rig.workspace.travel(7200)
+        ingest(rig, "half")
+        if _ == 0:
+            compact_table(CONTACTS, rig.lake(), CONNECTION, rig.store)
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "backup", folder)
+    rig.workspace.travel(7200)
+    rig.sync(["contacts"])
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+
+
+def test_a_lake_moved_elsewhere_goes_on_from_its_watermark(rig: Rig, tmp_path: Path) -> None:
+    rig.sync()
+    shutil.copytree(rig.lake_url, tmp_path / "moved")  # every file gets a new time
+    moved = Rig(rig.server, str(tmp_path / "moved"))
+    results = moved.sync()
+    moved.check()
+    assert results["contacts"][0].reason == "incremental"
+
+
+def ingest(rig: Rig, run_id: str, **options: Any) -> None:
+    """The first half of a run; then its process is gone."""
+    client = rig.client()
+    run = Run(run_id, CONNECTION, datetime.now(UTC), run_start=rig.workspace.now(), **options)
+    ingest_table(CONTACTS, client.for_table("contacts"), rig.lake(), rig.store, run)
+    client.close()
+
+
+def test_the_same_run_again_before_its_rows_were_merged_loses_none(rig: Rig) -> None:
+    ingest(rig, "rerun")
+    rig.workspace.travel(7200)
+    rig.workspace.create("contacts")
+    ingest(rig, "rerun")
+    compact_table(CONTACTS, rig.lake(), CONNECTION, rig.store)
+    rig.check(["contacts"])
+
+
+def test_parts_that_vanish_before_the_commit_stop_it(rig: Rig) -> None:
+    class Thief(Lake):
+        def list(self, folder: str) -> dict[str, int]:
+            found = super().list(folder)
+            if folder.startswith("_staging") and found:
+                self.delete([next(iter(found))])
+                return super().list(folder)
+            return found
+
+    with pytest.raises(LakeError, match="watermark has not moved"):
+        rig.sync(["contacts"], lake=Thief(rig.lake_url))
+    assert rig.store.kept == {}
+
+
+def test_parts_that_vanish_before_they_are_merged_are_an_error_and_read_again(rig: Rig) -> None:
+    rig.sync(["contacts"])
+    rig.workspace.travel(7200)
+    rig.workspace.create("contacts")
+    ingest(rig, "robbed")
+    lake = rig.lake()
+    lake.delete([next(iter(lake.list(TablePaths(CONNECTION, "contacts").staging)))])
+    with pytest.raises(LakeError, match="Run again"):
+        compact_table(CONTACTS, lake, CONNECTION, rig.store)
+    rig.workspace.travel(7200)
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+
+
+def test_a_slower_run_that_overlaps_does_not_move_the_watermark_back(rig: Rig) -> None:
+    rig.sync(["contacts"])
+    rig.workspace.travel(3600)
+    overtaken = False
+
+    def overtake(request: Any) -> None:
+        nonlocal overtaken
+        if request.path == "/contacts/search" and not overtaken:
+            overtaken = True
+            rig.workspace.travel(7200)
+            rig.workspace.create("contacts")
+            rig.workspace.travel(5)
+            rig.sync(["contacts"])
+
+    rig.server.before_request(overtake)
+    ingest(rig, "slow")
+    rig.server.clear_hooks()
+    newest = max(row["updated_at"] for row in rig.workspace.rows("contacts"))
+    assert [mark.value for mark in rig.store.kept.values()] == [newest]
+
+
+def test_a_repair_reads_what_was_there_not_only_what_this_run_asks_for(rig: Rig) -> None:
+    rig.sync(["contacts"])
+    folder = sorted((rig.lake_folder / "data" / CONNECTION / "contacts").iterdir())[0]
+    shutil.rmtree(folder)
+    rig.sync(["contacts"], history_from=rig.workspace.now() - 86_400)
+    rig.check(["contacts"])
+
+
+def _month(second: int) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m}"
