@@ -184,7 +184,11 @@ class Lake:
     def _identity_record(self) -> dict[str, Any] | None:
         try:
             record = self.read_json(LAKE_FILE)
-            return record if record is None else {"id": record["id"], "format": record["format"]}
+            if record is None:
+                return None
+            if not (isinstance(record["id"], str) and record["id"]):
+                raise ValueError("it has no id")
+            return {"id": record["id"], "format": int(record["format"])}
         except (ValueError, KeyError, TypeError) as error:
             raise LakeError(
                 f"{self.url}/{LAKE_FILE} is damaged. Restore it, or delete it: then the lake counts as new and every "

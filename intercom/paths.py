@@ -91,5 +91,5 @@ class TablePaths:
             return None
         if len(inside) == 2:
             return inside[0], None
-        month = partition_month(inside[1])
-        return (inside[0], month) if len(inside) == 3 and month else None
+        month = partition_month(inside[1]) if len(inside) == 3 else None
+        return None if month is None else (inside[0], month)

@@ -48,7 +48,7 @@ def day_bounds(window: Window) -> Bounds:
 
     Intercom cuts both the filter's value and the indexed time to a day, not certainly in the same zone: ``>`` starts
     with the day *after* the value's. One day back makes up for that, a second day for zones up to 14 hours off UTC
-    on either side and for days of 25 hours.
+    on either side (one side being UTC, or both the same zone) and for days of 25 hours.
     """
     below = None if window.end is None else window.end + 2 * DAY_SECONDS
     return Bounds(above=max(0, _or_zero(window.start) - 2 * DAY_SECONDS), below=below)

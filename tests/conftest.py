@@ -9,10 +9,15 @@ from typing import Any
 
 import boto3
 import pytest
+from hypothesis import settings
 from moto.server import ThreadedMotoServer
 
 from intercom.sandbox import SandboxServer, Workspace
 from tests.support.rig import Rig
+
+# A deadline measures the machine, and tests run side by side; how many examples there are is what counts.
+settings.register_profile("intercom", deadline=None)
+settings.load_profile("intercom")
 
 NOW = 1_793_707_200  # 2026-11-03 12:00:00 UTC; in Los Angeles a day of 25 hours has just passed
 

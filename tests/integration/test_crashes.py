@@ -20,23 +20,18 @@ class Killed(BaseException):
 
 
 class Fuse:
-    """Dies before or after the n-th step that changes the lake or the watermarks; steps after it never happen."""
+    """Dies before the n-th step that changes the lake or the watermarks; steps after it never happen."""
 
     def __init__(self, burns_at: int | None) -> None:
         self.steps = 0
         self.burns_at = burns_at
 
     def step(self, act: Callable[[], Any]) -> Any:
-        """Each act counts as two steps: dying just before it and just after it."""
-        self._tick()
-        result = act()
-        self._tick()
-        return result
-
-    def _tick(self) -> None:
+        """Dying just after a step is dying before the next one: nothing changes in between."""
         self.steps += 1
         if self.burns_at is not None and self.steps >= self.burns_at:
             raise Killed
+        return act()
 
 
 class FusedLake(Lake):

@@ -152,6 +152,7 @@ def test_a_staged_file_of_another_kind_is_no_part(paths: TablePaths, run: str, m
     folder = f"{paths.staging}/{run}"
     for foreign in (
         f"{folder}/done.json",
+        f"{paths.staging}/stray.parquet",
         f"{folder}/2026-01/part-000001.parquet",
         f"{folder}/{partition_folder(month)}/x/part-000001.parquet",
         f"{paths.data}/{run}/part-000001.parquet",

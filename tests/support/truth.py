@@ -39,7 +39,9 @@ def check_partition(path: str, rows: pa.Table, table: Table) -> None:
     if table.strategy is Strategy.REPLACE:
         return
     folder = path.split("/")[-2]
-    months = {"unknown" if at is None else f"{at.year:04d}-{at.month:02d}" for at in rows.column("created_at").to_pylist()}
+    months = {
+        "unknown" if at is None else f"{at.year:04d}-{at.month:02d}" for at in rows.column("created_at").to_pylist()
+    }
     assert {f"created_month={month}" for month in months} == {folder}, path
 
 

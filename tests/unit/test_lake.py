@@ -308,7 +308,21 @@ def test_an_existing_identity_is_taken_as_it_is(lake: Lake) -> None:
     assert lake.identity().id == "mine"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '"text"', "5", '{"id": "x"}', '{"format": 1}', "\x00\x01"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '"text"',
+        "5",
+        '{"id": "x"}',
+        '{"format": 1}',
+        '{"id": null, "format": 1}',
+        '{"id": "x", "format": "abc"}',
+        "\x00\x01",
+    ],
+)
 def test_a_damaged_identity_is_an_error_and_is_never_overwritten(lake: Lake, text: str) -> None:
     put(lake, LAKE_FILE, text)
     with pytest.raises(LakeError, match=r"lake\.json is damaged"):
