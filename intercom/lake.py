@@ -34,6 +34,13 @@ class LakeIdentity:
     id: str
     format: int
 
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> LakeIdentity:
+        """The identity of a ``lake.json``; KeyError, TypeError or ValueError when it is none."""
+        if not isinstance(record["id"], str) or not record["id"]:
+            raise ValueError("it has no id")
+        return cls(record["id"], int(record["format"]))
+
 
 class Lake:
     """Files under one root URL; paths are relative to it.
@@ -165,30 +172,24 @@ class Lake:
 
     def identity(self) -> LakeIdentity:
         """The lake's identity from ``_state/lake.json``, made if there is none. Nothing else makes or changes it."""
-        record = self._identity_record()
-        if record is None:
-            new: dict[str, Any] = {
-                "id": uuid.uuid4().hex,
-                "format": FORMAT,
-                "created_at": datetime.now(UTC).isoformat(),
-            }
-            self.create_json(LAKE_FILE, new)
-            record = self._identity_record() or new  # of two creators at the same time one has won: ask who
-        if int(record["format"]) > FORMAT:
+        found = self._read_identity()
+        if found is None:
+            new = LakeIdentity(uuid.uuid4().hex, FORMAT)
+            self.create_json(
+                LAKE_FILE, {"id": new.id, "format": new.format, "created_at": datetime.now(UTC).isoformat()}
+            )
+            found = self._read_identity() or new  # of two creators at the same time one has won: ask who
+        if found.format > FORMAT:
             raise LakeError(
-                f"The lake {self.url} has format {record['format']}, this version of intercom-lake knows {FORMAT}. "
+                f"The lake {self.url} has format {found.format}, this version of intercom-lake knows {FORMAT}. "
                 "Upgrade intercom-lake; nothing was changed."
             )
-        return LakeIdentity(id=str(record["id"]), format=int(record["format"]))
+        return found
 
-    def _identity_record(self) -> dict[str, Any] | None:
+    def _read_identity(self) -> LakeIdentity | None:
         try:
             record = self.read_json(LAKE_FILE)
-            if record is None:
-                return None
-            if not (isinstance(record["id"], str) and record["id"]):
-                raise ValueError("it has no id")
-            return {"id": record["id"], "format": int(record["format"])}
+            return None if record is None else LakeIdentity.from_json(record)
         except (ValueError, KeyError, TypeError) as error:
             raise LakeError(
                 f"{self.url}/{LAKE_FILE} is damaged. Restore it, or delete it: then the lake counts as new and every "
