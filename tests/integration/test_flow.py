@@ -74,6 +74,25 @@ class Prefect:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
+    def save_connection(self, name: str, rig: Rig) -> None:
+        """A connection block for the rig's workspace, saved by a process of its own."""
+        program = (
+            "import sys; from intercom.blocks import IntercomConnection as Connection\n"
+            "Connection(access_token=sys.argv[1], base_url=sys.argv[2]).save(sys.argv[3], overwrite=True)"
+        )
+        saved = self.run("-c", program, rig.server.token, rig.server.base_url, name)
+        assert saved.returncode == 0, saved.stderr
+
+    def state_of(self, flow_run: str) -> str:
+        """The run's state type once it has ended, or after two minutes."""
+        for _ in range(240):
+            with urllib.request.urlopen(f"{self.api}/flow_runs/{flow_run}", timeout=30) as answer:
+                state = str(json.load(answer)["state_type"])
+            if state in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+                break
+            time.sleep(0.5)
+        return state
+
     def stored(self) -> bytes:
         """All bytes of Prefect's database: state, logs, artifacts, events."""
         return b"".join(path.read_bytes() for path in self.home.glob("prefect.db*"))
@@ -183,14 +202,7 @@ def test_a_failing_table_fails_the_run_and_spares_the_others(
 
 
 def test_a_connection_block_comes_before_the_file(prefect: Prefect, rig: Rig, shell: Callable[..., Any]) -> None:
-    saved = prefect.run(
-        "-c",
-        "import sys; from intercom.blocks import IntercomConnection as C\n"
-        "C(access_token=sys.argv[1], base_url=sys.argv[2]).save('in-a-block', overwrite=True)",
-        rig.server.token,
-        rig.server.base_url,
-    )
-    assert saved.returncode == 0, saved.stderr
+    prefect.save_connection("in-a-block", rig)
     result = prefect.run("flows/sync.py", "--connection", "in_a_block", "--lake", rig.lake_url, "--tables", "tags")
     assert result.returncode == 0, result.stderr
     assert read_lake(rig.lake_url, "in_a_block", "tags").num_rows == len(rig.workspace.rows("tags"))
@@ -216,15 +228,23 @@ def test_bad_input_is_told_before_the_first_request(
     assert rig.server.log == []
 
 
-def test_prefect_accepts_every_deployment(prefect: Prefect) -> None:
+def test_a_deployment_is_accepted_and_its_runs_work_on_a_worker(prefect: Prefect, rig: Rig) -> None:
     created = prefect.run("-m", "prefect", "work-pool", "create", "local-process", "--type", "process", "--overwrite")
     assert created.returncode == 0, created.stderr
-    deployed = prefect.run("-m", "prefect", "--no-prompt", "deploy", "--all")
+    deployed = prefect.run("-m", "prefect", "--no-prompt", "deploy", "--all", PWD=str(ROOT))
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     with urllib.request.urlopen(f"{prefect.api}/deployments/name/intercom-sync/sync", timeout=30) as answer:
         deployment = json.load(answer)
     assert [schedule["schedule"]["cron"] for schedule in deployment["schedules"]] == ["0 * * * *"]
-    assert set(deployment["parameter_openapi_schema"]["properties"]) >= {"connection", "lake", "tables", "full_refresh"}
+    prefect.save_connection("deployed", rig)
+    parameters = {"connection": "deployed", "lake": rig.lake_url, "tables": ["tags", "articles"]}
+    run = prefect.post(f"deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})
+    worker = prefect.run("-m", "prefect", "worker", "start", "--pool", "local-process", "--run-once", cwd=prefect.home)
+    assert prefect.state_of(run["id"]) == "COMPLETED", worker.stdout + worker.stderr
+    for table in ("tags", "articles"):
+        assert_exact(rig.workspace.rows(table), read_lake(rig.lake_url, "deployed", table), table)
+    lines = [entry["message"] for entry in prefect.post("logs/filter", {"limit": 200})]
+    assert "tags: reading the whole table" in lines
 
 
 def test_the_demo_needs_no_account_runs_twice_and_answers_the_readmes_query(prefect: Prefect, tmp_path: Path) -> None:
