@@ -137,6 +137,51 @@ def test_a_folder_deleted_while_a_run_reads_is_filled_by_the_next(rig: Rig) -> N
     rig.check(["contacts"])
 
 
+def test_a_partition_deleted_while_a_run_adds_to_it_is_filled_by_the_next(rig: Rig) -> None:
+    """The run publishes its few rows there, and nothing but the record could tell that there were more."""
+    rig.sync(["contacts"])
+    rig.workspace.travel(7200)
+    row = rig.workspace.rows("contacts")[0]
+    rig.workspace.update("contacts", row["id"], name="newer")
+    month = f"created_month={_month(row['created_at'])}"
+
+    def delete(request: Any) -> None:
+        shutil.rmtree(rig.lake_folder / "data" / CONNECTION / "contacts" / month, ignore_errors=True)
+
+    rig.server.before_request(delete)
+    rig.sync(["contacts"])
+    rig.server.clear_hooks()
+    rig.workspace.travel(7200)
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+
+
+def test_a_compaction_that_died_half_way_is_no_reason_to_read_everything(rig: Rig) -> None:
+    class Killed(BaseException):
+        pass
+
+    class Dying(Lake):
+        left = 2
+
+        def publish(self, written: Path, path: str, *, rows: int) -> int:
+            self.left -= 1
+            if self.left < 0:
+                raise Killed
+            return super().publish(written, path, rows=rows)
+
+    rig.sync(["contacts"])
+    rig.workspace.travel(7200)
+    for row in rig.workspace.rows("contacts"):
+        rig.workspace.update("contacts", row["id"], name="newer")
+    ingest(rig, "half")
+    with pytest.raises(Killed):
+        compact_table(CONTACTS, Dying(rig.lake_url), CONNECTION, rig.store)
+    rig.workspace.travel(7200)
+    results = rig.sync(["contacts"])
+    rig.check(["contacts"])
+    assert results["contacts"][0].reason == "incremental"
+
+
 def test_a_damaged_file_is_written_anew(rig: Rig) -> None:
     rig.sync(["contacts", "tags"])
     for table in ("contacts", "tags"):
