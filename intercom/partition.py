@@ -22,7 +22,7 @@ from intercom.errors import LakeError, SchemaError
 from intercom.merge import POSITION, Contest, contest, key_columns, newest_positions, same_content
 from intercom.parquet import ParquetFile
 
-ROW_GROUP_BYTES = 64 << 20
+ROW_GROUP_BYTES = 32 << 20
 ROW_GROUP_ROWS = 122_880
 _CURE = "Run with --full-refresh: the table is read again and written anew; nothing was changed now."
 _COMPARE_ROWS = 50_000

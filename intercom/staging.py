@@ -20,7 +20,7 @@ from intercom.lake import Lake
 from intercom.parquet import ParquetFile
 from intercom.paths import UNKNOWN_MONTH, TablePaths
 
-FLUSH_BYTES = 64 << 20
+FLUSH_BYTES = 32 << 20
 """Arrow bytes that are collected before parts are written."""
 
 _FLUSHES_IN_FLIGHT = 2

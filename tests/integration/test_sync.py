@@ -68,6 +68,17 @@ def test_changes_around_local_midnight_are_not_lost(make_rig: Callable[..., Rig]
         rig.check(MERGED)
 
 
+def test_changes_that_fill_several_pages_just_after_the_watermark_are_all_read(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(contacts=700, history_days=40)
+    rig.sync(["contacts"])
+    (mark,) = [mark.value for mark in rig.store.kept.values()]
+    for number, row in enumerate(rig.workspace.rows("contacts")[:500]):
+        rig.workspace.update("contacts", row["id"], updated_at=mark + 1 + number // 2, name="changed")
+    rig.workspace.travel(7200)
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+
+
 def test_the_25_hour_day_loses_nothing(make_rig: Callable[..., Rig]) -> None:
     clocks_change = datetime(2026, 11, 1, 9, 0, tzinfo=UTC).timestamp()  # 2 am in Los Angeles becomes 1 am
     rig = make_rig(timezone="America/Los_Angeles", now=clocks_change - 30 * 3600)

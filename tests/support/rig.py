@@ -82,7 +82,12 @@ class Rig:
         return IntercomClient(connection, limiter, policy=self.policy, sleep=self.sleep)
 
     def sync(
-        self, tables: Iterable[str] = TABLES, *, lake: Lake | None = None, **options: Any
+        self,
+        tables: Iterable[str] = TABLES,
+        *,
+        lake: Lake | None = None,
+        started_at: datetime | None = None,
+        **options: Any,
     ) -> dict[str, tuple[Ingested, Compacted]]:
         """One run over the tables, one after the other; the first error ends it."""
         lake, client = lake or self.lake(), self.client()
@@ -91,7 +96,7 @@ class Rig:
             run = Run(
                 run_id=f"run-{next(_runs)}",
                 connection=CONNECTION,
-                started_at=datetime.now(UTC),
+                started_at=started_at or datetime.now(UTC),
                 run_start=workspace.server_time,
                 workspace=workspace.code,
                 **options,
