@@ -26,6 +26,8 @@ from intercom.errors import ConfigurationError, LakeError
 from intercom.paths import LAKE_FILE
 from intercom.watermarks import FORMAT
 
+_FOLDER_TRIES = 50
+
 
 @dataclass(frozen=True, slots=True)
 class LakeIdentity:
@@ -108,7 +110,7 @@ class Lake:
         """Every file below a folder, path -> bytes, from a fresh listing; empty when there is no such folder."""
         with self._told("list", folder):
             if self.local:
-                return dict(sorted(self._walk(Path(self._at(folder)))))
+                return {path: found.st_size for path, found in self._walk(folder)}
             self._fs.invalidate_cache()
             found = self._fs.find(self._at(folder), detail=True)
             return {self._relative(name): int(info["size"] or 0) for name, info in sorted(found.items())}
@@ -120,7 +122,7 @@ class Lake:
         """
         with self._told("list", folder):
             if self.local:
-                return {path: self._local_stamp(Path(self._at(path))) for path in self.list(folder)}
+                return {path: _local_stamp(found) for path, found in self._walk(folder)}
             self._fs.invalidate_cache()
             found = self._fs.find(self._at(folder), detail=True)
             return {self._relative(name): _stamp(info) for name, info in sorted(found.items())}
@@ -128,7 +130,8 @@ class Lake:
     def stamp(self, path: str) -> str:
         """One file's entry of `stamps`."""
         with self._told("read", path):
-            return self._local_stamp(Path(self._at(path))) if self.local else _stamp(self._fs.info(self._at(path)))
+            at = self._at(path)
+            return _local_stamp(Path(at).stat()) if self.local else _stamp(self._fs.info(at))
 
     def delete(self, paths: Iterable[str]) -> None:
         """Remove files; those that are gone already are no error. Folders of a local lake that get empty go too."""
@@ -211,15 +214,14 @@ class Lake:
             return
         target = Path(self._at(path))
         _sync(written)
-        while True:
-            self._make_folder(target.parent)
+        for attempt in range(1, _FOLDER_TRIES + 1):
             try:
+                self._make_folder(target.parent)
                 written.replace(target)
-            except FileNotFoundError:
-                if not written.exists():
+                break
+            except FileNotFoundError:  # another table's clean-up may just have removed a folder that was empty
+                if attempt == _FOLDER_TRIES or not written.exists():
                     raise
-                continue  # another table's clean-up has just removed the folder, which was empty
-            break
         _sync(target.parent)
 
     def _link(self, data: bytes, path: str) -> None:
@@ -248,16 +250,15 @@ class Lake:
             folder.mkdir()
         _sync(folder.parent)
 
-    def _local_stamp(self, path: Path) -> str:
-        found = path.stat()
-        return f"{found.st_size}:{found.st_mtime_ns}"
-
-    def _walk(self, folder: Path) -> Iterator[tuple[str, int]]:
-        for parent, _, names in os.walk(folder, onerror=_raise_unless_gone):
+    def _walk(self, folder: str) -> Iterator[tuple[str, os.stat_result]]:
+        """Every file below a local folder, sorted, without those that are removed meanwhile."""
+        found = []
+        for parent, _, names in os.walk(self._at(folder), onerror=_raise_unless_gone):
             for name in names:
                 path = Path(parent, name)
-                with suppress(FileNotFoundError):  # removed since the folder was read
-                    yield self._relative(path.as_posix()), path.stat().st_size
+                with suppress(FileNotFoundError):
+                    found.append((self._relative(path.as_posix()), path.stat()))
+        yield from sorted(found, key=lambda entry: entry[0])
 
     def _prune(self, folder: Path) -> None:
         """Remove empty folders upwards, down to the lake's root exclusively."""
@@ -280,6 +281,10 @@ class Lake:
                 f"Cannot {verb} {path} in the lake {self.url}: {type(error).__name__}: {error}. "
                 "Check that the store can be reached and that there are space and permission; then run again."
             ) from error
+
+
+def _local_stamp(found: os.stat_result) -> str:
+    return f"{found.st_size}:{found.st_mtime_ns}"
 
 
 def _stamp(info: Mapping[str, Any]) -> str:

@@ -112,6 +112,19 @@ def change(rig: Rig) -> None:
     rig.workspace.travel(7200)
 
 
+@pytest.fixture
+def loaded(small: Callable[[], Rig]) -> Callable[[], Rig]:
+    """The same with a first load behind them, and changes to come."""
+
+    def make() -> Rig:
+        rig = small()
+        rig.sync(TABLES)
+        change(rig)
+        return rig
+
+    return make
+
+
 def test_a_first_load_that_dies_at_any_step_is_repaired_by_the_next_run(small: Callable[[], Rig]) -> None:
     for step, rig in every_crash(small):
         change(rig)
@@ -119,23 +132,15 @@ def test_a_first_load_that_dies_at_any_step_is_repaired_by_the_next_run(small: C
         check(rig, step)
 
 
-def test_an_increment_that_dies_at_any_step_is_repaired_by_the_next_run(small: Callable[[], Rig]) -> None:
-    def loaded() -> Rig:
-        rig = small()
-        rig.sync(TABLES)
-        change(rig)
-        return rig
-
+def test_an_increment_that_dies_at_any_step_is_repaired_by_the_next_run(loaded: Callable[[], Rig]) -> None:
     for step, rig in every_crash(loaded):
         rig.sync(TABLES)
         check(rig, step)
 
 
-def test_a_full_refresh_that_dies_at_any_step_is_repaired_by_the_next_full_refresh(small: Callable[[], Rig]) -> None:
+def test_a_full_refresh_that_dies_at_any_step_is_repaired_by_the_next_full_refresh(loaded: Callable[[], Rig]) -> None:
     def shrunk() -> Rig:
-        rig = small()
-        rig.sync(TABLES)
-        change(rig)
+        rig = loaded()
         for row in rig.workspace.rows("contacts")[::3]:
             rig.workspace.delete("contacts", row["id"])
         return rig
@@ -145,27 +150,15 @@ def test_a_full_refresh_that_dies_at_any_step_is_repaired_by_the_next_full_refre
         check(rig, step)
 
 
-def test_a_crash_never_shows_a_reader_a_key_twice_or_a_broken_file(small: Callable[[], Rig]) -> None:
-    def loaded() -> Rig:
-        rig = small()
-        rig.sync(TABLES)
-        change(rig)
-        return rig
-
+def test_a_crash_never_shows_a_reader_a_key_twice_or_a_broken_file(loaded: Callable[[], Rig]) -> None:
     for step, rig in every_crash(loaded):
         for table in TABLES:
             ids = rig.rows(table).column("id").to_pylist()
             assert len(ids) == len(set(ids)), (step, table)
 
 
-def test_a_folder_lost_after_a_crash_before_compaction_is_read_again(small: Callable[[], Rig]) -> None:
+def test_a_folder_lost_after_a_crash_before_compaction_is_read_again(loaded: Callable[[], Rig]) -> None:
     """The watermark is saved by then, and staged rows of the increment are all that is left of the table."""
-
-    def loaded() -> Rig:
-        rig = small()
-        rig.sync(TABLES)
-        change(rig)
-        return rig
 
     for step, rig in every_crash(loaded):
         for path in rig.lake().list("data"):

@@ -433,3 +433,18 @@ def test_a_folder_in_the_place_of_a_file_is_a_lake_error(tmp_path: Path) -> None
         lake.delete(["data/x.parquet"])
     with pytest.raises(LakeError, match=r"Cannot read data/x\.parquet"):
         lake.read_json("data/x.parquet")
+
+
+def test_tables_that_clean_up_and_write_at_the_same_time_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """They share folders above their own: one removes what it has emptied while the other makes what it needs."""
+    lake = Lake(str(tmp_path / "lake"))
+
+    def work(table: int) -> None:
+        for number in range(150):
+            path = f"_staging/acme/table-{table}/run-{number}/part.json"
+            lake.write_json(path, {"number": number})
+            lake.delete([path])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(4))) == [None] * 4
+    assert lake.list("_staging") == {}
