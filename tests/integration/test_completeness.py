@@ -121,20 +121,25 @@ def test_a_cursor_that_goes_in_circles_is_an_error(rig: Rig) -> None:
         rig.sync(["contacts"])
 
 
-def test_a_folder_deleted_while_a_run_reads_is_filled_by_the_next(rig: Rig) -> None:
-    rig.sync(["contacts"])
-    rig.workspace.travel(7200)
-    rig.workspace.create("contacts")
+def sync_while_a_folder_is_deleted(rig: Rig, folder: Path) -> None:
+    """A run that loses a folder after it has decided where to start, and the next run."""
 
     def delete(request: Any) -> None:
-        if request.path == "/contacts/search":  # the run has decided where to start by then
-            shutil.rmtree(rig.lake_folder / "data" / CONNECTION / "contacts", ignore_errors=True)
+        if request.path == "/contacts/search":
+            shutil.rmtree(folder, ignore_errors=True)
 
     rig.server.before_request(delete)
     rig.sync(["contacts"])
     rig.server.clear_hooks()
     rig.workspace.travel(7200)
     rig.sync(["contacts"])
+
+
+def test_a_folder_deleted_while_a_run_reads_is_filled_by_the_next(rig: Rig) -> None:
+    rig.sync(["contacts"])
+    rig.workspace.travel(7200)
+    rig.workspace.create("contacts")
+    sync_while_a_folder_is_deleted(rig, rig.lake_folder / "data" / CONNECTION / "contacts")
     rig.check(["contacts"])
 
 
@@ -145,16 +150,7 @@ def test_a_partition_deleted_while_a_run_adds_to_it_is_filled_by_the_next(rig: R
     row = rig.workspace.rows("contacts")[0]
     rig.workspace.update("contacts", row["id"], name="newer")
     month = f"created_month={_month(row['created_at'])}"
-
-    def delete(request: Any) -> None:
-        if request.path == "/contacts/search":  # the run has decided where to start by then
-            shutil.rmtree(rig.lake_folder / "data" / CONNECTION / "contacts" / month, ignore_errors=True)
-
-    rig.server.before_request(delete)
-    rig.sync(["contacts"])
-    rig.server.clear_hooks()
-    rig.workspace.travel(7200)
-    rig.sync(["contacts"])
+    sync_while_a_folder_is_deleted(rig, rig.lake_folder / "data" / CONNECTION / "contacts" / month)
     rig.check(["contacts"])
 
 
