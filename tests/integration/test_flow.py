@@ -7,9 +7,11 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import duckdb
 import pytest
 
 from intercom.tables import TABLES
+from intercom.tasks import compact, extract, prepare_run
 from tests.conftest import BUCKET
 from tests.support.rig import CONNECTION, Rig
 from tests.support.truth import assert_exact, read_lake
@@ -183,6 +186,22 @@ def test_a_lake_on_s3_is_found_by_fsspecs_own_configuration(
         assert_exact(rig.workspace.rows(table), read_lake(lake, CONNECTION, table, **s3_storage), table)
 
 
+def test_tables_are_read_at_the_same_time(rig: Rig, shell: Callable[..., Any]) -> None:
+    """Each of two requests is answered only when the other one has come: one after the other they never would be."""
+    meeting = threading.Barrier(2)
+    met: list[str] = []
+
+    def wait_for_the_other(request: Any) -> None:
+        if request.path in ("/tags", "/teams"):
+            with suppress(threading.BrokenBarrierError):
+                meeting.wait(60)
+                met.append(request.path)
+
+    rig.server.before_request(wait_for_the_other)
+    assert shell("--tables", "tags,teams").returncode == 0
+    assert sorted(met) == ["/tags", "/teams"]
+
+
 def test_a_failing_table_fails_the_run_and_spares_the_others(
     prefect: Prefect, rig: Rig, shell: Callable[..., Any]
 ) -> None:
@@ -206,6 +225,11 @@ def test_a_connection_block_comes_before_the_file(prefect: Prefect, rig: Rig, sh
     result = prefect.run("flows/sync.py", "--connection", "in_a_block", "--lake", rig.lake_url, "--tables", "tags")
     assert result.returncode == 0, result.stderr
     assert read_lake(rig.lake_url, "in_a_block", "tags").num_rows == len(rig.workspace.rows("tags"))
+
+
+def test_tasks_leave_retries_to_the_client() -> None:
+    """Seven tries of a request inside three of a task would be twenty-one."""
+    assert {task.retries for task in (prepare_run, extract, compact)} == {0}
 
 
 @pytest.mark.parametrize(
