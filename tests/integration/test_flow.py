@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -71,11 +72,26 @@ class Prefect:
         )  # fmt: skip
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        request = urllib.request.Request(
-            f"{self.api}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        """POST to Prefect's API."""
+        headers = {"Content-Type": "application/json"}
+        return self._ask(urllib.request.Request(f"{self.api}/{path}", json.dumps(body).encode(), headers))
+
+    def get(self, path: str) -> Any:
+        """GET from Prefect's API."""
+        return self._ask(urllib.request.Request(f"{self.api}/{path}"))
+
+    def _ask(self, request: urllib.request.Request) -> Any:
+        """The answer; a server on SQLite says 503 while its database is locked, and Prefect's own clients ask again."""
+        for _ in range(60):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                error.close()
+                if error.code != 503:
+                    raise
+                time.sleep(0.5)
+        raise AssertionError(f"{request.full_url} answered 503 for half a minute")
 
     def save_connection(self, name: str, rig: Rig) -> None:
         """A connection block for the rig's workspace, saved by a process of its own."""
@@ -89,8 +105,7 @@ class Prefect:
     def state_of(self, flow_run: str) -> str:
         """The run's state type once it has ended, or after two minutes."""
         for _ in range(240):
-            with urllib.request.urlopen(f"{self.api}/flow_runs/{flow_run}", timeout=30) as answer:
-                state = str(json.load(answer)["state_type"])
+            state = str(self.get(f"flow_runs/{flow_run}")["state_type"])
             if state in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
                 break
             time.sleep(0.5)
@@ -257,8 +272,7 @@ def test_a_deployment_is_accepted_and_its_runs_work_on_a_worker(prefect: Prefect
     assert created.returncode == 0, created.stderr
     deployed = prefect.run("-m", "prefect", "--no-prompt", "deploy", "--all", PWD=str(ROOT))
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
-    with urllib.request.urlopen(f"{prefect.api}/deployments/name/intercom-sync/sync", timeout=30) as answer:
-        deployment = json.load(answer)
+    deployment = prefect.get("deployments/name/intercom-sync/sync")
     assert [schedule["schedule"]["cron"] for schedule in deployment["schedules"]] == ["0 * * * *"]
     prefect.save_connection("deployed", rig)
     parameters = {"connection": "deployed", "lake": rig.lake_url, "tables": ["tags", "articles"]}
