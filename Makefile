@@ -15,7 +15,7 @@ help:
 	@echo "make demo    install, then copy a simulated workspace into ./lake (no account needed)"
 	@echo "make test    install, then run every check and test"
 	@echo "make check   format, lint, types and import layers"
-	@echo "make bench   measure; prints ratios"
+	@echo "make bench   measure all, or PARTS=\"decode rate\" only"
 	@echo "make clean   remove the virtual environment and ./lake"
 
 ifdef UV
@@ -48,7 +48,7 @@ test: check
 	$(BIN)/pytest -n 2 --dist loadfile
 
 bench: $(VENV)/.test
-	$(BIN)/python -m tests.benchmarks.run
+	$(BIN)/python -m tests.benchmarks.run $(PARTS)
 
 clean:
 	rm -rf $(VENV) lake

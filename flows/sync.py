@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from datetime import date
 
+from intercom.shell import run_from_shell
+
+if __name__ == "__main__":  # before the imports below, which take seconds: meanwhile Prefect's server starts
+    raise SystemExit(run_from_shell(__file__))
+
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from intercom.shell import run_from_shell
 from intercom.tasks import compact, conclude, extract, prepare_run
 
 
@@ -37,7 +41,3 @@ def sync(
     extracted = {table: extract.submit(table, job) for table in job.tables}
     merged = {table: compact.submit(table, job, extracted[table]) for table in job.tables}
     return conclude(job, {table: (extracted[table], merged[table]) for table in job.tables})
-
-
-if __name__ == "__main__":
-    raise SystemExit(run_from_shell(sync))

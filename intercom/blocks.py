@@ -32,6 +32,9 @@ class IntercomConnection(Block):
     requests_per_10s: int | None = Field(
         default=None, title="Requests per 10 s", description="A cap below what the API allows."
     )
+    requests_in_flight: int | None = Field(
+        default=None, title="Requests in flight", description="How many may be under way at once; 1 to 32."
+    )
 
 
 class IntercomWatermark(Block):
@@ -63,6 +66,7 @@ def load_connection(name: str) -> Connection | None:
         region=block.region,
         base_url=block.base_url,
         requests_per_10s=block.requests_per_10s,
+        requests_in_flight=block.requests_in_flight,
         place=f"block intercom-connection/{slug}",
     )
 

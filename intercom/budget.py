@@ -86,6 +86,7 @@ class Budget:
         self._heard = False  # something came back
         self._in_flight: dict[int, float] = {}
         self._sent: deque[float] = deque()  # within the last ten seconds
+        self._excused = 0  # the first so many of them, which left under a higher limit that has fallen since
         self._next_at = 0.0  # when an even pace would send the next request
         self._stopped_until = 0.0
         self._count = 0
@@ -94,6 +95,16 @@ class Budget:
     def limit(self) -> int:
         """Requests per ten seconds that we allow ourselves."""
         return self._server_limit if self._cap is None else min(self._cap, self._server_limit)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that have left and not come back."""
+        return len(self._in_flight)
+
+    def recent(self, now: float) -> int:
+        """Requests that have left in the last ten seconds."""
+        self._forget(now)
+        return len(self._sent)
 
     def reserve(self, now: float) -> float:
         """0.0 when a request may leave now, else the seconds after which to ask again, unless more is known before."""
@@ -116,7 +127,7 @@ class Budget:
         if headers.date is not None:
             self._clock.observe(headers.date, permit.sent_at, now)
         if headers.remaining is None or headers.reset is None:
-            self._server_limit = headers.limit or self._server_limit
+            self._believe_limit(headers.limit, remaining=None)
             self._charge()
         else:
             self._learn(permit, headers, headers.reset, headers.remaining, now)
@@ -146,7 +157,7 @@ class Budget:
         window = self._window
         if window is not None and self._is_stale(permit, reset, window):
             return
-        self._server_limit = headers.limit or self._server_limit
+        self._believe_limit(headers.limit, remaining)
         if window is None or reset != window.reset:
             # What went missing after the old window's end may yet be counted in this one.
             lost = window.lost if window is not None and window.over else 0
@@ -156,6 +167,18 @@ class Budget:
         # Without any Date: a window that we hear of now lasts ten seconds at most.
         ends_at = window.since + WINDOW_SECONDS if latest is None else latest
         window.ends_at = min(ends_at, now + LONGEST_WAIT_SECONDS)
+
+    def _believe_limit(self, limit: int | None, remaining: int | None) -> None:
+        """A limit that falls binds what its own window has counted or may yet; what left before was allowed.
+
+        Were that held against the new limit, nothing could leave for most of its first window.
+        """
+        before, self._server_limit = self.limit, limit or self._server_limit
+        if self.limit < before and remaining is not None:
+            counted = max(0, self._server_limit - remaining) + len(self._in_flight)
+            self._excused = max(0, len(self._sent) - counted)
+        elif self.limit > before:
+            self._excused = 0
 
     def _is_stale(self, permit: Permit, reset: int, window: _Window) -> bool:
         """Whether this is a late answer of a window that has ended.
@@ -197,9 +220,13 @@ class Budget:
         return WINDOW_SECONDS / (self.limit * _PACE)
 
     def _pace_wait(self, now: float) -> float:
-        while self._sent and self._sent[0] <= now - _FULL_WINDOW_SECONDS:
-            self._sent.popleft()
+        self._forget(now)
         burst = max(3, self.limit // 100)
         wait = self._next_at - (burst - 1) * self._spacing - now
-        excess = len(self._sent) - self.limit
-        return max(wait, self._sent[excess] + _FULL_WINDOW_SECONDS - now) if excess >= 0 else wait
+        first = len(self._sent) - self.limit  # of those that must be ten seconds old before the next one leaves
+        return max(wait, self._sent[first] + _FULL_WINDOW_SECONDS - now) if first >= self._excused else wait
+
+    def _forget(self, now: float) -> None:
+        while self._sent and self._sent[0] <= now - _FULL_WINDOW_SECONDS:
+            self._sent.popleft()
+            self._excused = max(0, self._excused - 1)

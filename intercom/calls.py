@@ -121,7 +121,8 @@ class _Call:
 
     def attempt(self) -> Answer | Failure:
         limiter = self._caller.limiter
-        permit = limiter.acquire()
+        # A page of the scroll: one chain from end to end, which dies when it waits for a minute.
+        permit = limiter.acquire(urgent=self._once)
         self._caller.usage.count(requests=1)
         received: Received | NoAnswer | None = None
         try:

@@ -62,6 +62,7 @@ class TableClient:
     def __init__(self, caller: Caller, scroll_lock: threading.Lock) -> None:
         self.table = caller.table
         self.usage = caller.usage
+        self.most_in_flight = caller.limiter.most_in_flight
         self.sleep = caller.sleep
         self.scope = caller.scope
         self.scroll_lock = scroll_lock

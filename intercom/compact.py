@@ -26,6 +26,7 @@ from intercom.merge import INGESTED_AT
 from intercom.parquet import ParquetFile, version_of
 from intercom.partition import Merged, PartitionMerge
 from intercom.paths import TablePaths
+from intercom.room import Room
 from intercom.tables import Strategy, Table
 from intercom.watermarks import Partition, TableState, WatermarkStore, missing_from
 
@@ -33,6 +34,12 @@ log = logging.getLogger(__name__)
 
 _MONTHS_AT_A_TIME = 4
 """Small partitions wait for the store more than for the processor."""
+
+_ROOM = Room(64 << 20)
+"""For the rows of all partitions that are merged in this process at the same time, whatever their table."""
+
+_UNPACKED = 10
+"""Bytes that rows take in memory for each byte of their file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +74,8 @@ def compact_table(table: Table, lake: Lake, connection: str, store: WatermarkSto
     state = ledger.state()
     if state is None:
         return Compacted()
-    listed = ledger.parts()
-    parts = _committed(ledger, state, listed)
+    files = ledger.staged_files()
+    parts = _committed(ledger, state, ledger.parts_of(files))
     done = Compacted()
     if state.staged:
         damage = missing_from(state, ledger.findings(state))
@@ -77,7 +84,8 @@ def compact_table(table: Table, lake: Lake, connection: str, store: WatermarkSto
         done, partitions = _publish(table, ledger, state, parts)
         state = _finish(table, ledger, state, partitions, damage, store)
     waiting = {run.run_id for run in state.staged}
-    lake.delete(part.path for part in listed if part.run_id not in waiting)  # with what died before it could commit
+    # With what died before it could commit, and what attempts noted for a next one.
+    lake.delete(path for path in files if ledger.paths.attempt_of(path) not in waiting)
     log.info(
         "%s: %d rows new, %d changed, %d unchanged, %d removed; files written: %d",
         *(table.name, done.new, done.changed, done.unchanged, done.removed, done.files),
@@ -86,8 +94,16 @@ def compact_table(table: Table, lake: Lake, connection: str, store: WatermarkSto
 
 
 def _committed(ledger: Ledger, state: TableState, parts: Sequence[Part]) -> list[Part]:
-    """The parts of committed runs, in the order in which the runs committed and the rows were read."""
-    by_run = {run.run_id: sorted((p for p in parts if p.run_id == run.run_id), key=_number) for run in state.staged}
+    """The parts of committed runs, in the order in which the runs committed and the rows were read.
+
+    An attempt that was given up, and yet goes on, may add parts to those that were committed; they do not count.
+    """
+    by_run = {
+        run.run_id: sorted(
+            (part for part in parts if part.run_id == run.run_id and part.number < run.parts), key=lambda p: p.number
+        )
+        for run in state.staged
+    }
     for run in state.staged:
         if len(by_run[run.run_id]) != run.parts:
             raise LakeError(
@@ -95,10 +111,6 @@ def _committed(ledger: Ledger, state: TableState, parts: Sequence[Part]) -> list
                 f"are in {ledger.lake.url}/{ledger.paths.staging}. Run again: the whole table will be read."
             )
     return [part for run in state.staged for part in by_run[run.run_id]]
-
-
-def _number(part: Part) -> str:
-    return part.path.rsplit("/", 1)[-1]
 
 
 def _finish(
@@ -170,10 +182,11 @@ def _publish_one(
         old = stack.enter_context(lake.fetch(target)) if stored else None
         local = [stack.enter_context(lake.fetch(path)) for path in parts]
         new = stack.enter_context(lake.scratch())
-        if table.strategy is Strategy.REPLACE:
-            merged = _replace(table, old, local, new, version)
-        else:
-            merged = _merge(table, old, local, new, state)
+        with _ROOM.taken(_UNPACKED * sum(path.stat().st_size for path in ([old] if old else []) + local)):
+            if table.strategy is Strategy.REPLACE:
+                merged = _replace(table, old, local, new, version)
+            else:
+                merged = _merge(table, old, local, new, state)
         if merged.written and merged.rows == 0 and month:
             lake.delete([target])
             return merged, None

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from intercom.errors import ConfigurationError
+from intercom.inflight import MOST_IN_FLIGHT
 
 
 class Region(StrEnum):
@@ -33,7 +34,8 @@ class Region(StrEnum):
 class Connection:
     """One workspace and the right to read it; made by ``make_connection``, which checks the values.
 
-    ``requests_per_10s`` is a cap below what the API allows, None for none.
+    ``requests_per_10s`` is a cap below what the API allows, None for none; ``requests_in_flight`` one on how many
+    requests are under way at once.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Connection:
     region: Region
     base_url: str
     requests_per_10s: int | None = None
+    requests_in_flight: int = MOST_IN_FLIGHT
 
 
 def make_connection(
@@ -50,6 +53,7 @@ def make_connection(
     region: str = Region.US,
     base_url: str | None = None,
     requests_per_10s: int | str | None = None,
+    requests_in_flight: int | str | None = None,
     place: str,
 ) -> Connection:
     """Check every value; raises ConfigurationError, which begins with ``place`` (a file, a block, the environment)."""
@@ -63,6 +67,7 @@ def make_connection(
         region=known,
         base_url=known.base_url if base_url is None else _base_url(base_url, place),
         requests_per_10s=None if requests_per_10s is None else _request_cap(requests_per_10s, place),
+        requests_in_flight=MOST_IN_FLIGHT if requests_in_flight is None else _in_flight_cap(requests_in_flight, place),
     )
 
 
@@ -126,7 +131,19 @@ def _is_loopback(host: str) -> bool:
 
 
 def _request_cap(value: int | str, place: str) -> int:
-    digits = re.fullmatch(r"[0-9]{1,9}", str(value))  # str(True) and signs do not match
-    if digits is None or int(digits[0]) < 1:
+    if (number := _whole(value)) is None:
         raise ConfigurationError(f"{place}: requests_per_10s must be a whole number of at least 1.")
-    return int(digits[0])
+    return number
+
+
+def _in_flight_cap(value: int | str, place: str) -> int:
+    number = _whole(value)
+    if number is None or number > MOST_IN_FLIGHT:
+        raise ConfigurationError(f"{place}: requests_in_flight must be a whole number from 1 to {MOST_IN_FLIGHT}.")
+    return number
+
+
+def _whole(value: int | str) -> int | None:
+    """The number if it is a whole one of at least 1."""
+    digits = re.fullmatch(r"[0-9]{1,9}", str(value))  # str(True) and signs do not match
+    return int(digits[0]) or None if digits else None

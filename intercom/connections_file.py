@@ -16,7 +16,8 @@ import yaml
 from intercom.connection import Connection, Region, connection_slug, make_connection, shown
 from intercom.errors import ConfigurationError
 
-_KEYS = ("name", "access_token", "region", "base_url", "requests_per_10s")
+_NUMBERS = ("requests_per_10s", "requests_in_flight")
+_KEYS = ("name", "access_token", "region", "base_url", *_NUMBERS)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -42,6 +43,7 @@ class Entry:
             region=text("region") or Region.US,
             base_url=text("base_url"),
             requests_per_10s=text("requests_per_10s"),
+            requests_in_flight=text("requests_in_flight"),
             place=place,
         )
 
@@ -123,7 +125,7 @@ def _checked_shape(values: object, place: str) -> str:
     if unknown := [key for key in values if key not in _KEYS]:
         raise ConfigurationError(f"{place}: unknown key {shown(unknown[0])}. Known keys: {', '.join(_KEYS)}.")
     for key, value in values.items():
-        number = isinstance(value, int) and key == "requests_per_10s"
+        number = isinstance(value, int) and key in _NUMBERS
         if not (number or value is None or isinstance(value, str)):
             kind = type(value).__name__
             raise ConfigurationError(f"{place}, key {key!r}: YAML reads a {kind} here, not text. Put it into quotes.")

@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
-from intercom.client import TableClient
-from intercom.pages import Completeness, Page, list_pages, numbered_pages
+from intercom.numbered import read_numbered
+from intercom.pages import Page, list_pages
+from intercom.reading import Reading
 from intercom.scroll import scroll_pages
-from intercom.search import search_pages
+from intercom.search import read_search
 from intercom.tables import Access, Table
 from intercom.windows import Window
 
 
-def read_pages(
-    api: TableClient, table: Table, window: Window, *, run_start: int, completeness: Completeness
-) -> Iterator[Page]:
-    """Pages with every row of the table whose cursor field lies in the window, and no other row.
+def read_table(reading: Reading, window: Window) -> None:
+    """Deliver every row of the table whose cursor field lies in the window, and no other row; some may come twice.
 
-    `run_start` is the server's time before the first page, in unix seconds. `completeness` learns of
-    everything that is short of what Intercom itself counts. Tables without a cursor field are read whole.
+    `reading.completeness` learns of everything that is short of what Intercom itself counts. Tables without a cursor
+    field are read whole.
+
+    Raises ApiError, SchemaError, or whatever `reading.deliver` raises; no page is delivered after that.
     """
-    for page in _pages(api, table, window, run_start, completeness):
-        yield _inside(page, table, window)
+    deliver = reading.deliver
 
+    def inside(page: Page) -> None:
+        deliver(_inside(page, reading.table, window))
 
-def _pages(
-    api: TableClient, table: Table, window: Window, run_start: int, completeness: Completeness
-) -> Iterator[Page]:
-    match table.access:
+    reading = replace(reading, deliver=inside)
+    match reading.table.access:
         case Access.SEARCH:
-            return search_pages(api, table, window, run_start, completeness)
-        case Access.SCROLL:
-            return scroll_pages(api, table)
+            read_search(reading, window)
         case Access.PAGES:
-            return numbered_pages(api, table, completeness)
+            read_numbered(reading)
+        case Access.SCROLL:
+            for page in scroll_pages(reading.api, reading.table):
+                reading.page(page)
         case Access.LIST:
-            return list_pages(api, table)
+            for page in list_pages(reading.api, reading.table):
+                reading.page(page)
 
 
 def _inside(page: Page, table: Table, window: Window) -> Page:

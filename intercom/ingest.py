@@ -8,18 +8,19 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
-
-import pyarrow.compute as pc
 
 from intercom.client import TableClient
 from intercom.errors import ConfigurationError, LakeError
-from intercom.extract import read_pages
+from intercom.extract import read_table
+from intercom.journal import Beginning, RunJournal
 from intercom.lake import Lake
 from intercom.ledger import Ledger
 from intercom.normalise import Normaliser
-from intercom.pages import Completeness, Page
+from intercom.pages import Page
 from intercom.paths import TablePaths
+from intercom.pipeline import WAITING_BYTES, Checkpoint, Pipeline
+from intercom.progress import TableProgress
+from intercom.reading import Completeness, Reading
 from intercom.staging import PartWriter
 from intercom.tables import Access, Strategy, Table
 from intercom.watermarks import (
@@ -29,12 +30,15 @@ from intercom.watermarks import (
     TableState,
     WatermarkStore,
     intact,
+    missing_from,
     next_watermark,
     starting_point,
 )
 from intercom.windows import Window
 
 log = logging.getLogger(__name__)
+
+_SCROLL_WAITING_BYTES = 32 << 20  # a scroll dies after a minute without use, so it waits for the store only at last
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,39 +73,54 @@ class Ingested:
     notes: tuple[str, ...] = ()
 
 
-def ingest_table(table: Table, api: TableClient, lake: Lake, store: WatermarkStore, run: Run) -> Ingested:
-    """Read what is new of a table, stage it, and commit.
+def ingest_table(
+    table: Table,
+    api: TableClient,
+    lake: Lake,
+    store: WatermarkStore,
+    run: Run,
+    progress: TableProgress | None = None,
+) -> Ingested:
+    """Read what is new of a table, stage it, and commit; a table that this run has committed already is left alone.
 
     Raises ApiError, SchemaError or LakeError; the watermark has not moved then. Rows that were staged by then do no
-    harm: they are read again, and merged away if they are still there.
+    harm: the next attempt at this run builds on them, and any other run reads them again.
     """
     ledger = Ledger(lake, TablePaths(run.connection, table.name))
     plan = _plan(table, ledger, store, run)
+    if plan.state is not None and plan.committed:
+        return _read_already(table, ledger, store, plan.state)
     log.info("%s: %s", table.name, _described(table, plan, run))
-    completeness = Completeness()
-    staging = _Staging(table, ledger, plan, run)
-    with staging.parts as parts:
-        for page in read_pages(api, table, plan.window, run_start=run.run_start, completeness=completeness):
-            staging.add(page)
-    after = _commit(table, ledger, plan, staging, run, complete=completeness.complete)
+    journal = _journal(table, ledger, plan, run)
+    read = _read(table, api, ledger, plan, journal, progress or TableProgress(table.name))
+    after = _commit(table, ledger, plan, journal, read, run)
     if table.cursor_field is not None:
         store.save(ledger.watermark(table.cursor_field, after))
     return Ingested(
-        rows=parts.rows,
+        rows=read.rows,
         requests=api.usage.requests,
         throttled=api.usage.throttled,
         watermark_before=plan.start.watermark,
         watermark_after=after.watermark,
         reason=plan.start.reason,
-        notes=tuple(completeness.notes),
+        notes=tuple(read.completeness.notes),
     )
+
+
+def _read_already(table: Table, ledger: Ledger, store: WatermarkStore, state: TableState) -> Ingested:
+    """An earlier attempt at this run has got so far; only the copy of its watermark may be missing."""
+    log.info("%s: was read by an earlier try of this run", table.name)
+    if table.cursor_field is not None:
+        store.save(ledger.watermark(table.cursor_field, state))
+    return Ingested(0, 0, 0, state.watermark, state.watermark, "read by an earlier try of this run")
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """What a run will read of a table, and the record that this was decided by.
 
-    `history_from` is the start date of the table's history after this run, unix seconds.
+    `history_from` is the start date of the table's history after this run, unix seconds. `committed`: an earlier
+    attempt at this run has read it all, and all of it is still there.
     """
 
     state: TableState | None
@@ -109,6 +128,7 @@ class _Plan:
     window: Window
     history_from: int | None
     lake_id: str
+    committed: bool
 
 
 def _plan(table: Table, ledger: Ledger, store: WatermarkStore, run: Run) -> _Plan:
@@ -116,10 +136,11 @@ def _plan(table: Table, ledger: Ledger, store: WatermarkStore, run: Run) -> _Pla
     _check_workspace(table, ledger, state, run)
     lake_id = ledger.lake.identity().id
     kept = state.history_from if state else None
+    findings = ledger.findings(state)
     start = starting_point(
         state,
         store.load(run.connection, table.name, lake_id) if table.cursor_field is not None else None,
-        ledger.findings(state),
+        findings,
         lake_id=lake_id,
         fingerprint=table.schema.fingerprint,
         full_refresh=run.full_refresh,
@@ -131,7 +152,8 @@ def _plan(table: Table, ledger: Ledger, store: WatermarkStore, run: Run) -> _Pla
             "Run without an end date first; nothing was read and the watermark has not moved."
         )
     history = _history(state, start, run)
-    return _Plan(state, start, _window(table, start, run, history), history, lake_id)
+    committed = state is not None and state.run_id == run.run_id and missing_from(state, findings) is None
+    return _Plan(state, start, _window(table, start, run, history), history, lake_id, committed)
 
 
 def _check_workspace(table: Table, ledger: Ledger, state: TableState | None, run: Run) -> None:
@@ -168,75 +190,109 @@ def _window(table: Table, start: StartingPoint, run: Run, history: int | None) -
     return Window(start.watermark - LOOKBACK_SECONDS)
 
 
-class _Staging:
-    """Turns pages into staged parts and remembers the newest cursor value."""
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What was read and is staged, with that of earlier attempts: parts of this attempt, the newest cursor value."""
 
-    def __init__(self, table: Table, ledger: Ledger, plan: _Plan, run: Run) -> None:
-        self.newest: int | None = None
-        self.ingested_at = _later(run.started_at, plan.state.ingested_at if plan.state else None)
-        # Two attempts at one run may both be alive, a worker that was given up and its successor: no shared folder.
-        self.run_id = f"{run.run_id}.{uuid4().hex[:8]}"
-        by_month = table.strategy is Strategy.MERGE
-        self.parts = PartWriter(ledger.lake, ledger.paths, self.run_id, table.schema.arrow, by_month=by_month)
-        self._cursor_field = table.cursor_field
-        self._normaliser = Normaliser(table, self.ingested_at)
-
-    def add(self, page: Page) -> None:
-        """Stage a page's records."""
-        if not page.records:
-            return
-        batch = self._normaliser.batch(page.records, where=page.where)
-        self.parts.add(batch)
-        newest = pc.max(batch.column(self._cursor_field)).as_py() if self._cursor_field else None
-        if newest is not None:
-            self.newest = max(int(newest.timestamp()), self.newest or 0)
+    parts: int
+    rows: int
+    newest: int | None
+    completeness: Completeness
 
 
-def _commit(table: Table, ledger: Ledger, plan: _Plan, staging: _Staging, run: Run, *, complete: bool) -> TableState:
+def _journal(table: Table, ledger: Ledger, plan: _Plan, run: Run) -> RunJournal:
+    return RunJournal.opened(
+        ledger,
+        run.run_id,
+        Beginning(table.schema.fingerprint, plan.window, plan.lake_id),
+        run_start=run.run_start,
+        ingested_at=_later(run.started_at, plan.state.ingested_at if plan.state else None),
+    )
+
+
+def _read(
+    table: Table, api: TableClient, ledger: Ledger, plan: _Plan, journal: RunJournal, progress: TableProgress
+) -> _Read:
+    """Read the table into staged parts; when this returns, every one is durable."""
+    completeness = Completeness()
+    earlier = journal.earlier.values()
+    for kept in earlier:
+        completeness.recall(kept.counted, kept.missing, kept.notes)
+
+    def keep(done: Checkpoint) -> None:
+        journal.save(done.finished, done.parts, done.rows, done.newest, completeness)
+
+    parts = PartWriter(
+        ledger.lake, ledger.paths, journal.attempt, table.schema.arrow, by_month=table.strategy is Strategy.MERGE
+    )
+    normaliser = Normaliser(table, journal.ingested_at)
+    waiting = _SCROLL_WAITING_BYTES if table.access is Access.SCROLL else WAITING_BYTES
+    with parts, Pipeline(parts, normaliser, table.cursor_field, keep, waiting_bytes=waiting) as pipeline:
+        journal.follow(pipeline.finish)
+
+        def deliver(page: Page) -> None:
+            pipeline.deliver(page)
+            progress.page(len(page.records))
+
+        reading = Reading(
+            api, table, journal.run_start, deliver, completeness=completeness, expect=progress.expect, journal=journal
+        )
+        read_table(reading, plan.window)
+        progress.finish()
+    newest = [kept.newest for kept in earlier] + [pipeline.newest]
+    return _Read(
+        parts=parts.parts,
+        rows=parts.rows + sum(kept.rows for kept in earlier),
+        newest=max((value for value in newest if value is not None), default=None),
+        completeness=completeness,
+    )
+
+
+def _commit(table: Table, ledger: Ledger, plan: _Plan, journal: RunJournal, read: _Read, run: Run) -> TableState:
     """Save the table's record, on top of what another run may have saved meanwhile, once every part is there.
 
     An incomplete read is merged like any other, but it moves no watermark and removes no row.
     """
-    latest = ledger.state()
-    findings = ledger.findings(latest)
-    if findings.staged.get(staging.run_id, 0) != staging.parts.parts:
-        raise LakeError(
-            f"{table.name}: {staging.parts.parts} parts were staged, but {findings.staged.get(staging.run_id, 0)} are "
-            f"in the lake {ledger.lake.url}. Another run over the same table may have removed them. Run again; the "
-            "watermark has not moved."
-        )
+    complete = read.completeness.complete
     everything = plan.start.watermark is None and run.until is None and complete
     staged = StagedRun(
-        staging.run_id,
-        staging.parts.parts,
+        journal.attempt,
+        read.parts,
         replaces=complete and (plan.start.replaces or table.strategy is Strategy.REPLACE),
         whole=everything and plan.window == Window(),
     )
+    latest = ledger.state()
     kept = latest or TableState(lake_id=plan.lake_id, fingerprint=table.schema.fingerprint)
+    findings = ledger.findings(replace(kept, staged=(*kept.staged, *journal.staged(), staged)))
+    for part in (*journal.staged(), staged):
+        if findings.staged.get(part.run_id, 0) != part.parts:
+            raise LakeError(
+                f"{table.name}: {part.parts} parts were staged, but {findings.staged.get(part.run_id, 0)} are in the "
+                f"lake {ledger.lake.url}. Another run over the same table may have removed them. Run again; the "
+                "watermark has not moved."
+            )
     after = replace(
         kept,
         lake_id=plan.lake_id,
         fingerprint=kept.fingerprint if plan.start.replaces and not everything else table.schema.fingerprint,
-        watermark=_reached(plan, latest, staging, run, complete=complete),
+        watermark=_reached(plan, latest, journal, read, run),
         history_from=plan.history_from,
         workspace=run.workspace or kept.workspace,
         run_id=run.run_id,
-        ingested_at=staging.ingested_at,
+        ingested_at=journal.ingested_at,
         saved_at=datetime.now(UTC),
         partitions=intact(kept, findings) if everything else kept.partitions,
         staged=tuple(old for old in kept.staged if not everything or findings.staged.get(old.run_id) == old.parts),
-    )
-    if staged.parts or staged.replaces:
-        after = after.with_staged(staged)
+    ).with_staged(staged, *journal.staged())
     ledger.save(after)
     return after
 
 
-def _reached(plan: _Plan, latest: TableState | None, staging: _Staging, run: Run, *, complete: bool) -> int | None:
+def _reached(plan: _Plan, latest: TableState | None, journal: RunJournal, read: _Read, run: Run) -> int | None:
     """The watermark after this run; another run's, saved while this one read, is only ever raised."""
     reached = plan.start.watermark
-    if complete and run.until is None:
-        reached = next_watermark(reached, staging.newest, run.run_start)
+    if read.completeness.complete and run.until is None:
+        reached = next_watermark(reached, read.newest, journal.run_start)
     overtaken = latest is not None and plan.state is not None and latest.run_id != plan.state.run_id
     if overtaken and plan.start.watermark is not None and latest is not None and latest.watermark is not None:
         return latest.watermark if reached is None else max(reached, latest.watermark)

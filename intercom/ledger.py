@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from intercom.lake import Lake
 from intercom.parquet import version_of
-from intercom.paths import TablePaths
+from intercom.paths import TablePaths, part_number
 from intercom.watermarks import Findings, TableState, Watermark
 
 log = logging.getLogger(__name__)
@@ -16,11 +19,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One staged part; `month` is None for tables that are not partitioned."""
+    """One staged part; `month` is None for tables that are not partitioned, `number` counts from 0 within a run."""
 
     run_id: str
     month: str | None
     path: str
+
+    @property
+    def number(self) -> int:
+        """The order in which parts of a run were made."""
+        return part_number(self.path)
 
 
 class Ledger:
@@ -55,7 +63,15 @@ class Ledger:
 
     def parts(self) -> list[Part]:
         """All staged parts, of whatever run, in the order of their paths."""
-        found = [(path, self.paths.run_and_month(path)) for path in self.lake.list(self.paths.staging)]
+        return self.parts_of(self.staged_files())
+
+    def staged_files(self) -> list[str]:
+        """Every file of the table's staging: parts, and what attempts at runs note about them."""
+        return list(self.lake.list(self.paths.staging))
+
+    def parts_of(self, files: Iterable[str]) -> list[Part]:
+        """The parts among staged files."""
+        found = [(path, self.paths.run_and_month(path)) for path in files]
         return [Part(*place, path) for path, place in found if place is not None]
 
     def findings(self, state: TableState | None) -> Findings:
@@ -63,13 +79,12 @@ class Ledger:
 
         Only files whose stamp is not the recorded one are opened: after a crash, or when a lake was copied.
         """
-        counts: dict[str, int] = {}
-        for part in self.parts():
-            counts[part.run_id] = counts.get(part.run_id, 0) + 1
+        recorded = {run.run_id: run.parts for run in state.staged} if state else {}
+        counts = Counter(part.run_id for part in self.parts() if part.number < recorded.get(part.run_id, math.inf))
         published = self.published()
         kept = state.partitions if state else {}
         other = [month for month, stamp in published.items() if month in kept and kept[month].stamp != stamp]
-        return Findings(published, counts, {month: self.version(month) for month in other})
+        return Findings(published, dict(counts), {month: self.version(month) for month in other})
 
     def version(self, month: str) -> str | None:
         """The version in the footer of a published file."""

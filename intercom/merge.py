@@ -6,11 +6,14 @@ keeps its place against an equal pair of cursor value and time of ingestion, whi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from intercom.arrays import flat, joined
 
 INGESTED_AT = "_ingested_at"
 POSITION = "_position"
@@ -28,14 +31,22 @@ def newest_positions(keys: Any, primary_key: str, cursor_field: str) -> Any:
     `keys` holds `key_columns` and `POSITION`, unique, growing in the order in which rows were read: among rows that
     are equal in all else the one that was read last is the newest.
     """
-    if keys.num_rows == 0:
-        return pa.array([], pa.int64())
-    ordered = _comparable(keys, primary_key, cursor_field).sort_by(
-        [(primary_key, "ascending"), (cursor_field, "ascending"), (INGESTED_AT, "ascending"), (POSITION, "ascending")]
-    )
-    ids = ordered.column(primary_key).combine_chunks()
+    codes = flat(keys.column(primary_key)).dictionary_encode().indices
+    counts = pc.struct_field(pc.value_counts(codes), "counts")  # by code: codes are given in the order of appearance
+    again = pc.greater(counts.take(codes), 1)
+    positions = flat(keys.column(POSITION))
+    rivals = _comparable(keys, primary_key, cursor_field).set_column(0, primary_key, codes).filter(again)
+    return _sorted(joined([positions.filter(pc.invert(again)), _last_of_each(rivals)], pa.int64()))
+
+
+def _last_of_each(rivals: Any) -> Any:
+    """Positions of the greatest row of each key (the first column), in the order of all columns."""
+    if rivals.num_rows == 0:
+        return rivals.column(POSITION)
+    ordered = rivals.sort_by([(name, "ascending") for name in rivals.schema.names])
+    ids = flat(ordered.column(0))
     last_of_its_key = pa.concat_arrays([pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1)), pa.array([True])])
-    return _sorted(ordered.column(POSITION).filter(last_of_its_key))
+    return ordered.column(POSITION).filter(last_of_its_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +73,17 @@ def contest(stored: Any, staged: Any, primary_key: str, cursor_field: str) -> Co
     newer = pc.greater(theirs.column(cursor_field), ours.column(cursor_field))
     equal = pc.equal(theirs.column(cursor_field), ours.column(cursor_field))
     later = pc.greater(theirs.column(INGESTED_AT), ours.column(INGESTED_AT))
-    return Contest(_flat(row), _flat(rival), _flat(newer), _flat(pc.and_(equal, later)))
+    return Contest(flat(row), flat(rival), flat(newer), flat(pc.and_(equal, later)))
+
+
+def contests_in_a_row(contests: Sequence[tuple[int, Contest]]) -> Contest:
+    """Contests of consecutive pieces of one file, each with the number of its first row; `row` counts from 0 then."""
+    return Contest(
+        joined([pc.add(met.row, pa.scalar(first, pa.uint64())) for first, met in contests], pa.uint64()),
+        joined([met.rival for _, met in contests], pa.int32()),
+        joined([met.newer for _, met in contests], pa.bool_()),
+        joined([met.tie for _, met in contests], pa.bool_()),
+    )
 
 
 def same_content(left: Any, right: Any) -> Any:
@@ -70,7 +91,7 @@ def same_content(left: Any, right: Any) -> Any:
     same = pa.array([True] * left.num_rows, pa.bool_())
     for name in left.schema.names:
         if name != INGESTED_AT:
-            same = pc.and_(same, _equal_or_null(_flat(left.column(name)), _flat(right.column(name))))
+            same = pc.and_(same, _equal_or_null(flat(left.column(name)), flat(right.column(name))))
     return same
 
 
@@ -91,10 +112,5 @@ def _comparable(keys: Any, primary_key: str, cursor_field: str) -> Any:
     return pa.table(columns)
 
 
-def _flat(values: Any) -> Any:
-    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-
-
 def _sorted(values: Any) -> Any:
-    values = _flat(values)
     return values.take(pc.sort_indices(values))

@@ -3,14 +3,16 @@
 Two passes over the stored file. The first reads key columns only and decides which rows stay; where a stored row was
 merely read again, the full rows are compared, so that an unchanged table is not rewritten. The second copies what
 stays, row group by row group, and adds the staged winners. Memory holds key columns of the staged rows and a few row
-groups, whatever the size of the partition.
+groups, whatever the size of the partition; every file is read at most once in each pass.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from intercom.arrays import between, flat, joined, numbers, taken
 from intercom.errors import LakeError, SchemaError
-from intercom.merge import POSITION, Contest, contest, key_columns, newest_positions, same_content
+from intercom.merge import POSITION, Contest, contest, contests_in_a_row, key_columns, newest_positions, same_content
 from intercom.parquet import ParquetFile
+from intercom.parts import StagedParts
+from intercom.shelf import Shelf
 
 ROW_GROUP_BYTES = 32 << 20
 ROW_GROUP_ROWS = 122_880
 _CURE = "Run with --full-refresh: the table is read again and written anew; nothing was changed now."
-_COMPARE_ROWS = 50_000
-"""Rows whose content is compared at a time; each batch reads the staged parts once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +42,6 @@ class Merged:
     unchanged: int = 0
     removed: int = 0
     written: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Match:
-    """The contest of one stored row group; `beaten` marks the rows that a staged version replaces."""
-
-    group: int
-    contest: Contest
-    beaten: Any
 
 
 class PartitionMerge:
@@ -70,114 +64,110 @@ class PartitionMerge:
         whole: bool = False,
     ) -> None:
         self._key, self._cursor, self._schema, self._replaces = primary_key, cursor_field, schema, replaces
-        self._paths = parts
-        self._parts = [pq.ParquetFile(path) for path in parts]
+        self._parts = StagedParts(parts, schema)
         self._stored = self._open_stored(stored, whole=whole or replaces)
         self._unusable = stored is not None and self._stored is None
+        self._groups = self._stored.num_row_groups if self._stored else 0
+        sizes = (self._stored.metadata.row_group(group).num_rows for group in range(self._groups))
+        self._firsts = list(accumulate(sizes, initial=0))  # of each row group, and the number of rows
 
     def close(self) -> None:
-        """Close the files."""
-        for file in [*self._parts, *([self._stored] if self._stored else [])]:
-            file.close()
+        """Close the stored file."""
+        if self._stored:
+            self._stored.close()
 
     def write(self, target: Path, version: str) -> Merged:
         """Write the merged partition to `target`, unless nothing changed; then `target` is not made."""
         winners = self._winners()
-        matches = [self._decide(match, winners) for match in self._matches(winners)]
-        rivals = _concat([match.contest.rival for match in matches], pa.int32())
-        losers = _concat([match.contest.rival.filter(pc.invert(match.beaten)) for match in matches], pa.int32())
-        write = _all_but(winners.num_rows, losers)
-        stored_rows = self._stored.metadata.num_rows if self._stored else 0
-        removed = stored_rows - len(rivals) if self._replaces else 0
+        met = self._met(winners)
+        beaten = self._beaten(met, winners, target)
+        stored_rows = self._firsts[-1]
+        positions = flat(winners.column(POSITION))
+        losers = positions.take(met.rival.filter(pc.invert(beaten)))
+        write = positions.filter(pc.invert(pc.is_in(positions, value_set=losers)))
+        removed = stored_rows - len(met.row) if self._replaces else 0
         merged = Merged(
-            rows=stored_rows - removed + winners.num_rows - len(rivals),
-            new=winners.num_rows - len(rivals),
-            changed=len(rivals) - len(losers),
+            rows=stored_rows - removed + winners.num_rows - len(met.row),
+            new=winners.num_rows - len(met.row),
+            changed=len(met.row) - len(losers),
             unchanged=len(losers),
             removed=removed,
             written=bool(len(write) or removed or self._unusable),
         )
         if merged.written:
-            self._write(target, version, matches, winners.column(POSITION).take(write))
+            self._write(target, version, met.row.filter(pc.invert(beaten) if self._replaces else beaten), write)
         return merged
 
     # -- first pass ---------------------------------------------------------------------------------------------
 
     def _winners(self) -> Any:
-        """Key columns and position of the newest staged version of each key."""
-        columns = key_columns(self._key, self._cursor)
-        tables = [part.read(columns=columns) for part in self._parts]
-        keys = pa.concat_tables(tables) if tables else self._schema.empty_table().select(columns)
-        keys = keys.append_column(POSITION, pa.array(range(keys.num_rows), pa.int64()))
+        """Key columns and position of the newest staged version of each key, in the order of positions."""
+        keys = self._parts.keys(key_columns(self._key, self._cursor))
         return keys.take(newest_positions(keys, self._key, self._cursor))
 
-    def _matches(self, winners: Any) -> Iterator[tuple[int, Contest]]:
-        for group in range(self._stored.num_row_groups if self._stored else 0):
-            keys = self._stored.read_row_group(group, columns=key_columns(self._key, self._cursor))
-            met = contest(keys, winners, self._key, self._cursor)
-            if len(met.row) or self._replaces:
-                yield group, met
+    def _met(self, winners: Any) -> Contest:
+        """The contest of all stored rows, counted through the whole file.
 
-    def _decide(self, match: tuple[int, Contest], winners: Any) -> _Match:
-        group, met = match
-        everything = pa.array([True] * len(met.row), pa.bool_())
-        compare = everything if self._replaces else met.tie
-        differs = self._differs(group, met, compare, winners)
-        return _Match(group, met, differs if self._replaces else pc.or_(met.newer, differs))
-
-    def _differs(self, group: int, met: Contest, compare: Any, winners: Any) -> Any:
-        """For each matched row: to be compared, and its content is not that of its rival."""
-        chosen = pc.indices_nonzero(compare)
-        if not len(chosen):
-            return pa.array([False] * len(met.row), pa.bool_())
-        stored = self._stored.read_row_group(group)
-        differing = []
-        for start in range(0, len(chosen), _COMPARE_ROWS):
-            batch = chosen.slice(start, _COMPARE_ROWS)
-            rivals = self._staged_rows(winners.column(POSITION).take(met.rival.take(batch)))
-            same = same_content(stored.take(met.row.take(batch)), rivals)
-            differing.append(batch.filter(pc.invert(same)))
-        positions = _concat(differing, pa.uint64())
-        return pc.is_in(pa.array(range(len(met.row)), pa.uint64()), value_set=positions)
-
-    def _staged_rows(self, positions: Any) -> Any:
-        """Full staged rows at `positions`, in that order."""
-        ordered = pc.sort_indices(positions)
-        rows = pa.concat_tables([self._schema.empty_table(), *self._staged_in_order(positions.take(ordered))])
-        return rows.take(pc.sort_indices(ordered))
-
-    def _staged_in_order(self, positions: Any) -> Iterator[Any]:
-        """Staged rows at sorted `positions`, row group by row group."""
+        As many stored keys are held at a time as there are staged ones: each time these are hashed anew.
+        """
+        found: list[tuple[int, Contest]] = []
+        waiting: list[Any] = []
         first = 0
-        for part in self._parts:
-            for group in range(part.num_row_groups):
-                size = part.metadata.row_group(group).num_rows
-                inside = pc.and_(pc.greater_equal(positions, first), pc.less(positions, first + size))
-                wanted = pc.subtract(positions.filter(inside), first)
-                if len(wanted):
-                    yield part.read_row_group(group).take(wanted).select(self._schema.names).cast(self._schema)
-                first += size
+        for group, last in enumerate(self._firsts[1:] if winners.num_rows else []):
+            waiting.append(self._stored.read_row_group(group, columns=key_columns(self._key, self._cursor)))
+            if last - first >= winners.num_rows or last == self._firsts[-1]:
+                found.append((first, contest(pa.concat_tables(waiting), winners, self._key, self._cursor)))
+                waiting, first = [], last
+        return contests_in_a_row(found)
+
+    def _beaten(self, met: Contest, winners: Any, target: Path) -> Any:
+        """For each matched row: the staged version takes its place."""
+        if self._replaces:
+            return self._differs(met, numbers(len(met.row)), winners, target)
+        return pc.or_(met.newer, self._differs(met, pc.indices_nonzero(met.tie), winners, target))
+
+    def _differs(self, met: Contest, chosen: Any, winners: Any, target: Path) -> Any:
+        """For each matched row: it is one of the `chosen`, and its content is not that of its rival."""
+        rows = met.row.take(chosen)
+        rivals = flat(winners.column(POSITION)).take(met.rival.take(chosen))
+        cuts = [bisect_left(rows, first, key=lambda row: row.as_py()) for first in self._firsts]
+        lists = [(group, low, high - low) for group, (low, high) in enumerate(pairwise(cuts)) if high > low]
+        differing = []
+        with Shelf(target) as shelf:
+            wanted = [rivals.slice(low, size) for _, low, size in lists]
+            for number, theirs in self._parts.lists(wanted, shelf):
+                group, low, size = lists[number]
+                ours = taken(self._stored.read_row_group(group), self._inside(rows, group))
+                differing.append(chosen.slice(low, size).filter(pc.invert(same_content(ours, theirs))))
+        return pc.is_in(numbers(len(met.row)), value_set=joined(differing, pa.uint64()))
 
     # -- second pass --------------------------------------------------------------------------------------------
 
-    def _write(self, target: Path, version: str, matches: Sequence[_Match], positions: Any) -> None:
-        if self._stored is None and [part.metadata.num_rows for part in self._parts] == [len(positions)]:
-            shutil.copyfile(self._paths[0], target)  # a new month in one part is the finished file already
+    def _write(self, target: Path, version: str, rows: Any, positions: Any) -> None:
+        """Write stored rows and the staged ones at `positions`; `rows` are those that stay, or that go (see _kept)."""
+        only = self._parts.holds_only(positions)
+        if self._stored is None and only is not None:
+            shutil.copyfile(only, target)  # a new month in one part is the finished file already
             return
-        beaten = {match.group: match for match in matches}
         with RowGroupWriter(target, self._schema, version) as writer:
-            for group in range(self._stored.num_row_groups if self._stored else 0):
-                writer.add(self._kept(group, beaten.get(group)))
-            for rows in self._staged_in_order(positions):
-                writer.add(rows)
+            for group in range(self._groups):
+                writer.add(self._kept(group, self._inside(rows, group)))
+            for staged in self._parts.rows(positions):
+                writer.add(staged)
 
-    def _kept(self, group: int, match: _Match | None) -> Any:
-        rows = self._stored.read_row_group(group)
+    def _kept(self, group: int, rows: Any) -> Any:
+        """What stays of a stored row group: `rows` when the partition is replaced, all but `rows` otherwise."""
+        size = self._firsts[group + 1] - self._firsts[group]
+        if len(rows) == (0 if self._replaces else size):
+            return self._schema.empty_table()
+        stored = self._stored.read_row_group(group)
         if self._replaces:
-            stay = match.contest.row.filter(pc.invert(match.beaten)) if match else pa.array([], pa.uint64())
-            return rows.take(stay)
-        gone = match.contest.row.filter(match.beaten) if match else ()
-        return rows.take(_all_but(rows.num_rows, gone)) if len(gone) else rows
+            return taken(stored, rows)
+        return stored.filter(pc.invert(pc.is_in(numbers(size), value_set=rows))) if len(rows) else stored
+
+    def _inside(self, rows: Any, group: int) -> Any:
+        """Of sorted row numbers those in a row group, counted from its first row."""
+        return between(rows, self._firsts[group], self._firsts[group + 1])
 
     def _open_stored(self, path: Path | None, *, whole: bool) -> Any:
         if path is None:
@@ -217,6 +207,8 @@ class RowGroupWriter:
         """Take rows; a row group is written when enough of them wait."""
         if rows.num_rows == 0:
             return
+        if self._bytes >= ROW_GROUP_BYTES // 2 and self._bytes + rows.nbytes > ROW_GROUP_BYTES * 3 // 2:
+            self._flush()  # two row groups of a stored file stay two, also when the first has lost some rows
         self._waiting.append(rows)
         self._rows += rows.num_rows
         self._bytes += rows.nbytes
@@ -225,20 +217,10 @@ class RowGroupWriter:
 
     def _flush(self) -> None:
         if self._waiting:
-            self._file.write(pa.concat_tables(self._waiting), row_group_size=ROW_GROUP_ROWS)
+            size = -(-self._rows // max(1, round(self._bytes / ROW_GROUP_BYTES)))
+            self._file.write(pa.concat_tables(self._waiting), row_group_size=min(size, ROW_GROUP_ROWS))
         self._waiting, self._rows, self._bytes = [], 0, 0
 
 
 def _name(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
-
-
-def _all_but(size: int, left_out: Any) -> Any:
-    """The indices 0..size-1 without `left_out`."""
-    indices = pa.array(range(size), pa.int64())
-    return indices.filter(pc.invert(pc.is_in(indices, value_set=left_out.cast(pa.int64()))))
-
-
-def _concat(arrays: Sequence[Any], kind: Any) -> Any:
-    flat = [array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array for array in arrays]
-    return pa.concat_arrays([pa.array([], kind), *[array.cast(kind) for array in flat]])

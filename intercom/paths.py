@@ -19,6 +19,7 @@ LAKE_FILE = "_state/lake.json"
 UNKNOWN_MONTH = "unknown"
 """Partition of rows without ``created_at``: a real value, since Hive's null partition upsets some readers."""
 
+_PART = re.compile(r"part-(\d+)\.parquet")
 _PARTITION = re.compile(r"created_month=(\d{4}-(?:0[1-9]|1[0-2])|unknown)")
 
 
@@ -46,6 +47,12 @@ def partition_month(folder: str) -> str | None:
     """``2026-01`` for ``created_month=2026-01``; None for a folder that is no partition of ours."""
     match = _PARTITION.fullmatch(folder)
     return match.group(1) if match else None
+
+
+def part_number(part: str) -> int:
+    """The number in a staged part's name; -1 for a file that is named in another way."""
+    match = _PART.fullmatch(part.rsplit("/", 1)[-1])
+    return int(match.group(1)) if match else -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,14 @@ class TablePaths:
         """A staged part; parts of one run and month sort by name in the order in which they were read."""
         middle = "" if month is None else f"{partition_folder(month)}/"
         return f"{self.staging}/{run_id}/{middle}part-{number:06d}.parquet"
+
+    def journal(self, attempt: str, name: str) -> str:
+        """A file beside an attempt's staged parts that says what it has planned or finished."""
+        return f"{self.staging}/{attempt}/{name}.json"
+
+    def attempt_of(self, staged: str) -> str:
+        """The attempt whose folder a staged file lies in, a part or not."""
+        return staged.removeprefix(f"{self.staging}/").split("/")[0]
 
     def month_of(self, published: str) -> str | None:
         """The month of a published file; None for the single file of a replace table or a foreign file."""

@@ -1,7 +1,7 @@
-"""Search: one chain of pages, each naming the place of the next by a cursor.
+"""Search: little is read as one chain of pages, much as many slices at the same time.
 
-Every chain sends its own order and checks it against the rows: stopping early is allowed only as long as the pages
-prove that they come in that order.
+The first page of a search tells how many rows there are. A chain is bound by the server's latency; slices are bound by
+the rate limit alone.
 
 Source of the API facts: Intercom REST API reference 2.14, "Search contacts", "Search conversations", "Sorting".
 """
@@ -9,188 +9,203 @@ Source of the API facts: Intercom REST API reference 2.14, "Search contacts", "S
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
-from intercom.client import Answer, TableClient
-from intercom.errors import PageTooHeavyError, RequestRejectedError, RetriableApiError
-from intercom.pages import PER_PAGE, Completeness, Page, number_of, page_of, paging
-from intercom.tables import Table
-from intercom.windows import Window, day_bounds, second_bounds
+from intercom.chain import Chain, FirstPage, between, described, first_page, first_row, read_chain
+from intercom.errors import RequestRejectedError
+from intercom.plan import Part, Plan, Splitter, is_long
+from intercom.reading import Reading
+from intercom.windows import DAYS, SECONDS, Bounds, Grid, Slice, Window, day_bounds, second_bounds
 
 log = logging.getLogger(__name__)
 
-_READS = 2
-_PAGES_BEFORE_GROWING = 4
 _CREATED = "created_at"
 _TIMES = (_CREATED, "updated_at")
+_WORTH_IT = 4
+"""A chain that may end early is cut into slices only if it would read at least a quarter of the rows anyway."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """One search: its query, its order, and when the rest of it need not be read.
-
-    `stop` gets the sort field's values of a page that, like all before it, came in the order asked for.
-    """
-
-    query: dict[str, Any]
-    field: str
-    order: str
-    stop: Callable[[list[int]], bool]
-
-
-def search_pages(
-    api: TableClient, table: Table, window: Window, run_start: int, completeness: Completeness
-) -> Iterator[Page]:
-    """Pages that hold every row of the window, and others; the caller filters.
+def read_search(reading: Reading, window: Window) -> None:
+    """Deliver every row of the window, and others; the receiver filters.
 
     An open window is read by ``created_at``, which never changes, so that rows which are updated meanwhile keep their
     place. Where sorting by it is refused, ``updated_at`` serves: such rows then come again at the end.
     """
+    plan = reading.journal.plan()
+    if plan is None:
+        chain, first = _begin(reading, window)
+        if _is_read_in_one(reading, chain, first, window):
+            return
+        plan = _plan(reading, chain, first, window)
+        reading.journal.keep(plan)
+    reading.expect(plan.rows)
+    _read_parts(reading, plan)
+
+
+def _begin(reading: Reading, window: Window) -> tuple[Chain, FirstPage]:
+    """The search as one chain, and its first page."""
+    table = reading.table
     if window != Window():
-        yield from _checked(api, table, _changes(table, window, run_start), completeness)
-        return
+        chain = _changes(reading, window)
+        return chain, first_page(reading.api, table, chain)
+    chain = _everything(reading, _CREATED)
     try:
-        yield from _checked(api, table, _everything(_CREATED, run_start), completeness)
-    except _SortRefusedError as refused:
+        return chain, first_page(reading.api, table, chain)
+    except RequestRejectedError as refused:
+        if refused.status != 400:
+            raise
         log.info("%s: sorting by %s is refused (%s); reading by %s", table.name, _CREATED, refused, table.cursor_field)
-        yield from _checked(api, table, _everything(str(table.cursor_field), run_start), completeness)
+    chain = _everything(reading, str(table.cursor_field))
+    return chain, first_page(reading.api, table, chain)
 
 
-def _everything(sort_field: str, run_start: int) -> Chain:
+def _everything(reading: Reading, sort_field: str) -> Chain:
     """All rows, oldest first, also one that lacks either time.
 
     Rows made after the run began are left to the next run, else a busy end is chased.
     """
     return Chain(
+        what=reading.table.name,
         query={"operator": "OR", "value": [{"field": name, "operator": ">", "value": 0} for name in _TIMES]},
         field=sort_field,
         order="ascending",
-        stop=lambda values: min(values) > run_start,
+        stop=partial(_is_after, reading.run_start),
     )
 
 
-def _changes(table: Table, window: Window, run_start: int) -> Chain:
+def _changes(reading: Reading, window: Window) -> Chain:
     """Rows by their cursor field.
 
     Where search cuts days, newest first: the query has to begin two days early and the chain ends at the first page
     that reaches back beyond the window. Else oldest first, until a whole page lies after the start of the run.
     """
+    table = reading.table
     field = str(table.cursor_field)
-    bounds = day_bounds(window) if table.day_cut else second_bounds(window)
-    query: dict[str, Any] = {"field": field, "operator": ">", "value": bounds.above}
-    if bounds.below is not None:
-        query = {"operator": "AND", "value": [query, {"field": field, "operator": "<", "value": bounds.below}]}
+    query = between(field, _bounds(reading, window))
     if table.day_cut:
-        start = window.start
-        return Chain(query, field, "descending", stop=lambda values: start is not None and min(values) < start)
-    return Chain(query, field, "ascending", stop=lambda values: min(values) > run_start)
+        return Chain(table.name, query, field, "descending", stop=lambda _values: False)
+    return Chain(table.name, query, field, "ascending", stop=partial(_is_after, reading.run_start))
 
 
-class _SortRefusedError(Exception):
-    """The first page of a chain was refused with 400, which may be for its sort field."""
+def _is_read_in_one(reading: Reading, chain: Chain, first: FirstPage, window: Window) -> bool:
+    """Read the chain to its end; False when it is too long for that."""
+    if chain.order == "descending" and window.start is not None:
+        end = _EarlyEnd(window.start, first.counted)
+        read_chain(reading, replace(chain, stop=end), first)
+        return not end.far
+    if is_long(first.counted):
+        return False
+    reading.expect(first.counted)
+    read_chain(reading, chain, first)
+    return True
 
 
-def _checked(api: TableClient, table: Table, chain: Chain, completeness: Completeness) -> Iterator[Page]:
-    """The chain's pages; all of them once more when it ended with fewer rows than the search itself counts."""
-    for read in range(1, _READS + 1):
-        counted, found = yield from _walk(api, table, chain)
-        if found >= counted:
-            return
-        log.warning("%s: search counts %d rows and gave %d", table.name, counted, found)
-        if read == _READS:
-            completeness.short(table, counted, found, _READS)
+class _EarlyEnd:
+    """Ends a chain, newest rows first, where it reaches back beyond the window; or when it still has far to go.
+
+    How far is told by the rows read by then: a burst of changes at the very end says nothing about the hours before.
+    The rest of a long way may be read faster in slices, but these begin two days early: if most of their rows are not
+    wanted, the chain is better.
+    """
+
+    def __init__(self, start: int, counted: int) -> None:
+        self.far = False
+        self._start, self._counted = start, counted
+        self._rows, self._newest = 0, 0
+
+    def __call__(self, values: Sequence[int]) -> bool:
+        oldest = min(values)
+        self._newest = max(self._newest, *values)
+        self._rows += len(values)
+        if oldest < self._start:
+            return True
+        wanted = self._rows * (self._newest - self._start) / max(1, self._newest - oldest)
+        tasted = is_long(2 * self._rows) and is_long(self._counted)
+        self.far = tasted and is_long(wanted - self._rows) and self._counted <= _WORTH_IT * wanted
+        return self.far
 
 
-def _walk(api: TableClient, table: Table, chain: Chain) -> Generator[Page, None, tuple[int, int]]:
-    """One pass over a chain; returns the rows that search counted and that it gave, both 0 when it was cut short."""
-    size, proof = _PageSize(), _Order(chain.order)
-    cursor, number, rows = None, 0, 0
-    seen: set[str] = set()
-    while True:
-        answer = _ask(api, table, chain, cursor, size)
-        number += 1
-        page = page_of(answer, table, number)
-        rows += len(page.records)
-        yield page
-        values = proof.values_in_order(page.seconds(chain.field))
-        if values and chain.stop(values):
-            return 0, 0
-        following = _cursor(answer)
-        if following is None:
-            return number_of(answer.fields.get("total_count")) or 0, rows
-        if following in seen:
-            raise RetriableApiError(
-                f"{table.name}: search repeats a cursor on page {number} (request {answer.request_id}), so its rest "
-                "cannot be read. Run again; nothing was committed and the watermark has not moved.",
-                request_id=answer.request_id,
-            )
-        seen.add(following)
-        cursor = following
+# -- many slices ------------------------------------------------------------------------------------------------------
 
 
-def _ask(api: TableClient, table: Table, chain: Chain, cursor: str | None, size: _PageSize) -> Answer:
-    """One page; smaller and smaller while the server cannot bear it, from the same place."""
-    while True:
-        pagination: dict[str, Any] = {"per_page": size.rows}
-        if cursor is not None:
-            pagination["starting_after"] = cursor
-        body = {
-            "query": chain.query,
-            "pagination": pagination,
-            "sort": {"field": chain.field, "order": chain.order},
-        }
+def _plan(reading: Reading, chain: Chain, first: FirstPage, window: Window) -> Plan:
+    """Split the rows of a search by created_at on a first load, else by the cursor field."""
+    field, bounds = str(reading.table.cursor_field), _bounds(reading, window)
+    if window == Window():
+        field, bounds = _CREATED, Bounds(None, None)
+    outline = Plan(field, chain.field, bounds, ())
+    splitter = Splitter(
+        grid=_grid(reading),
+        lowest=_lowest(reading, outline, chain, first, window),
+        highest=reading.run_start if window.end is None else min(window.end, reading.run_start),
+        by_id=reading.table.day_cut,
+        count=partial(_count, reading, outline),
+    )
+    plan = replace(outline, parts=splitter.split(first.counted))
+    log.info("%s: %d rows in %d windows of %s", reading.table.name, plan.rows, len(plan.parts), field)
+    return plan
+
+
+def _lowest(reading: Reading, outline: Plan, chain: Chain, first: FirstPage, window: Window) -> int:
+    """Where the rows to be read begin, about: slices are cut from here on, and the first one is open."""
+    if window.start is not None:
+        return window.start
+    begin = first
+    if chain.order != "ascending":
+        begin = first_row(reading.api, reading.table, replace(chain, order="ascending"))
+    elif chain.field != outline.field:
+        return 0  # it cannot be sorted by
+    return next((value for value in begin.page.seconds(outline.field) if value is not None), 0)
+
+
+def _count(reading: Reading, outline: Plan, slices: Sequence[Slice]) -> list[int]:
+    def ask(part: Slice) -> int | RequestRejectedError:
         try:
-            answer = api.post(table.path, body, expect=table.records_key, heavy=size.rows > 1)
-        except PageTooHeavyError as error:
-            size.halve()
-            log.warning("%s: %s; asking for %d rows", table.name, error, size.rows)
-        except RequestRejectedError as error:
-            if error.status == 400 and cursor is None and chain.field == _CREATED:
-                raise _SortRefusedError(str(error)) from error
-            raise
-        else:
-            size.grow()
-            return answer
+            return first_row(reading.api, reading.table, _slice_chain(reading, outline, part)).counted
+        except RequestRejectedError as refused:
+            return refused
+
+    counted: list[int] = []
+    for answer in reading.in_parallel([partial(ask, part) for part in slices]):
+        if isinstance(answer, RequestRejectedError):
+            raise answer
+        counted.append(answer)
+    return counted
 
 
-def _cursor(answer: Answer) -> str | None:
-    following = paging(answer).get("next")
-    cursor = following.get("starting_after") if isinstance(following, dict) else None
-    return cursor if isinstance(cursor, str) and cursor else None
+def _read_parts(reading: Reading, plan: Plan) -> None:
+    """Read the parts that no earlier attempt at this run has read."""
+    finished = reading.journal.finished()
+
+    def read(place: int, part: Part) -> None:
+        read_chain(reading, _slice_chain(reading, plan, part.slice))
+        reading.journal.finish(place)
+
+    reading.in_parallel([partial(read, place, part) for place, part in enumerate(plan.parts) if place not in finished])
 
 
-class _PageSize:
-    """Rows per page: halved when a page is too heavy, doubled again after some pages that were not."""
-
-    def __init__(self) -> None:
-        self.rows = PER_PAGE
-        self._good = 0
-
-    def halve(self) -> None:
-        self.rows = max(1, self.rows // 2)
-        self._good = 0
-
-    def grow(self) -> None:
-        self._good += 1
-        if self._good >= _PAGES_BEFORE_GROWING:
-            self.rows, self._good = min(PER_PAGE, self.rows * 2), 0
+def _slice_chain(reading: Reading, plan: Plan, part: Slice) -> Chain:
+    bounds = _grid(reading).bounds(part, plan.whole)
+    if part == Slice() and plan.whole == Bounds(None, None):
+        return _everything(reading, plan.sort_field)
+    return Chain(
+        what=f"{reading.table.name}, window {plan.field} {described(part, bounds)}",
+        query=between(plan.field, bounds, part.narrowed),
+        field=plan.sort_field,
+        order="ascending",
+        stop=partial(_is_after, reading.run_start),
+    )
 
 
-class _Order:
-    """Whether pages come in the order asked for, as far as they were seen."""
+def _is_after(run_start: int, values: Sequence[int]) -> bool:
+    return min(values) > run_start
 
-    def __init__(self, order: str) -> None:
-        self._sign = -1 if order == "descending" else 1
-        self._last: int | None = None
-        self._proven = True
 
-    def values_in_order(self, values: list[int | None]) -> list[int]:
-        """The page's values while the order holds; nothing once it was broken or a value is missing."""
-        for value in values:
-            if value is None or (self._last is not None and self._sign * value < self._sign * self._last):
-                self._proven = False
-                break
-            self._last = value
-        return [value for value in values if value is not None] if self._proven else []
+def _grid(reading: Reading) -> Grid:
+    return DAYS if reading.table.day_cut else SECONDS
+
+
+def _bounds(reading: Reading, window: Window) -> Bounds:
+    return day_bounds(window) if reading.table.day_cut else second_bounds(window)

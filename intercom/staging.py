@@ -1,13 +1,13 @@
 """Staged parts: rows of a run that is still reading, kept in the lake outside the table until they are merged.
 
-Rows are collected up to a number of bytes, split by month of ``created_at`` and written in the background, so that
-memory does not grow with the table and no page waits for the store.
+Rows are split by month of ``created_at`` and written in the background when enough of them wait, the largest months
+first, so that memory does not grow with the table, parts are not too small, and no page waits for the store.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 from types import TracebackType
@@ -20,32 +20,45 @@ from intercom.lake import Lake
 from intercom.parquet import ParquetFile
 from intercom.paths import UNKNOWN_MONTH, TablePaths
 
-FLUSH_BYTES = 32 << 20
-"""Arrow bytes that are collected before parts are written."""
-
-_FLUSHES_IN_FLIGHT = 2
+SPLIT_BYTES = 16 << 20
+"""Arrow bytes that are collected before they are split by month."""
+HELD_BYTES = 32 << 20
+"""Arrow bytes of split months that wait for more rows of their month."""
+_WRITING_BYTES = 32 << 20
 _UPLOADS = 4
 
 
 class PartWriter:
-    """Collects record batches of one table and run, and stages them as parts.
+    """Collects record batches of one table and run, and stages them as parts, numbered from 0.
 
     Leaving the block without an exception waits until every part is durable; `parts` and `rows` count them then.
-    With an exception, parts that are not yet on their way are dropped: the run is not committed anyway.
+    With an exception, parts that are not yet on their way are dropped. To be used by one thread.
     """
 
     def __init__(
-        self, lake: Lake, paths: TablePaths, run_id: str, schema: Any, *, by_month: bool, flush_bytes: int = FLUSH_BYTES
+        self,
+        lake: Lake,
+        paths: TablePaths,
+        run_id: str,
+        schema: Any,
+        *,
+        by_month: bool,
+        split_bytes: int = SPLIT_BYTES,
+        held_bytes: int = HELD_BYTES,
     ) -> None:
-        self.parts = 0
         self.rows = 0
+        self.parts = 0
+        """Parts that are durable, all of them numbered below this."""
         self._lake, self._paths, self._run_id, self._schema = lake, paths, run_id, schema
-        self._by_month, self._flush_bytes = by_month, flush_bytes
+        self._by_month, self._split_bytes, self._held_bytes = by_month, split_bytes, held_bytes
         self._batches: list[Any] = []
         self._bytes = 0
+        self._held: dict[str | None, list[Any]] = {}
+        self._sizes: dict[str | None, int] = {}
         self._numbers = count()
         self._pool = ThreadPoolExecutor(_UPLOADS, thread_name_prefix=f"stage-{paths.table}")
-        self._flushes: deque[list[Future[None]]] = deque()
+        self._writing: deque[tuple[Future[None], int]] = deque()
+        self._checkpoints: deque[tuple[int, Callable[[int], None]]] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -55,8 +68,7 @@ class PartWriter:
     ) -> None:
         try:
             if error is None:
-                self._flush()
-                self._wait(until=0)
+                self.flush()
         finally:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
@@ -67,25 +79,55 @@ class PartWriter:
         self._batches.append(batch)
         self._bytes += batch.nbytes
         self.rows += batch.num_rows
-        if self._bytes >= self._flush_bytes:
-            self._flush()
+        if self._bytes >= self._split_bytes:
+            self._split()
+        self._settle(_WRITING_BYTES)
 
-    def _flush(self) -> None:
-        if not self._batches:
-            return
+    def checkpoint(self, durable: Callable[[int], None]) -> None:
+        """Write everything that was added; `durable` is called with the number of parts once all of it is in the lake.
+
+        It is called by the thread that uses this writer, in `add`, `checkpoint`, `flush` or when the block ends.
+        """
+        self._write_all()
+        self._checkpoints.append((self.parts + len(self._writing), durable))
+        self._settle(_WRITING_BYTES)
+
+    def flush(self) -> None:
+        """Write everything that was added, and wait until it is durable."""
+        self._write_all()
+        self._settle(-1)
+
+    def _split(self) -> None:
         rows = pa.Table.from_batches(self._batches, schema=self._schema)
         self._batches, self._bytes = [], 0
-        months = split_by_month(rows) if self._by_month else iter([(None, rows)])
-        self._flushes.append([self._pool.submit(self._write, next(self._numbers), *month) for month in months])
-        self._wait(until=_FLUSHES_IN_FLIGHT - 1)
+        for month, found in split_by_month(rows) if self._by_month else iter([(None, rows)]):
+            self._held.setdefault(month, []).append(found)
+            self._sizes[month] = self._sizes.get(month, 0) + found.nbytes
+        while sum(self._sizes.values()) > self._held_bytes:
+            self._write(max(self._sizes, key=lambda month: self._sizes[month]))
 
-    def _wait(self, *, until: int) -> None:
-        while len(self._flushes) > until:
-            for written in self._flushes.popleft():
-                written.result()
-                self.parts += 1
+    def _write_all(self) -> None:
+        if self._batches:
+            self._split()
+        for month in list(self._held):
+            self._write(month)
 
-    def _write(self, number: int, month: str | None, rows: Any) -> None:
+    def _write(self, month: str | None) -> None:
+        rows, size = pa.concat_tables(self._held.pop(month)), self._sizes.pop(month)
+        self._settle(_WRITING_BYTES - size)
+        self._writing.append((self._pool.submit(self._stage, next(self._numbers), month, rows), size))
+
+    def _settle(self, most: int) -> None:
+        """Wait until at most so many bytes are on their way (-1: none), and see what has arrived meanwhile."""
+        while self._writing and (self._writing[0][0].done() or sum(size for _, size in self._writing) > most):
+            self._writing[0][0].result()
+            self._writing.popleft()
+            self.parts += 1
+        while self._checkpoints and self._checkpoints[0][0] <= self.parts:
+            parts, durable = self._checkpoints.popleft()
+            durable(parts)
+
+    def _stage(self, number: int, month: str | None, rows: Any) -> None:
         with self._lake.scratch() as path:
             with ParquetFile(path, self._schema, self._run_id) as file:
                 file.write(rows)

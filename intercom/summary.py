@@ -14,7 +14,7 @@ HEADINGS = (
 
 @dataclass(frozen=True, slots=True)
 class TableSummary:
-    """One table of a run. Watermarks in unix seconds; `error` is the first line of what went wrong."""
+    """One table of a run. Watermarks in unix seconds; `error` is what went wrong, `notes` what stayed short."""
 
     table: str
     rows_read: int = 0
@@ -48,7 +48,7 @@ class TableSummary:
 
 
 def as_text(tables: Sequence[TableSummary]) -> str:
-    """Aligned columns for a terminal, then a line for each failure and each note."""
+    """Aligned columns for a terminal, then a line for each failure and each warning."""
     lines = [list(HEADINGS), *[table.cells() for table in tables]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
     text = ["  ".join(map(_aligned, line, widths, range(len(HEADINGS)))) for line in lines]
@@ -68,8 +68,24 @@ def as_markdown(tables: Sequence[TableSummary]) -> str:
 
 
 def remarks(tables: Sequence[TableSummary]) -> list[str]:
-    """One line per failed table, then the notes of all tables."""
-    return [*failures(tables), *[f"note: {note}" for table in tables for note in table.notes]]
+    """One line per failed table, then one per warning."""
+    return [*failures(tables), *[f"warning: {warning}" for warning in warnings(tables)]]
+
+
+def verdict(tables: Sequence[TableSummary]) -> str:
+    """How the run ended, in a sentence, with what has to be known about tables that failed or stay short of rows."""
+    failed, warned = failures(tables), warnings(tables)
+    if failed:
+        return "\n".join([f"{len(failed)} of {len(tables)} tables failed:", *failed])
+    ended = "1 table is in the lake" if len(tables) == 1 else f"{len(tables)} tables are in the lake"
+    if not warned:
+        return ended
+    return f"{ended}; {len(warned)} {'warning' if len(warned) == 1 else 'warnings'}: {'; '.join(warned)}"
+
+
+def warnings(tables: Sequence[TableSummary]) -> list[str]:
+    """The notes of all tables: rows that Intercom counts and did not give, table by table."""
+    return [note for table in tables for note in table.notes]
 
 
 def failures(tables: Sequence[TableSummary]) -> list[str]:

@@ -31,7 +31,8 @@ from intercom.errors import ConfigurationError, IntercomLakeError
 from intercom.ingest import Ingested, Run, ingest_table
 from intercom.lake import Lake
 from intercom.limiter import RateLimiter
-from intercom.summary import TableSummary, as_markdown, as_text, failures
+from intercom.reporting import end_reports, reported
+from intercom.summary import TableSummary, as_markdown, as_text, failures, verdict, warnings
 from intercom.tables import TABLES, select_tables
 from intercom.workspace import identify
 
@@ -100,7 +101,9 @@ def extract(table: str, job: Job) -> Timed:
     started = time.monotonic()
     entry = TABLES[table]
     client = _client(job.run.run_id, job.run.connection, job.connections_file)
-    ingested = ingest_table(entry, client.for_table(table, entry.scope), Lake(job.lake), BlockWatermarks(), job.run)
+    api = client.for_table(table, entry.scope)
+    with reported(job.run.run_id, job.run.connection, table, client.limiter.usage) as progress:
+        ingested = ingest_table(entry, api, Lake(job.lake), BlockWatermarks(), job.run, progress)
     return Timed(time.monotonic() - started, ingested=ingested)
 
 
@@ -117,16 +120,17 @@ def conclude(job: Job, tables: Mapping[str, tuple[PrefectFuture[Timed], PrefectF
     """Wait for all tables, print their table, keep it as an artifact, and say whether the run failed."""
     summaries = [_summary(name, *futures) for name, futures in tables.items()]
     _client(job.run.run_id, job.run.connection, job.connections_file).close()
+    end_reports(job.run.run_id)
+    for warning in warnings(summaries):
+        log.warning("%s", warning)
     print(f"\n{as_text(summaries)}\n", flush=True)
     create_markdown_artifact(
         key=f"intercom-{connection_slug(job.run.connection)}-sync",
         markdown=f"`{job.run.connection}` into `{job.lake}`\n\n{as_markdown(summaries)}",
         description="Rows, requests and watermarks of a sync, per table",
     )
-    failed = failures(summaries)
-    if not failed:
-        return Completed(message=f"{len(summaries)} tables are in the lake")
-    return Failed(message="\n".join([f"{len(failed)} of {len(summaries)} tables failed:", *failed]))
+    end = Failed if failures(summaries) else Completed
+    return end(message=verdict(summaries))
 
 
 def _summary(table: str, extracted: PrefectFuture[Timed], merged: PrefectFuture[Timed]) -> TableSummary:

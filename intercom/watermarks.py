@@ -59,7 +59,7 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class StagedRun:
-    """Parts that a finished run has left for compaction.
+    """Parts that a finished run has left for compaction, numbered below `parts`.
 
     `whole`: they hold every row that Intercom has; `replaces`: and the table is to have no other.
     """
@@ -131,9 +131,15 @@ class TableState:
             compaction=record["compaction"],
         )
 
-    def with_staged(self, run: StagedRun) -> TableState:
-        """The state with one more run to compact; a run that replaces the table supersedes those before it."""
-        return replace(self, staged=(run,) if run.replaces else (*self.staged, run))
+    def with_staged(self, run: StagedRun, *earlier: StagedRun) -> TableState:
+        """The state with one more run to compact; a run that replaces the table supersedes those before it.
+
+        `earlier` are attempts at the same run whose parts it builds on.
+        """
+        added = (*earlier, run) if run.parts or run.replaces else earlier
+        names = {entry.run_id for entry in added}
+        kept = () if run.replaces else tuple(entry for entry in self.staged if entry.run_id not in names)
+        return replace(self, staged=(*kept, *added))
 
     def knows(self, month: str, version: str | None) -> bool:
         """Whether a published file of this version is ours: recorded, or of a compaction that died half-way."""

@@ -3,13 +3,17 @@
 A window is a half-open range ``[start, end)`` of unix seconds; None is an open end. The bounds are those of the
 only comparisons that every Intercom search understands, ``>`` and ``<``. What a search returns beyond the window is
 dropped by the reader (`Window.holds`), so a bound may let in too much but never too little.
+
+A slice is a part of one search, to be read on its own. Slices are cut at the cells of a grid, days or seconds, and
+neighbours share a cut: what the left one's ``<`` leaves out, the right one's ``>`` lets in, in any time zone.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 DAY_SECONDS = 86_400
+_HOUR_SECONDS = 3_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class Window:
 class Bounds:
     """Values for the search operators ``>`` and ``<``; None means that the operator is not sent."""
 
-    above: int
+    above: int | None
     below: int | None
 
 
@@ -52,6 +56,67 @@ def day_bounds(window: Window) -> Bounds:
     """
     below = None if window.end is None else window.end + 2 * DAY_SECONDS
     return Bounds(above=max(0, _or_zero(window.start) - 2 * DAY_SECONDS), below=below)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A part of a search: the cells ``[start, end)`` of a grid, None where the search itself ends.
+
+    `narrowed` is one more filter, ``(field, operator, value)``, where cells are not enough to cut by.
+    """
+
+    start: int | None = None
+    end: int | None = None
+    narrowed: tuple[str, str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Cells of `unit` seconds: days for a search that compares days, else single seconds."""
+
+    unit: int
+
+    def cell(self, second: int) -> int:
+        """The cell of a second, in UTC."""
+        return second // self.unit
+
+    def bounds(self, part: Slice, whole: Bounds) -> Bounds:
+        """What to send for a slice of the search that `whole` bounds."""
+        return Bounds(
+            above=whole.above if part.start is None else self._above(part.start),
+            below=whole.below if part.end is None else self._below(part.end),
+        )
+
+    def cut(self, part: Slice, lowest: int, highest: int, parts: int) -> list[Slice]:
+        """The slice in up to `parts` pieces of about as many cells; the slice alone when it has one cell only.
+
+        `lowest` and `highest` are seconds between which rows are expected, where the slice is open. No row is lost
+        beyond them: open ends stay open.
+        """
+        first = self.cell(lowest) if part.start is None else part.start
+        last = self.cell(highest) + 1 if part.end is None else part.end
+        parts = max(1, min(parts, last - first))
+        cuts = [first + (last - first) * number // parts for number in range(1, parts)]
+        edges = [part.start, *cuts, part.end]
+        return [replace(part, start=edges[place], end=edges[place + 1]) for place in range(parts)]
+
+    # Days are cut at noon UTC. A search that compares days knows the bound's day, D, in a zone of its own. ``<`` ends
+    # before D; 25 hours earlier it is the day before by any clock, also one that is set back by an hour in between, so
+    # ``>`` of that begins with D or, in a few zones, a day before it: a row comes twice, never not at all. Were seconds
+    # compared, neighbours would overlap by those 25 hours.
+
+    def _above(self, cell: int) -> int:
+        return cell - 1 if self.unit == 1 else self._noon(cell) - DAY_SECONDS - _HOUR_SECONDS
+
+    def _below(self, cell: int) -> int:
+        return cell if self.unit == 1 else self._noon(cell)
+
+    def _noon(self, cell: int) -> int:
+        return cell * self.unit + self.unit // 2
+
+
+DAYS = Grid(DAY_SECONDS)
+SECONDS = Grid(1)
 
 
 def _or_zero(second: int | None) -> int:

@@ -71,3 +71,9 @@ def s3_storage(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[di
         client.delete_object(Bucket=BUCKET, Key=entry["Key"])
     client.delete_bucket(Bucket=BUCKET)
     client.close()
+
+
+@pytest.fixture
+def in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches of a few rows are split, as those of some thousand are."""
+    monkeypatch.setattr("intercom.plan.SMALLEST_ROWS", 24)

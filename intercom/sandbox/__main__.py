@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import signal
 from collections.abc import Sequence
 from threading import Event
@@ -20,8 +21,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--conversations", type=int, default=150)
     parser.add_argument("--articles", type=int, default=40)
     parser.add_argument("--timezone", default="UTC", help="zone whose days cut contact search")
+    parser.add_argument("--history-days", type=int, default=5 * 365, help="records were created within these")
+    parser.add_argument("--one-day", action="store_true", help="every record was created and changed yesterday")
     parser.add_argument("--rate-limit", type=int, default=166, help="requests per 10 seconds")
     parser.add_argument("--latency-ms", type=float, default=0.0, help="waited before each answer")
+    parser.add_argument("--no-compress", dest="compress", action="store_false", help="never send gzip")
     return parser
 
 
@@ -38,10 +42,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         conversations=arguments.conversations,
         articles=arguments.articles,
         timezone=arguments.timezone,
+        history_days=arguments.history_days,
+        one_day=arguments.one_day,
     )
-    latency = arguments.latency_ms / 1000
+    gc.freeze()  # a million records are not looked through again and again for garbage
     with SandboxServer(
-        workspace, rate_limit=arguments.rate_limit, latency_seconds=latency, port=arguments.port
+        workspace,
+        rate_limit=arguments.rate_limit,
+        latency_seconds=arguments.latency_ms / 1000,
+        port=arguments.port,
+        compress=arguments.compress,
     ) as server:
         print(f"Sandbox workspace at {server.base_url}  token: {server.token}", flush=True)
         stop.wait()

@@ -150,33 +150,33 @@ class Endpoints:
         return self._whole_table("teams", "team.list", "teams")
 
     def _whole_table(self, table: str, kind: str, records_key: str) -> Answer:
-        records = b",".join(record.body for record in self._workspace.tables[table])
+        records = [record.body for record in self._workspace.tables[table]]
         return list_answer(kind, records_key, records, {})
 
     def _segments(self, params: Params) -> Answer:
         segments = self._workspace.tables["segments"]
         if params.get("include_count") != "true":
-            records = b",".join(segment.changed({"count": ABSENT}).body for segment in segments)
+            records = [segment.changed({"count": ABSENT}).body for segment in segments]
         else:
-            records = b",".join(segment.body for segment in segments)
+            records = [segment.body for segment in segments]
         return list_answer("segment.list", "segments", records, {"pages": {}})
 
     def _admins(self, _: Params) -> Answer:
         bodies = [admin.body for admin in self._workspace.tables["admins"]]
         if self._workspace.options.null_admin:
             bodies.insert(len(bodies) // 2, b"null")
-        return list_answer("admin.list", "admins", b",".join(bodies), {})
+        return list_answer("admin.list", "admins", bodies, {})
 
     def _data_attributes(self, params: Params) -> Answer:
         model = params.get("model")
         if model is not None and model not in MODELS:
             raise Refusal(400, f"model must be one of {', '.join(MODELS)}", "parameter_invalid", "model")
         archived = params.get("include_archived") == "true"
-        records = b",".join(
+        records = [
             attribute.body
             for attribute in self._workspace.tables["data_attributes"]
             if model in (None, attribute.value("model")) and (archived or not attribute.value("archived"))
-        )
+        ]
         return list_answer("list", "data", records, {})
 
     def _too_heavy(self, path: str, per_page: int) -> bool:

@@ -38,6 +38,8 @@ class RateLimit:
         self._lock = Lock()
         self._window = -1
         self._used = 0
+        self.let_through: dict[int, int] = {}
+        """Requests that were answered with something else than 429, by the number of their window."""
 
     def take(self) -> Allowance:
         """Take one request from the window; a refused one costs nothing."""
@@ -45,6 +47,7 @@ class RateLimit:
             self._roll()
             allowed = self._used < self.limit
             self._used += allowed
+            self.let_through[self._window] = self.let_through.get(self._window, 0) + allowed
             # Whole seconds, as the header has them: never before the window really ends.
             reset = math.ceil((self._window + 1) * self.window_seconds)
             return Allowance(allowed, self.limit, max(0, self.limit - self._used), reset)

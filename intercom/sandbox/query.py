@@ -28,20 +28,18 @@ class Span:
     low: float = -math.inf
     high: float = math.inf
 
-    def holds(self, read: Callable[[str], Any]) -> bool:
-        second = seconds_of(read(self.path))
+    def holds(self, value: Any) -> bool:
+        second = seconds_of(value)
         return second is not None and self.low <= second < self.high
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A test on one field's value."""
+    """A test on one field's value; ``ending`` when it is no more than what the id ends with."""
 
     path: str
-    test: Test
-
-    def holds(self, read: Callable[[str], Any]) -> bool:
-        return self.test(read(self.path))
+    holds: Test
+    ending: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +48,6 @@ class Group:
 
     every: bool
     parts: tuple[Condition, ...]
-
-    def holds(self, read: Callable[[str], Any]) -> bool:
-        return (all if self.every else any)(part.holds(read) for part in self.parts)
 
 
 Condition = Span | Check | Group
@@ -107,7 +102,8 @@ class QueryReader:
             return self._day(field.path, operator, value)
         if field.kind is Kind.SECOND and operator not in ("!=", "IN", "NIN"):
             return self._second(field.path, operator, value)
-        return Check(field.path, _test(operator, value))
+        ending = value if field.path == "id" and operator == "$" else ""
+        return Check(field.path, _test(operator, value), ending)
 
     def _check_type(self, field: Field, operator: str, value: Any) -> None:
         if operator in ("IN", "NIN"):
@@ -153,18 +149,19 @@ def _test(operator: str, wanted: Any) -> Test:
         positive = _test({"!=": "=", "NIN": "IN", "!~": "~"}[operator], wanted)
         return lambda value: not positive(value)
     one = _single_test(operator, wanted)
-    return lambda value: any(one(element) for element in value) if isinstance(value, list) else one(value)
+    return lambda value: any(map(one, value)) if isinstance(value, list) else one(value)
 
 
 def _single_test(operator: str, wanted: Any) -> Test:
+    text = str(wanted)
     tests: dict[str, Test] = {
         "=": lambda value: _alike(value, wanted),
         "IN": lambda value: any(_alike(value, element) for element in wanted),
         ">": lambda value: _is_number(value) and value > wanted,
         "<": lambda value: _is_number(value) and value < wanted,
-        "~": lambda value: isinstance(value, str) and str(wanted).lower() in value.lower(),
-        "^": lambda value: isinstance(value, str) and value.startswith(str(wanted)),
-        "$": lambda value: isinstance(value, str) and value.endswith(str(wanted)),
+        "~": lambda value: isinstance(value, str) and text.lower() in value.lower(),
+        "^": lambda value: isinstance(value, str) and value.startswith(text),
+        "$": lambda value: isinstance(value, str) and value.endswith(text),
     }
     return tests[operator]
 

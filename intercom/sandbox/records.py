@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 from zlib import crc32
 
@@ -78,7 +79,9 @@ class Record:
         if path == UNSORTED:
             # Moves when the record changes: a reader that sends no sort loses rows, as users of the real API did.
             return crc32(f"{self.key}.{self.updated_at}".encode())
-        return _walk(msgspec.json.decode(self.body), path.split("."))
+        first, *steps = path.split(".")
+        value = _member(first).decode(self.body).value
+        return _walk(value, steps) if steps else value
 
 
 class _Times(msgspec.Struct):
@@ -87,6 +90,12 @@ class _Times(msgspec.Struct):
 
 
 _times = msgspec.json.Decoder(_Times)
+
+
+@cache
+def _member(name: str) -> msgspec.json.Decoder[Any]:
+    """Reads one top-level field as ``value`` and skips the others, in a fraction of the time."""
+    return msgspec.json.Decoder(msgspec.defstruct("_Member", [("value", Any, None)], rename={"value": name}))
 
 
 def _walk(node: Value, steps: list[str]) -> Value:
@@ -102,7 +111,7 @@ class RecordTable:
 
     def __init__(self) -> None:
         self._records: dict[str, Record] = {}
-        self._orders: dict[str, list[Position]] = {}
+        self._orders: dict[tuple[str, str], list[Position]] = {}
         self._columns: dict[str, dict[str, Value]] = {}
         self.version = 0  # moves with each change: what was derived from the table is stale then
 
@@ -118,16 +127,17 @@ class RecordTable:
     def __getitem__(self, key: str) -> Record:
         return self._records[key]
 
-    def bodies(self, keys: Iterable[str]) -> bytes:
-        """The served text of these records, joined for a JSON array."""
-        return b",".join([self._records[key].body for key in keys])
+    def bodies(self, keys: Iterable[str]) -> list[bytes]:
+        """The served text of these records."""
+        return [self._records[key].body for key in keys]
 
     def put(self, record: Record) -> None:
         """Add a record or replace the one with its key."""
         self._forget(record.key)
         self._records[record.key] = record
-        for field, order in self._orders.items():
-            insort(order, position(record.value(field), record.key))
+        for (field, ending), order in self._orders.items():
+            if record.key.endswith(ending):
+                insort(order, position(record.value(field), record.key))
         for field, column in self._columns.items():
             column[record.key] = record.value(field)
         self.version += 1
@@ -142,16 +152,24 @@ class RecordTable:
         old = self._records.get(key)
         if old is None:
             return
-        for field, order in self._orders.items():
-            del order[bisect_left(order, position(old.value(field), key))]
+        for (field, ending), order in self._orders.items():
+            if key.endswith(ending):
+                del order[bisect_left(order, position(old.value(field), key))]
         for column in self._columns.values():
             del column[key]
 
-    def order(self, field: str) -> list[Position]:
-        """Positions of all records, ascending by this field and then by id; sorted once, kept up to date after that."""
-        if field not in self._orders:
-            self._orders[field] = sorted(position(record.value(field), record.key) for record in self)
-        return self._orders[field]
+    def order(self, field: str, ending: str = "") -> list[Position]:
+        """Positions of all records, or of those whose id ends so, ascending by this field and then by id.
+
+        Sorted once, kept up to date after that.
+        """
+        view = (field, ending)
+        if view not in self._orders:
+            if ending:
+                self._orders[view] = [place for place in self.order(field) if place[2].endswith(ending)]
+            else:
+                self._orders[view] = sorted(position(record.value(field), record.key) for record in self)
+        return self._orders[view]
 
     def column(self, field: str) -> Mapping[str, Value]:
         """The field's value for each key."""

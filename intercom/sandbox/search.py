@@ -11,20 +11,20 @@ import binascii
 import json
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping
-from dataclasses import astuple, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from .answers import Refusal
 from .fields import Field
+from .matches import Matches, all_matches, first_matches, quick_matches
 from .options import Options
-from .query import Condition, Group, QueryReader, Span
+from .query import Condition, QueryReader
 from .records import UNSORTED, Position, RecordTable, position
 
 MAX_PER_PAGE = 150
-CACHED_RESULTS = 16
+KEPT_RESULTS = 64  # a reader may have one chain for each of 16 endings of the id under way, and count others
 ORDERS = {"ascending": False, "asc": False, "descending": True, "desc": True}
-INDEXED = ("updated_at", "created_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,8 @@ class Search:
         self._fields = fields
         self._options = options
         self._default_per_page = default_per_page
-        self._results: dict[tuple[str, ...], list[Position]] = {}
-        self._results_version = -1
+        self._kept: dict[tuple[str, ...], Matches] = {}
+        self._kept_version = -1
 
     def read(self, body: Mapping[str, Any]) -> Request:
         """Check the body of a search; Refusal 400 names what is wrong with it."""
@@ -109,11 +109,12 @@ class Search:
 
     def page(self, request: Request) -> Page:
         """The page behind the request's cursor."""
-        found, low, high = self._result(request)
+        matches = self._matches(request)
+        found, low, high = matches.positions, matches.low, matches.high
         number, after, size = request.cursor.page, request.cursor.after, request.per_page
         every = self._options.empty_page_every
         if every is not None and number % every == 0:
-            return Page([], high - low, number, size, Cursor(after, number + 1))
+            return Page([], matches.total, number, size, Cursor(after, number + 1))
         if request.descending:
             end = high if after is None else max(low, min(high, bisect_left(found, after)))
             start = max(low, end - size)
@@ -123,7 +124,7 @@ class Search:
             end = min(high, start + size)
             hits, more = found[start:end], end < high
         following = Cursor(hits[-1], number + 1) if more else None
-        return Page([key for _, _, key in hits], high - low, number, size, following)
+        return Page([key for _, _, key in hits], matches.total, number, size, following)
 
     def _per_page(self, per_page: Any) -> int:
         if per_page is None:
@@ -143,65 +144,23 @@ class Search:
             raise Refusal(400, f"{order} is not a sort order", "parameter_invalid", "sort")
         return field, ORDERS[order]
 
-    def _result(self, request: Request) -> tuple[list[Position], int, int]:
-        """The matching records in order: a list, and where in it they begin and end."""
-        condition, sort = request.condition, request.sort
-        if sort in INDEXED and (bounds := _span_on(sort, condition)) is not None:
-            return self._slice(sort, bounds)
-        if self._results_version != self._table.version:
-            self._results.clear()
-            self._results_version = self._table.version
-        key = (json.dumps(request.query), sort, str(astuple(self._options)))
-        if key not in self._results:
-            if len(self._results) >= CACHED_RESULTS:
-                del self._results[next(iter(self._results))]
-            self._results[key] = self._matches(condition, sort)
-        found = self._results[key]
-        return found, 0, len(found)
-
-    def _slice(self, field: str, span: Span) -> tuple[list[Position], int, int]:
-        order = self._table.order(field)
-        # A time that is null has rank 0, in front of every bound.
-        low = bisect_left(order, (1, span.low, ""))
-        return order, low, max(low, bisect_left(order, (1, span.high, "")))
-
-    def _matches(self, condition: Condition, sort: str) -> list[Position]:
-        """Look at the records of the narrowest indexed span, and sort those that match."""
-        slices = [self._slice(span.path, span) for span in _spans(condition) if span.path in INDEXED]
-        order, low, high = min(slices, key=lambda found: found[2] - found[1], default=(None, 0, 0))
-        candidates = [key for _, _, key in order[low:high]] if order else [record.key for record in self._table]
-        columns = {path: self._table.column(path) for path in _paths(condition)}
-        found = [key for key in candidates if condition.holds(_reader(columns, key))]
-        return sorted(position(self._table[key].value(sort), key) for key in found)
-
-
-def _spans(condition: Condition) -> list[Span]:
-    """Spans that every match must lie in."""
-    if isinstance(condition, Span):
-        return [condition]
-    if isinstance(condition, Group) and condition.every:
-        return [span for part in condition.parts for span in _spans(part)]
-    return []
-
-
-def _span_on(field: str, condition: Condition) -> Span | None:
-    """The condition as one span on this field, when it is no more than that."""
-    if isinstance(condition, Span):
-        return condition if condition.path == field else None
-    if not isinstance(condition, Group) or not condition.every:
-        return None
-    spans = [_span_on(field, part) for part in condition.parts]
-    known = [span for span in spans if span is not None]
-    if len(known) < len(spans):
-        return None
-    return Span(field, max(span.low for span in known), min(span.high for span in known))
-
-
-def _reader(columns: Mapping[str, Mapping[str, Any]], key: str) -> Callable[[str], Any]:
-    return lambda path: columns[path][key]
-
-
-def _paths(condition: Condition) -> set[str]:
-    if isinstance(condition, Group):
-        return set().union(*(_paths(part) for part in condition.parts))
-    return {condition.path}
+    def _matches(self, request: Request) -> Matches:
+        """The matching records in order; those of a search that looks at each record are kept until one changes."""
+        table, condition, sort = self._table, request.condition, request.sort
+        quick = quick_matches(table, condition, sort)
+        if quick is not None:
+            return quick
+        if request.cursor.after is None:
+            most = request.per_page + 1
+            first = first_matches(table, condition, sort, descending=request.descending, most=most)
+            if first is not None:
+                return first
+        if self._kept_version != table.version:
+            self._kept.clear()
+            self._kept_version = table.version
+        key = (json.dumps(request.query), sort, repr(self._options))
+        if key not in self._kept:
+            if len(self._kept) >= KEPT_RESULTS:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = all_matches(table, condition, sort)
+        return self._kept[key]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from .copies import copied_contacts
+from .records import Record
 from .seed_articles import article
 from .seed_companies import company
 from .seed_contacts import contact
@@ -47,8 +49,12 @@ MAKERS: dict[str, Callable[[Sources], Fields]] = {
 class Seeder:
     """Makes records that refer to each other: tags, admins and companies are remembered for contacts."""
 
-    def __init__(self, random: Random, *, now: int, timezone: str, app_id: str, history_days: int) -> None:
-        self._sources = Sources(random, now=now, timezone=timezone, app_id=app_id, history_days=history_days)
+    def __init__(
+        self, random: Random, *, now: int, timezone: str, app_id: str, history_days: int, one_day: bool
+    ) -> None:
+        self._sources = Sources(
+            random, now=now, timezone=timezone, app_id=app_id, history_days=history_days, one_day=one_day
+        )
 
     def workspace(self, sizes: Sizes) -> Iterator[tuple[str, Fields]]:
         """All records of a new workspace, table by table."""
@@ -57,6 +63,10 @@ class Seeder:
         for table, make in MAKERS.items():
             for _ in range(getattr(sizes, table, 0)):
                 yield table, make(self._sources)
+
+    def copies(self, contacts: Sequence[Record], count: int) -> Iterator[Record]:
+        """More contacts, much like these."""
+        return copied_contacts(contacts, count, self._sources)
 
     def record(self, table: str, now: int) -> Fields:
         """One more record, created and changed at this second where its table has such fields."""

@@ -42,12 +42,22 @@ def contact(sources: Sources) -> Fields:
     return fields
 
 
+def address_name(key: str) -> str:
+    """What an e-mail address has before the ``@``."""
+    return f"user.{key[-8:]}+a"
+
+
+def user_number(key: str) -> str:
+    """The id of a user in the customer's own application."""
+    return f"{int(key[-10:], 16):013d}"
+
+
 def _identity(sources: Sources, key: str) -> Fields:
     lead = sources.chance(0.3)
     domain = sources.choice(DOMAINS)
-    email = None if lead and sources.chance(0.4) else f"user.{key[-8:]}+a@{domain}"
+    email = None if lead and sources.chance(0.4) else f"{address_name(key)}@{domain}"
     return {
-        "external_id": sources.maybe(0.3, key[:20]) if lead else f"{int(key[-10:], 16):013d}",
+        "external_id": sources.maybe(0.3, key[:20]) if lead else user_number(key),
         "role": "lead" if lead else "user",
         "email": email,
         "email_domain": domain if email else None,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any, TypeVar
 
-from .days import day_start, local_date
+from .days import day_span, day_start, local_date
 from .words import FIRST_NAMES, LAST_NAMES, SENTENCES
 
 DAY = 86_400
@@ -20,7 +20,14 @@ class Sources:
     """Draws for one workspace; every draw moves the same seeded generator."""
 
     def __init__(
-        self, random: Random, *, now: int, timezone: str, app_id: str, history_days: int = OLDEST_DAYS
+        self,
+        random: Random,
+        *,
+        now: int,
+        timezone: str,
+        app_id: str,
+        history_days: int = OLDEST_DAYS,
+        one_day: bool = False,
     ) -> None:
         self.random = random
         self.now = now
@@ -28,6 +35,7 @@ class Sources:
         self.app_id = app_id
         self.made: dict[str, list[str]] = {}
         self._history_days = history_days
+        self._only_day = day_span(now - DAY, timezone, timezone) if one_day else None
         self._busy_second = now - min(200, history_days // 2) * DAY - 4_321
 
     def chance(self, share: float) -> bool:
@@ -68,7 +76,14 @@ class Sources:
         return self.choice(made) if made else None
 
     def times(self) -> tuple[int, int]:
-        """created_at and updated_at: five years, denser lately; an import within one second; edges of local days."""
+        """created_at and updated_at: five years, denser lately; an import within one second; edges of local days.
+
+        With ``one_day`` it is all of yesterday, by the workspace's calendar.
+        """
+        if self._only_day is not None:
+            start, end = self._only_day
+            created = self.number(start, end - 1)
+            return created, self.number(created, end - 1)
         draw = self.random.random()
         if draw < 0.08:
             created = self._busy_second

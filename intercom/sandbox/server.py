@@ -7,7 +7,6 @@ import hmac
 import json
 import time
 from collections.abc import Callable, Mapping
-from email.message import Message
 from email.utils import formatdate
 from threading import Lock
 from types import TracebackType
@@ -18,7 +17,7 @@ from .answers import Answer, Refusal
 from .endpoints import Endpoints
 from .faults import SCROLL_PATH, Fault, Faults, Kind
 from .limits import Allowance, RateLimit
-from .transport import Transport
+from .transport import Headers, Transport
 from .workspace import Workspace
 
 VERSION = "2.14"
@@ -136,6 +135,11 @@ class SandboxServer:
         """Take requests from the current window, as other apps of the workspace do."""
         self._limit.use(requests)
 
+    def requests_by_window(self) -> list[int]:
+        """Requests within the limit in each window of it, from the first request on."""
+        counts = dict(self._limit.let_through)
+        return [counts.get(window, 0) for window in range(min(counts), max(counts) + 1)] if counts else []
+
     def requests(self, path: str | None = None) -> list[LoggedRequest]:
         """What was asked so far, of one path or of all."""
         with self._lock:
@@ -145,7 +149,7 @@ class SandboxServer:
         with self._lock:
             self.log.clear()
 
-    def _respond(self, method: str, target: str, headers: Message, body: bytes) -> Answer:
+    def _respond(self, method: str, target: str, headers: Headers, body: bytes) -> Answer:
         """One request from arrival to answer; Reset when there is to be none."""
         arrived = time.monotonic()
         request = self._record(arrived, method, target, headers, body)
@@ -163,7 +167,7 @@ class SandboxServer:
         request.status = answer.status
         return answer
 
-    def _record(self, arrived: float, method: str, target: str, headers: Message, body: bytes) -> LoggedRequest:
+    def _record(self, arrived: float, method: str, target: str, headers: Headers, body: bytes) -> LoggedRequest:
         url = urlsplit(target)
         decoded = _decode(body)
         kept = {name: value for name, value in headers.items() if name.lower() != "authorization"}
@@ -182,7 +186,7 @@ class SandboxServer:
             self.log.append(request)
         return request
 
-    def _checked(self, request: LoggedRequest, headers: Message, body: bytes, request_id: str) -> Answer:
+    def _checked(self, request: LoggedRequest, headers: Headers, body: bytes, request_id: str) -> Answer:
         """Credentials first: an answer without valid ones has no rate headers."""
         self._authenticate(headers.get("Authorization"))
         allowance = self._limit.take()
@@ -214,7 +218,7 @@ class SandboxServer:
         if not hmac.compare_digest(token.encode(), self.token.encode()):
             raise Refusal(401, "Access Token Invalid", "token_not_found")
 
-    def _execute(self, request: LoggedRequest, headers: Message, body: bytes, allowance: Allowance) -> Answer:
+    def _execute(self, request: LoggedRequest, headers: Headers, body: bytes, allowance: Allowance) -> Answer:
         if not allowance.allowed:
             window = f"{self._limit.window_seconds:g}_seconds"
             raise Refusal(429, f"Exceeded rate limit of {allowance.limit} in {window}", "rate_limit_exceeded")

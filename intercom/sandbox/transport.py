@@ -5,54 +5,65 @@ from __future__ import annotations
 import gzip
 import socket
 import sys
-from collections.abc import Callable
-from email.message import Message
+from collections.abc import Callable, Mapping
+from functools import cache
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Lock, Thread
 from typing import Any
 
 from .answers import Answer
 from .faults import Reset
 
-Respond = Callable[[str, str, Message, bytes], Answer]
+Headers = Mapping[str, str]
+"""Names as ``Content-Type`` is spelled, however they were sent."""
+Respond = Callable[[str, str, Headers, bytes], Answer]
 WORTH_GZIP = 1_000  # bytes: below that the header costs more than it saves
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(StreamRequestHandler):
+    """One connection. The standard library's handler takes longer to read the head than the rest of an answer takes."""
+
     disable_nagle_algorithm = True
     server: _Server
 
-    def do_GET(self) -> None:
-        self._answer()
+    def handle(self) -> None:
+        while (request := self._request()) is not None and self._answer(*request):
+            pass
 
-    do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_GET
+    def _request(self) -> tuple[str, str, Headers, bytes] | None:
+        """Method, target, headers and body; None at the end of the connection, or when this is no HTTP/1.1."""
+        start = self.rfile.readline().decode("latin-1").split()
+        if len(start) != 3 or start[2] != "HTTP/1.1":
+            return None
+        headers: dict[str, str] = {}
+        while line := self.rfile.readline().rstrip(b"\r\n"):
+            name, _, value = line.decode("latin-1").partition(":")
+            headers[name.title()] = value.strip()
+        return start[0], start[1], headers, self.rfile.read(int(headers.get("Content-Length", 0)))
 
-    def _answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+    def _answer(self, method: str, target: str, headers: Headers, body: bytes) -> bool:
+        """Send the answer; whether the connection stays open."""
         try:
-            answer = self.server.respond(self.command, self.path, self.headers, body)
+            answer = self.server.respond(method, target, headers, body)
         except Reset:
-            self.close_connection = True
-            return
+            return False
         payload = answer.body
-        headers = {"Content-Type": answer.content_type, **answer.headers}
-        if answer.declared_length is not None:
-            self.close_connection = True
-        elif self.server.compress and len(payload) >= WORTH_GZIP and "gzip" in self.headers.get("Accept-Encoding", ""):
+        fields = {"Content-Type": answer.content_type, **answer.headers}
+        honest = answer.declared_length is None
+        accepted = headers.get("Accept-Encoding", "")
+        if honest and self.server.compress and len(payload) >= WORTH_GZIP and "gzip" in accepted:
             payload = gzip.compress(payload, compresslevel=1)
-            headers["Content-Encoding"] = "gzip"
-        headers["Content-Length"] = str(answer.declared_length or len(payload))
+            fields["Content-Encoding"] = "gzip"
+        fields["Content-Length"] = str(answer.declared_length or len(payload))
         head = f"HTTP/1.1 {answer.status} {_reason(answer.status)}\r\n"
-        head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        # One write: headers and body in separate packets would cost a delayed acknowledgement each.
-        self.wfile.write(head.encode("latin-1") + b"\r\n" + payload)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Silent: the sandbox has its own log."""
+        head += "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        # Together: in packets of their own, headers and body would cost a delayed acknowledgement each.
+        self.connection.sendall(head.encode("latin-1") + b"\r\n" + payload)
+        return honest and headers.get("Connection", "").lower() != "close"
 
 
+@cache
 def _reason(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
@@ -60,7 +71,8 @@ def _reason(status: int) -> str:
         return "Unknown"
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(ThreadingTCPServer):
+    allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 128
 
@@ -70,14 +82,6 @@ class _Server(ThreadingHTTPServer):
         self.compress = compress
         self._open: set[socket.socket] = set()
         self._open_lock = Lock()
-
-    def server_bind(self) -> None:
-        # http.server's own one looks up the host's name, which may take seconds without a network.
-        socket_address = self.server_address
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(socket_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
@@ -111,7 +115,7 @@ class Transport:
     def __init__(self, respond: Respond, port: int, *, compress: bool) -> None:
         self._server = _Server(respond, port, compress=compress)
         self._thread: Thread | None = None
-        self.port: int = self._server.server_port
+        self.port: int = self._server.server_address[1]
 
     def start(self) -> None:
         self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="sandbox", daemon=True)

@@ -12,6 +12,7 @@ import msgspec
 
 from .clock import Clock
 from .fields import CONTACT_FIELDS, CONVERSATION_FIELDS
+from .matches import INDEXED
 from .options import Options
 from .records import Record, RecordTable
 from .scroll import Scroll
@@ -29,6 +30,7 @@ TABLES = (
     "teams",
     "data_attributes",
 )
+DISTINCT_CONTACTS = 5_000
 
 
 class Workspace:
@@ -38,7 +40,13 @@ class Workspace:
     """
 
     def __init__(
-        self, *, seed: int = 0, timezone: str = "UTC", now: float | None = None, history_days: int = 5 * 365
+        self,
+        *,
+        seed: int = 0,
+        timezone: str = "UTC",
+        now: float | None = None,
+        history_days: int = 5 * 365,
+        one_day: bool = False,
     ) -> None:
         self.seed = seed
         self.options = Options(timezone=timezone)
@@ -51,7 +59,12 @@ class Workspace:
             "conversations": Search(self.tables["conversations"], CONVERSATION_FIELDS, self.options, 20),
         }
         self._seeder = Seeder(
-            Random(seed), now=self.now(), timezone=timezone, app_id=self.options.app_id, history_days=history_days
+            Random(seed),
+            now=self.now(),
+            timezone=timezone,
+            app_id=self.options.app_id,
+            history_days=history_days,
+            one_day=one_day,
         )
 
     @classmethod
@@ -70,16 +83,26 @@ class Workspace:
         timezone: str = "America/Los_Angeles",
         now: float | None = None,
         history_days: int = 5 * 365,
+        one_day: bool = False,
     ) -> Workspace:
         """A workspace of synthetic records, the same for the same arguments.
 
         ``now`` is the unix second at which its clock starts; None is the real time, and then the records' times move
-        with it. Records were created within ``history_days`` before that.
+        with it. Records were created within ``history_days`` before that; with ``one_day`` they were all created and
+        last changed on yesterday's local date. Contacts beyond the first 5,000 are copies of those with ids, e-mails
+        and times of their own.
         """
-        workspace = cls(seed=seed, timezone=timezone, now=now, history_days=history_days)
-        sizes = Sizes(contacts, companies, conversations, articles, tags, segments, admins, teams)
+        workspace = cls(seed=seed, timezone=timezone, now=now, history_days=history_days, one_day=one_day)
+        distinct = min(contacts, DISTINCT_CONTACTS)
+        sizes = Sizes(distinct, companies, conversations, articles, tags, segments, admins, teams)
         for table, fields in workspace._seeder.workspace(sizes):
             workspace.tables[table].put(Record.encode(key_of(fields), fields))
+        originals = list(workspace.tables["contacts"])
+        for copy in workspace._seeder.copies(originals, contacts - distinct):
+            workspace.tables["contacts"].put(copy)
+        for table in workspace.searches:
+            for field in INDEXED:
+                workspace.tables[table].order(field)  # here and not in the first answer: a million take a second
         return workspace
 
     def time(self) -> float:

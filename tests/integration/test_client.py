@@ -61,12 +61,14 @@ class CountingLimiter(RateLimiter):
     def __init__(self, clock: Clock) -> None:
         self.own = Clock()
         self.outcomes: list[str] = []
+        self.urgent: list[bool] = []  # of each request
         # It has naps of its own, on the same time.
         super().__init__(clock=lambda: clock.now + self.own.now, sleep=self.own.sleep)
 
-    def acquire(self):  # type: ignore[no-untyped-def]
+    def acquire(self, *, urgent=False):  # type: ignore[no-untyped-def]
         self.outcomes.append("acquired")
-        return super().acquire()
+        self.urgent.append(urgent)
+        return super().acquire(urgent=urgent)
 
     def answered(self, permit, headers):  # type: ignore[no-untyped-def]
         self.outcomes.append("answered")
@@ -215,6 +217,16 @@ def test_a_page_that_moves_a_position_is_asked_for_again_after_429(server: Serve
     server.script = [error(429, "rate_limit_exceeded"), error(429, "too_many_requests"), reply()]
     contacts.get("/companies/scroll", expect="data", once=True)
     assert (contacts.usage.requests, contacts.usage.throttled) == (3, 2)
+
+
+def test_only_a_page_that_moves_a_position_goes_before_the_others(
+    server: Server, contacts: TableClient, limiter: CountingLimiter
+) -> None:
+    server.script = [reply(), reply(), reply()]
+    contacts.get("/companies/scroll", expect="data")
+    contacts.get("/companies/scroll", expect="data", once=True)
+    contacts.post("/contacts/search", {"query": {}}, expect="data")
+    assert limiter.urgent == [False, True, False]
 
 
 @pytest.mark.parametrize("broken", ["408", "502", "503", "504", "silence"])

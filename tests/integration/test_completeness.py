@@ -210,13 +210,13 @@ def test_a_backup_restored_before_a_committed_run_is_compacted_is_noticed(rig: R
     rig.sync(["contacts"])
     folder = rig.lake_folder / "data" / CONNECTION / "contacts"
     shutil.copytree(folder, tmp_path / "backup")
-    for _ in range(2):
+    for half in range(2):
         rig.workspace.travel(7200)
         for row in rig.workspace.rows("contacts")[::3]:
             rig.workspace.update("contacts", row["id"], name="newer")
         rig.workspace.travel(7200)
-        ingest(rig, "half")
-        if _ == 0:
+        ingest(rig, f"half-{half}")
+        if half == 0:
             compact_table(CONTACTS, rig.lake(), CONNECTION, rig.store)
     shutil.rmtree(folder)
     shutil.copytree(tmp_path / "backup", folder)
@@ -243,11 +243,20 @@ def ingest(rig: Rig, run_id: str, **options: Any) -> None:
     client.close()
 
 
-def test_the_same_run_again_before_its_rows_were_merged_loses_none(rig: Rig) -> None:
+def test_the_same_run_again_after_its_commit_asks_for_nothing_and_loses_nothing(rig: Rig) -> None:
     ingest(rig, "rerun")
+    rig.server.clear_log()
+    ingest(rig, "rerun")
+    assert rig.server.requests() == []
+    compact_table(CONTACTS, rig.lake(), CONNECTION, rig.store)
+    rig.check(["contacts"])
+
+
+def test_another_run_before_the_rows_of_the_first_were_merged_loses_none(rig: Rig) -> None:
+    ingest(rig, "first")
     rig.workspace.travel(7200)
     rig.workspace.create("contacts")
-    ingest(rig, "rerun")
+    ingest(rig, "second")
     compact_table(CONTACTS, rig.lake(), CONNECTION, rig.store)
     rig.check(["contacts"])
 

@@ -167,6 +167,26 @@ def test_a_folder_lost_after_a_crash_before_compaction_is_read_again(loaded: Cal
         check(rig, step)
 
 
+def test_a_run_that_dies_at_any_step_and_is_tried_again_is_exact(small: Callable[[], Rig], in_few_rows: None) -> None:
+    """The same run, by its id: what the dead attempt noted is built upon, wherever it stopped."""
+    for step, rig in every_crash(small, run_id="again"):
+        rig.sync(TABLES, run_id="again")
+        check(rig, step)
+
+
+def test_an_increment_that_dies_and_is_tried_again_is_exact(loaded: Callable[[], Rig], in_few_rows: None) -> None:
+    for step, rig in every_crash(loaded, run_id="again"):
+        rig.sync(TABLES, run_id="again")
+        check(rig, step)
+
+
+@pytest.fixture
+def in_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches are split down to a few rows, and each slice is noted as soon as it is read."""
+    monkeypatch.setattr("intercom.plan.SMALLEST_ROWS", 3)
+    monkeypatch.setattr("intercom.pipeline._CHECKPOINT_ROWS", 0)
+
+
 def check(rig: Rig, step: int) -> None:
     try:
         rig.check(TABLES)

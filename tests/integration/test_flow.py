@@ -186,8 +186,10 @@ def test_watermarks_are_blocks_and_the_summary_is_an_artifact(
     state = json.loads((rig.lake_folder / "_state" / CONNECTION / "contacts.json").read_text())
     assert document["data"]["value"] == state["watermark"]
     assert newest == rig.sync(["contacts"])["contacts"][0].watermark_before
-    artifacts = prefect.post("artifacts/filter", {"sort": "CREATED_DESC", "limit": 5})
+    artifacts = prefect.post("artifacts/filter", {"sort": "CREATED_DESC", "limit": 20})
     assert "| contacts |" in artifacts[0]["data"]
+    shown = {artifact["key"]: artifact["data"] for artifact in artifacts}
+    assert shown["intercom-acme-contacts-progress"] == shown["intercom-acme-tags-progress"] == 100
 
 
 def test_a_lake_on_s3_is_found_by_fsspecs_own_configuration(

@@ -13,6 +13,14 @@ from intercom.tables import TABLES
 from tests.conftest import NOW
 from tests.support.rig import Rig
 
+
+@pytest.fixture(autouse=True, params=["one chain", "slices"])
+def way(request: pytest.FixtureRequest) -> None:
+    """Each test reads its searches in both ways."""
+    if request.param == "slices":
+        request.getfixturevalue("in_slices")
+
+
 ZONES = ("UTC", "America/Los_Angeles", "Pacific/Auckland", "Asia/Kolkata")
 MERGED = ("contacts", "companies", "conversations", "articles")
 

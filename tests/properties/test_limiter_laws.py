@@ -2,156 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
-import random
-from collections import Counter, deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from intercom.budget import WINDOW_SECONDS, Budget, Permit, ServerClock
-from intercom.headers import RateHeaders
-
-SERVER_EPOCH = 1_700_000_000
-
-
-@dataclass
-class Server:
-    """Counts requests in windows of ten seconds, as Intercom does; its clock is ``skew`` ahead of the local one."""
-
-    limit_at: Callable[[int], int]  # of a window's number
-    skew: float
-    ours: Counter[int] = field(default_factory=Counter)
-    others: Counter[int] = field(default_factory=Counter)
-    refused: Counter[int] = field(default_factory=Counter)
-
-    def window(self, now: float) -> int:
-        return int((now + self.skew) // WINDOW_SECONDS)
-
-    def remaining(self, window: int) -> int:
-        return self.limit_at(window) - self.ours[window] - self.others[window]
-
-    def arrive(self, now: float) -> tuple[bool, int, int]:
-        window = self.window(now)
-        accepted = self.remaining(window) > 0
-        (self.ours if accepted else self.refused)[window] += 1
-        return accepted, window, self.remaining(window)
-
-    def other_arrives(self, now: float) -> None:
-        window = self.window(now)
-        if self.remaining(window) > 0:
-            self.others[window] += 1
-
-    def headers(self, window: int, remaining: int, departed: float) -> RateHeaders:
-        date = SERVER_EPOCH + int((departed + self.skew) // 1)
-        reset = SERVER_EPOCH + int((window + 1) * WINDOW_SECONDS)
-        return RateHeaders(self.limit_at(window), remaining, reset, date)
-
-
-@dataclass(frozen=True)
-class Setting:
-    limit: int
-    latency: tuple[float, float]
-    workers: int
-    seed: int = 0
-    skew: float = 3.7
-    others_per_second: float = 0.0
-    new_limit: int | None = None  # from the sixth window on
-    cap: int | None = None
-    windows: int = 10
-
-
-class Run:
-    """Discrete events: workers that always want to send, and nothing sleeps."""
-
-    def __init__(self, setting: Setting) -> None:
-        self.setting = setting
-        self.random = random.Random(setting.seed)
-        self.first = int(setting.skew // WINDOW_SECONDS)
-        changed = setting.new_limit or setting.limit
-        self.server = Server(lambda w: setting.limit if w < self.first + 5 else changed, setting.skew)
-        self.budget = Budget(setting.cap)
-        self.sent: list[float] = []
-        self.now = 0.0
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = itertools.count()
-        self._waiting = setting.workers
-        self._asking = False
-
-    def at(self, when: float, action: Callable[[], None]) -> None:
-        heapq.heappush(self._events, (when, next(self._order), action))
-
-    def play(self) -> Run:
-        self.at(0.0, self.ask)
-        if self.setting.others_per_second:
-            self.at(0.3, self.other)
-        while self._events[0][0] < (self.setting.windows + 1) * WINDOW_SECONDS:
-            self.now, _, action = heapq.heappop(self._events)
-            action()
-        return self
-
-    def other(self) -> None:
-        self.server.other_arrives(self.now)
-        self.at(self.now + self.random.uniform(0.5, 1.5) / self.setting.others_per_second, self.other)
-
-    def ask(self) -> None:
-        self._asking = False
-        while self._waiting:
-            wait = self.budget.reserve(self.now)
-            if wait > 0:
-                return self.ask_at(self.now + min(wait, 0.05))
-            self._waiting -= 1
-            self.sent.append(self.now)
-            self.send(self.budget.sent(self.now))
-        return None
-
-    def ask_at(self, when: float) -> None:
-        if not self._asking:
-            self._asking = True
-            self.at(when, self.ask)
-
-    def send(self, permit: Permit) -> None:
-        latency = self.random.uniform(*self.setting.latency)
-        there, back = latency * self.random.uniform(0.05, 0.6), latency * self.random.uniform(0.05, 0.3)
-
-        def arrive() -> None:
-            accepted, window, remaining = self.server.arrive(self.now)
-
-            def answer() -> None:
-                headers = self.server.headers(window, remaining, self.now - back)
-                if accepted:
-                    self.budget.answered(permit, headers, self.now)
-                else:
-                    self.budget.throttled(permit, headers, None, self.now)
-                self._waiting += 1
-                self.ask_at(self.now)
-
-            self.at(self.now + latency - there, answer)
-
-        self.at(self.now + there, arrive)
-
-    @property
-    def refusals(self) -> int:
-        return sum(self.server.refused.values())
-
-    def utilisation(self, first: int = 1, last: int | None = None) -> float:
-        """The share of what others left to us in these windows that was used."""
-        numbers = range(self.first + first, self.first + (last or self.setting.windows))
-        allowed = sum(self.server.limit_at(w) - self.server.others[w] for w in numbers)
-        return sum(self.server.ours[w] for w in numbers) / allowed
-
-
-def most_in_ten_seconds(times: list[float]) -> int:
-    most, recent = 0, deque[float]()
-    for time in times:
-        recent.append(time)
-        while recent[0] <= time - WINDOW_SECONDS:
-            recent.popleft()
-        most = max(most, len(recent))
-    return most
+from intercom.budget import ServerClock
+from tests.support.quota import Run, Setting, most_in_ten_seconds
 
 
 @st.composite
@@ -215,6 +70,54 @@ def test_a_new_limit_is_followed_within_one_window(setting: Setting, new_limit: 
 def test_a_cap_holds_in_any_ten_seconds(setting: Setting, cap: int) -> None:
     run = Run(Setting(**{**setting.__dict__, "cap": cap})).play()
     assert most_in_ten_seconds(run.sent) <= min(cap, setting.limit)
+
+
+@st.composite
+def runs_that_latency_permits(draw: st.DrawFn) -> Setting:
+    """Up to two seconds, but no more than what 28 in flight can use a limit up with."""
+    limit = draw(st.sampled_from([166, 1666]))
+    mean = draw(st.floats(0.05, 28 / (limit / 10)))
+    spread = min(mean - 0.04, 2.0 - mean) * draw(st.floats(0.0, 1.0))
+    seed, skew = draw(st.integers(0, 2**16)), draw(st.floats(0.0, 9.99))
+    return Setting(limit, (mean - spread, mean + spread), 40, seed=seed, skew=skew, windows=6)
+
+
+@given(setting=runs_that_latency_permits())
+@example(setting=Setting(166, (0.3, 0.3), 32, windows=6))
+@example(setting=Setting(166, (0.05, 2.0), 32, windows=6))
+@example(setting=Setting(1666, (0.15, 0.15), 32, windows=6))
+@example(setting=Setting(1666, (0.05, 0.25), 32, windows=6, skew=9.9))
+@settings(max_examples=8, deadline=None)
+def test_the_whole_limiter_uses_97_percent_when_latency_permits(setting: Setting) -> None:
+    run = Run(setting, limiter=True).play()
+    assert run.refusals == 0
+    assert most_in_ten_seconds(run.sent) <= setting.limit
+    assert run.utilisation(first=3) >= 0.97
+
+
+@given(latency=st.sampled_from([(0.15, 0.15), (0.05, 0.2)]), limits=st.permutations([166, 1666, 83]))
+@example(latency=(0.15, 0.15), limits=[166, 1666, 83])
+@example(latency=(0.3, 0.3), limits=[166, 50, 100])
+@settings(max_examples=4, deadline=None)
+def test_limits_that_change_in_mid_run_are_used_from_their_first_window_on(
+    latency: tuple[float, float], limits: list[int]
+) -> None:
+    first, second, third = limits
+    setting = Setting(first, latency, 40, new_limit=second, newest_limit=third, windows=11)
+    run = Run(setting, limiter=True).play()
+    assert run.refusals == 0
+    for changed in (5, 8):
+        assert run.utilisation(first=changed, last=changed + 1) >= 0.9
+        assert run.utilisation(first=changed + 1, last=changed + 3) >= 0.97
+
+
+@given(setting=settings_of_runs(), others=st.booleans())
+@settings(max_examples=10, deadline=None)
+def test_a_start_in_a_used_up_window_is_refused_a_few_times_and_then_waits(setting: Setting, others: bool) -> None:
+    rate = setting.limit / 40 if others else 0.0
+    run = Run(Setting(**{**setting.__dict__, "used_up": True, "others_per_second": rate}), limiter=True).play()
+    assert run.server.refused[run.first] <= 4
+    assert all(window == run.first for window in run.server.refused) or others
 
 
 @given(

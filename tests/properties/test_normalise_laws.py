@@ -69,10 +69,11 @@ def pages(draw: st.DrawFn) -> tuple[Table, list[dict[str, str]]]:
     return table, [{**record, table.required[0]: json.dumps(f"k{row}")} for row, record in enumerate(records)]
 
 
-def read(table: Table, records: list[dict[str, str]]) -> pa.RecordBatch:
+def read(table: Table, records: list[dict[str, str]], normaliser: Normaliser | None = None) -> pa.RecordBatch:
     objects = ("{" + ",".join(f"{json.dumps(name)}: {text}" for name, text in r.items()) + "}" for r in records)
     split = split_records(Raw(("[" + ", ".join(objects) + "]").encode()))
-    return Normaliser(table, NOW).batch([record for record in split if record is not None], where="page 1")
+    normaliser = normaliser or Normaliser(table, NOW)
+    return normaliser.batch([record for record in split if record is not None], where="page 1")
 
 
 def says_the_same(kind: Kind, held: Any, text: str) -> bool:
@@ -125,6 +126,20 @@ def test_a_record_reads_the_same_alone_as_among_others(page: tuple[Table, list[d
     table, records = page
     alone = [read(table, [record]).to_pylist()[0] for record in records]
     assert read(table, records).to_pylist() == alone
+
+
+@settings(max_examples=100, deadline=None)
+@given(pages())
+def test_what_was_read_before_does_not_matter(page: tuple[Table, list[dict[str, str]]]) -> None:
+    table, records = page
+    fresh = read(table, records).to_pylist()
+    normaliser = Normaliser(table, NOW)
+    for record in records:
+        read(table, [record], normaliser)
+    again = read(table, records, normaliser)
+    again.validate(full=True)
+    assert again.to_pylist() == fresh
+    assert [read(table, [record], normaliser).to_pylist()[0] for record in records] == fresh
 
 
 @settings(max_examples=60, deadline=None)

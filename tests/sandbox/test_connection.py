@@ -93,6 +93,32 @@ def test_a_connection_serves_many_requests(server: SandboxServer) -> None:
             assert connection.sock is socket
 
 
+def test_a_connection_is_closed_when_the_client_asks_for_it(server: SandboxServer) -> None:
+    address = urlsplit(server.base_url)
+    with closing(HTTPConnection(str(address.hostname), address.port, timeout=10)) as connection:
+        connection.request("GET", "/tags", headers={"Connection": "close"})
+        answer = connection.getresponse()
+        assert answer.status == 401
+        assert answer.read()
+        assert connection.sock is None or connection.sock.recv(1) == b""
+
+
+def test_headers_are_read_however_they_are_spelled(server: SandboxServer) -> None:
+    address = urlsplit(server.base_url)
+    with closing(HTTPConnection(str(address.hostname), address.port, timeout=10)) as connection:
+        headers = {"authorization": f"Bearer {server.token}", "INTERCOM-VERSION": "2.14", "accept": "*/*"}
+        connection.request("GET", "/tags", headers=headers)
+        assert connection.getresponse().status == 200
+    assert server.requests("/tags")[0].headers["Intercom-Version"] == "2.14"
+
+
+def test_a_body_larger_than_the_socket_takes_at_once_arrives_whole(serve: Callable[..., requests.Session]) -> None:
+    workspace = Workspace.seeded(contacts=0, companies=0, conversations=0, articles=0)
+    workspace.create("tags", id="1", name="x" * 30_000_000)
+    tags = serve(workspace, compress=False).get("/tags").json()["data"]
+    assert sum(len(tag["name"]) for tag in tags) > 30_000_000
+
+
 def test_an_accept_header_without_json_is_refused(api: requests.Session) -> None:
     assert api.get("/tags", headers={"Accept": "text/html"}).status_code == 406
 

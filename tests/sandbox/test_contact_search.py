@@ -232,6 +232,54 @@ def test_and_or_combine_filters(api: requests.Session, workspace: Workspace) -> 
     assert {row["name"] for row in search(api, query).json()["data"]} == {"Ann", "Cem", "Dee"}
 
 
+def add_numbered(workspace: Workspace, count: int) -> None:
+    """Contacts c0, c1, ... in the order of their times."""
+    for number in range(count):
+        at = second(f"2025-05-{number + 1:02} 12:00:00")
+        workspace.create("contacts", name=f"c{number}", id=f"c{number}", created_at=at, updated_at=at)
+
+
+def names(api: requests.Session, *parts: dict[str, Any], operator: str = "AND") -> list[str]:
+    """Names by created_at, oldest first; the count has to agree."""
+    sort = {"field": "created_at", "order": "ascending"}
+    answer = search(api, {"operator": operator, "value": list(parts)}, sort=sort).json()
+    assert answer["total_count"] == len(answer["data"])
+    return [contact["name"] for contact in answer["data"]]
+
+
+def since(day: str, field: str = "created_at") -> dict[str, Any]:
+    return {"field": field, "operator": ">", "value": second(f"{day} 00:00:00")}
+
+
+def ending(text: str) -> dict[str, Any]:
+    return {"field": "id", "operator": "$", "value": text}
+
+
+def test_searches_by_the_end_of_the_id_follow_each_change(api: requests.Session, workspace: Workspace) -> None:
+    add_numbered(workspace, 15)
+    assert names(api, since("2025-05-01"), ending("1")) == ["c1", "c11"]
+    workspace.update("contacts", "c2", name="new c2", created_at=second("2025-05-20 00:00:00"))
+    workspace.update("contacts", "c1", name="new c1", created_at=second("2025-05-21 00:00:00"))
+    assert names(api, since("2025-05-01"), ending("1")) == ["c11", "new c1"]
+    workspace.delete("contacts", "c11")
+    assert names(api, since("2025-05-01"), ending("1")) == ["new c1"]
+    assert names(api, since("2025-05-01"), ending("2")) == ["c12", "new c2"]
+
+
+def test_several_ends_of_the_id_have_to_hold_together(api: requests.Session, workspace: Workspace) -> None:
+    add_numbered(workspace, 15)
+    assert names(api, since("2025-05-01"), ending("1"), ending("11")) == ["c11"]
+    assert names(api, since("2025-05-01"), ending("1"), ending("2")) == []
+
+
+def test_either_of_two_times_is_enough(api: requests.Session, workspace: Workspace) -> None:
+    add_numbered(workspace, 6)
+    workspace.update("contacts", "c1", updated_at=second("2025-05-20 00:00:00"))
+    assert names(api, since("2025-05-04"), since("2025-05-10", "updated_at"), operator="OR") == ["c1", "c4", "c5"]
+    ends = [{"operator": "AND", "value": [since("2025-05-03"), ending(digit)]} for digit in "45"]
+    assert names(api, *ends, operator="OR") == ["c4", "c5"]
+
+
 def test_dates_that_are_null_match_nothing(api: requests.Session, workspace: Workspace) -> None:
     workspace.create("contacts", name="never", last_seen_at=None)
     assert found(api, "last_seen_at", ">", 0) | found(api, "last_seen_at", "<", 2_000_000_000) == set()

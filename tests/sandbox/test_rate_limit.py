@@ -66,6 +66,17 @@ def test_the_limit_can_change_in_mid_run(server: SandboxServer, api: requests.Se
     assert (answer.headers["X-RateLimit-Limit"], remaining(answer)) == ("10", 8)
 
 
+def test_windows_tell_how_much_of_them_was_used(
+    server: SandboxServer, api: requests.Session, workspace: Workspace
+) -> None:
+    assert server.requests_by_window() == []
+    for offset, requests_sent in ((1, 2), (11, 5), (31, 1)):
+        workspace.travel_to(WINDOW_START + offset)
+        for _ in range(requests_sent):
+            api.get("/tags")
+    assert server.requests_by_window() == [2, 3, 0, 1]
+
+
 def test_requests_without_credentials_cost_nothing(api: requests.Session, workspace: Workspace) -> None:
     workspace.travel_to(WINDOW_START + 1)
     for _ in range(5):

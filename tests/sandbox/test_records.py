@@ -166,7 +166,8 @@ def test_the_clock_runs_from_where_it_is_set(workspace: Workspace) -> None:
 
 
 def test_the_command_serves_until_it_is_told_to_stop() -> None:
-    command = [sys.executable, "-m", "intercom.sandbox", "--contacts", "3", "--companies", "0", "--timezone", "UTC"]
+    command = [sys.executable, "-m", "intercom.sandbox", "--contacts", "99", "--companies", "0", "--timezone", "UTC"]
+    command += ["--one-day", "--no-compress", "--rate-limit", "1666"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ}) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -174,7 +175,9 @@ def test_the_command_serves_until_it_is_told_to_stop() -> None:
         assert found, line
         headers = {"Authorization": f"Bearer {found[2]}", "Intercom-Version": "2.14"}
         answer = requests.post(f"{found[1]}/contacts/search", json={"query": EVERYTHING}, headers=headers, timeout=5)
-        assert answer.json()["total_count"] == 3
-        assert answer.headers["X-RateLimit-Limit"] == "166"
+        assert answer.json()["total_count"] == 99
+        assert len({row["created_at"] // 86_400 for row in answer.json()["data"]}) == 1
+        assert "Content-Encoding" not in answer.headers
+        assert answer.headers["X-RateLimit-Limit"] == "1666"
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0

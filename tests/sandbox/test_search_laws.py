@@ -54,6 +54,11 @@ filters = st.one_of(
         st.sampled_from(["=", "!="]),
         st.sampled_from(["user", "lead"]),
     ),
+    st.builds(
+        lambda operator, value: {"field": "id", "operator": operator, "value": value},
+        st.sampled_from(["^", "$"]),
+        st.sampled_from(["0", "1", "11", "c", ""]),
+    ),
 )
 
 
@@ -66,6 +71,8 @@ def matches(query: Any, row: dict[str, Any], zone: str) -> bool:
     if query["operator"] in ("AND", "OR"):
         return (all if query["operator"] == "AND" else any)(matches(part, row, zone) for part in query["value"])
     have, want = row[query["field"]], query["value"]
+    if query["field"] == "id":
+        return bool(have.startswith(want) if query["operator"] == "^" else have.endswith(want))
     if query["field"] != "role":
         have, want = wall_date(have, zone), wall_date(want, zone)
     return bool({"=": have == want, "!=": have != want, ">": have > want, "<": have < want}[query["operator"]])
@@ -73,6 +80,7 @@ def matches(query: Any, row: dict[str, Any], zone: str) -> bool:
 
 @given(
     times=st.lists(st.tuples(near, near, st.sampled_from(["user", "lead"])), max_size=12),
+    changes=st.lists(st.tuples(st.integers(0, 11), st.none() | near), max_size=4),
     query=st.one_of(filters, groups(st.one_of(filters, groups(filters)))),
     zone=st.sampled_from(ZONES),
     sort=st.sampled_from(["created_at", "updated_at", "id", None]),
@@ -81,15 +89,25 @@ def matches(query: Any, row: dict[str, Any], zone: str) -> bool:
 )
 @settings(max_examples=150, deadline=timedelta(seconds=5))
 def test_a_search_read_to_its_end_gives_just_the_rows_that_match(
-    times: list[tuple[int, int, str]], query: Any, zone: str, sort: str | None, descending: bool, per_page: int
+    times: list[tuple[int, int, str]],
+    changes: list[tuple[int, int | None]],
+    query: Any,
+    zone: str,
+    sort: str | None,
+    descending: bool,
+    per_page: int,
 ) -> None:
     workspace = Workspace(timezone=zone)
     for number, (created, updated, role) in enumerate(times):
         workspace.create("contacts", id=f"c{number}", created_at=created, updated_at=updated, role=role)
-    expected = [row for row in workspace.rows("contacts") if matches(query, row, zone)]
     order = {"field": sort, "order": "descending" if descending else "ascending"}
     body: dict[str, Any] = {"query": query, "pagination": {"per_page": per_page}, **({"sort": order} if sort else {})}
     search, read, more = workspace.searches["contacts"], [], True
+    search.page(search.read(body))  # makes the sorted views that the changes have to reach
+    for number, updated in changes:
+        if f"c{number}" in workspace.tables["contacts"]:
+            _change(workspace, f"c{number}", updated)
+    expected = [row for row in workspace.rows("contacts") if matches(query, row, zone)]
     while more:
         page = search.page(search.read(body))
         assert page.total_count == len(expected)
@@ -102,3 +120,11 @@ def test_a_search_read_to_its_end_gives_just_the_rows_that_match(
         expected.sort(key=lambda row: (row[sort], row["id"]), reverse=descending)
         assert read == [row["id"] for row in expected]
     assert sorted(read) == sorted(row["id"] for row in expected)
+
+
+def _change(workspace: Workspace, key: str, updated: int | None) -> None:
+    """A contact changes at this second, or goes."""
+    if updated is None:
+        workspace.delete("contacts", key)
+    else:
+        workspace.update("contacts", key, updated_at=updated)

@@ -87,6 +87,7 @@ class Rig:
         *,
         lake: Lake | None = None,
         started_at: datetime | None = None,
+        run_id: str | None = None,
         **options: Any,
     ) -> dict[str, tuple[Ingested, Compacted]]:
         """One run over the tables, one after the other; the first error ends it."""
@@ -94,7 +95,7 @@ class Rig:
         try:
             workspace = identify(client)
             run = Run(
-                run_id=f"run-{next(_runs)}",
+                run_id=run_id or f"run-{next(_runs)}",
                 connection=CONNECTION,
                 started_at=started_at or datetime.now(UTC),
                 run_start=workspace.server_time,

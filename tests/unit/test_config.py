@@ -60,18 +60,24 @@ connections:
       region: "EU"
       base_url: https://${HOST}/intercom/
       requests_per_10s: ${CAP}
+      requests_in_flight: ${PLACES}
     - name: second
       access_token: abc
       requests_per_10s: 7
+      requests_in_flight: 32
+    - name: third
+      access_token: abc
 """
     )
-    environ = {"TOKEN": SECRET, "HOST": "proxy.example", "CAP": "80"}
-    first, second = read_connections_file(path, environ).values()
+    environ = {"TOKEN": SECRET, "HOST": "proxy.example", "CAP": "80", "PLACES": "3"}
+    first, second, third = read_connections_file(path, environ).values()
     assert (first.name, first.region, first.base_url) == ("my_intercom", Region.EU, "https://proxy.example/intercom")
     assert first.access_token.get_secret_value() == SECRET
     assert first.requests_per_10s == 80
     assert (second.name, second.region, second.base_url) == ("second", Region.US, "https://api.intercom.io")
     assert second.requests_per_10s == 7
+    assert third.requests_per_10s is None
+    assert [each.requests_in_flight for each in (first, second, third)] == [3, 32, 32]
 
 
 def test_each_region_has_its_host() -> None:
@@ -148,6 +154,10 @@ def test_a_name_without_letters_is_refused(name: str) -> None:
         ({"requests_per_10s": "true"}, ("at least 1",)),
         ({"requests_per_10s": "1.5"}, ("float",)),
         ({"requests_per_10s": "many"}, ("at least 1",)),
+        ({"requests_in_flight": "0"}, ("requests_in_flight", "from 1 to 32")),
+        ({"requests_in_flight": "33"}, ("requests_in_flight", "from 1 to 32")),
+        ({"requests_in_flight": "8.0"}, ("'requests_in_flight'", "float")),
+        ({"requests_in_flight": "all"}, ("from 1 to 32",)),
         ({"name": "7"}, ("'name'", "int", "quotes")),
         ({"name": ""}, ("'name'", "missing")),
         ({"name": '"--"'}, ("no letter or digit",)),

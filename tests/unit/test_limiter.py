@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
+from collections.abc import Callable
 
 import pytest
 
 from intercom.budget import Budget, Permit
 from intercom.headers import RateHeaders, retry_after_seconds
-from intercom.limiter import RateLimiter
+from intercom.limiter import RateLimiter, RateUsage
 
 T0 = 1_700_000_000  # a window of the server begins here
 
@@ -45,6 +48,14 @@ def seconds_for(limiter: RateLimiter, clock: Clock, requests: int, answer: RateH
         permit = limiter.acquire()
         limiter.answered(permit, answer or RateHeaders())
     return clock.now - start
+
+
+def eventually(happened: Callable[[], object]) -> bool:
+    """Whether it happens in another thread within ten seconds."""
+    end = time.monotonic() + 10
+    while not happened() and time.monotonic() < end:
+        time.sleep(0.001)
+    return bool(happened())
 
 
 def test_without_headers_166_leave_in_ten_seconds(limiter: RateLimiter, clock: Clock) -> None:
@@ -208,7 +219,7 @@ def test_a_stop_reaches_threads_that_are_waiting_already() -> None:
     first, second = limiter.acquire(), limiter.acquire()
     limiter.answered(first, headers(0, reset=T0 + 1))
     left: list[Permit] = []
-    thread = threading.Thread(target=lambda: left.append(limiter.acquire()))
+    thread = threading.Thread(target=lambda: left.append(limiter.acquire()), daemon=True)
     thread.start()
     assert waiting.wait(10)
     assert limiter.throttled(second, headers(0, reset=T0 + 1), 30.0) == 30.0  # while the other thread sleeps
@@ -267,6 +278,103 @@ def test_many_threads_share_one_pace() -> None:
     sent.sort()
     assert len(sent) == 300
     assert all(later - earlier >= 10 for earlier, later in zip(sent, sent[100:], strict=False))
+
+
+@pytest.mark.parametrize("outcome", ["answered", "lost", "throttled"])
+def test_a_thread_that_waits_for_a_place_gets_the_one_that_is_given_back(outcome: str, clock: Clock) -> None:
+    limiter = RateLimiter(most_in_flight=1, clock=clock, sleep=clock.sleep)
+    permit = limiter.acquire()
+    assert limiter.try_acquire() == math.inf
+    left: list[Permit] = []
+    thread = threading.Thread(target=lambda: left.append(limiter.acquire()), daemon=True)
+    thread.start()
+    if outcome == "answered":
+        limiter.answered(permit, headers(9))
+    elif outcome == "lost":
+        limiter.lost(permit)
+    else:
+        limiter.throttled(permit, headers(9), 1.0)
+    thread.join(10)
+    assert [permit.number for permit in left] == [2]
+
+
+def test_an_urgent_chain_waits_for_nobody(clock: Clock) -> None:
+    naps, wake = threading.Semaphore(0), threading.Event()
+
+    def sleep(seconds: float) -> None:
+        naps.release()
+        assert wake.wait(10)
+        clock.now += seconds
+
+    def greedy() -> None:
+        held.append(limiter.acquire())
+
+    def chain() -> None:
+        for _ in range(10):
+            before = clock.now
+            permit = limiter.acquire(urgent=True)
+            pages.append(permit.number)
+            if permit.number > 2:  # the first waited for the reset as everybody did
+                waits.append(permit.sent_at - before)
+            limiter.answered(permit, headers(160, reset=T0 + 20, date=T0 + 11))
+            full.wait(10)
+
+    limiter = RateLimiter(most_in_flight=8, clock=clock, sleep=sleep)
+    held: list[Permit] = []
+    pages: list[int] = []
+    waits: list[float] = []
+    full = threading.Event()
+    limiter.answered(limiter.acquire(), headers(0))
+    threads = [threading.Thread(target=greedy, daemon=True) for _ in range(32)]
+    for thread in threads:
+        thread.start()
+    assert naps.acquire(timeout=10)  # one of them waits for the reset, the others for it
+    reader = threading.Thread(target=chain, daemon=True)
+    reader.start()
+    assert naps.acquire(timeout=10)
+    clock.now += 10.5
+    assert limiter.try_acquire() == math.inf  # while the urgent one has not left
+    wake.set()
+    assert eventually(lambda: len(held) == 8)
+    full.set()
+    reader.join(10)
+    # The first of all at the reset; then, with every place taken and 24 threads waiting, one after the other.
+    assert pages == [2, *range(11, 20)]
+    assert max(waits) < 0.1
+    for _ in threads:
+        assert eventually(lambda: held)
+        limiter.answered(held.pop(), RateHeaders())
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_a_second_urgent_request_is_not_above_the_number(clock: Clock) -> None:
+    limiter = RateLimiter(most_in_flight=2, clock=clock, sleep=clock.sleep)
+    for urgent in (False, False, True):
+        limiter.acquire(urgent=urgent)
+    clock.now += 2
+    assert limiter.try_acquire(urgent=True) == math.inf
+
+
+def test_usage_counts_ten_seconds_and_what_is_under_way(clock: Clock, limiter: RateLimiter) -> None:
+    assert limiter.usage() == RateUsage(sent=0, limit=166, in_flight=0)
+    first = limiter.acquire()
+    limiter.acquire()
+    limiter.answered(first, headers(80, limit=100))
+    assert limiter.usage() == RateUsage(sent=2, limit=100, in_flight=1)
+    clock.now += 10.1
+    assert limiter.usage() == RateUsage(sent=0, limit=100, in_flight=1)
+
+
+def test_what_left_under_a_higher_limit_does_not_count_against_a_lower_one() -> None:
+    budget = Budget()
+    for tenth in range(90):
+        budget.answered(budget.sent(tenth / 10), headers(166 - tenth), tenth / 10)
+    budget.answered(budget.sent(10.0), headers(49, limit=50, reset=T0 + 20, date=T0 + 10), 10.0)
+    assert budget.reserve(10.5) == 0.0
+    budget.answered(budget.sent(10.5), headers(48, limit=166, reset=T0 + 20, date=T0 + 10), 10.5)
+    assert budget.recent(10.5) == 92 - 5  # of those within ten seconds, whatever the limit was
 
 
 def test_headers_are_read_and_rubbish_is_absent() -> None:

@@ -290,6 +290,64 @@ def test_a_time_of_ingestion_without_a_zone_is_refused() -> None:
         Normaliser(TABLES["tags"], datetime(2026, 1, 1))
 
 
+def pages(*texts: str) -> list[tuple[list[Any], str]]:
+    """Pages of tags, each given as a JSON array, with their places."""
+    return [(split_records(Raw(text.encode())), f"page {number}") for number, text in enumerate(texts, start=1)]
+
+
+def test_pages_together_are_the_rows_of_each() -> None:
+    some = pages('[{"id":"1","name":"a"}]', "[]", '[{"id":"2","x":1},{"id":"3","name":[]}]', '[{"id":"4","y":2}]')
+    together = Normaliser(TABLES["tags"], NOW).batch_pages(some)
+    alone = [Normaliser(TABLES["tags"], NOW).batch(records, where=where) for records, where in some]
+    assert together.to_pylist() == [row for batch in alone for row in batch.to_pylist()]
+    assert [row["_extra"] for row in together.to_pylist()] == [None, '{"x":1}', '{"name":[]}', '{"y":2}']
+
+
+@pytest.mark.parametrize("size", [1, 200])
+def test_among_pages_the_right_one_is_named(size: int) -> None:
+    full = json.dumps([{"id": str(number)} for number in range(size)])
+    odd = json.dumps([{"id": "1"}, {"id": ""}, {"id": "3"}])
+    with pytest.raises(SchemaError, match="'tags', page 4: record 2 of 3 has no usable key"):
+        Normaliser(TABLES["tags"], NOW).batch_pages(pages(full, "[]", full, odd, full))
+
+
+def test_more_unknown_members_than_anyone_expects() -> None:
+    normaliser = Normaliser(TABLES["tags"], NOW)
+    for start in (0, 50, 100, 0):
+        members = {f"member {number}": number for number in range(start, start + 50)}
+        (page,) = pages(json.dumps([{"id": "1", **members}]))
+        (row,) = normaliser.batch(page[0], where=page[1]).to_pylist()
+        assert json.loads(row["_extra"]) == members
+
+
+def test_a_text_that_is_no_json_is_kept_as_it_is() -> None:
+    record = {"id": Raw(b'"1"'), "avatar": Raw(b'"a\x1eb"')}
+    (row,) = Normaliser(TABLES["contacts"], NOW).batch([record], where="page 1").to_pylist()
+    assert (row["id"], row["avatar"]) == ("1", '"a\x1eb"')
+
+
+def test_json_that_is_no_text_is_mended() -> None:
+    record = {"id": Raw(b'"1"'), "avatar": Raw(b'"a\xff"'), "tags": Raw(b"[]")}
+    (row,) = Normaliser(TABLES["contacts"], NOW).batch([record], where="page 1").to_pylist()
+    assert (row["avatar"], row["tags"], row["_extra"]) == ('"a\N{REPLACEMENT CHARACTER}"', "[]", None)
+
+
+def test_a_name_that_is_no_text_is_mended() -> None:
+    records = split_records(Raw(b'[{"id":"1","\xff":2}]'))
+    (row,) = Normaliser(TABLES["tags"], NOW).batch([r for r in records if r], where="page 1").to_pylist()
+    assert (row["id"], row["_extra"]) == ("1", '{"\N{REPLACEMENT CHARACTER}":2}')
+
+
+def test_a_record_answers_for_single_members() -> None:
+    (record,) = split_records(Raw(b'[ {"id" : "1", "a\\"b":[1, 2],"none":null, "id":"2"} ]'))
+    assert record is not None
+    assert (record.get("id"), record.get('a"b'), record.get("none")) == (Raw(b'"2"'), Raw(b"[1, 2]"), Raw(b"null"))
+    assert record.get("absent") is None
+    assert "absent" not in record
+    assert record.get('ab"sent') is None
+    assert {"model": Raw(b"5"), **record} == {"model": Raw(b"5"), **dict(record.items())}
+
+
 def test_null_elements_stay_in_their_place() -> None:
     assert split_records(Raw(b'[null, {"id":"1"}, null]')) == [None, {"id": Raw(b'"1"')}, None]
 

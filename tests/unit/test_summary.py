@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from intercom.summary import HEADINGS, TableSummary, as_markdown, as_text, failures, remarks
+from intercom.summary import HEADINGS, TableSummary, as_markdown, as_text, failures, remarks, verdict, warnings
 
 CONTACTS = TableSummary(
     "contacts",
@@ -17,10 +17,11 @@ CONTACTS = TableSummary(
     seconds=61.27,
     watermark_before=0,
     watermark_after=1_793_707_199,
-    notes=("read from the beginning: no record", "one window was read twice"),
+    notes=("contacts, May 2026: 9 of 10 rows", "contacts, June 2026: 8 of 10 rows"),
 )
-TAGS = TableSummary("tags", rows_read=7, rows=7, requests=1, seconds=0.04, notes=("nothing changed",))
-FAILED = TableSummary("companies", rows_read=99, requests=5, error="401 Unauthorized: check the token", notes=("late",))
+TAGS = TableSummary("tags", rows_read=7, rows=7, requests=1, seconds=0.04, notes=("tags: 7 of 8 rows",))
+FAILED = TableSummary("companies", rows_read=99, requests=5, error="401 Unauthorized: check the token")
+TEAMS = TableSummary("teams", rows_read=3, rows=3)
 
 
 def test_each_number_stands_under_its_heading() -> None:
@@ -63,16 +64,15 @@ def test_no_line_of_text_ends_in_spaces() -> None:
     assert all(line == line.rstrip() for line in as_text([CONTACTS, FAILED, TAGS]).splitlines())
 
 
-def test_text_ends_with_the_failures_and_then_the_notes_of_all_tables() -> None:
+def test_text_ends_with_the_failures_and_then_the_warnings_of_all_tables() -> None:
     lines = as_text([CONTACTS, FAILED, TAGS]).splitlines()
     assert lines[1].startswith("contacts")
     assert lines[2].split() == ["companies", "failed"]
     assert lines[4:] == [
         "companies failed: 401 Unauthorized: check the token",
-        "note: read from the beginning: no record",
-        "note: one window was read twice",
-        "note: late",
-        "note: nothing changed",
+        "warning: contacts, May 2026: 9 of 10 rows",
+        "warning: contacts, June 2026: 8 of 10 rows",
+        "warning: tags: 7 of 8 rows",
     ]
 
 
@@ -100,3 +100,24 @@ def test_markdown_holds_the_same_cells_and_remarks() -> None:
 def test_a_run_without_tables_is_a_heading() -> None:
     assert as_text([]).split() == " ".join(HEADINGS).split()
     assert len(as_markdown([]).splitlines()) == 2
+
+
+def test_a_run_that_has_everything_says_so_and_no_more() -> None:
+    assert verdict([TEAMS]) == "1 table is in the lake"
+    assert verdict([TEAMS, TEAMS]) == "2 tables are in the lake"
+    assert warnings([TEAMS, TEAMS]) == []
+
+
+def test_a_run_that_stays_short_of_rows_names_them_in_its_verdict() -> None:
+    assert verdict([TEAMS, TAGS]) == "2 tables are in the lake; 1 warning: tags: 7 of 8 rows"
+    assert verdict([CONTACTS, TEAMS, TAGS]) == (
+        "3 tables are in the lake; 3 warnings: contacts, May 2026: 9 of 10 rows; contacts, June 2026: 8 of 10 rows; "
+        "tags: 7 of 8 rows"
+    )
+    assert warnings([TEAMS, TAGS]) == ["tags: 7 of 8 rows"]
+
+
+def test_a_run_with_failed_tables_names_these_first_of_all() -> None:
+    assert verdict([TEAMS, FAILED, TAGS]) == (
+        "1 of 3 tables failed:\ncompanies failed: 401 Unauthorized: check the token"
+    )

@@ -1,0 +1,62 @@
+"""Rows laid aside under a number while others are read: in memory, and beside the file in the making beyond that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+
+HELD_BYTES = 32 << 20
+
+
+class Shelf:
+    """Tables of one schema under numbers; what exceeds `held_bytes` waits in files next to the path `beside`.
+
+    The files go when the block ends.
+    """
+
+    def __init__(self, beside: Path, held_bytes: int = HELD_BYTES) -> None:
+        self._beside, self._most = beside, held_bytes
+        self._held: dict[int, list[Any]] = {}
+        self._bytes = 0
+        self._files: list[Path] = []
+        self._spilled: dict[int, list[tuple[Path, int]]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for path in self._files:
+            path.unlink(missing_ok=True)
+
+    def put(self, number: int, rows: Any) -> None:
+        """Lay rows aside."""
+        self._held.setdefault(number, []).append(rows)
+        self._bytes += rows.nbytes
+        if self._bytes > self._most:
+            self._spill()
+
+    def take(self, number: int) -> list[Any]:
+        """All tables that were put under a number, in any order; they are no longer here then."""
+        held = self._held.pop(number, [])
+        self._bytes -= sum(rows.nbytes for rows in held)
+        return [*(_read(*place) for place in self._spilled.pop(number, [])), *held]
+
+    def _spill(self) -> None:
+        path = self._beside.with_suffix(f".{len(self._files)}.arrow")
+        self._files.append(path)
+        schema = next(iter(self._held.values()))[0].schema
+        with pa.ipc.new_file(path, schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as file:
+            written = 0
+            for number, tables in self._held.items():
+                for batch in pa.concat_tables(tables).combine_chunks().to_batches():
+                    file.write_batch(batch)
+                    self._spilled.setdefault(number, []).append((path, written))
+                    written += 1
+        self._held, self._bytes = {}, 0
+
+
+def _read(path: Path, number: int) -> Any:
+    with pa.OSFile(str(path)) as source, pa.ipc.open_file(source) as file:
+        return pa.Table.from_batches([file.get_batch(number)])

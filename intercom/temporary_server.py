@@ -1,0 +1,124 @@
+"""Prefect's API for one run from a shell, where none is configured: a server that starts before Prefect is imported.
+
+Prefect would start one too, but late: it first imports all of its server into the process of the run. Here a process
+of its own does that, while the run's imports Prefect, the flow and what they need. Whether a server is wanted is for
+Prefect's own settings to say (environment, profile, prefect.toml), so that process reads them before anything else.
+Should it not come up, the run finds no API, and Prefect starts its own after all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import gc
+import os
+import subprocess
+import sys
+import threading
+from contextlib import AbstractContextManager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import uvicorn
+    from prefect.settings import Settings
+
+_LAST_SECONDS = 10
+"""How long a run waits at its end for the server's last writes."""
+
+
+def local_settings() -> AbstractContextManager[Settings]:
+    """Settings of a run from a shell, where neither the environment nor a profile says otherwise."""
+    from prefect.settings import (
+        PREFECT_SERVER_ANALYTICS_ENABLED,
+        PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
+        temporary_settings,
+    )
+
+    return temporary_settings(
+        set_defaults={
+            PREFECT_SERVER_ANALYTICS_ENABLED: False,
+            PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 120,  # migrations on a small machine take over 20 s
+        }
+    )
+
+
+class TemporaryServer:
+    """The server's process as the run sees it; it ends with the run, also when that is killed."""
+
+    def __init__(self) -> None:
+        """Start it; to be called before Prefect is imported, so that what Prefect sends at exit still finds it."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", __name__],
+            stdin=subprocess.PIPE,  # which the system closes when this process ends: the sign to end, too
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the run, which then tells the server how it ended
+        )
+        atexit.register(self._stop)
+
+    def connect(self) -> None:
+        """Wait until the server answers and make it the API of this process; no effect where none is wanted."""
+        from prefect.context import refresh_global_settings_context
+        from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS
+
+        with local_settings():
+            limit = threading.Timer(PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value(), self._process.kill)
+        limit.daemon = True
+        limit.start()
+        assert self._process.stdout is not None
+        url = self._process.stdout.readline().decode().strip()
+        limit.cancel()
+        if url:
+            os.environ["PREFECT_API_URL"] = url  # for all threads: those of Prefect do not all share a context
+            refresh_global_settings_context()
+
+    def _stop(self) -> None:
+        """Never by a kill: the server may be migrating its database. It ends by itself, if later."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.communicate(timeout=_LAST_SECONDS)
+
+
+def _serve() -> None:
+    """Serve until standard input ends; the API's address is the one line on standard output."""
+    alone, serving = threading.Event(), threading.Event()
+    threading.Thread(target=_watch, args=(alone, serving), daemon=True).start()
+    gc.disable()  # what is imported stays: looking through it again and again is a tenth of the start
+    from prefect.settings import get_current_settings
+
+    settings = get_current_settings()
+    if settings.api.url or not settings.server.ephemeral.enabled:
+        return
+    with local_settings():
+        import uvicorn
+        from prefect.server.api.server import create_app
+
+        app = create_app(ephemeral=True, final=True)
+        gc.freeze()
+        gc.enable()
+        serving.set()
+        config = uvicorn.Config(app, port=0, log_level="error", lifespan="on", timeout_graceful_shutdown=5)
+        asyncio.run(_run(uvicorn.Server(config), alone))
+
+
+def _watch(alone: threading.Event, serving: threading.Event) -> None:
+    os.read(sys.stdin.fileno(), 1)  # not through sys.stdin, whose lock this thread would hold when the process ends
+    alone.set()
+    if not serving.is_set():
+        os._exit(0)
+
+
+async def _run(server: uvicorn.Server, alone: threading.Event) -> None:
+    running = asyncio.create_task(server.serve())
+    told = False
+    while not running.done():
+        if server.started and not told:
+            host, port = server.servers[0].sockets[0].getsockname()
+            print(f"http://{host}:{port}/api", flush=True)
+            os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nobody reads a second line
+            told = True
+        server.should_exit = server.should_exit or alone.is_set()
+        await asyncio.sleep(0.05)
+    await running
+
+
+if __name__ == "__main__":
+    _serve()

@@ -1,0 +1,83 @@
+"""What a contact costs from the bytes of its page to rows in Arrow, and on to staged Parquet."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+
+from intercom.normalise import Normaliser, split_records
+from intercom.parquet import ParquetFile
+from intercom.sandbox import Workspace
+from intercom.staging import SPLIT_BYTES, split_by_month
+from intercom.tables import TABLES
+from tests.benchmarks.table import Row, paired
+
+CONTACTS = TABLES["contacts"]
+PER_PAGE = 150
+MOST_MICROSECONDS = 20
+_ROWS = 12_000
+_MONTH = 3_000  # rows of a month: those of a workspace with 200,000 contacts and a history of five years
+_PAGES_AT_ONCE = 8
+
+
+def measure() -> Iterator[Row]:
+    """Microseconds of CPU per contact, of all threads, and the same as a multiple of parsing alone."""
+    pages = contact_pages(_ROWS, history_days=30 * _ROWS // _MONTH)
+    size = sum(map(len, pages)) / _ROWS
+    parse = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+
+    def floor() -> None:
+        for page in pages:
+            parse.decode(page)
+
+    batches, parsing = paired(lambda: sum(batch.num_rows for batch in _batches(pages)), floor)
+    yield Row("decode (records -> batches)", f"{_each(batches)}, {batches / parsing:.1f}x parsing alone")
+    with tempfile.TemporaryDirectory() as folder:
+        staged, parsing = paired(lambda: _stage(pages, Path(folder)), floor)
+    yield Row(
+        "decode + stage",
+        f"{_each(staged)} of {size / 1000:.1f} KB, {staged / parsing:.1f}x parsing alone",
+        f"<= {MOST_MICROSECONDS} us a contact",
+        staged / _ROWS * 1e6 <= MOST_MICROSECONDS,
+    )
+
+
+def contact_pages(rows: int, history_days: int = 5 * 365) -> list[msgspec.Raw]:
+    """The records of pages of 150 contacts, in the order of a first load: by the time at which they were created."""
+    workspace = Workspace.seeded(contacts=rows, companies=50, conversations=0, history_days=history_days)
+    records = sorted(workspace.rows("contacts"), key=lambda record: record["created_at"])
+    return [msgspec.Raw(msgspec.json.encode(records[start : start + PER_PAGE])) for start in range(0, rows, PER_PAGE)]
+
+
+def _batches(pages: Sequence[msgspec.Raw]) -> Iterator[pa.RecordBatch]:
+    normaliser = Normaliser(CONTACTS, datetime(2026, 1, 1, tzinfo=UTC))
+    for start in range(0, len(pages), _PAGES_AT_ONCE):
+        split = [[r for r in split_records(page) if r is not None] for page in pages[start : start + _PAGES_AT_ONCE]]
+        yield normaliser.batch_pages([(records, "bench") for records in split])
+
+
+def _stage(pages: Sequence[msgspec.Raw], folder: Path) -> None:
+    """Write parts by month as a run does, to the local disk."""
+    held: list[pa.RecordBatch] = []
+    for batch in _batches(pages):
+        held.append(batch)
+        if sum(each.nbytes for each in held) >= SPLIT_BYTES:
+            _write(held, folder)
+            held = []
+    if held:
+        _write(held, folder)
+
+
+def _write(batches: Sequence[pa.RecordBatch], folder: Path) -> None:
+    for month, rows in split_by_month(pa.Table.from_batches(batches)):
+        with ParquetFile(folder / month, CONTACTS.schema.arrow, "bench") as file:
+            file.write(rows)
+
+
+def _each(seconds: float) -> str:
+    return f"{seconds / _ROWS * 1e6:.1f} us a contact"

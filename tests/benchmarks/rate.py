@@ -1,0 +1,116 @@
+"""The share of Intercom's allowance that a full load uses, and what it costs: real time, a server of its own process.
+
+Alone: `python -m tests.benchmarks.rate`. About half a minute for each row.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from intercom.client import IntercomClient
+from intercom.connection import make_connection
+from intercom.inflight import MOST_IN_FLIGHT
+from intercom.limiter import RateLimiter
+from tests.benchmarks.table import Row
+
+WINDOW = 10.0
+WARM_UP = 8.0
+WINDOWS = 2  # measured; in any ten seconds the same number may leave, so it does not matter when they begin
+CHEAP = {"query": {"field": "created_at", "operator": ">", "value": 0}, "pagination": {"per_page": 1}}
+
+
+@dataclass(frozen=True)
+class Case:
+    limit: int  # per ten seconds
+    latency: float  # seconds, waited by the server before each answer
+
+
+@dataclass(frozen=True)
+class Load:
+    answered: float  # per ten seconds
+    in_flight: float  # on average
+    throttled: int
+    cpu: float  # seconds a request
+
+
+CASES = (Case(166, 0.3), Case(1666, 0.3), Case(1666, 0.15))
+
+
+def measure() -> Iterator[Row]:
+    """One row per case: the share of the allowance, or of what so many in flight permit at this latency."""
+    for case in CASES:
+        load = _load(case)
+        allowed, permitted = load.answered / case.limit, MOST_IN_FLIGHT / case.latency * WINDOW
+        figure = f"{allowed:.1%} of the allowance"
+        if permitted < case.limit:
+            figure += f", {load.answered / permitted:.1%} of what {MOST_IN_FLIGHT} in flight permit"
+        yield Row(
+            f"{case.limit:,} per 10 s at {case.latency * 1000:.0f} ms",
+            f"{figure}; {load.throttled} of 429; {load.in_flight:.1f} in flight, "
+            f"so {load.in_flight / load.answered * WINDOW * 1000:.0f} ms each; {load.cpu * 1000:.1f} ms CPU a request",
+            reach=">= 97 % of what is permitted, 0 of 429",
+            met=load.answered >= 0.97 * min(case.limit, permitted) and not load.throttled,
+        )
+
+
+def _load(case: Case) -> Load:
+    with _sandbox(case) as (url, token):
+        connection = make_connection(name="bench", access_token=token, base_url=url, place="bench")
+        limiter = RateLimiter()
+        client = IntercomClient(connection, limiter)
+        api = client.for_table("contacts")
+        answers: deque[float] = deque()
+        stop = threading.Event()
+
+        def work() -> None:
+            while not stop.is_set():
+                api.post("/contacts/search", CHEAP)
+                answers.append(time.monotonic())
+
+        cpu = time.process_time()
+        with ThreadPoolExecutor(limiter.most_in_flight) as pool:
+            workers = [pool.submit(work) for _ in range(limiter.most_in_flight)]
+            begin = time.monotonic() + WARM_UP
+            end = begin + WINDOWS * WINDOW
+            levels = []
+            while time.monotonic() < end:
+                time.sleep(0.05)
+                levels.append(limiter.usage().in_flight)
+            stop.set()
+        cpu = time.process_time() - cpu
+        for worker in workers:
+            worker.result()
+        client.close()
+    measured = levels[-int(len(levels) * WINDOWS * WINDOW / (WARM_UP + WINDOWS * WINDOW)) :]
+    return Load(
+        answered=sum(begin <= when < end for when in answers) / WINDOWS,
+        in_flight=sum(measured) / len(measured),
+        throttled=api.usage.throttled,
+        cpu=cpu / api.usage.requests,
+    )
+
+
+@contextmanager
+def _sandbox(case: Case) -> Iterator[tuple[str, str]]:
+    command = [sys.executable, "-m", "intercom.sandbox", "--rate-limit", str(case.limit)]
+    command += ["--latency-ms", str(case.latency * 1000)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            words = server.stdout.readline().split()
+            yield words[3], words[5]
+        finally:
+            server.terminate()
+
+
+if __name__ == "__main__":
+    for row in measure():
+        print(row, flush=True)

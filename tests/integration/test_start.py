@@ -1,0 +1,196 @@
+"""What happens before a run's first request: options without Prefect, and the server that a run brings along."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from prefect.flows import load_flow_from_entrypoint
+
+from intercom.options import flow_options
+from intercom.temporary_server import TemporaryServer
+from tests.support.rig import Rig
+from tests.support.truth import assert_exact, read_lake
+
+ROOT = Path(__file__).parents[2]
+SYNC = ROOT / "flows" / "sync.py"
+pytestmark = pytest.mark.slow
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """Nothing of the caller's Prefect or Intercom settings, so no API is configured."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "INTERCOM_"))}
+    return {**kept, "PREFECT_HOME": str(home), "DO_NOT_TRACK": "1", **more}
+
+
+def python(*command: str, home: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command], env=environment(home, **more), cwd=home,
+        stdin=subprocess.PIPE, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+
+
+def answers(api: str) -> bool:
+    try:
+        urllib.request.urlopen(f"{api}/health", timeout=10).close()
+    except urllib.error.URLError:
+        return False
+    return True
+
+
+def gone(api: str) -> bool:
+    """Whether nothing answers there any more, within half a minute."""
+    for _ in range(120):
+        if not answers(api):
+            return True
+        time.sleep(0.25)
+    return False
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One Prefect home for all tests, since a new one costs its database's migrations."""
+    return tmp_path_factory.mktemp("home")
+
+
+RUN_AND_TELL = """
+import os, sys
+from intercom.shell import run_from_shell
+code = None
+try:
+    code = run_from_shell(sys.argv[1], sys.argv[2:])
+finally:
+    print("prefect", "prefect" in sys.modules, "server", "prefect.server" in sys.modules)
+    print("api", os.environ.get("PREFECT_API_URL"))
+sys.exit(code)
+"""
+
+
+def test_a_run_brings_its_own_server_and_takes_it_along(rig: Rig, home: Path) -> None:
+    token = {"INTERCOM_ACCESS_TOKEN": rig.server.token}
+    file = home / "connections.yml"
+    file.write_text(
+        f"connections:\n  intercom:\n    - name: acme\n      base_url: {rig.server.base_url}\n"
+        "      access_token: ${INTERCOM_ACCESS_TOKEN}\n"
+    )
+    options = ["--connection", "acme", "--lake", rig.lake_url, "--tables", "tags,articles"]
+    result = python("-c", RUN_AND_TELL, str(SYNC), *options, home=home, **token)
+    assert result.returncode == 0, result.stderr
+    for table in ("tags", "articles"):
+        assert_exact(rig.workspace.rows(table), read_lake(rig.lake_url, "acme", table), table)
+    told = dict(line.split(maxsplit=1) for line in result.stdout.splitlines() if line.startswith(("prefect", "api")))
+    assert told["prefect"] == "True server False"  # the run's own process never imports the server
+    assert told["api"].startswith("http://127.0.0.1:")
+    assert not answers(told["api"])
+    # What the run left with Prefect is there for the next one, and for a server of the user's own.
+    with sqlite3.connect(home / "prefect.db") as database:
+        assert database.execute("SELECT name, state_type FROM flow_run").fetchall() == [("sync acme", "COMPLETED")]
+        assert database.execute("SELECT key FROM artifact WHERE key = 'intercom-acme-sync'").fetchall()
+        assert database.execute("SELECT name FROM block_document WHERE name LIKE 'acme-articles-%'").fetchall()
+    database.close()
+
+
+LIVE_ON = """
+import os, time
+from intercom.temporary_server import TemporaryServer
+TemporaryServer().connect()
+print(os.environ["PREFECT_API_URL"], flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def killed_run(home: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A process with a server that answers, and the server's address."""
+    with subprocess.Popen(
+        [sys.executable, "-c", LIVE_ON], env=environment(home), stdout=subprocess.PIPE, text=True, cwd=home
+    ) as process:
+        assert process.stdout is not None
+        yield process, process.stdout.readline().strip()
+        process.kill()
+
+
+def test_a_killed_run_leaves_no_server(killed_run: tuple[subprocess.Popen[str], str]) -> None:
+    process, api = killed_run
+    assert answers(api)
+    process.kill()
+    assert gone(api)
+
+
+@pytest.mark.parametrize("where", ["profile", "prefect.toml", "no temporary server"])
+def test_prefects_own_settings_decide_whether_a_server_starts(where: str, tmp_path: Path) -> None:
+    api = 'PREFECT_API_URL = "http://127.0.0.1:9/api"'
+    text = {"profile": api, "prefect.toml": "", "no temporary server": "PREFECT_SERVER_EPHEMERAL_ENABLED = false"}
+    (tmp_path / "profiles.toml").write_text(f'active = "mine"\n[profiles.mine]\n{text[where]}\n')
+    if where == "prefect.toml":
+        (tmp_path / "prefect.toml").write_text('[api]\nurl = "http://127.0.0.1:9/api"\n')
+    with subprocess.Popen(
+        [sys.executable, "-m", "intercom.temporary_server"], env=environment(tmp_path), cwd=tmp_path,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as server:  # fmt: skip
+        assert server.stdout is not None
+        assert server.stdout.read() == b""  # ends by itself, while its standard input is open
+    assert server.returncode == 0
+    assert not (tmp_path / "prefect.db").exists()
+
+
+def test_a_server_that_does_not_come_up_leaves_the_run_to_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("intercom.temporary_server.sys.executable", "/bin/false")
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    TemporaryServer().connect()
+    assert "PREFECT_API_URL" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "message"),
+    [
+        (["--help"], 0, "First day (UTC)"),
+        (["--nosuch"], 2, "--nosuch"),
+        (["--tables", ","], 2, "at least one name"),
+        (["--start-date", "yesterday"], 2, "yesterday"),
+        (["--tables", "contacs"], 1, "contacts"),
+        (["--lake", "nosuch://lake"], 1, "nosuch"),
+    ],
+)
+def test_mistakes_are_answered_before_prefect_is_imported(
+    options: list[str], status: int, message: str, tmp_path: Path
+) -> None:
+    result = python("-c", RUN_AND_TELL, str(SYNC), *options, home=tmp_path)
+    assert result.returncode == status
+    assert message in result.stdout + result.stderr
+    assert "prefect False server False" in result.stdout
+    assert "Traceback" not in result.stderr
+
+
+def test_options_are_the_flows_parameters() -> None:
+    flow = load_flow_from_entrypoint(f"{SYNC}:sync")
+    parameters = inspect.signature(flow.fn).parameters
+    name, parser = flow_options(SYNC)
+    assert name == "sync"
+    assert vars(parser.parse_args([])) == {name: parameter.default for name, parameter in parameters.items()}
+    helps = {action.dest: action.help for action in parser._actions if action.dest != "help"}
+    described = {name: flow.parameters.properties[name]["description"] for name in parameters}
+    assert helps == {name: " ".join(text.split()) for name, text in described.items()}
+    given = vars(parser.parse_args(["--tables", "tags, teams", "--full-refresh", "--start-date", "2026-05-01"]))
+    assert (given["tables"], given["full_refresh"], given["start_date"]) == (["tags", "teams"], True, date(2026, 5, 1))
+    assert flow.validate_parameters(given)
+
+
+def test_a_parameter_that_no_option_can_give_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "flow.py"
+    file.write_text("@flow\ndef copy(rate: float = 1.0): ...\n")
+    with pytest.raises(ValueError, match="'rate' has the type 'float'"):
+        flow_options(file)
+    file.write_text("def copy(): ...\n")
+    with pytest.raises(ValueError, match="no function that is decorated"):
+        flow_options(file)

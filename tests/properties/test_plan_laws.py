@@ -1,0 +1,234 @@
+"""Slices of a search: together they hold every row, whatever the zones, and each is of a size worth reading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from intercom.errors import RequestRejectedError
+from intercom.plan import Part, Plan, Splitter
+from intercom.windows import DAYS, SECONDS, Bounds, Grid, Slice
+from tests.properties.test_windows_laws import BEGIN, BY_SECOND, DAY_SECONDS, END, ZONES, ByDay, BySecond
+
+OPEN = Bounds(None, None)
+SPAN = 400  # days
+TIMES = st.integers(0, SPAN * DAY_SECONDS - 1)
+
+
+def returned(search: ByDay | BySecond, second: int, bounds: Bounds) -> bool:
+    return search.returns(second, replace(bounds, above=-(2**31) if bounds.above is None else bounds.above))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    second=st.integers(BEGIN, END - 1), filter_zone=ZONES, index_zone=ZONES, by_day=st.booleans(), ends=st.booleans()
+)
+@example(
+    second=1_775_311_200 + 3600, filter_zone="Pacific/Norfolk", index_zone="Pacific/Norfolk", by_day=True, ends=True
+)
+def test_neighbours_leave_no_second_out_in_any_two_zones(
+    second: int, filter_zone: str, index_zone: str, by_day: bool, ends: bool
+) -> None:
+    """The day that a search sees in the bound is the same for both neighbours, whatever zone it thinks in."""
+    search = ByDay(ZoneInfo(filter_zone), ZoneInfo(index_zone)) if by_day else BY_SECOND[ends]
+    middle = DAYS.cell(second)
+    parts = [
+        Slice(None, middle - 2),
+        *(Slice(c, c + 1) for c in range(middle - 2, middle + 3)),
+        Slice(middle + 3, None),
+    ]
+    assert any(returned(search, second, DAYS.bounds(part, OPEN)) for part in parts)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    second=st.integers(BEGIN, END - 1),
+    zone=st.sampled_from(["UTC", "America/Los_Angeles", "Asia/Kolkata", "Europe/Berlin"]),
+)
+def test_in_most_zones_no_second_is_in_two_slices(second: int, zone: str) -> None:
+    search = ByDay(ZoneInfo(zone), ZoneInfo(zone))
+    parts = [Slice(cell, cell + 1) for cell in range(DAYS.cell(second) - 2, DAYS.cell(second) + 3)]
+    assert sum(returned(search, second, DAYS.bounds(part, OPEN)) for part in parts) == 1
+
+
+@given(second=st.integers(0, 10_000), cut=st.integers(0, 10_000), search=st.sampled_from(BY_SECOND))
+def test_seconds_are_cut_without_a_gap_under_every_reading_of_the_operators(
+    second: int, cut: int, search: BySecond
+) -> None:
+    parts = [Slice(None, cut), Slice(cut, None)]
+    assert any(returned(search, second, SECONDS.bounds(part, OPEN)) for part in parts)
+
+
+@given(
+    grid=st.sampled_from([DAYS, SECONDS]), low=TIMES, high=TIMES, parts=st.integers(1, 20),
+    start=st.none() | st.integers(0, SPAN), length=st.none() | st.integers(1, SPAN),
+)  # fmt: skip
+def test_a_cut_tiles_what_it_cuts(
+    grid: Grid, low: int, high: int, parts: int, start: int | None, length: int | None
+) -> None:
+    whole = Slice(start, None if length is None else (start or 0) + length)
+    pieces = grid.cut(whole, low, high, parts)
+    assert 1 <= len(pieces) <= parts
+    assert (pieces[0].start, pieces[-1].end) == (whole.start, whole.end)
+    assert all(left.end == right.start for left, right in pairwise(pieces))
+    assert all(piece.start < piece.end for piece in pieces if piece.start is not None and piece.end is not None)
+
+
+@dataclass
+class Index:
+    """Rows of a search: sorted seconds, with ids; a row may lack its time."""
+
+    search: ByDay | BySecond
+    rows: list[tuple[int | None, str]]
+    grid: Grid
+    asked: int = 0
+
+    def holds(self, row: tuple[int | None, str], part: Slice) -> bool:
+        second, identity = row
+        if part.narrowed:
+            field, _, value = part.narrowed
+            role = "user" if int(identity, 16) % 3 else "lead"
+            if not (identity.endswith(value) if field == "id" else role == value):
+                return False
+        if part == replace(Slice(), narrowed=part.narrowed):
+            return True
+        return second is not None and returned(self.search, second, self.grid.bounds(part, OPEN))
+
+    def count(self, parts: Sequence[Slice]) -> list[int]:
+        self.asked += len(parts)
+        return [sum(self.holds(row, part) for row in self.rows) for part in parts]
+
+
+@st.composite
+def indexes(draw: st.DrawFn) -> Index:
+    """Rows spread evenly, in lumps, or all on one day; searched by day or by second."""
+    grid = draw(st.sampled_from([DAYS, SECONDS]))
+    zone = ZoneInfo(draw(st.sampled_from(["UTC", "Pacific/Auckland", "America/Los_Angeles", "Pacific/Norfolk"])))
+    search = (
+        ByDay(zone, ZoneInfo(draw(st.sampled_from(["UTC", zone.key]))))
+        if grid is DAYS
+        else draw(st.sampled_from(BY_SECOND))
+    )
+    lumps = draw(
+        st.lists(
+            st.tuples(TIMES, st.integers(1, 60), st.sampled_from([0, 1, 3600, DAY_SECONDS])), min_size=1, max_size=8
+        )
+    )
+    seconds: list[int | None] = [1_700_000_000 + at + n * step for at, size, step in lumps for n in range(size)]
+    seconds += [None] * draw(st.sampled_from([0, 0, 0, 3]))
+    return Index(search, [(second, f"{n * 7919:024x}") for n, second in enumerate(seconds)], grid)
+
+
+def splitter(
+    index: Index, *, by_id: bool = True, count: Callable[[Sequence[Slice]], list[int]] | None = None
+) -> Splitter:
+    known = [second for second, _ in index.rows if second is not None]
+    return Splitter(index.grid, min(known), max(known), by_id and index.grid is DAYS, count or index.count)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("intercom.plan.SMALLEST_ROWS", 10)
+
+
+@settings(max_examples=120, deadline=None)
+@given(index=indexes())
+def test_every_row_is_in_a_slice_and_slices_are_small(index: Index) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("intercom.plan.SMALLEST_ROWS", 10)
+        parts = splitter(index).split(len(index.rows))
+    assert all(any(index.holds(row, part.slice) for part in parts) for row in index.rows)
+    assert index.asked <= 40 + 6 * len(index.rows)
+    for part in parts:
+        assert part.rows == index.count([part.slice])[0] or part.slice.narrowed is None
+        one_cell = part.slice.start is not None and part.slice.end == part.slice.start + 1
+        assert part.rows <= 15 or one_cell or part.slice.narrowed or part.slice == Slice() or _is_hot(index, part)
+
+
+def _is_hot(index: Index, part: Part) -> bool:
+    """An open slice whose rows are all in one or two cells cannot be cut further."""
+    cells = {index.grid.cell(s) for s, _ in index.rows if s is not None and index.holds((s, "0"), part.slice)}
+    return len(cells) <= 3
+
+
+@given(index=indexes())
+def test_a_plan_survives_its_file(index: Index) -> None:
+    parts = splitter(index).split(len(index.rows))
+    plan = Plan("created_at", "updated_at", Bounds(5, None), parts)
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+def evenly(rows: int, days: int) -> Index:
+    zone = ZoneInfo("UTC")
+    times = [1_700_000_000 + n * days * DAY_SECONDS // rows for n in range(rows)]
+    return Index(ByDay(zone, zone), [(second, f"{n:024x}") for n, second in enumerate(times)], DAYS)
+
+
+def hot(rows: int) -> Index:
+    zone = ZoneInfo("UTC")
+    return Index(ByDay(zone, zone), [(1_700_000_000 + n % 50, f"{n:024x}") for n in range(rows)], DAYS)
+
+
+def test_counting_costs_little(small: None) -> None:
+    index = evenly(1000, 600)
+    parts = splitter(index).split(1000)
+    assert sum(part.rows for part in parts) == 1000
+    assert len(parts) >= 64
+    assert index.asked <= 1.3 * len(parts)
+
+
+def test_a_hot_day_is_split_by_the_ends_of_ids(small: None) -> None:
+    index = hot(400)
+    parts = splitter(index).split(400)
+    assert {part.slice.narrowed and part.slice.narrowed[:2] for part in parts} == {("id", "$")}
+    assert max(part.rows for part in parts) <= 30
+    assert sum(part.rows for part in parts) == 400
+
+
+def test_a_hot_day_is_split_by_role_where_ends_of_ids_are_refused(small: None) -> None:
+    index = hot(400)
+
+    def refusing(parts: Sequence[Slice]) -> list[int]:
+        if any(part.narrowed and part.narrowed[1] == "$" for part in parts):
+            raise RequestRejectedError("400")
+        return index.count(parts)
+
+    parts = splitter(index, count=refusing).split(400)
+    assert {part.slice.narrowed for part in parts} == {("role", "=", "user"), ("role", "=", "lead")}
+
+
+@pytest.mark.parametrize("answer", [0, 400])
+def test_a_hot_day_stays_whole_where_no_split_adds_up(small: None, answer: int) -> None:
+    index = hot(400)
+
+    def deaf(parts: Sequence[Slice]) -> list[int]:
+        return [answer if part.narrowed else index.count([part])[0] for part in parts]
+
+    (part,) = [part for part in splitter(index, count=deaf).split(400) if part.rows]
+    assert part.slice.narrowed is None
+
+
+def test_days_that_do_not_add_up_are_read_in_one_piece(small: None) -> None:
+    index = evenly(200, 100)
+    index.rows += [(None, "f" * 24)]
+    assert splitter(index).split(201) == (Part(Slice(), 201),)
+
+
+def test_rows_that_go_while_they_are_counted_do_not_stop_the_split(small: None) -> None:
+    index = evenly(200, 100)
+    gone = Index(index.search, index.rows[:-3], DAYS)
+    assert len(splitter(gone).split(200)) > 5
+
+
+def test_seconds_split_a_hot_day_of_conversations(small: None) -> None:
+    times = [1_700_000_000 + n for n in range(300)]
+    index = Index(BY_SECOND[0], [(second, f"{n:024x}") for n, second in enumerate(times)], SECONDS)
+    parts = splitter(index).split(300)
+    assert max(part.rows for part in parts) <= 17
+    assert {part.slice.narrowed for part in parts} == {None}
