@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from prefect.blocks.core import Block
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import BlockDocumentCreate, BlockDocumentUpdate
+from prefect.exceptions import ObjectNotFound
 from pydantic import Field, SecretStr, ValidationError
 
 from intercom.config import Connection, connection_slug, make_connection
@@ -101,20 +104,46 @@ class BlockWatermarks:
         )
 
     def save(self, watermark: Watermark) -> None:
-        """Save over the older document."""
-        value = None if watermark.value is None else datetime.fromtimestamp(watermark.value, UTC)
-        block = IntercomWatermark(
-            connection=watermark.connection,
-            table=watermark.table,
-            lake_id=watermark.lake_id,
-            lake_url=watermark.lake_url,
-            cursor_field=watermark.cursor_field,
-            value=value,
-            run_id=watermark.run_id,
-            rows=watermark.rows,
-            saved_at=watermark.saved_at,
-        )
-        block.save(document_name(watermark.connection, watermark.table, watermark.lake_id), overwrite=True)
+        """Save over the older document.
+
+        With Prefect's client: saving by the block itself works out its JSON schema anew, several times, which takes a
+        quarter of a second of CPU each time.
+        """
+        name = document_name(watermark.connection, watermark.table, watermark.lake_id)
+        data = _block(watermark).model_dump(mode="json", include=set(IntercomWatermark.model_fields))
+        with get_client(sync_client=True) as client:
+            try:
+                document = client.read_block_document_by_name(name, IntercomWatermark._block_type_slug or "")
+            except ObjectNotFound:
+                client.create_block_document(_new_document(name, data))
+            else:
+                client.update_block_document(document.id, BlockDocumentUpdate(data=data, merge_existing_data=False))
+
+
+def _new_document(name: str, data: dict[str, Any]) -> BlockDocumentCreate:
+    kind = IntercomWatermark
+    if kind._block_schema_id is None or kind._block_type_id is None:
+        kind.register_type_and_schema()
+    assert kind._block_schema_id is not None
+    assert kind._block_type_id is not None
+    return BlockDocumentCreate(
+        name=name, data=data, block_schema_id=kind._block_schema_id, block_type_id=kind._block_type_id
+    )
+
+
+def _block(watermark: Watermark) -> IntercomWatermark:
+    value = None if watermark.value is None else datetime.fromtimestamp(watermark.value, UTC)
+    return IntercomWatermark(
+        connection=watermark.connection,
+        table=watermark.table,
+        lake_id=watermark.lake_id,
+        lake_url=watermark.lake_url,
+        cursor_field=watermark.cursor_field,
+        value=value,
+        run_id=watermark.run_id,
+        rows=watermark.rows,
+        saved_at=watermark.saved_at,
+    )
 
 
 def document_name(connection: str, table: str, lake_id: str) -> str:

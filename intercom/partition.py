@@ -207,8 +207,6 @@ class RowGroupWriter:
         """Take rows; a row group is written when enough of them wait."""
         if rows.num_rows == 0:
             return
-        if self._bytes >= ROW_GROUP_BYTES // 2 and self._bytes + rows.nbytes > ROW_GROUP_BYTES * 3 // 2:
-            self._flush()  # two row groups of a stored file stay two, also when the first has lost some rows
         self._waiting.append(rows)
         self._rows += rows.num_rows
         self._bytes += rows.nbytes
@@ -217,6 +215,7 @@ class RowGroupWriter:
 
     def _flush(self) -> None:
         if self._waiting:
+            # Cut evenly: two row groups of a stored file stay two, also when the first has lost some rows and waits.
             size = -(-self._rows // max(1, round(self._bytes / ROW_GROUP_BYTES)))
             self._file.write(pa.concat_tables(self._waiting), row_group_size=min(size, ROW_GROUP_ROWS))
         self._waiting, self._rows, self._bytes = [], 0, 0

@@ -62,7 +62,8 @@ class Pipeline:
         self.newest: int | None = None
         self._parts, self._normaliser, self._cursor_field = parts, normaliser, cursor_field
         self._on_checkpoint, self._waiting_bytes = on_checkpoint, waiting_bytes
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._arrived, self._room = threading.Condition(lock), threading.Condition(lock)
         self._queue: deque[Page | int] = deque()
         self._queued = 0
         self._closed = False
@@ -80,11 +81,11 @@ class Pipeline:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._changed:
+        with self._arrived:
             self._closed = True
             if error is not None and not isinstance(error, Exception):
                 self._queue.clear()  # the process is told to end
-            self._changed.notify_all()
+            self._arrived.notify_all()
         self._thread.join()
         if self._error is not None and error is None:
             raise self._error
@@ -105,14 +106,14 @@ class Pipeline:
         self._put(place, 0)
 
     def _put(self, item: Page | int, size: int) -> None:
-        with self._changed:
+        with self._room:
             while self._queued > self._waiting_bytes and self._error is None:
-                self._changed.wait()
+                self._room.wait()
             if self._error is not None:
                 raise self._error
             self._queue.append(item)
             self._queued += size
-            self._changed.notify_all()
+            self._arrived.notify()
 
     def _run(self) -> None:
         try:
@@ -124,15 +125,15 @@ class Pipeline:
                 if self._is_due():
                     self._checkpoint()
         except BaseException as error:
-            with self._changed:
+            with self._room:
                 self._error = error
-                self._changed.notify_all()
+                self._room.notify_all()
 
     def _take(self) -> list[Page | int]:
         """What waits, up to a few pages' bytes; empty at the end."""
-        with self._changed:
+        with self._arrived:
             while not self._queue and not self._closed:
-                self._changed.wait()
+                self._arrived.wait()
             taken: list[Page | int] = []
             size = 0
             while self._queue and size < _AT_ONCE_BYTES:
@@ -140,7 +141,7 @@ class Pipeline:
                 taken.append(item)
                 size += item.size if isinstance(item, Page) else 0
             self._queued -= size
-            self._changed.notify_all()
+            self._room.notify_all()
             return taken
 
     def _stage(self, pages: list[Page]) -> None:

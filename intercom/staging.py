@@ -20,11 +20,11 @@ from intercom.lake import Lake
 from intercom.parquet import ParquetFile
 from intercom.paths import UNKNOWN_MONTH, TablePaths
 
-SPLIT_BYTES = 16 << 20
+SPLIT_BYTES = 8 << 20
 """Arrow bytes that are collected before they are split by month."""
-HELD_BYTES = 32 << 20
+HELD_BYTES = 24 << 20
 """Arrow bytes of split months that wait for more rows of their month."""
-_WRITING_BYTES = 32 << 20
+_WRITING_BYTES = 16 << 20
 _UPLOADS = 4
 
 

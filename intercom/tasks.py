@@ -177,7 +177,9 @@ def _client(_run_id: str, connection: str, connections_file: str | None) -> Inte
     )
     key = (found.base_url, found.access_token.get_secret_value())
     with _limiters_lock:
-        limiter = _limiters.setdefault(key, RateLimiter(found.requests_per_10s))
+        limiter = _limiters.setdefault(
+            key, RateLimiter(found.requests_per_10s, most_in_flight=found.requests_in_flight)
+        )
     return IntercomClient(found, limiter)
 
 

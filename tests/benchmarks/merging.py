@@ -67,7 +67,7 @@ def _increment(folder: Path, what: str, *, rows: int, months: int, rounds: int) 
 
 
 def _first_load(folder: Path, months: int) -> Iterator[Row]:
-    """Contacts of all months come in each part of the load, so that every month gets many parts of some hundred rows."""
+    """Contacts of all months come in each part of the load, so every month gets many parts of 400 rows."""
     peaks = []
     for count in (8, 42):
         parts = [folder / f"part-{number}.parquet" for number in range(count)]

@@ -254,6 +254,22 @@ def test_more_rows_than_are_compared_at_a_time_are_all_compared(tmp_path: Path, 
     assert names.count("changed") == 2
 
 
+def test_rows_that_were_read_in_another_order_are_compared_beyond_memory(tmp_path: Path) -> None:
+    """68 MB in four stored row groups; every part has rows of all of them, so that rows have to be laid aside."""
+    (tmp_path / "new").mkdir()
+    stored: list[Row] = [(f"{number:02}", 1, f"{number:02}" * 850_000, 1) for number in range(40)]
+    again: list[Row] = [(key, 1, "changed" if key == "17" else name, 2) for key, _, name, _ in stored]
+    paths = [tmp_path / f"part-{number}.parquet" for number in range(4)]
+    for number, path in enumerate(paths):
+        pq.write_table(table(again[number::4]), path)
+    pq.write_table(table(stored), tmp_path / "stored.parquet", row_group_size=10)
+    result = run(tmp_path / "stored.parquet", paths, tmp_path / "new" / "new.parquet")
+    assert result == Merged(rows=40, changed=1, unchanged=39, written=True)
+    expected = [again[17] if row[0] == "17" else row for row in stored]
+    assert sorted(rows_of(tmp_path / "new" / "new.parquet")) == expected
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["new.parquet"]
+
+
 # -- the writer ---------------------------------------------------------------------------------------------------
 
 
@@ -276,6 +292,22 @@ def test_row_groups_are_bounded_in_bytes(tmp_path: Path) -> None:
         for _ in range(3):
             writer.add(long)
     assert row_groups(tmp_path / "x.parquet") == [2, 1]
+
+
+def test_row_groups_that_lost_some_rows_are_not_joined(tmp_path: Path) -> None:
+    shrunk = table([("a", 1, "x" * (ROW_GROUP_BYTES * 9 // 10), 1)])
+    with RowGroupWriter(tmp_path / "x.parquet", SCHEMA, "v1") as writer:
+        for _ in range(3):
+            writer.add(shrunk)
+    assert row_groups(tmp_path / "x.parquet") == [1, 1, 1]
+
+
+def test_rows_of_more_bytes_than_a_row_group_are_cut_evenly(tmp_path: Path) -> None:
+    rows = table([(str(number), 1, "x" * (ROW_GROUP_BYTES // 4), 1) for number in range(9)])
+    with RowGroupWriter(tmp_path / "x.parquet", SCHEMA, "v1") as writer:
+        writer.add(table([("a", 1, "x", 1)]))
+        writer.add(rows)
+    assert row_groups(tmp_path / "x.parquet") == [5, 5]
 
 
 def test_a_writer_without_rows_makes_an_empty_file_of_the_schema(tmp_path: Path) -> None:
