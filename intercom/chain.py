@@ -129,14 +129,15 @@ def _walk(reading: Reading, chain: Chain, first: FirstPage | None) -> tuple[int,
         page = first.page if first else page_of(answer, reading.table, number)
         first = None
         rows += len(page.records)
-        counts.append(number_of(answer.fields.get("total_count")) or 0)
+        counted = number_of(answer.fields.get("total_count"))
+        counts += [] if counted is None else [counted]
         values = proof.values_in_order(page.seconds(chain.field))
         reading.page(page)
         if values and chain.stop(values):
             return 0, 0
         following = _cursor(answer)
         if following is None:
-            return min(counts), rows
+            return min(counts, default=0), rows
         if following in seen:
             raise RetriableApiError(
                 f"{chain.what}: search repeats a cursor on page {number} (request {answer.request_id}), so its rest "

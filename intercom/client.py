@@ -7,7 +7,6 @@ TableClient         the same for one table: names it in errors and counts its re
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -15,6 +14,7 @@ import msgspec
 from intercom.answers import Answer
 from intercom.calls import Caller, RetryPolicy, Usage
 from intercom.connection import Connection
+from intercom.errors import AbandonedError
 from intercom.limiter import RateLimiter
 from intercom.sessions import Request, SessionPool
 
@@ -30,12 +30,13 @@ class IntercomClient:
         limiter: RateLimiter,
         *,
         policy: RetryPolicy | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
     ) -> None:
         self.connection = connection
         self.limiter = limiter
         self.policy = policy or RetryPolicy()
-        self.sleep = sleep
+        self._sleep = sleep
+        self._stopped: list[threading.Event] = []
         # Intercom allows one open company scroll per workspace and answers a second one with 400 scroll_exists.
         self.scroll_lock = threading.Lock()
         self._sessions = SessionPool(
@@ -44,8 +45,24 @@ class IntercomClient:
 
     def for_table(self, table: str, scope: str = "") -> TableClient:
         """The same client for one table; ``scope`` is the permission that errors tell the operator to grant."""
-        caller = Caller(self.connection, table, scope, Usage(), self._sessions, self.limiter, self.policy, self.sleep)
-        return TableClient(caller, self.scroll_lock)
+        stopped = threading.Event()
+        self._stopped.append(stopped)
+
+        def pause(seconds: float) -> None:
+            if self._sleep is None:
+                stopped.wait(seconds)
+            else:
+                self._sleep(seconds)
+            if stopped.is_set():
+                raise AbandonedError
+
+        caller = Caller(self.connection, table, scope, Usage(), self._sessions, self.limiter, self.policy, pause)
+        return TableClient(caller, self.scroll_lock, stopped)
+
+    def stop(self) -> None:
+        """End every reading at its next page or pause with AbandonedError: the process is told to end."""
+        for stopped in self._stopped:
+            stopped.set()
 
     def close(self) -> None:
         """Close all sockets; requests that are under way close theirs when they end."""
@@ -59,7 +76,9 @@ class TableClient:
     once, and RetriableApiError when the retry policy is used up.
     """
 
-    def __init__(self, caller: Caller, scroll_lock: threading.Lock) -> None:
+    def __init__(self, caller: Caller, scroll_lock: threading.Lock, stopped: threading.Event) -> None:
+        self.stopped = stopped
+        """Set when this table is not to be read on; pauses end then."""
         self.table = caller.table
         self.usage = caller.usage
         self.most_in_flight = caller.limiter.most_in_flight

@@ -8,6 +8,7 @@
     │   │   └── RequestRejectedError    400, 404, 405, 422, ...: the request itself
     │   └── RetriableApiError       tries or time ran out; running the flow again may succeed
     │       └── PageTooHeavyError   the same page keeps failing with 502, 504, 408 or a time-out: ask for a smaller one
+    ├── AbandonedError              a table that is not read on, because another part of it failed or the process ends
     ├── SchemaError                 a record or a file that has no place in its table
     ├── LakeError                   the lake's storage: cannot be read or written, or is not what it was
     └── SyncFailedError             one or more tables of a run failed; one line for each
@@ -67,6 +68,13 @@ class RetriableApiError(ApiError):
 
 class PageTooHeavyError(RetriableApiError):
     """A page keeps failing in the way that pages do that are too heavy for the server; ask for fewer rows."""
+
+
+class AbandonedError(IntercomLakeError):
+    """A table is not read on: another part of its reading has failed, or the process was told to end."""
+
+    def __init__(self) -> None:
+        super().__init__("The run was stopped before the table was read. Run again; the watermark has not moved.")
 
 
 class SchemaError(IntercomLakeError):

@@ -152,7 +152,8 @@ def _plan(table: Table, ledger: Ledger, store: WatermarkStore, run: Run) -> _Pla
             "Run without an end date first; nothing was read and the watermark has not moved."
         )
     history = _history(state, start, run)
-    committed = state is not None and state.run_id == run.run_id and missing_from(state, findings) is None
+    tried = state is not None and state.run_id == run.run_id and state.complete
+    committed = tried and state is not None and missing_from(state, findings) is None
     return _Plan(state, start, _window(table, start, run, history), history, lake_id, committed)
 
 
@@ -204,7 +205,7 @@ def _journal(table: Table, ledger: Ledger, plan: _Plan, run: Run) -> RunJournal:
     return RunJournal.opened(
         ledger,
         run.run_id,
-        Beginning(table.schema.fingerprint, plan.window, plan.lake_id),
+        Beginning(table.schema.fingerprint, plan.window, plan.lake_id, run.workspace),
         run_start=run.run_start,
         ingested_at=_later(run.started_at, plan.state.ingested_at if plan.state else None),
     )
@@ -214,13 +215,10 @@ def _read(
     table: Table, api: TableClient, ledger: Ledger, plan: _Plan, journal: RunJournal, progress: TableProgress
 ) -> _Read:
     """Read the table into staged parts; when this returns, every one is durable."""
-    completeness = Completeness()
     earlier = journal.earlier.values()
-    for kept in earlier:
-        completeness.recall(kept.counted, kept.missing, kept.notes)
 
     def keep(done: Checkpoint) -> None:
-        journal.save(done.finished, done.parts, done.rows, done.newest, completeness)
+        journal.save(done.finished, done.parts, done.rows, done.newest)
 
     parts = PartWriter(
         ledger.lake, ledger.paths, journal.attempt, table.schema.arrow, by_month=table.strategy is Strategy.MERGE
@@ -235,7 +233,14 @@ def _read(
             progress.page(len(page.records))
 
         reading = Reading(
-            api, table, journal.run_start, deliver, completeness=completeness, expect=progress.expect, journal=journal
+            api,
+            table,
+            journal.run_start,
+            deliver,
+            expect=progress.expect,
+            journal=journal,
+            exact=plan.start.replaces,
+            completeness=journal.recalled(),
         )
         read_table(reading, plan.window)
         progress.finish()
@@ -244,7 +249,7 @@ def _read(
         parts=parts.parts,
         rows=parts.rows + sum(kept.rows for kept in earlier),
         newest=max((value for value in newest if value is not None), default=None),
-        completeness=completeness,
+        completeness=reading.completeness,
     )
 
 
@@ -278,12 +283,16 @@ def _commit(table: Table, ledger: Ledger, plan: _Plan, journal: RunJournal, read
         watermark=_reached(plan, latest, journal, read, run),
         history_from=plan.history_from,
         workspace=run.workspace or kept.workspace,
+        complete=complete,
         run_id=run.run_id,
         ingested_at=journal.ingested_at,
         saved_at=datetime.now(UTC),
         partitions=intact(kept, findings) if everything else kept.partitions,
         staged=tuple(old for old in kept.staged if not everything or findings.staged.get(old.run_id) == old.parts),
     ).with_staged(staged, *journal.staged())
+    if run.full_refresh and not complete and kept.lake_id == plan.lake_id and missing_from(kept, findings) is None:
+        # It has only merged; an undamaged table is read as far as it was.
+        after = replace(after, watermark=kept.watermark, history_from=kept.history_from)
     ledger.save(after)
     return after
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 from uuid import uuid4
 
@@ -24,30 +24,53 @@ from intercom.windows import Window
 
 log = logging.getLogger(__name__)
 
+_LONGEST = timedelta(days=1)
+"""An older plan is not gone on from: its counts say little, and a full refresh would keep what was deleted since."""
 _PLAN = "plan"
 _DONE = "done"
 
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """What an attempt has to share with an earlier one to go on from it: the columns, the window and the lake."""
+    """What an attempt has to share with an earlier one to go on from it.
+
+    `workspace` is Intercom's code, None when it could not be asked.
+    """
 
     fingerprint: str
     window: Window
     lake_id: str
+    workspace: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What one attempt has left: `places` of the plan are finished, their rows in its parts below `parts`."""
+    """What one attempt has left: its rows are in its parts below `parts`.
 
-    places: Sequence[int]
+    `found` says for each place in the plan that is finished how complete it is.
+    """
+
+    found: Mapping[int, Completeness]
     parts: int
     rows: int
     newest: int | None
-    counted: int
-    missing: int
-    notes: Sequence[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        found = {
+            str(place): {"counted": one.counted, "missing": one.missing, "notes": list(one.notes)}
+            for place, one in self.found.items()
+        }
+        return {"found": found, "parts": self.parts, "rows": self.rows, "newest": self.newest}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`; KeyError, TypeError or ValueError when it is none."""
+        found = {
+            int(place): Completeness(list(one["notes"]), int(one["counted"]), int(one["missing"]))
+            for place, one in record["found"].items()
+        }
+        return cls(found, int(record["parts"]), int(record["rows"]), record["newest"])
 
 
 class RunJournal:
@@ -66,7 +89,8 @@ class RunJournal:
         self._ledger, self._beginning = ledger, beginning
         self._plan: Plan | None = None
         self._plan_id = uuid4().hex
-        self._finish: Any = None
+        self._found: dict[int, Completeness] = {}
+        self._finish: Callable[[int], None] = lambda _place: None
 
     @classmethod
     def opened(
@@ -80,9 +104,16 @@ class RunJournal:
             journal._go_on(attempts, Counter((part.run_id, part.number) for part in ledger.parts_of(files)))
         return journal
 
-    def follow(self, finish: Any) -> None:
+    def follow(self, finish: Callable[[int], None]) -> None:
         """Tell `finish` about parts of the plan that are read."""
         self._finish = finish
+
+    def recalled(self) -> Completeness:
+        """How complete the parts are that earlier attempts have finished."""
+        whole = Completeness()
+        for one in {place: one for kept in self.earlier.values() for place, one in kept.found.items()}.values():
+            whole.add(one)
+        return whole
 
     # -- the Journal of a reading ---------------------------------------------------------------------------------
 
@@ -97,18 +128,19 @@ class RunJournal:
 
     def finished(self) -> set[int]:
         """Places that earlier attempts have finished."""
-        return {place for kept in self.earlier.values() for place in kept.places}
+        return {place for kept in self.earlier.values() for place in kept.found}
 
-    def finish(self, place: int) -> None:
-        """Every page of a part was delivered."""
+    def finish(self, place: int, found: Completeness) -> None:
+        """Every page of a part was delivered, and this is how complete it is."""
+        self._found[place] = found
         self._finish(place)
 
     # -- the lake's side ------------------------------------------------------------------------------------------
 
-    def save(self, places: Sequence[int], parts: int, rows: int, newest: int | None, found: Completeness) -> None:
+    def save(self, places: Sequence[int], parts: int, rows: int, newest: int | None) -> None:
         """Note that these places are finished, and all their rows in parts of this attempt below `parts`."""
-        kept = Kept(places, parts, rows, newest, found.counted, found.missing, list(found.notes))
-        self._ledger.lake.write_json(self._path(self.attempt, _DONE), {"plan_id": self._plan_id, **asdict(kept)})
+        kept = Kept({place: self._found[place] for place in places}, parts, rows, newest)
+        self._ledger.lake.write_json(self._path(self.attempt, _DONE), {"plan_id": self._plan_id, **kept.to_json()})
 
     def staged(self) -> list[StagedRun]:
         """Parts of earlier attempts that this one builds on."""
@@ -116,7 +148,11 @@ class RunJournal:
 
     def _go_on(self, attempts: Sequence[str], parts: Counter[tuple[str, int]]) -> None:
         plans = {attempt: record for attempt in attempts if (record := self._read(attempt, _PLAN)) is not None}
-        fitting = {attempt: record for attempt, record in plans.items() if record.get("beginning") == self._began()}
+        fitting = {
+            attempt: record
+            for attempt, record in plans.items()
+            if record.get("beginning") == self._began() and str(record.get("saved_at")) >= self._oldest()
+        }
         if not fitting:
             return
         first = min(fitting.values(), key=lambda record: str(record["saved_at"]))
@@ -142,10 +178,10 @@ class RunJournal:
     def _kept(self, attempt: str) -> Kept | None:
         record = self._read(attempt, _DONE)
         try:
-            if record is None or record.pop("plan_id") != self._plan_id:
+            if record is None or record["plan_id"] != self._plan_id:
                 return None
-            return Kept(**record)
-        except (KeyError, TypeError) as error:
+            return Kept.from_json(record)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             log.warning("%s: what an earlier try has finished is damaged (%s) and is ignored", self._table, error)
             return None
 
@@ -168,6 +204,9 @@ class RunJournal:
             log.warning("%s: %s of an earlier try cannot be read (%s)", self._table, name, error)
             return None
         return record if isinstance(record, dict) else None
+
+    def _oldest(self) -> str:
+        return (datetime.now(UTC) - _LONGEST).isoformat()
 
     def _began(self) -> Mapping[str, Any]:
         return asdict(self._beginning)

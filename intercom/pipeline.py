@@ -92,7 +92,8 @@ class Pipeline:
         if isinstance(error, Exception) and self._error is None:
             try:
                 self._checkpoint()
-                self._parts.flush()
+                if self._finished:
+                    self._parts.flush()
             except Exception as second:  # the first error is the one to tell
                 log.warning("what was read so far could not be kept for another try: %s", second)
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from intercom.client import TableClient
+from intercom.errors import AbandonedError
 from intercom.pages import Page
 from intercom.plan import Plan
 from intercom.tables import Table
 
 T = TypeVar("T")
-
-
-class AbandonedError(Exception):
-    """This part of a reading ends because another part has failed; that one's error is the one to tell."""
 
 
 @dataclass(slots=True)
@@ -38,12 +35,12 @@ class Completeness:
         """Whether at most one in a hundred rows is missing."""
         return self.missing * 100 <= self.counted
 
-    def recall(self, counted: int, missing: int, notes: Iterable[str]) -> None:
-        """Take over what an earlier attempt at the same reading has found."""
+    def add(self, other: Completeness) -> None:
+        """Take over what was found about another part of the same table."""
         with self._lock:
-            self.notes.extend(note for note in notes if note not in self.notes)
-            self.counted += counted
-            self.missing += missing
+            self.notes.extend(other.notes)
+            self.counted += other.counted
+            self.missing += other.missing
 
     def found(self, rows: int) -> None:
         """Note rows that were counted and found."""
@@ -70,26 +67,8 @@ class Journal(Protocol):
     def finished(self) -> Collection[int]:
         """Places in the plan of parts whose rows are all staged."""
 
-    def finish(self, place: int) -> None:
-        """Every page of a part was delivered. Any thread."""
-
-
-class NoJournal:
-    """Remembers nothing: for what is read in one piece."""
-
-    def plan(self) -> Plan | None:
-        """None: there is no earlier attempt."""
-        return None
-
-    def keep(self, plan: Plan) -> None:
-        """Forget it."""
-
-    def finished(self) -> Collection[int]:
-        """No part is."""
-        return ()
-
-    def finish(self, place: int) -> None:
-        """Forget it."""
+    def finish(self, place: int, found: Completeness) -> None:
+        """Every page of a part was delivered, and this is how complete it is. Any thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +76,22 @@ class Reading:
     """One table of one run, while it is read.
 
     `run_start` is the server's time before the first page, in unix seconds. `deliver` takes each page, from any
-    thread; it may block while others wait to be staged. `expect` learns how many rows there are to come.
+    thread; it may block while others wait to be staged. `expect` learns how many rows there are to come. `exact`: rows
+    that are not delivered will be removed, so that those which change meanwhile must come, too.
     """
 
     api: TableClient
     table: Table
     run_start: int
     deliver: Callable[[Page], None]
+    expect: Callable[[int], None]
+    journal: Journal
+    exact: bool = False
     completeness: Completeness = field(default_factory=Completeness)
-    expect: Callable[[int], None] = lambda _rows: None
-    journal: Journal = field(default_factory=NoJournal)
-    stopped: threading.Event = field(default_factory=threading.Event)
 
     def page(self, page: Page) -> None:
-        """Deliver a page. Raises AbandonedError when another part of this reading has failed."""
-        if self.stopped.is_set():
+        """Deliver a page. Raises AbandonedError when the table is not to be read on."""
+        if self.api.stopped.is_set():
             raise AbandonedError
         self.deliver(page)
 
@@ -131,7 +111,8 @@ class Reading:
                     return [done.result() for done in running]
             finally:
                 if not all(done.done() for done in running):
-                    self.stopped.set()
+                    self.api.stopped.set()
                     pool.shutdown(wait=True, cancel_futures=True)
         ended = [done.exception() for done in running if not done.cancelled()]
-        raise next(error for error in ended if error is not None and not isinstance(error, AbandonedError))
+        errors = [error for error in ended if error is not None]
+        raise next((error for error in errors if not isinstance(error, AbandonedError)), errors[0])

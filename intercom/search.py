@@ -15,14 +15,15 @@ from functools import partial
 
 from intercom.chain import Chain, FirstPage, between, described, first_page, first_row, read_chain
 from intercom.errors import RequestRejectedError
-from intercom.plan import Part, Plan, Splitter, is_long
-from intercom.reading import Reading
-from intercom.windows import DAYS, SECONDS, Bounds, Grid, Slice, Window, day_bounds, second_bounds
+from intercom.plan import Counted, Part, Plan, Splitter, is_long
+from intercom.reading import Completeness, Reading
+from intercom.windows import DAY_SECONDS, DAYS, SECONDS, Bounds, Grid, Slice, Window, day_bounds, second_bounds
 
 log = logging.getLogger(__name__)
 
 _CREATED = "created_at"
 _TIMES = (_CREATED, "updated_at")
+_EARLY_END_SECONDS = 10 * DAY_SECONDS
 _WORTH_IT = 4
 """A chain that may end early is cut into slices only if it would read at least a quarter of the rows anyway."""
 
@@ -34,14 +35,25 @@ def read_search(reading: Reading, window: Window) -> None:
     place. Where sorting by it is refused, ``updated_at`` serves: such rows then come again at the end.
     """
     plan = reading.journal.plan()
+    order = plan.sort_field if plan else None
     if plan is None:
         chain, first = _begin(reading, window)
-        if _is_read_in_one(reading, chain, first, window):
-            return
-        plan = _plan(reading, chain, first, window)
-        reading.journal.keep(plan)
-    reading.expect(plan.rows)
-    _read_parts(reading, plan)
+        order = chain.field
+        if not _is_read_in_one(reading, chain, first, window):
+            plan = _plan(reading, chain, first, window)
+            reading.journal.keep(plan)
+    if plan is not None:
+        _read_parts(reading, plan)
+    if reading.exact and (order != _CREATED or (plan is not None and plan.field != _CREATED)):
+        _read_moved(reading)
+
+
+def _read_moved(reading: Reading) -> None:
+    """Rows that were read by a time that changes, and that moved on before they were met."""
+    window = Window(reading.run_start)
+    query = between(str(reading.table.cursor_field), _bounds(reading, window))
+    what = f"{reading.table.name}, changed while it was read"
+    read_chain(reading, Chain(what, query, str(reading.table.cursor_field), "ascending", stop=_never))
 
 
 def _begin(reading: Reading, window: Window) -> tuple[Chain, FirstPage]:
@@ -78,14 +90,16 @@ def _everything(reading: Reading, sort_field: str) -> Chain:
 def _changes(reading: Reading, window: Window) -> Chain:
     """Rows by their cursor field.
 
-    Where search cuts days, newest first: the query has to begin two days early and the chain ends at the first page
-    that reaches back beyond the window. Else oldest first, until a whole page lies after the start of the run.
+    Where search cuts days, the newest first: the query has to begin two days early, and the chain ends at the first
+    page that reaches back beyond the window. Else, or when two days more or less make no difference, the oldest first,
+    until a whole page lies after the start of the run.
     """
     table = reading.table
     field = str(table.cursor_field)
     query = between(field, _bounds(reading, window))
-    if table.day_cut:
-        return Chain(table.name, query, field, "descending", stop=lambda _values: False)
+    recent = window.start is not None and window.end is None and reading.run_start - window.start < _EARLY_END_SECONDS
+    if table.day_cut and recent:
+        return Chain(table.name, query, field, "descending", stop=_never)
     return Chain(table.name, query, field, "ascending", stop=partial(_is_after, reading.run_start))
 
 
@@ -132,20 +146,32 @@ class _EarlyEnd:
 
 def _plan(reading: Reading, chain: Chain, first: FirstPage, window: Window) -> Plan:
     """Split the rows of a search by created_at on a first load, else by the cursor field."""
-    field, bounds = str(reading.table.cursor_field), _bounds(reading, window)
-    if window == Window():
-        field, bounds = _CREATED, Bounds(None, None)
-    outline = Plan(field, chain.field, bounds, ())
+    cursor_field = str(reading.table.cursor_field)
+    outline = Plan(cursor_field, cursor_field, _bounds(reading, window), ())
+    if window == Window() and _all_have_created(reading, first.counted):
+        outline = Plan(_CREATED, chain.field, Bounds(None, None), ())
     splitter = Splitter(
         grid=_grid(reading),
         lowest=_lowest(reading, outline, chain, first, window),
         highest=reading.run_start if window.end is None else min(window.end, reading.run_start),
         by_id=reading.table.day_cut,
         count=partial(_count, reading, outline),
+        last=partial(_last, reading, outline),
     )
     plan = replace(outline, parts=splitter.split(first.counted))
-    log.info("%s: %d rows in %d windows of %s", reading.table.name, plan.rows, len(plan.parts), field)
+    log.info("%s: %d rows in %d windows of %s", reading.table.name, plan.rows, len(plan.parts), plan.field)
     return plan
+
+
+def _all_have_created(reading: Reading, counted: int) -> bool:
+    """Whether every row has a time of creation, so that slices by it hold them all; asked again if rows come and go.
+
+    Slices of days may overlap: their sum alone would not tell.
+    """
+    api, table, cursor_field = reading.api, reading.table, str(reading.table.cursor_field)
+    with_created = Chain(table.name, between(_CREATED, Bounds(0, None)), cursor_field, "ascending", stop=_never)
+    found = first_row(api, table, with_created).counted
+    return found >= counted or found >= first_row(api, table, _everything(reading, cursor_field)).counted
 
 
 def _lowest(reading: Reading, outline: Plan, chain: Chain, first: FirstPage, window: Window) -> int:
@@ -157,33 +183,48 @@ def _lowest(reading: Reading, outline: Plan, chain: Chain, first: FirstPage, win
         begin = first_row(reading.api, reading.table, replace(chain, order="ascending"))
     elif chain.field != outline.field:
         return 0  # it cannot be sorted by
-    return next((value for value in begin.page.seconds(outline.field) if value is not None), 0)
+    return _first_second(begin, outline) or 0
 
 
-def _count(reading: Reading, outline: Plan, slices: Sequence[Slice]) -> list[int]:
-    def ask(part: Slice) -> int | RequestRejectedError:
+def _count(reading: Reading, outline: Plan, slices: Sequence[Slice]) -> list[Counted | None]:
+    def ask(part: Slice) -> Counted | None:
         try:
-            return first_row(reading.api, reading.table, _slice_chain(reading, outline, part)).counted
+            found = first_row(reading.api, reading.table, _slice_chain(reading, outline, part))
         except RequestRejectedError as refused:
-            return refused
+            log.info("%s: search refuses a window: %s", reading.table.name, refused)
+            return None
+        return Counted(found.counted, _first_second(found, outline))
 
-    counted: list[int] = []
-    for answer in reading.in_parallel([partial(ask, part) for part in slices]):
-        if isinstance(answer, RequestRejectedError):
-            raise answer
-        counted.append(answer)
-    return counted
+    return reading.in_parallel([partial(ask, part) for part in slices])
+
+
+def _last(reading: Reading, outline: Plan, part: Slice) -> int | None:
+    if outline.sort_field != outline.field:
+        return None
+    backwards = replace(_slice_chain(reading, outline, part), order="descending")
+    return _first_second(first_row(reading.api, reading.table, backwards), outline)
+
+
+def _first_second(found: FirstPage, outline: Plan) -> int | None:
+    """The time of a search's first row; None when it is not sorted by it."""
+    if outline.sort_field != outline.field:
+        return None
+    return next((value for value in found.page.seconds(outline.field) if value is not None), None)
 
 
 def _read_parts(reading: Reading, plan: Plan) -> None:
     """Read the parts that no earlier attempt at this run has read."""
     finished = reading.journal.finished()
+    missing = [(place, part) for place, part in enumerate(plan.parts) if place not in finished]
+    reading.expect(sum(part.rows for _, part in missing))
 
     def read(place: int, part: Part) -> None:
-        read_chain(reading, _slice_chain(reading, plan, part.slice))
-        reading.journal.finish(place)
+        found = Completeness()
+        read_chain(replace(reading, completeness=found), _slice_chain(reading, plan, part.slice))
+        reading.completeness.add(found)
+        reading.journal.finish(place, found)
 
-    reading.in_parallel([partial(read, place, part) for place, part in enumerate(plan.parts) if place not in finished])
+    reading.in_parallel([partial(read, *one) for one in missing])
 
 
 def _slice_chain(reading: Reading, plan: Plan, part: Slice) -> Chain:
@@ -197,6 +238,10 @@ def _slice_chain(reading: Reading, plan: Plan, part: Slice) -> Chain:
         order="ascending",
         stop=partial(_is_after, reading.run_start),
     )
+
+
+def _never(_values: Sequence[int]) -> bool:
+    return False
 
 
 def _is_after(run_start: int, values: Sequence[int]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
 from itertools import count
 from types import TracebackType
 from typing import Any, Self
@@ -135,12 +136,21 @@ class PartWriter:
 
 
 def split_by_month(rows: Any) -> Iterator[tuple[str, Any]]:
-    """``(YYYY-MM, rows)`` for each month of ``created_at`` in UTC; ``unknown`` for rows without one."""
-    created = rows.column("created_at")
-    months = pc.strftime(created, format="%Y-%m").fill_null(UNKNOWN_MONTH)
-    distinct = pc.unique(months).to_pylist()
-    if len(distinct) == 1:
-        yield distinct[0], rows
+    """``(YYYY-MM, rows)`` for each month of ``created_at`` in UTC; ``unknown`` for rows without one.
+
+    Rows of several months are copied, so that those of one can be let go while others are kept.
+    """
+    months = pc.floor_temporal(rows.column("created_at"), unit="month").combine_chunks()
+    if len(pc.unique(months)) <= 1:
+        yield from [(_month(months[0].as_py()), rows)] if len(months) else []
         return
-    for month in sorted(distinct):
-        yield month, rows.filter(pc.equal(months, month))
+    rows, order = rows.combine_chunks(), pc.sort_indices(months)
+    runs = pc.run_end_encode(months.take(order).cast(pa.int64()))
+    first = 0
+    for month, end in zip(runs.values.cast(months.type).to_pylist(), runs.run_ends.to_pylist(), strict=True):
+        yield _month(month), rows.take(order.slice(first, end - first))
+        first = end
+
+
+def _month(begin: datetime | None) -> str:
+    return UNKNOWN_MONTH if begin is None else f"{begin:%Y-%m}"

@@ -118,8 +118,13 @@ def compact(table: str, job: Job, extracted: Timed | PrefectFuture[Timed]) -> Ti
 
 def conclude(job: Job, tables: Mapping[str, tuple[PrefectFuture[Timed], PrefectFuture[Timed]]]) -> State[None]:
     """Wait for all tables, print their table, keep it as an artifact, and say whether the run failed."""
-    summaries = [_summary(name, *futures) for name, futures in tables.items()]
-    _client(job.run.run_id, job.run.connection, job.connections_file).close()
+    client = _client(job.run.run_id, job.run.connection, job.connections_file)
+    try:
+        summaries = [_summary(name, *futures) for name, futures in tables.items()]
+    except BaseException:
+        client.stop()  # Ctrl-C and a cancelled run reach this thread only, and those that read would go on
+        raise
+    client.close()
     end_reports(job.run.run_id)
     for warning in warnings(summaries):
         log.warning("%s", warning)

@@ -77,7 +77,7 @@ class TableState:
     `partitions` maps month (``""`` for the one file of a replace table) to what was published; `staged` lists
     committed runs that are not compacted yet, oldest first; `compaction` is the version of the files that the last
     compaction has published, or was about to; `history_from` is the start date (unix seconds) that limited the first
-    load, None when everything was read.
+    load, None when everything was read; `complete` is False when run `run_id` found fewer rows than Intercom counts.
     """
 
     lake_id: str
@@ -91,6 +91,7 @@ class TableState:
     partitions: Mapping[str, Partition] = field(default_factory=dict)
     staged: tuple[StagedRun, ...] = ()
     compaction: str | None = None
+    complete: bool = True
 
     @property
     def rows(self) -> int:
@@ -129,6 +130,7 @@ class TableState:
             partitions={month: Partition(**entry) for month, entry in record["partitions"].items()},
             staged=tuple(StagedRun(**entry) for entry in record["staged"]),
             compaction=record["compaction"],
+            complete=bool(record.get("complete", True)),  # records of the first version do not say
         )
 
     def with_staged(self, run: StagedRun, *earlier: StagedRun) -> TableState:
@@ -136,7 +138,7 @@ class TableState:
 
         `earlier` are attempts at the same run whose parts it builds on.
         """
-        added = (*earlier, run) if run.parts or run.replaces else earlier
+        added = (*earlier, run) if run.parts or run.replaces or (earlier and run.whole) else earlier
         names = {entry.run_id for entry in added}
         kept = () if run.replaces else tuple(entry for entry in self.staged if entry.run_id not in names)
         return replace(self, staged=(*kept, *added))

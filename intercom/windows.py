@@ -90,11 +90,12 @@ class Grid:
     def cut(self, part: Slice, lowest: int, highest: int, parts: int) -> list[Slice]:
         """The slice in up to `parts` pieces of about as many cells; the slice alone when it has one cell only.
 
-        `lowest` and `highest` are seconds between which rows are expected, where the slice is open. No row is lost
-        beyond them: open ends stay open.
+        `lowest` and `highest` are seconds between which rows are expected: cuts lie there. No row is lost beyond them,
+        since the outer pieces reach as far as the slice does.
         """
-        first = self.cell(lowest) if part.start is None else part.start
-        last = self.cell(highest) + 1 if part.end is None else part.end
+        first, last = self.cell(lowest), self.cell(highest) + 1
+        first = first if part.start is None else max(first, part.start)
+        last = last if part.end is None else min(last, part.end)
         parts = max(1, min(parts, last - first))
         cuts = [first + (last - first) * number // parts for number in range(1, parts)]
         edges = [part.start, *cuts, part.end]

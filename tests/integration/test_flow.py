@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -128,15 +129,21 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
     server.stop()
 
 
-@pytest.fixture
-def shell(prefect: Prefect, rig: Rig, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`python flows/sync.py` for the rig's workspace and lake, the token in the environment."""
-    file = tmp_path / "connections.yml"
+def connections(folder: Path, rig: Rig) -> Path:
+    """A connections file for the rig's workspace; the token is in the environment."""
+    file = folder / "connections.yml"
     file.write_text(
         "connections:\n  intercom:\n"
         f"    - name: {CONNECTION}\n      base_url: {rig.server.base_url}\n"
         "      access_token: ${INTERCOM_ACCESS_TOKEN}\n"
     )
+    return file
+
+
+@pytest.fixture
+def shell(prefect: Prefect, rig: Rig, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`python flows/sync.py` for the rig's workspace and lake, the token in the environment."""
+    file = connections(tmp_path, rig)
 
     def run(*options: str) -> subprocess.CompletedProcess[str]:
         return prefect.run(
@@ -235,6 +242,32 @@ def test_a_failing_table_fails_the_run_and_spares_the_others(
     rig.server.clear_faults()
     assert shell().returncode == 0
     check(rig)
+
+
+def test_ctrl_c_ends_the_reading_and_commits_nothing(
+    prefect: Prefect, make_rig: Callable[..., Rig], tmp_path: Path
+) -> None:
+    rig = make_rig(contacts=4500, server={"latency_seconds": 0.5})
+    file = connections(tmp_path, rig)
+    started = threading.Event()
+
+    def note(request: Any) -> None:
+        if request.path == "/contacts/search" and len(rig.server.requests("/contacts/search")) == 3:
+            started.set()
+
+    rig.server.before_request(note)
+    process = subprocess.Popen(
+        [sys.executable, "flows/sync.py", "--connection", CONNECTION, "--connections-file", str(file),
+         "--lake", rig.lake_url, "--tables", "contacts"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={**_inherited(), **prefect.environment, "INTERCOM_ACCESS_TOKEN": rig.server.token},
+    )  # fmt: skip
+    assert started.wait(120)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert len(rig.server.requests("/contacts/search")) < 20  # of thirty
+    assert rig.lake().list(f"_state/{CONNECTION}") == {}
 
 
 def test_a_connection_block_comes_before_the_file(prefect: Prefect, rig: Rig, shell: Callable[..., Any]) -> None:

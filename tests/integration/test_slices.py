@@ -14,9 +14,14 @@ import pytest
 from intercom.compact import compact_table
 from intercom.errors import ApiError, LakeError
 from intercom.ingest import Ingested, Run, ingest_table
+from intercom.journal import Beginning, RunJournal
 from intercom.lake import Lake
+from intercom.ledger import Ledger
 from intercom.paths import TablePaths
+from intercom.plan import Part, Plan
+from intercom.reading import Completeness
 from intercom.tables import TABLES
+from intercom.windows import Bounds, Slice, Window
 from tests.conftest import NOW
 from tests.support.rig import CONNECTION, Rig
 from tests.support.truth import assert_exact
@@ -184,11 +189,58 @@ def test_a_day_on_which_all_rows_were_made_is_split_by_the_ends_of_ids(rig: Rig)
     assert len({text for text in asked if '"$"' in text}) > 16
 
 
-def test_rows_without_a_creation_time_are_not_lost_to_slices(rig: Rig) -> None:
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Pacific/Auckland", "Pacific/Norfolk"])
+@pytest.mark.parametrize("by_second", [False, True])
+def test_rows_without_a_creation_time_are_not_lost_to_slices(
+    make_rig: Callable[..., Rig], zone: str, by_second: bool
+) -> None:
+    """Also where slices overlap, so that rows which come twice make up for them in every sum."""
+    rig = make_rig(timezone=zone)
+    rig.workspace.options.contacts_by_second = by_second
     for row in rig.workspace.rows("contacts")[:3]:
         rig.workspace.update("contacts", row["id"], touch=False, created_at=None)
     rig.sync(["contacts"])
     rig.check(["contacts"])
+    assert len(bounds_asked(rig, "contacts", "updated_at")) > 3  # in slices all the same
+
+
+@pytest.mark.parametrize("begin", ["a start date", "an order by updated_at"])
+def test_a_full_refresh_removes_no_row_that_changes_while_it_is_read(rig: Rig, begin: str) -> None:
+    options = {"history_from": NOW - 400 * DAY} if begin == "a start date" else {}
+    if not options:
+        rig.workspace.options.sortable_fields = {"updated_at", "id"}
+    rig.sync(SEARCHED, **options)
+    asked = 0
+
+    def bulk_edit(request: Any) -> None:
+        """When a third of the reading is done."""
+        nonlocal asked
+        if request.path.endswith("/search") and request.body["pagination"]["per_page"] > 1:
+            asked += 1
+            if asked in (5, 9, 13):
+                rig.workspace.travel(1)
+                for row in rig.workspace.rows(request.path.split("/")[1]):
+                    rig.workspace.update(request.path.split("/")[1], row["id"], title="edited")
+
+    rig.server.before_request(bulk_edit)
+    results = rig.sync(SEARCHED, full_refresh=True, **options)
+    rig.server.clear_hooks()
+    assert asked >= 13
+    assert [results[table][1].removed for table in SEARCHED] == [0, 0]
+    for table in SEARCHED:
+        assert set(rig.rows(table).column("id").to_pylist()) == {row["id"] for row in rig.workspace.rows(table)}
+
+
+def test_an_answer_without_a_count_does_not_hide_what_is_missing(rig: Rig) -> None:
+    contacts = rig.workspace.rows("contacts")[:15]
+    first = {"type": "list", "data": contacts[:10], "total_count": 20, "pages": {"next": {"starting_after": "x"}}}
+    second = {"type": "list", "data": contacts[10:], "pages": None}
+    for _ in range(2):
+        rig.server.fail("/contacts/search", kind="status", status=200, body=first, times=1)
+        rig.server.fail("/contacts/search", kind="status", status=200, body=second, times=1)
+    ingested, _ = rig.sync(["contacts"])["contacts"]
+    assert "counts 20 rows, 15 were found" in ingested.notes[0]
+    assert ingested.watermark_after is None
 
 
 def short_slice(rig: Rig, times: int) -> None:
@@ -292,6 +344,67 @@ def test_a_second_try_is_as_old_as_the_first(rig: Rig) -> None:
     assert len(set(rig.rows("contacts").column("_ingested_at").to_pylist())) == 1
     rig.sync(["contacts"])
     rig.check(["contacts"])
+
+
+def test_a_second_try_with_a_token_of_another_workspace_begins_anew(rig: Rig, make_rig: Callable[..., Rig]) -> None:
+    broken_off(rig, "again", workspace="theirs")
+    attempt(rig, "again", workspace="ours")
+    compact_table(TABLES["contacts"], rig.lake(), CONNECTION, rig.store)
+    rig.check(["contacts"])
+    first = next(request.body for request in rig.server.requests("/contacts/search"))
+    assert first["query"]["operator"] == "OR"  # the first question of a reading, not a slice of the other's plan
+
+
+def test_what_a_slice_lacks_is_counted_once_however_often_the_run_is_tried(rig: Rig) -> None:
+    ledger = Ledger(rig.lake(), TablePaths(CONNECTION, "contacts"))
+    plan = Plan("created_at", "created_at", Bounds(None, None), tuple(Part(Slice(n, n + 1), 50) for n in range(9)))
+    for number in range(4):
+        begun = Beginning("f", Window(), "lake", "workspace")
+        journal = RunJournal.opened(ledger, "again", begun, run_start=1, ingested_at=datetime.now(UTC))
+        assert (journal.recalled().counted, journal.recalled().missing) == (50 * number, 3 if number else 0)
+        assert journal.recalled().notes == ["three are missing"] * bool(number)
+        if number == 0:
+            journal.keep(plan)
+        short = Completeness(["three are missing"], 50, 3) if number == 0 else Completeness([], 50, 0)
+        journal.finish(number, short)
+        journal.finish(8, Completeness(["read, but not durable yet"], 50, 40))
+        journal.save([number], parts=0, rows=50, newest=None)
+
+
+def test_a_run_that_was_short_reads_again_when_it_is_tried_again(rig: Rig) -> None:
+    short_slice(rig, times=1000)
+    assert attempt(rig, "again").notes
+    heal(rig)
+    attempt(rig, "again")
+    compact_table(TABLES["contacts"], rig.lake(), CONNECTION, rig.store)
+    rig.check(["contacts"])
+    assert [mark.value for mark in rig.store.kept.values()] != [None]
+
+
+def test_a_full_refresh_that_was_short_leaves_the_watermark_where_it_was(rig: Rig) -> None:
+    rig.sync(["contacts"])
+    (before,) = [mark.value for mark in rig.store.kept.values()]
+    rig.workspace.travel(7200)
+    short_slice(rig, times=1000)
+    rig.sync(["contacts"], full_refresh=True)
+    heal(rig)
+    assert [mark.value for mark in rig.store.kept.values()] == [before]
+    rig.workspace.create("contacts")
+    rig.workspace.travel(1)
+    results = rig.sync(["contacts"])
+    assert results["contacts"][0].reason == "incremental"
+    rig.check(["contacts"])
+
+
+def test_an_old_plan_is_not_gone_on_from(rig: Rig) -> None:
+    broken_off(rig, "again")
+    (path,) = [path for path in rig.lake().list("_staging") if path.endswith("plan.json")]
+    plan = json.loads((rig.lake_folder / path).read_text())
+    plan["saved_at"] = "2020-01-01T00:00:00+00:00"
+    (rig.lake_folder / path).write_text(json.dumps(plan))
+    attempt(rig, "again")
+    first = next(request.body for request in rig.server.requests("/contacts/search"))
+    assert first["query"]["operator"] == "OR"
 
 
 def test_three_tries_build_on_each_other(rig: Rig) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -11,8 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from intercom.errors import RequestRejectedError
-from intercom.plan import Part, Plan, Splitter
+from intercom.plan import Count, Counted, Part, Plan, Splitter
 from intercom.windows import DAYS, SECONDS, Bounds, Grid, Slice
 from tests.properties.test_windows_laws import BEGIN, BY_SECOND, DAY_SECONDS, END, ZONES, ByDay, BySecond
 
@@ -82,12 +81,13 @@ def test_a_cut_tiles_what_it_cuts(
 
 @dataclass
 class Index:
-    """Rows of a search: sorted seconds, with ids; a row may lack its time."""
+    """Rows of a search: seconds, with ids; None where a row lacks the time."""
 
     search: ByDay | BySecond
     rows: list[tuple[int | None, str]]
     grid: Grid
     asked: int = 0
+    rounds: int = 0
 
     def holds(self, row: tuple[int | None, str], part: Slice) -> bool:
         second, identity = row
@@ -100,9 +100,20 @@ class Index:
             return True
         return second is not None and returned(self.search, second, self.grid.bounds(part, OPEN))
 
-    def count(self, parts: Sequence[Slice]) -> list[int]:
+    def seconds(self, part: Slice) -> list[int]:
+        return sorted(
+            second for second, _ in filter(lambda row: self.holds(row, part), self.rows) if second is not None
+        )
+
+    def count(self, parts: Sequence[Slice]) -> list[Counted | None]:
+        self.rounds += 1
         self.asked += len(parts)
-        return [sum(self.holds(row, part) for row in self.rows) for part in parts]
+        found = [[row for row in self.rows if self.holds(row, part)] for part in parts]
+        return [Counted(len(rows), min((row[0] for row in rows if row[0] is not None), default=None)) for rows in found]
+
+    def last(self, part: Slice) -> int | None:
+        self.asked += 1
+        return max(self.seconds(part), default=None)
 
 
 @st.composite
@@ -121,15 +132,12 @@ def indexes(draw: st.DrawFn) -> Index:
         )
     )
     seconds: list[int | None] = [1_700_000_000 + at + n * step for at, size, step in lumps for n in range(size)]
-    seconds += [None] * draw(st.sampled_from([0, 0, 0, 3]))
     return Index(search, [(second, f"{n * 7919:024x}") for n, second in enumerate(seconds)], grid)
 
 
-def splitter(
-    index: Index, *, by_id: bool = True, count: Callable[[Sequence[Slice]], list[int]] | None = None
-) -> Splitter:
+def splitter(index: Index, *, by_id: bool = True, count: Count | None = None) -> Splitter:
     known = [second for second, _ in index.rows if second is not None]
-    return Splitter(index.grid, min(known), max(known), by_id and index.grid is DAYS, count or index.count)
+    return Splitter(index.grid, min(known), max(known), by_id and index.grid is DAYS, count or index.count, index.last)
 
 
 @pytest.fixture
@@ -146,7 +154,7 @@ def test_every_row_is_in_a_slice_and_slices_are_small(index: Index) -> None:
     assert all(any(index.holds(row, part.slice) for part in parts) for row in index.rows)
     assert index.asked <= 40 + 6 * len(index.rows)
     for part in parts:
-        assert part.rows == index.count([part.slice])[0] or part.slice.narrowed is None
+        assert part.rows == index.count([part.slice])[0].rows or part.slice.narrowed is None
         one_cell = part.slice.start is not None and part.slice.end == part.slice.start + 1
         assert part.rows <= 15 or one_cell or part.slice.narrowed or part.slice == Slice() or _is_hot(index, part)
 
@@ -194,10 +202,11 @@ def test_a_hot_day_is_split_by_the_ends_of_ids(small: None) -> None:
 def test_a_hot_day_is_split_by_role_where_ends_of_ids_are_refused(small: None) -> None:
     index = hot(400)
 
-    def refusing(parts: Sequence[Slice]) -> list[int]:
-        if any(part.narrowed and part.narrowed[1] == "$" for part in parts):
-            raise RequestRejectedError("400")
-        return index.count(parts)
+    def refusing(parts: Sequence[Slice]) -> list[Counted | None]:
+        counted = index.count(parts)
+        return [
+            None if part.narrowed and part.narrowed[1] == "$" else c for part, c in zip(parts, counted, strict=True)
+        ]
 
     parts = splitter(index, count=refusing).split(400)
     assert {part.slice.narrowed for part in parts} == {("role", "=", "user"), ("role", "=", "lead")}
@@ -207,11 +216,50 @@ def test_a_hot_day_is_split_by_role_where_ends_of_ids_are_refused(small: None) -
 def test_a_hot_day_stays_whole_where_no_split_adds_up(small: None, answer: int) -> None:
     index = hot(400)
 
-    def deaf(parts: Sequence[Slice]) -> list[int]:
-        return [answer if part.narrowed else index.count([part])[0] for part in parts]
+    def deaf(parts: Sequence[Slice]) -> list[Counted | None]:
+        counted = index.count(parts)
+        return [Counted(answer) if part.narrowed else c for part, c in zip(parts, counted, strict=True)]
 
     (part,) = [part for part in splitter(index, count=deaf).split(400) if part.rows]
     assert part.slice.narrowed is None
+
+
+def test_a_search_that_refuses_bounds_is_read_in_one_piece(small: None) -> None:
+    def refusing(parts: Sequence[Slice]) -> list[Counted | None]:
+        return [None for _ in parts]
+
+    assert splitter(evenly(200, 100), count=refusing).split(200) == (Part(Slice(), 200),)
+
+
+def test_a_row_that_goes_while_a_hot_day_is_counted_does_not_stop_the_split(small: None) -> None:
+    index = hot(400)
+
+    def losing(parts: Sequence[Slice]) -> list[Counted | None]:
+        if index.rounds == 0:
+            index.rows.pop()
+        return index.count(parts)
+
+    assert {part.slice.narrowed and part.slice.narrowed[0] for part in splitter(index, count=losing).split(400)} == {
+        "id"
+    }
+
+
+def test_lumps_of_rows_are_found_with_few_questions(small: None) -> None:
+    """Imports of a minute each in years without any; and one row in 1970."""
+    times = [0] + [1_600_000_000 + lump * 40 * DAY_SECONDS + n for lump in range(20) for n in range(17)]
+    index = Index(BY_SECOND[0], [(second, f"{n:024x}") for n, second in enumerate(times)], SECONDS)
+    parts = splitter(index).split(len(times))
+    assert max(part.rows for part in parts) <= 15
+    assert index.asked <= 8 * len(parts)
+    assert index.rounds <= 16
+
+
+def test_many_hot_days_are_split_in_the_same_rounds(small: None) -> None:
+    zone = ZoneInfo("UTC")
+    times = [1_700_000_000 + hot * 3 * DAY_SECONDS + n % 50 for hot in range(12) for n in range(100)]
+    index = Index(ByDay(zone, zone), [(second, f"{n:024x}") for n, second in enumerate(times)], DAYS)
+    splitter(index).split(len(times))
+    assert index.rounds <= 8
 
 
 def test_days_that_do_not_add_up_are_read_in_one_piece(small: None) -> None:
