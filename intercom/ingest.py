@@ -6,11 +6,12 @@ The watermark moves last and only when every row is durable, so a run that dies 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from intercom.client import TableClient
-from intercom.errors import ConfigurationError, LakeError
+from intercom.commit import Intent, Read, Run, commit
+from intercom.errors import ConfigurationError
 from intercom.extract import read_table
 from intercom.journal import Beginning, RunJournal
 from intercom.lake import Lake
@@ -20,18 +21,15 @@ from intercom.pages import Page
 from intercom.paths import TablePaths
 from intercom.pipeline import WAITING_BYTES, Checkpoint, Pipeline
 from intercom.progress import TableProgress
-from intercom.reading import Completeness, Reading
+from intercom.reading import Reading
 from intercom.staging import PartWriter
 from intercom.tables import Access, Strategy, Table
 from intercom.watermarks import (
     LOOKBACK_SECONDS,
-    StagedRun,
     StartingPoint,
     TableState,
     WatermarkStore,
-    intact,
     missing_from,
-    next_watermark,
     starting_point,
 )
 from intercom.windows import Window
@@ -39,25 +37,6 @@ from intercom.windows import Window
 log = logging.getLogger(__name__)
 
 _SCROLL_WAITING_BYTES = 32 << 20  # a scroll dies after a minute without use, so it waits for the store only at last
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What all tables of a run share.
-
-    `started_at` becomes ``_ingested_at``; `run_start` is the server's clock before the first page, in unix seconds;
-    `history_from` and `until` limit the cursor field, unix seconds, ``[from, until)``; `workspace` is Intercom's code
-    of the workspace, None when it could not be asked.
-    """
-
-    run_id: str
-    connection: str
-    started_at: datetime
-    run_start: int
-    full_refresh: bool = False
-    history_from: int | None = None
-    until: int | None = None
-    workspace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +72,7 @@ def ingest_table(
     log.info("%s: %s", table.name, _described(table, plan, run))
     journal = _journal(table, ledger, plan, run)
     read = _read(table, api, ledger, plan, journal, progress or TableProgress(table.name))
-    after = _commit(table, ledger, plan, journal, read, run)
+    after = commit(table, ledger, plan, journal, read, run)
     if table.cursor_field is not None:
         store.save(ledger.watermark(table.cursor_field, after))
     return Ingested(
@@ -115,23 +94,7 @@ def _read_already(table: Table, ledger: Ledger, store: WatermarkStore, state: Ta
     return Ingested(0, 0, 0, state.watermark, state.watermark, "read by an earlier try of this run")
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What a run will read of a table, and the record that this was decided by.
-
-    `history_from` is the start date of the table's history after this run, unix seconds. `committed`: an earlier
-    attempt at this run has read it all, and all of it is still there.
-    """
-
-    state: TableState | None
-    start: StartingPoint
-    window: Window
-    history_from: int | None
-    lake_id: str
-    committed: bool
-
-
-def _plan(table: Table, ledger: Ledger, store: WatermarkStore, run: Run) -> _Plan:
+def _plan(table: Table, ledger: Ledger, store: WatermarkStore, run: Run) -> Intent:
     state = ledger.state()
     _check_workspace(table, ledger, state, run)
     lake_id = ledger.lake.identity().id
@@ -154,7 +117,7 @@ def _plan(table: Table, ledger: Ledger, store: WatermarkStore, run: Run) -> _Pla
     history = _history(state, start, run)
     tried = state is not None and state.run_id == run.run_id and state.complete
     committed = tried and state is not None and missing_from(state, findings) is None
-    return _Plan(state, start, _window(table, start, run, history), history, lake_id, committed)
+    return Intent(state, start, _window(table, start, run, history), history, lake_id, committed)
 
 
 def _check_workspace(table: Table, ledger: Ledger, state: TableState | None, run: Run) -> None:
@@ -191,17 +154,7 @@ def _window(table: Table, start: StartingPoint, run: Run, history: int | None) -
     return Window(start.watermark - LOOKBACK_SECONDS)
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """What was read and is staged, with that of earlier attempts: parts of this attempt, the newest cursor value."""
-
-    parts: int
-    rows: int
-    newest: int | None
-    completeness: Completeness
-
-
-def _journal(table: Table, ledger: Ledger, plan: _Plan, run: Run) -> RunJournal:
+def _journal(table: Table, ledger: Ledger, plan: Intent, run: Run) -> RunJournal:
     return RunJournal.opened(
         ledger,
         run.run_id,
@@ -212,8 +165,8 @@ def _journal(table: Table, ledger: Ledger, plan: _Plan, run: Run) -> RunJournal:
 
 
 def _read(
-    table: Table, api: TableClient, ledger: Ledger, plan: _Plan, journal: RunJournal, progress: TableProgress
-) -> _Read:
+    table: Table, api: TableClient, ledger: Ledger, plan: Intent, journal: RunJournal, progress: TableProgress
+) -> Read:
     """Read the table into staged parts; when this returns, every one is durable."""
     earlier = journal.earlier.values()
 
@@ -245,7 +198,7 @@ def _read(
         read_table(reading, plan.window)
         progress.finish()
     newest = [kept.newest for kept in earlier] + [pipeline.newest]
-    return _Read(
+    return Read(
         parts=parts.parts,
         rows=parts.rows + sum(kept.rows for kept in earlier),
         newest=max((value for value in newest if value is not None), default=None),
@@ -253,62 +206,7 @@ def _read(
     )
 
 
-def _commit(table: Table, ledger: Ledger, plan: _Plan, journal: RunJournal, read: _Read, run: Run) -> TableState:
-    """Save the table's record, on top of what another run may have saved meanwhile, once every part is there.
-
-    An incomplete read is merged like any other, but it moves no watermark and removes no row.
-    """
-    complete = read.completeness.complete
-    everything = plan.start.watermark is None and run.until is None and complete
-    staged = StagedRun(
-        journal.attempt,
-        read.parts,
-        replaces=complete and (plan.start.replaces or table.strategy is Strategy.REPLACE),
-        whole=everything and plan.window == Window(),
-    )
-    latest = ledger.state()
-    kept = latest or TableState(lake_id=plan.lake_id, fingerprint=table.schema.fingerprint)
-    findings = ledger.findings(replace(kept, staged=(*kept.staged, *journal.staged(), staged)))
-    for part in (*journal.staged(), staged):
-        if findings.staged.get(part.run_id, 0) != part.parts:
-            raise LakeError(
-                f"{table.name}: {part.parts} parts were staged, but {findings.staged.get(part.run_id, 0)} are in the "
-                f"lake {ledger.lake.url}. Another run over the same table may have removed them. Run again; the "
-                "watermark has not moved."
-            )
-    after = replace(
-        kept,
-        lake_id=plan.lake_id,
-        fingerprint=kept.fingerprint if plan.start.replaces and not everything else table.schema.fingerprint,
-        watermark=_reached(plan, latest, journal, read, run),
-        history_from=plan.history_from,
-        workspace=run.workspace or kept.workspace,
-        complete=complete,
-        run_id=run.run_id,
-        ingested_at=journal.ingested_at,
-        saved_at=datetime.now(UTC),
-        partitions=intact(kept, findings) if everything else kept.partitions,
-        staged=tuple(old for old in kept.staged if not everything or findings.staged.get(old.run_id) == old.parts),
-    ).with_staged(staged, *journal.staged())
-    if run.full_refresh and not complete and kept.lake_id == plan.lake_id and missing_from(kept, findings) is None:
-        # It has only merged; an undamaged table is read as far as it was.
-        after = replace(after, watermark=kept.watermark, history_from=kept.history_from)
-    ledger.save(after)
-    return after
-
-
-def _reached(plan: _Plan, latest: TableState | None, journal: RunJournal, read: _Read, run: Run) -> int | None:
-    """The watermark after this run; another run's, saved while this one read, is only ever raised."""
-    reached = plan.start.watermark
-    if read.completeness.complete and run.until is None:
-        reached = next_watermark(reached, read.newest, journal.run_start)
-    overtaken = latest is not None and plan.state is not None and latest.run_id != plan.state.run_id
-    if overtaken and plan.start.watermark is not None and latest is not None and latest.watermark is not None:
-        return latest.watermark if reached is None else max(reached, latest.watermark)
-    return reached
-
-
-def _described(table: Table, plan: _Plan, run: Run) -> str:
+def _described(table: Table, plan: Intent, run: Run) -> str:
     if table.cursor_field is None:
         return "reading the whole table"
     if run.until is not None:

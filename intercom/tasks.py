@@ -25,10 +25,11 @@ from prefect.states import Completed, Failed
 
 from intercom.blocks import BlockWatermarks, IntercomWatermark, load_connection
 from intercom.client import IntercomClient
+from intercom.commit import Run
 from intercom.compact import Compacted, compact_table
 from intercom.config import connection_slug, find_connection
 from intercom.errors import ConfigurationError, IntercomLakeError
-from intercom.ingest import Ingested, Run, ingest_table
+from intercom.ingest import Ingested, ingest_table
 from intercom.lake import Lake
 from intercom.limiter import RateLimiter
 from intercom.reporting import end_reports, reported

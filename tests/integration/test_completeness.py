@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from intercom.commit import Run
 from intercom.compact import compact_table
 from intercom.errors import LakeError, RetriableApiError
-from intercom.ingest import Run, ingest_table
+from intercom.ingest import ingest_table
 from intercom.lake import Lake
 from intercom.paths import TablePaths
 from intercom.tables import TABLES

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from intercom.commit import Run
 from intercom.compact import compact_table
 from intercom.errors import ApiError, LakeError
-from intercom.ingest import Ingested, Run, ingest_table
+from intercom.ingest import Ingested, ingest_table
 from intercom.journal import Beginning, RunJournal
 from intercom.lake import Lake
 from intercom.ledger import Ledger

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from intercom.client import IntercomClient, RetryPolicy
+from intercom.commit import Run
 from intercom.compact import Compacted, compact_table
 from intercom.config import make_connection
-from intercom.ingest import Ingested, Run, ingest_table
+from intercom.ingest import Ingested, ingest_table
 from intercom.lake import Lake
 from intercom.limiter import RateLimiter
 from intercom.sandbox import SandboxServer, Workspace

@@ -1,0 +1,114 @@
+"""The end of reading a table: its record, with the new watermark, once every part is in the lake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from intercom.errors import LakeError
+from intercom.journal import RunJournal
+from intercom.ledger import Ledger
+from intercom.reading import Completeness
+from intercom.tables import Strategy, Table
+from intercom.watermarks import StagedRun, StartingPoint, TableState, intact, missing_from, next_watermark
+from intercom.windows import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What all tables of a run share.
+
+    `started_at` becomes ``_ingested_at``; `run_start` is the server's clock before the first page, in unix seconds;
+    `history_from` and `until` limit the cursor field, unix seconds, ``[from, until)``; `workspace` is Intercom's code
+    of the workspace, None when it could not be asked.
+    """
+
+    run_id: str
+    connection: str
+    started_at: datetime
+    run_start: int
+    full_refresh: bool = False
+    history_from: int | None = None
+    until: int | None = None
+    workspace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a run will read of a table, and the record that this was decided by.
+
+    `history_from` is the start date of the table's history after this run, unix seconds. `committed`: an earlier
+    attempt at this run has read it all, and all of it is still there.
+    """
+
+    state: TableState | None
+    start: StartingPoint
+    window: Window
+    history_from: int | None
+    lake_id: str
+    committed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What was read and is staged, with that of earlier attempts: parts of this attempt, the newest cursor value."""
+
+    parts: int
+    rows: int
+    newest: int | None
+    completeness: Completeness
+
+
+def commit(table: Table, ledger: Ledger, plan: Intent, journal: RunJournal, read: Read, run: Run) -> TableState:
+    """Save the table's record, on top of what another run may have saved meanwhile, once every part is there.
+
+    An incomplete read is merged like any other, but it moves no watermark and removes no row.
+    """
+    complete = read.completeness.complete
+    everything = plan.start.watermark is None and run.until is None and complete
+    staged = StagedRun(
+        journal.attempt,
+        read.parts,
+        replaces=complete and (plan.start.replaces or table.strategy is Strategy.REPLACE),
+        whole=everything and plan.window == Window(),
+    )
+    latest = ledger.state()
+    kept = latest or TableState(lake_id=plan.lake_id, fingerprint=table.schema.fingerprint)
+    findings = ledger.findings(replace(kept, staged=(*kept.staged, *journal.staged(), staged)))
+    for part in (*journal.staged(), staged):
+        if findings.staged.get(part.run_id, 0) != part.parts:
+            raise LakeError(
+                f"{table.name}: {part.parts} parts were staged, but {findings.staged.get(part.run_id, 0)} are in the "
+                f"lake {ledger.lake.url}. Another run over the same table may have removed them. Run again; the "
+                "watermark has not moved."
+            )
+    after = replace(
+        kept,
+        lake_id=plan.lake_id,
+        fingerprint=kept.fingerprint if plan.start.replaces and not everything else table.schema.fingerprint,
+        watermark=_reached(plan, latest, journal, read, run),
+        history_from=plan.history_from,
+        workspace=run.workspace or kept.workspace,
+        complete=complete,
+        run_id=run.run_id,
+        ingested_at=journal.ingested_at,
+        saved_at=datetime.now(UTC),
+        partitions=intact(kept, findings) if everything else kept.partitions,
+        staged=tuple(old for old in kept.staged if not everything or findings.staged.get(old.run_id) == old.parts),
+    ).with_staged(staged, *journal.staged())
+    if run.full_refresh and not complete and kept.lake_id == plan.lake_id and missing_from(kept, findings) is None:
+        # It has only merged; an undamaged table is read as far as it was.
+        after = replace(after, watermark=kept.watermark, history_from=kept.history_from)
+    ledger.save(after)
+    return after
+
+
+def _reached(plan: Intent, latest: TableState | None, journal: RunJournal, read: Read, run: Run) -> int | None:
+    """The watermark after this run; another run's, saved while this one read, is only ever raised."""
+    reached = plan.start.watermark
+    if read.completeness.complete and run.until is None:
+        reached = next_watermark(reached, read.newest, journal.run_start)
+    overtaken = latest is not None and plan.state is not None and latest.run_id != plan.state.run_id
+    if overtaken and plan.start.watermark is not None and latest is not None and latest.watermark is not None:
+        return latest.watermark if reached is None else max(reached, latest.watermark)
+    return reached
