@@ -24,7 +24,7 @@ from intercom.arrays import between, flat, joined, numbers, taken
 from intercom.errors import LakeError, SchemaError
 from intercom.merge import POSITION, Contest, contest, contests_in_a_row, key_columns, newest_positions, same_content
 from intercom.parquet import ParquetFile
-from intercom.parts import StagedParts
+from intercom.parts import HELD_BYTES, StagedParts
 from intercom.shelf import Shelf
 
 ROW_GROUP_BYTES = 32 << 20
@@ -64,8 +64,9 @@ class PartitionMerge:
         whole: bool = False,
     ) -> None:
         self._key, self._cursor, self._schema, self._replaces = primary_key, cursor_field, schema, replaces
-        self._parts = StagedParts(parts, schema)
         self._stored = self._open_stored(stored, whole=whole or replaces)
+        # A new month in one part is copied as it is: only its keys are looked at.
+        self._parts = StagedParts(parts, schema, HELD_BYTES if self._stored or len(parts) > 1 else 0)
         self._unusable = stored is not None and self._stored is None
         self._groups = self._stored.num_row_groups if self._stored else 0
         sizes = (self._stored.metadata.row_group(group).num_rows for group in range(self._groups))
