@@ -2,8 +2,10 @@
 
     data/<connection>/<table>/created_month=YYYY-MM/data.parquet      merge tables
     data/<connection>/<table>/data.parquet                            replace tables
-    _staging/<connection>/<table>/<run-id>/[created_month=YYYY-MM/]part-NNNNNN.parquet
+    _staging/<connection>/<table>/<attempt>/[created_month=YYYY-MM/]part-NNNNNN.parquet, plan.json, done.json
     _state/lake.json, _state/<connection>/<table>.json
+
+An attempt is ``<run-id>.<eight letters and digits>``: a run that is tried again has several.
 
 Nothing but the published files lives below ``data/``: readers such as DuckDB and Polars take every file that a
 glob finds, whatever its name starts with.

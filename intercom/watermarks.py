@@ -59,7 +59,7 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class StagedRun:
-    """Parts that a finished run has left for compaction, numbered below `parts`.
+    """Parts that an attempt at a finished run has left for compaction, numbered below `parts`.
 
     `whole`: they hold every row that Intercom has; `replaces`: and the table is to have no other.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,7 @@ def test_finished_parts_are_kept_from_time_to_time(lake: SlowLake, monkeypatch: 
             pipe.deliver(page(number, size=1_000_000))  # a few are decoded together
             pipe.finish(number)
     assert len(kept) >= 2
+    assert all(set(earlier.finished) < set(later.finished) for earlier, later in pairwise(kept))
     assert all(len(checkpoint.finished) * 10 <= checkpoint.rows for checkpoint in kept)
 
 
