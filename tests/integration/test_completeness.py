@@ -319,5 +319,16 @@ def test_a_repair_reads_what_was_there_not_only_what_this_run_asks_for(rig: Rig)
     rig.check(["contacts"])
 
 
+def test_an_idle_run_needs_few_requests(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(contacts=2000, conversations=1500)
+    rig.sync()
+    rig.workspace.travel(3600)
+    rig.server.clear_log()
+    rig.sync()
+    beyond = [r for r in rig.server.log if r.path in ("/contacts/search", "/conversations/search", "/me")]
+    assert len(beyond) <= 8
+    assert len(rig.server.log) <= 30
+
+
 def _month(second: int) -> str:
     return f"{datetime.fromtimestamp(second, UTC):%Y-%m}"

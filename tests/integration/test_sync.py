@@ -178,17 +178,6 @@ def test_a_full_refresh_removes_what_intercom_has_deleted(rig: Rig) -> None:
     rig.check(MERGED)
 
 
-def test_an_idle_run_needs_few_requests(make_rig: Callable[..., Rig]) -> None:
-    rig = make_rig(contacts=2000, conversations=1500)
-    rig.sync()
-    rig.workspace.travel(3600)
-    rig.server.clear_log()
-    rig.sync()
-    beyond = [r for r in rig.server.log if r.path in ("/contacts/search", "/conversations/search", "/me")]
-    assert len(beyond) <= 8
-    assert len(rig.server.log) <= 30
-
-
 def test_the_watermark_is_the_newest_value_seen_and_never_later_than_the_start(rig: Rig) -> None:
     future = int(rig.workspace.time()) + 86_400
     contact = rig.workspace.rows("contacts")[0]

@@ -24,7 +24,7 @@ def returned(search: ByDay | BySecond, second: int, bounds: Bounds) -> bool:
     return search.returns(second, replace(bounds, above=-(2**31) if bounds.above is None else bounds.above))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     second=st.integers(BEGIN, END - 1), filter_zone=ZONES, index_zone=ZONES, by_day=st.booleans(), ends=st.booleans()
 )
@@ -145,7 +145,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("intercom.plan.SMALLEST_ROWS", 10)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(index=indexes())
 def test_every_row_is_in_a_slice_and_slices_are_small(index: Index) -> None:
     with pytest.MonkeyPatch.context() as patch:
