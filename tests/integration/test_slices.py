@@ -5,24 +5,15 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from datetime import UTC, datetime
-from threading import Lock
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError, Lock
 from typing import Any
 
 import pytest
 
-from intercom.commit import Run
-from intercom.compact import compact_table
-from intercom.errors import ApiError, LakeError
-from intercom.ingest import Ingested, ingest_table
-from intercom.journal import Beginning, RunJournal
+from intercom.errors import LakeError
 from intercom.lake import Lake
-from intercom.ledger import Ledger
 from intercom.paths import TablePaths
-from intercom.plan import Part, Plan
-from intercom.reading import Completeness
-from intercom.tables import TABLES
-from intercom.windows import Bounds, Slice, Window
 from tests.conftest import NOW
 from tests.support.rig import CONNECTION, Rig
 from tests.support.truth import assert_exact
@@ -247,13 +238,6 @@ def test_an_answer_without_a_count_does_not_hide_what_is_missing(rig: Rig) -> No
     assert ingested.watermark_after is None
 
 
-def short_slice(rig: Rig, times: int) -> None:
-    """From now on some slices claim ten rows more than they give."""
-    rows = rig.workspace.rows("contacts")[:3]
-    body = {"type": "list", "data": rows, "total_count": 13, "pages": None}
-    rig.server.fail("/contacts/search", kind="status", status=200, body=body, times=times)
-
-
 def test_a_slice_that_stays_short_is_named_with_its_window_and_numbers(rig: Rig) -> None:
     pages = 0
 
@@ -262,7 +246,7 @@ def test_a_slice_that_stays_short_is_named_with_its_window_and_numbers(rig: Rig)
         if request.path == "/contacts/search" and request.body["pagination"]["per_page"] > 1:
             pages += 1
             if pages == 4:
-                short_slice(rig, times=1000)
+                rig.serve_short(times=1000)
 
     rig.server.before_request(spoil)
     ingested, _ = rig.sync(["contacts"])["contacts"]
@@ -276,208 +260,21 @@ def test_a_slice_that_stays_short_is_named_with_its_window_and_numbers(rig: Rig)
 
 
 def test_articles_are_read_side_by_side_once_their_number_is_known(make_rig: Callable[..., Rig]) -> None:
-    rig = make_rig(articles=800, server={"latency_seconds": 0.2})
+    rig = make_rig(articles=800)
+    others, met = Barrier(5), set()
+
+    def meet(request: Any) -> None:
+        """The second to the sixth page are under way together, or none of them gets through here."""
+        if request.path == "/articles" and request.params["page"] != "1":
+            with suppress(BrokenBarrierError):
+                others.wait(20)
+                met.add(request.params["page"])
+
+    rig.server.before_request(meet)
     rig.sync(["articles"])
     rig.check(["articles"])
-    arrived = [request.time for request in rig.server.requests("/articles")]
-    assert len(arrived) == 6
-    assert arrived[-1] - arrived[1] < 0.2  # the second to the last were under way together
-
-
-# -- a run that is tried again ----------------------------------------------------------------------------------------
-
-
-def attempt(rig: Rig, run_id: str, lake: Lake | None = None, **options: Any) -> Ingested:
-    """One attempt at the first half of a run over contacts."""
-    table, client = TABLES["contacts"], rig.client()
-    run = Run(run_id, CONNECTION, datetime.now(UTC), run_start=rig.workspace.now(), **options)
-    try:
-        return ingest_table(table, client.for_table("contacts", table.scope), lake or rig.lake(), rig.store, run)
-    finally:
-        client.close()
-
-
-def fail_late(rig: Rig, slices: int) -> None:
-    """After so many pages every search fails for good."""
-
-    def spoil(request: Any) -> None:
-        nonlocal slices
-        if request.path == "/contacts/search" and request.body["pagination"]["per_page"] > 1:
-            slices -= 1
-            if slices == 0:
-                rig.server.fail("/contacts/search", kind="status", status=422, times=1000)
-
-    rig.server.before_request(spoil)
-
-
-def heal(rig: Rig) -> None:
-    rig.server.clear_hooks()
-    rig.server.clear_faults()
-    rig.server.clear_log()
-
-
-def broken_off(rig: Rig, run_id: str, slices: int = 6, **options: Any) -> None:
-    fail_late(rig, slices)
-    with pytest.raises(ApiError):
-        attempt(rig, run_id, **options)
-    heal(rig)
-
-
-def test_a_run_that_is_tried_again_asks_only_for_what_is_missing(rig: Rig) -> None:
-    broken_off(rig, "again", slices=8)
-    noted = {path.rsplit("/")[-1]: json.loads((rig.lake_folder / path).read_text()) for path in notes(rig)}
-    parts, finished = noted["plan.json"]["plan"]["parts"], noted["done.json"]["found"]
-    ingested = attempt(rig, "again")
-    assert 0 < len(finished) < len(parts)
-    assert len(rig.server.requests("/contacts/search")) == len(parts) - len(finished)  # each fits on a page
-    assert ingested.rows >= 300
-    compact_table(TABLES["contacts"], rig.lake(), CONNECTION, rig.store)
-    rig.check(["contacts"])
-
-
-def notes(rig: Rig) -> list[str]:
-    return [path for path in rig.lake().list("_staging") if path.endswith(".json")]
-
-
-def test_a_second_try_is_as_old_as_the_first(rig: Rig) -> None:
-    """Rows that changed after the first try read them come with the next run: the watermark must not pass them."""
-    begun = rig.workspace.now() + 1
-    broken_off(rig, "again")
-    rig.workspace.travel(3 * 3600)
-    for row in rig.workspace.rows("contacts"):
-        rig.workspace.update("contacts", row["id"], name="changed between the tries")
-    rig.workspace.travel(3 * 3600)
-    attempt(rig, "again")
-    compact_table(TABLES["contacts"], rig.lake(), CONNECTION, rig.store)
-    assert len(set(rig.rows("contacts").column("_ingested_at").to_pylist())) == 1
-    (reached,) = [mark.value for mark in rig.store.kept.values()]
-    assert reached is not None
-    assert reached <= begun
-    rig.sync(["contacts"])
-    rig.check(["contacts"])
-
-
-def test_a_second_try_with_a_token_of_another_workspace_begins_anew(rig: Rig, make_rig: Callable[..., Rig]) -> None:
-    broken_off(rig, "again", workspace="theirs")
-    attempt(rig, "again", workspace="ours")
-    compact_table(TABLES["contacts"], rig.lake(), CONNECTION, rig.store)
-    rig.check(["contacts"])
-    first = next(request.body for request in rig.server.requests("/contacts/search"))
-    assert first["query"]["operator"] == "OR"  # the first question of a reading, not a slice of the other's plan
-
-
-def test_what_a_slice_lacks_is_counted_once_however_often_the_run_is_tried(rig: Rig) -> None:
-    ledger = Ledger(rig.lake(), TablePaths(CONNECTION, "contacts"))
-    plan = Plan("created_at", "created_at", Bounds(None, None), tuple(Part(Slice(n, n + 1), 50) for n in range(9)))
-    for number in range(4):
-        begun = Beginning("f", Window(), "lake", "workspace")
-        journal = RunJournal.opened(ledger, "again", begun, run_start=1, ingested_at=datetime.now(UTC))
-        assert (journal.recalled().counted, journal.recalled().missing) == (50 * number, 3 if number else 0)
-        assert journal.recalled().notes == ["three are missing"] * bool(number)
-        if number == 0:
-            journal.keep(plan)
-        short = Completeness(["three are missing"], 50, 3) if number == 0 else Completeness([], 50, 0)
-        journal.finish(number, short)
-        journal.finish(8, Completeness(["read, but not durable yet"], 50, 40))
-        journal.save([number], parts=0, rows=50, newest=None)
-
-
-def test_a_run_that_was_short_reads_again_when_it_is_tried_again(rig: Rig) -> None:
-    short_slice(rig, times=1000)
-    assert attempt(rig, "again").notes
-    heal(rig)
-    attempt(rig, "again")
-    compact_table(TABLES["contacts"], rig.lake(), CONNECTION, rig.store)
-    rig.check(["contacts"])
-    assert [mark.value for mark in rig.store.kept.values()] != [None]
-
-
-def test_a_full_refresh_that_was_short_leaves_the_watermark_where_it_was(rig: Rig) -> None:
-    rig.sync(["contacts"])
-    (before,) = [mark.value for mark in rig.store.kept.values()]
-    rig.workspace.travel(7200)
-    short_slice(rig, times=1000)
-    rig.sync(["contacts"], full_refresh=True)
-    heal(rig)
-    assert [mark.value for mark in rig.store.kept.values()] == [before]
-    rig.workspace.create("contacts")
-    rig.workspace.travel(1)
-    results = rig.sync(["contacts"])
-    assert results["contacts"][0].reason == "incremental"
-    rig.check(["contacts"])
-
-
-def test_an_old_plan_is_not_gone_on_from(rig: Rig) -> None:
-    broken_off(rig, "again")
-    (path,) = [path for path in rig.lake().list("_staging") if path.endswith("plan.json")]
-    plan = json.loads((rig.lake_folder / path).read_text())
-    plan["saved_at"] = "2020-01-01T00:00:00+00:00"
-    (rig.lake_folder / path).write_text(json.dumps(plan))
-    attempt(rig, "again")
-    first = next(request.body for request in rig.server.requests("/contacts/search"))
-    assert first["query"]["operator"] == "OR"
-
-
-def test_three_tries_build_on_each_other(rig: Rig) -> None:
-    for _ in range(3):
-        broken_off(rig, "again", slices=5)
-    attempt(rig, "again")
-    assert rig.server.requests("/contacts/search") != []
-    compact_table(TABLES["contacts"], rig.lake(), CONNECTION, rig.store)
-    rig.check(["contacts"])
-
-
-def test_another_run_begins_anew_and_its_compaction_removes_what_the_dead_one_left(rig: Rig) -> None:
-    broken_off(rig, "dead")
-    assert any(path.endswith("done.json") for path in rig.lake().list("_staging"))
-    rig.sync(["contacts"])
-    rig.check(["contacts"])  # and nothing is left in staging
-    assert rig.lake().list("_staging") == {}
-
-
-def test_a_full_refresh_that_is_tried_again_removes_only_what_neither_try_saw(rig: Rig) -> None:
-    rig.sync(["contacts"])
-    for row in rig.workspace.rows("contacts")[::5]:
-        rig.workspace.delete("contacts", row["id"])
-    broken_off(rig, "again", full_refresh=True)
-    attempt(rig, "again", full_refresh=True)
-    compact_table(TABLES["contacts"], rig.lake(), CONNECTION, rig.store)
-    rig.check(["contacts"])
-
-
-def test_parts_of_an_earlier_try_that_are_gone_are_read_again(rig: Rig) -> None:
-    broken_off(rig, "again")
-    lake = rig.lake()
-    parts = [path for path in lake.list("_staging") if path.endswith(".parquet")]
-    lake.delete(parts[:1])
-    attempt(rig, "again")
-    compact_table(TABLES["contacts"], rig.lake(), CONNECTION, rig.store)
-    rig.check(["contacts"])
-
-
-@pytest.mark.parametrize("name", ["plan", "done"])
-def test_a_damaged_note_of_an_earlier_try_only_costs_requests(rig: Rig, name: str) -> None:
-    broken_off(rig, "again")
-    for path in rig.lake().list("_staging"):
-        if path.endswith(f"{name}.json"):
-            (rig.lake_folder / path).write_text('{"plan": [')
-    attempt(rig, "again")
-    compact_table(TABLES["contacts"], rig.lake(), CONNECTION, rig.store)
-    rig.check(["contacts"])
-
-
-def test_a_try_that_was_given_up_and_goes_on_does_no_harm(rig: Rig) -> None:
-    """A worker that lost its connection to Prefect still writes while its successor commits."""
-    broken_off(rig, "again")
-    attempt(rig, "again")
-    lake = rig.lake()
-    (first, *_) = [path for path in lake.list("_staging") if path.endswith("done.json")]
-    folder = first.rsplit("/", 1)[0]
-    part = next(path for path in lake.list(folder) if path.endswith(".parquet"))
-    stray = part.rsplit("-", 1)[0] + "-000900.parquet"
-    (rig.lake_folder / stray).write_bytes((rig.lake_folder / part).read_bytes())
-    compact_table(TABLES["contacts"], rig.lake(), CONNECTION, rig.store)
-    rig.check(["contacts"])
+    assert met == set("23456")
+    assert len(rig.server.requests("/articles")) == 6
 
 
 def test_a_store_that_fails_in_the_middle_ends_the_reading_with_its_own_error(rig: Rig) -> None:
@@ -486,5 +283,5 @@ def test_a_store_that_fails_in_the_middle_ends_the_reading_with_its_own_error(ri
             raise LakeError("no space left")
 
     with pytest.raises(LakeError, match="no space left"):
-        attempt(rig, "full", lake=Full(rig.lake_url))
+        rig.sync(["contacts"], lake=Full(rig.lake_url))
     assert rig.lake().list(TablePaths(CONNECTION, "contacts").data) == {}

@@ -120,3 +120,8 @@ class Rig:
         for table in tables:
             assert_exact(self.workspace.rows(table), self.rows(table), table)
         assert self.lake().list("_staging") == {}
+
+    def serve_short(self, times: int) -> None:
+        """From now on so many searches of contacts claim ten rows more than they give."""
+        body = {"type": "list", "data": self.workspace.rows("contacts")[:3], "total_count": 13, "pages": None}
+        self.server.fail("/contacts/search", kind="status", status=200, body=body, times=times)
