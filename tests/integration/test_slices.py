@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from intercom.errors import LakeError
+from intercom.errors import ApiError, LakeError
 from intercom.lake import Lake
 from intercom.paths import TablePaths
 from tests.conftest import NOW
@@ -285,3 +285,23 @@ def test_a_store_that_fails_in_the_middle_ends_the_reading_with_its_own_error(ri
     with pytest.raises(LakeError, match="no space left"):
         rig.sync(["contacts"], lake=Full(rig.lake_url))
     assert rig.lake().list(TablePaths(CONNECTION, "contacts").data) == {}
+
+
+def test_one_slice_that_fails_ends_the_others_at_their_next_page(
+    make_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intercom.chain.PER_PAGE", 5)
+    rig = make_rig(server={"latency_seconds": 0.05})
+    pages = 0
+
+    def spoil(request: Any) -> None:
+        nonlocal pages
+        if request.path == "/contacts/search" and request.body["pagination"]["per_page"] > 1:
+            pages += 1
+            if pages == 5:
+                rig.server.fail("/contacts/search", kind="status", status=422, times=1)
+
+    rig.server.before_request(spoil)
+    with pytest.raises(ApiError):
+        rig.sync(["contacts"])
+    assert pages < 40  # of more than sixty
