@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from intercom.budget import Budget, Permit
-from intercom.headers import RateHeaders, retry_after_seconds
+from intercom.headers import RateHeaders
 from intercom.limiter import RateLimiter, RateUsage
 
 T0 = 1_700_000_000  # a window of the server begins here
@@ -375,30 +375,3 @@ def test_what_left_under_a_higher_limit_does_not_count_against_a_lower_one() -> 
     assert budget.reserve(10.5) == 0.0
     budget.answered(budget.sent(10.5), headers(48, limit=166, reset=T0 + 20, date=T0 + 10), 10.5)
     assert budget.recent(10.5) == 92 - 5  # of those within ten seconds, whatever the limit was
-
-
-def test_headers_are_read_and_rubbish_is_absent() -> None:
-    http = {
-        "X-RateLimit-Limit": "167",
-        "X-RateLimit-Remaining": " 12 ",
-        "X-RateLimit-Reset": "1700000010",
-        "Date": "Tue, 14 Nov 2023 22:13:20 GMT",
-    }
-    assert RateHeaders.from_http(http) == RateHeaders(167, 12, 1_700_000_010, 1_700_000_000)
-    rubbish = dict.fromkeys(http, "soon")
-    assert RateHeaders.from_http(rubbish) == RateHeaders.from_http({}) == RateHeaders()
-    assert RateHeaders.from_http({"X-RateLimit-Remaining": "-1", "X-RateLimit-Limit": "²"}) == RateHeaders()
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("7", 7.0),
-        ("Tue, 14 Nov 2023 22:13:25 GMT", 5.0),
-        ("Tue, 14 Nov 2023 22:00:00 GMT", 0.0),
-        ("x", None),
-        ("", None),
-    ],
-)
-def test_retry_after_in_both_forms(text: str, seconds: float | None) -> None:
-    assert retry_after_seconds({"Retry-After": text, "Date": "Tue, 14 Nov 2023 22:13:20 GMT"}) == seconds
