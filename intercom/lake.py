@@ -7,8 +7,11 @@ since it publishes what was written so far when its body raises.
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,17 +19,25 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import fsspec
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
+from intercom import disk, exclusive, objects
 from intercom.errors import ConfigurationError, LakeError
 from intercom.paths import LAKE_FILE
 from intercom.watermarks import FORMAT
 
-_FOLDER_TRIES = 50
+log = logging.getLogger(__name__)
+
+_PASSWORD = re.compile(r"://[^/@]*:[^/]*@")
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_probed: dict[str, bool] = {}
+_probed_lock = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,11 @@ class Lake:
 
     def __init__(self, url: str, storage_options: Mapping[str, Any] | None = None) -> None:
         options = dict(storage_options or {})
+        if _PASSWORD.search(url):
+            raise ConfigurationError(
+                f"The lake URL {_PASSWORD.sub('://...@', url)!r} has a password in it, which would get into logs and "
+                "records. Give credentials in the environment or in fsspec's configuration instead."
+            )
         if url.startswith(("s3://", "s3a://")):
             # Listings of another writer's objects must never come from a cache: a part that is not seen is lost.
             options = {"use_listings_cache": False, "skip_instance_cache": True, **options}
@@ -62,9 +78,19 @@ class Lake:
                 f"The lake URL {url!r} cannot be used: {error}. Give a folder or a URL that fsspec knows, "
                 "for example ./lake or s3://bucket/prefix."
             ) from error
+        if url.startswith(("s3://", "s3a://")) and not root.strip("/"):
+            raise ConfigurationError(f"The lake URL {url!r} names no bucket. Give one: s3://bucket/prefix.")
         self.local = isinstance(self._fs, LocalFileSystem)
+        self.at_a_time = 2 if self.local else 4
+        """Files that pay to be moved at the same time: more where each is waited for."""
         self._root = os.path.normpath(root) if self.local else root.rstrip("/")
         self.url = f"file://{self._root}" if self.local else self._fs.unstrip_protocol(self._root)
+        self._swept = False
+
+    @property
+    def filesystem(self) -> Any:
+        """The fsspec filesystem, for what has to find the same store in another way."""
+        return self._fs
 
     # -- files --------------------------------------------------------------------------------------------------
 
@@ -72,16 +98,19 @@ class Lake:
     def scratch(self, suffix: str = ".parquet") -> Iterator[Path]:
         """A local path for a file to be written and published; what is left of it is removed at the end.
 
-        On a local lake it lies below ``_tmp/``, on the lake's own disk, so that publishing is a rename.
+        On a local lake it lies below ``_tmp/``, on the lake's own disk, so that publishing is a rename. What the
+        operating system refuses while it is written is a LakeError.
         """
-        folder = Path(self._at("_tmp")) if self.local else Path(tempfile.gettempdir())
-        with self._told("write", str(folder)):
-            folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{uuid.uuid4().hex}{suffix}"
+        path = self._scratch_folder() / f"{uuid.uuid4().hex}{suffix}"
         try:
             yield path
+        except FileExistsError:  # the answer to who wants to create a file
+            raise
+        except OSError as error:
+            raise self._refused("write", str(path), error) from error
         finally:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
     @contextmanager
     def fetch(self, path: str) -> Iterator[Path]:
@@ -110,7 +139,7 @@ class Lake:
         """Every file below a folder, path -> bytes, from a fresh listing; empty when there is no such folder."""
         with self._told("list", folder):
             if self.local:
-                return {path: found.st_size for path, found in self._walk(folder)}
+                return {self._relative(name): found.st_size for name, found in disk.walk(self._at(folder))}
             self._fs.invalidate_cache()
             found = self._fs.find(self._at(folder), detail=True)
             return {self._relative(name): int(info["size"] or 0) for name, info in sorted(found.items())}
@@ -122,7 +151,7 @@ class Lake:
         """
         with self._told("list", folder):
             if self.local:
-                return {path: _local_stamp(found) for path, found in self._walk(folder)}
+                return {self._relative(name): _local_stamp(found) for name, found in disk.walk(self._at(folder))}
             self._fs.invalidate_cache()
             found = self._fs.find(self._at(folder), detail=True)
             return {self._relative(name): _stamp(info) for name, info in sorted(found.items())}
@@ -135,13 +164,15 @@ class Lake:
 
     def delete(self, paths: Iterable[str]) -> None:
         """Remove files; those that are gone already are no error. Folders of a local lake that get empty go too."""
-        for path in paths:
-            with self._told("delete", path):
-                if self.local:
-                    Path(self._at(path)).unlink(missing_ok=True)
-                    self._prune(Path(self._at(path)).parent)
-                elif self._fs.exists(self._at(path)):
-                    self._fs.rm_file(self._at(path))
+        wanted = list(dict.fromkeys(paths))
+        if not wanted:
+            return
+        others = f" and {len(wanted) - 1} more" if len(wanted) > 1 else ""
+        with self._told("delete", f"{wanted[0]}{others}"):
+            if self.local:
+                disk.delete(map(self._at, wanted), self._root)
+            else:
+                objects.remove(self._fs, [self._at(path) for path in wanted])
 
     # -- records ------------------------------------------------------------------------------------------------
 
@@ -161,17 +192,47 @@ class Lake:
             self._put(written, path)
 
     def create_json(self, path: str, record: Mapping[str, Any]) -> bool:
-        """Write a small JSON file unless it exists; False when it does. Exclusive where the store can do that."""
+        """Write a small JSON file unless it exists; False when it does. Exclusive where `creates_exclusively` says so.
+
+        After a break in the network False may also mean that this very call has written it before.
+        """
         data = json.dumps(record, indent=1).encode()
+        exclusively = self.local or self.creates_exclusively()
         with self._told("create", path):
-            try:
-                if self.local:
-                    self._link(data, path)
-                else:
-                    self._fs.pipe_file(self._at(path), data, mode="create")
-            except FileExistsError:
+            if exclusively:
+                return self._create(path, data)
+            if self._fs.exists(self._at(path)):
                 return False
+            self._fs.pipe_file(self._at(path), data)
         return True
+
+    def creates_exclusively(self) -> bool:
+        """Whether of two creators of one file exactly one succeeds here; tried out once per process and lake.
+
+        A store that cannot do that is named in the log, once. LakeError when the lake cannot be written at all.
+        """
+        with _probed_lock:
+            if self.url not in _probed:
+                obstacle = self._obstacle()
+                _probed[self.url] = obstacle is None
+                if obstacle is not None:
+                    log.warning(
+                        "The lake %s does not create files exclusively: %s. So there is no lock between two runs over "
+                        "the same table: keep the concurrency limit of 1 on every deployment that writes to it.",
+                        self.url,
+                        obstacle,
+                    )
+            return _probed[self.url]
+
+    def modified(self, path: str) -> datetime | None:
+        """When a file was last written, by the store's own clock; None when it is gone or the store does not say."""
+        with self._told("read", path):
+            try:
+                self._fs.invalidate_cache()
+                found: datetime = self._fs.modified(self._at(path))
+            except (FileNotFoundError, NotImplementedError):
+                return None
+        return found
 
     def identity(self) -> LakeIdentity:
         """The lake's identity from ``_state/lake.json``, made if there is none. Nothing else makes or changes it."""
@@ -207,80 +268,69 @@ class Lake:
     def _relative(self, name: str) -> str:
         return str(name)[len(self._root) + 1 :]
 
-    def _put(self, written: Path, path: str) -> None:
-        """Publish a local file: fsync and rename on a local lake, one put elsewhere."""
+    def _create(self, path: str, data: bytes) -> bool:
         if not self.local:
+            return exclusive.create(self._fs, self._at(path), data)
+        try:
+            self._link(data, path)
+        except FileExistsError:
+            return False
+        return True
+
+    def _obstacle(self) -> str | None:
+        """Why this store does not create files exclusively; None when it does."""
+        if not self.local and exclusive.looks_before_it_writes(self._fs):
+            return "its filesystem looks for the file and then writes it"
+        path = f"_locks/probe-{uuid.uuid4().hex}.json"
+        try:
+            with self._told("create", path):
+                return exclusive.obstacle(lambda: self._create(path, b"{}"), lambda: self.write_json(path, {}))
+        finally:
+            with suppress(LakeError):  # what stays does no harm, and what went wrong before is to be told
+                self.delete([path])
+
+    def _put(self, written: Path, path: str) -> None:
+        """Publish a local file in one atomic step."""
+        if self.local:
+            disk.publish(written, Path(self._at(path)))
+        else:
             self._fs.put_file(str(written), self._at(path))
-            return
-        target = Path(self._at(path))
-        _sync(written)
-        for attempt in range(1, _FOLDER_TRIES + 1):
-            try:
-                self._make_folder(target.parent)
-                written.replace(target)
-                break
-            except FileNotFoundError:  # another table's clean-up may just have removed a folder that was empty
-                if attempt == _FOLDER_TRIES or not written.exists():
-                    raise
-        _sync(target.parent)
 
     def _link(self, data: bytes, path: str) -> None:
         """Create a local file with all its content at once; FileExistsError when it is there."""
-        target = Path(self._at(path))
-        self._make_folder(target.parent)
         with self.scratch(".json") as written:
             written.write_bytes(data)
-            _sync(written)
-            try:
-                os.link(written, target)
-            except FileExistsError:
-                raise
-            except OSError:  # no hard links here (exFAT, some network shares): exclusive, but not in one step
-                with target.open("xb") as file:
-                    file.write(data)
-                _sync(target)
-        _sync(target.parent)
+            disk.create(written, Path(self._at(path)))
 
-    def _make_folder(self, folder: Path) -> None:
-        """Make a folder and those above it, each entry durable."""
-        if folder.is_dir():
-            return
-        self._make_folder(folder.parent)
-        with suppress(FileExistsError):
-            folder.mkdir()
-        _sync(folder.parent)
-
-    def _walk(self, folder: str) -> Iterator[tuple[str, os.stat_result]]:
-        """Every file below a local folder, sorted, without those that are removed meanwhile."""
-        found = []
-        for parent, _, names in os.walk(self._at(folder), onerror=_raise_unless_gone):
-            for name in names:
-                path = Path(parent, name)
-                with suppress(FileNotFoundError):
-                    found.append((self._relative(path.as_posix()), path.stat()))
-        yield from sorted(found, key=lambda entry: entry[0])
-
-    def _prune(self, folder: Path) -> None:
-        """Remove empty folders upwards, down to the lake's root exclusively."""
-        while folder != Path(self._root) and folder.is_relative_to(self._root):
-            try:
-                folder.rmdir()
-            except OSError:  # not empty, or gone already
-                return
-            folder = folder.parent
+    def _scratch_folder(self) -> Path:
+        folder = Path(self._at("_tmp")) if self.local else Path(tempfile.gettempdir())
+        with self._told("write", str(folder)):
+            folder.mkdir(parents=True, exist_ok=True)
+            if self.local and not self._swept:
+                disk.sweep(folder)
+                self._swept = True
+        return folder
 
     @contextmanager
     def _told(self, verb: str, path: str) -> Iterator[None]:
         """Turn whatever the storage raises into a LakeError that says what was tried where."""
         try:
             yield
-        except (FileExistsError, LakeError):
+        except LakeError:
             raise
         except Exception as error:
-            raise LakeError(
-                f"Cannot {verb} {path} in the lake {self.url}: {type(error).__name__}: {error}. "
-                "Check that the store can be reached and that there are space and permission; then run again."
-            ) from error
+            raise self._refused(verb, path, error) from error
+
+    def _refused(self, verb: str, path: str, error: Exception) -> LakeError:
+        return LakeError(
+            f"Cannot {verb} {path} in the lake {self.url}: {type(error).__name__}: {str(error).rstrip('.')}. "
+            f"{_cure(error)}; then run again."
+        )
+
+
+def stamped_size(stamp: str | None) -> int:
+    """The bytes that a stamp tells; 0 without a stamp."""
+    return 0 if stamp is None else int(stamp.split(":")[0])
 
 
 def _local_stamp(found: os.stat_result) -> str:
@@ -288,20 +338,23 @@ def _local_stamp(found: os.stat_result) -> str:
 
 
 def _stamp(info: Mapping[str, Any]) -> str:
-    """Size and, whichever the store tells, ETag or time of the last change."""
+    """Size and, whichever the store tells, ETag or time of the last change.
+
+    Some stores spell them in one way in a listing and in another when they are asked for one file.
+    """
     version = next((info[name] for name in ("ETag", "etag", "LastModified", "mtime", "created") if info.get(name)), "")
-    return f"{info['size']}:{version}"
+    if isinstance(version, datetime):
+        version = version.timestamp()
+    return f"{info['size']}:{version}".replace('"', "")
 
 
-def _sync(path: Path) -> None:
-    """Make a file or a folder entry survive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _raise_unless_gone(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise error
+def _cure(error: Exception) -> str:
+    """What to do about a refusal; pyarrow's errors tell their number in the text only."""
+    number = getattr(error, "errno", None)
+    if number in _FULL or any(f"[errno {full}]" in str(error).lower() for full in _FULL):
+        return "Make room there"
+    if isinstance(error, PermissionError):
+        return "Check the credentials, and what they, or this user, have permission to do there"
+    if isinstance(error, FileNotFoundError):
+        return "Check that its bucket or folder exists"
+    return "Check that the store can be reached, and that what is there can be used"

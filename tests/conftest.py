@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 from moto.server import ThreadedMotoServer
 
+from intercom.paths import TableFormat
 from intercom.sandbox import SandboxServer, Workspace
 from tests.support.rig import Rig
 
@@ -23,7 +24,13 @@ NOW = 1_793_707_200  # 2026-11-03 12:00:00 UTC; in Los Angeles a day of 25 hours
 
 
 @pytest.fixture
-def make_rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
+def table_format() -> TableFormat:
+    """Of the lakes that rigs have; `in_both_formats` gives a test one after the other."""
+    return TableFormat.PARQUET
+
+
+@pytest.fixture
+def make_rig(tmp_path: Path, table_format: TableFormat) -> Iterator[Callable[..., Rig]]:
     """Makes rigs with their own workspace; `seeded` options are the workspace's, `server` ones the server's.
 
     Records are of a few months only: each month is a file, and writing files is what takes the time here."""
@@ -32,7 +39,7 @@ def make_rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
         def make(*, server: dict[str, Any] | None = None, lake: str | None = None, **seeded: Any) -> Rig:
             workspace = Workspace.seeded(**{"now": NOW, "history_days": 80, **seeded})
             running = stack.enter_context(SandboxServer(workspace, **(server or {})))
-            return Rig(running, lake or str(tmp_path / "lake"))
+            return Rig(running, lake or str(tmp_path / "lake"), table_format=table_format)
 
         yield make
 

@@ -1,0 +1,48 @@
+"""Removal of many objects from a store, in few requests where the store can do that."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+_IN_ONE_REQUEST = 1000
+"""What S3 takes."""
+_AT_A_TIME = 16
+
+
+def remove(fs: Any, paths: Sequence[str]) -> None:
+    """Remove objects of an fsspec filesystem, full paths; those that are gone already are no error."""
+    left = _removed_in_bulk(fs, paths) if len(paths) > 1 and hasattr(fs, "call_s3") else paths
+    with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="remove") as pool:
+        for _ in pool.map(lambda path: _remove(fs, path), left):
+            pass
+
+
+def _remove(fs: Any, path: str) -> None:
+    with suppress(FileNotFoundError):
+        fs.rm_file(path)
+
+
+def _removed_in_bulk(fs: Any, paths: Sequence[str]) -> list[str]:
+    """Remove objects a thousand at a time; gives those that have to be removed one by one.
+
+    S3's own request, since ``fs.rm`` takes ``*`` and ``[`` in a path for a pattern and does not say which objects of
+    a batch the store refused to remove.
+    """
+    left: list[str] = []
+    for first in range(0, len(paths), _IN_ONE_REQUEST):
+        batch = {fs.split_path(path)[1]: path for path in paths[first : first + _IN_ONE_REQUEST]}
+        bucket = fs.split_path(paths[first])[0]
+        wanted = {"Objects": [{"Key": key} for key in batch], "Quiet": True}
+        try:
+            answer = fs.call_s3("delete_objects", Bucket=bucket, Delete=wanted)
+        except Exception as error:  # some servers have no such request, some want a checksum that is not sent any more
+            log.debug("objects are removed one by one, since the store refuses batches: %s", error)
+            return [*left, *paths[first:]]
+        left += [batch[refused["Key"]] for refused in answer.get("Errors", [])]
+    return left
