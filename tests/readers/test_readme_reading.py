@@ -1,0 +1,120 @@
+"""What the README says about reading a lake is run as it stands there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+import s3fs
+import sqlglot
+from s3fs.utils import FileExpired
+
+from intercom.tables import TABLES
+from tests.conftest import BUCKET
+from tests.support.readers import READERS, plain_strings, spark_session
+from tests.support.truth import assert_exact
+
+from .conftest import ReadableLake
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+READ, VIEWS, OVERLAP = (
+    README.split(f"\n{title}\n")[1].split("\n##")[0]
+    for title in ("## Read the lake", "### DuckDB views and Athena tables", "### Reads that overlap a run")
+)
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+LOCAL = blocks(READ, "python")
+(STORE,) = blocks(OVERLAP, "python")
+
+
+def engine(block: str) -> str:
+    return re.findall(r"(?:import|from) (\w+)", block)[0]
+
+
+RUN = [block for block in LOCAL if engine(block) != "pyspark" or "spark-folder" in READERS]
+
+
+def in_arrow(read: Any) -> pa.Table:
+    match read:
+        case duckdb.DuckDBPyRelation():
+            return read.to_arrow_table()
+        case pl.LazyFrame():
+            return read.collect().to_arrow()
+        case pd.DataFrame():
+            return pa.Table.from_pandas(read, preserve_index=False)
+        case ds.Dataset():
+            return read.to_table()
+        case pa.Table():
+            return read
+    return read.toArrow()  # Spark's frame, where there is Spark
+
+
+def run(block: str) -> pa.Table:
+    names: dict[str, Any] = {}
+    exec(block, names)
+    return plain_strings(in_arrow(names["contacts"]))
+
+
+def test_there_is_a_block_for_every_engine_that_is_tested() -> None:
+    assert {engine(block) for block in LOCAL} == {"duckdb", "polars", "pandas", "pyarrow", "pyspark"}
+    assert {name.split("-")[0] for name in READERS} >= {engine(block) for block in RUN} - {"pyspark"}
+
+
+@pytest.mark.parametrize("block", RUN, ids=engine)
+def test_a_block_reads_the_table(lake: ReadableLake, tmp_path: Path, block: str) -> None:
+    shutil.copytree(lake.folder("contacts"), tmp_path / "lake/data/demo/contacts")
+    duckdb.execute("SET TimeZone = 'UTC'")
+    if engine(block) == "pyspark":
+        spark_session()  # one in UTC, which the block then gets
+    rows = run(block.replace("lake/", f"{tmp_path}/lake/"))
+    assert rows.schema.equals(TABLES["contacts"].schema.arrow.append(pa.field("created_month", pa.string())))
+    assert_exact(lake.served["contacts"], rows, "contacts")
+
+
+@pytest.fixture
+def stored(lake: ReadableLake, s3_endpoint: str, s3_storage: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The table's folder on S3, as the README's block names it but for the bucket."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    folder = f"{BUCKET}/data/demo/contacts"
+    s3fs.S3FileSystem(**s3_storage).put(f"{lake.folder('contacts')}/", f"{folder}/", recursive=True)
+    return folder
+
+
+def test_the_s3_block_reads_what_a_reader_with_an_old_listing_does_not(
+    lake: ReadableLake, stored: str, s3_storage: dict[str, Any]
+) -> None:
+    old = ds.dataset(stored, filesystem=s3fs.S3FileSystem(skip_instance_cache=True), partitioning="hive")
+    file = "created_month=unknown/data.parquet"
+    rows = pq.read_table(lake.folder("contacts") / file, partitioning=None)
+    with s3fs.S3FileSystem(**s3_storage).open(f"{stored}/{file}", "wb") as replaced:
+        pq.write_table(rows, replaced, compression="none")
+    with pytest.raises(FileExpired):
+        old.to_table()
+    assert_exact(lake.served["contacts"], run(STORE.replace("bucket/prefix", BUCKET)), "contacts")
+
+
+def test_the_commands_print_sql_for_every_table(tmp_path: Path) -> None:
+    (block,) = blocks(VIEWS, "console")
+    for line in block.splitlines():
+        command = line.removeprefix("$ ").replace(".venv/bin/python", sys.executable)
+        subprocess.run(command, shell=True, cwd=tmp_path, check=True)
+    for file, dialect in (("views.sql", "duckdb"), ("tables.sql", "athena")):
+        statements = sqlglot.parse((tmp_path / file).read_text(encoding="utf-8"), dialect=dialect)
+        made = [statement.this.find(sqlglot.exp.Table).name for statement in statements if statement.kind != "SCHEMA"]
+        assert made[-len(TABLES) :] == list(TABLES)
+    assert f"'{tmp_path}/lake/data/my_intercom/" in (tmp_path / "views.sql").read_text(encoding="utf-8")
