@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -51,12 +52,16 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What was read and is staged, with that of earlier attempts: parts of this attempt, the newest cursor value."""
+    """What was read and is staged, with that of earlier attempts: parts of this attempt, the newest cursor value.
+
+    `unknown` are the names of fields without a column that this attempt met.
+    """
 
     parts: int
     rows: int
     newest: int | None
     completeness: Completeness
+    unknown: Sequence[str]
 
 
 def commit(table: Table, ledger: Ledger, plan: Intent, journal: RunJournal, read: Read, run: Run) -> TableState:
@@ -71,6 +76,8 @@ def commit(table: Table, ledger: Ledger, plan: Intent, journal: RunJournal, read
         read.parts,
         replaces=complete and (plan.start.replaces or table.strategy is Strategy.REPLACE),
         whole=everything and plan.window == Window(),
+        rows=read.rows - sum(kept.rows for kept in journal.earlier.values()),
+        committed_at=int(datetime.now(UTC).timestamp()),
     )
     latest = ledger.state()
     kept = latest or TableState(lake_id=plan.lake_id, fingerprint=table.schema.fingerprint)
@@ -82,10 +89,13 @@ def commit(table: Table, ledger: Ledger, plan: Intent, journal: RunJournal, read
                 f"lake {ledger.lake.url}. Another run over the same table may have removed them. Run again; the "
                 "watermark has not moved."
             )
+    anew = everything or not plan.start.replaces  # else parts with the declared columns lie beside files without them
     after = replace(
         kept,
         lake_id=plan.lake_id,
-        fingerprint=kept.fingerprint if plan.start.replaces and not everything else table.schema.fingerprint,
+        fingerprint=table.schema.fingerprint if anew else kept.fingerprint,
+        columns=table.schema if anew or (kept.columns == table.schema and kept.rewriting is None) else None,
+        rewriting=None if everything else kept.rewriting,
         watermark=_reached(plan, latest, journal, read, run),
         history_from=plan.history_from,
         workspace=run.workspace or kept.workspace,

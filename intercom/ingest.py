@@ -6,6 +6,7 @@ The watermark moves last and only when every row is durable, so a run that dies 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -14,14 +15,13 @@ from intercom.commit import Intent, Read, Run, commit
 from intercom.errors import ConfigurationError
 from intercom.extract import read_table
 from intercom.journal import Beginning, RunJournal
-from intercom.lake import Lake
 from intercom.ledger import Ledger
-from intercom.normalise import Normaliser
+from intercom.normalise import MOST_NAMED, Normaliser
 from intercom.pages import Page
-from intercom.paths import TablePaths
 from intercom.pipeline import WAITING_BYTES, Checkpoint, Pipeline
 from intercom.progress import TableProgress
 from intercom.reading import Reading
+from intercom.rewrite import with_declared_columns
 from intercom.staging import PartWriter
 from intercom.tables import Access, Strategy, Table
 from intercom.watermarks import (
@@ -37,11 +37,16 @@ from intercom.windows import Window
 log = logging.getLogger(__name__)
 
 _SCROLL_WAITING_BYTES = 32 << 20  # a scroll dies after a minute without use, so it waits for the store only at last
+_NAMES_SHOWN = 10
+_NAME_LENGTH = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What a run read of one table. Watermarks in unix seconds; `notes` are lines for the end of the run."""
+    """What a run read of one table. Watermarks in unix seconds.
+
+    `notes` and `hints` are lines for the end of the run: what stayed short, and what is only worth knowing.
+    """
 
     rows: int
     requests: int
@@ -50,12 +55,13 @@ class Ingested:
     watermark_after: int | None
     reason: str
     notes: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
 
 
 def ingest_table(
     table: Table,
     api: TableClient,
-    lake: Lake,
+    ledger: Ledger,
     store: WatermarkStore,
     run: Run,
     progress: TableProgress | None = None,
@@ -65,7 +71,6 @@ def ingest_table(
     Raises ApiError, SchemaError or LakeError; the watermark has not moved then. Rows that were staged by then do no
     harm: the next attempt at this run builds on them, and any other run reads them again.
     """
-    ledger = Ledger(lake, TablePaths(run.connection, table.name))
     plan = _plan(table, ledger, store, run)
     if plan.state is not None and plan.committed:
         return _read_already(table, ledger, store, plan.state)
@@ -83,6 +88,7 @@ def ingest_table(
         watermark_after=after.watermark,
         reason=plan.start.reason,
         notes=tuple(read.completeness.notes),
+        hints=_hints(table, read.unknown),
     )
 
 
@@ -97,6 +103,8 @@ def _read_already(table: Table, ledger: Ledger, store: WatermarkStore, state: Ta
 def _plan(table: Table, ledger: Ledger, store: WatermarkStore, run: Run) -> Intent:
     state = ledger.state()
     _check_workspace(table, ledger, state, run)
+    if state is not None and not run.full_refresh:
+        state = with_declared_columns(table, ledger, state, store)
     lake_id = ledger.lake.identity().id
     kept = state.history_from if state else None
     findings = ledger.findings(state)
@@ -105,7 +113,7 @@ def _plan(table: Table, ledger: Ledger, store: WatermarkStore, run: Run) -> Inte
         store.load(run.connection, table.name, lake_id) if table.cursor_field is not None else None,
         findings,
         lake_id=lake_id,
-        fingerprint=table.schema.fingerprint,
+        columns=table.schema,
         full_refresh=run.full_refresh,
         history_from=run.history_from if run.until is None else kept,
     )
@@ -203,7 +211,20 @@ def _read(
         rows=parts.rows + sum(kept.rows for kept in earlier),
         newest=max((value for value in newest if value is not None), default=None),
         completeness=reading.completeness,
+        unknown=normaliser.unknown,
     )
+
+
+def _hints(table: Table, unknown: Sequence[str]) -> tuple[str, ...]:
+    """Fields that Intercom sent and that are not declared: names only, what they hold is the customers'."""
+    if not unknown:
+        return ()
+    count = f"{len(unknown)}{' or more' if len(unknown) >= MOST_NAMED else ''}"
+    fields = "1 field has no column and is" if count == "1" else f"{count} fields have no column and are"
+    shown = [name if name.isprintable() else ascii(name) for name in unknown[:_NAMES_SHOWN]]
+    names = [name if len(name) <= _NAME_LENGTH else f"{name[:_NAME_LENGTH]}..." for name in shown]
+    more = ["..."] if len(unknown) > len(names) else []
+    return (f"{table.name}: {fields} kept in _extra: {', '.join(names + more)}",)
 
 
 def _described(table: Table, plan: Intent, run: Run) -> str:

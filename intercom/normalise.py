@@ -26,7 +26,7 @@ from intercom.schemas import EXTRA, INGESTED_AT, Column, Kind, TableSchema
 from intercom.tables import Table
 from intercom.values import NULL, Text, nulls, to_array
 
-__all__ = ["Normaliser", "Record", "epoch_seconds", "split_records"]
+__all__ = ["MOST_NAMED", "Normaliser", "Record", "epoch_seconds", "split_records"]
 
 Page = tuple[Sequence[Record], str]
 """Records, and the words for the page in errors."""
@@ -35,6 +35,8 @@ _ROWS_TOGETHER: Final = 300
 """More rows at a time share what a column costs whatever its size, and still fit into the processor's cache."""
 _MOST_EXPECTED: Final = 64
 """Unknown members that are learned: where there are more of them, names are data."""
+MOST_NAMED: Final = 300
+"""Unknown members whose names are kept; a record's are kept together."""
 
 
 class Normaliser:
@@ -48,6 +50,12 @@ class Normaliser:
         self._ingested_at = pa.scalar(ingested_at, Kind.TIMESTAMP.arrow)
         self._expected = _Expected(table.schema)
         self._nested = NestedMembers(table.schema.flat)
+        self._beside: set[str] = set()
+
+    @property
+    def unknown(self) -> list[str]:
+        """Names, sorted, of fields without a column so far; of more than `MOST_NAMED` only the first that came."""
+        return sorted(self._beside)
 
     def batch(self, records: Sequence[Record], *, where: str) -> pa.RecordBatch:
         """One row per record in their order, columns as in ``table.schema.arrow``.
@@ -107,7 +115,10 @@ class Normaliser:
         for row in positions:
             odd = rows.misfits.get(row, ())
             members = members_of(records[row])
-            beside = [name for name in members if name in odd or name not in declared]
+            unknown = [name for name in members if name not in declared]
+            if not self._beside.issuperset(unknown) and len(self._beside) < MOST_NAMED:
+                self._beside.update(unknown)
+            beside = [name for name in members if name in odd or name not in declared] if odd else unknown
             texts[row] = object_text((name, members[name]) for name in beside).decode("utf-8", "replace")
         return pa.array(texts, Kind.JSON.arrow)
 

@@ -10,9 +10,10 @@ The types never depend on the data: files of one table that differ in a type can
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final, Self
 
 import pyarrow as pa
 
@@ -87,6 +88,26 @@ class TableSchema:
         """16 hex digits of the names and types in order: another fingerprint, another file layout."""
         layout = "\n".join(f"{column.name}:{column.type}" for column in self.arrow)
         return hashlib.sha256(layout.encode()).hexdigest()[:16]
+
+    def to_json(self) -> dict[str, Any]:
+        """Column name -> kind; a flat column has a list of kind and paths. Tells JSON from strings, unlike `arrow`."""
+        own = {column.name: str(column.kind) for column in self.fields}
+        return own | {
+            column.name: [str(column.kind), list(column.path), list(column.otherwise)] for column in self.flat
+        }
+
+    @classmethod
+    def from_json(cls, columns: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`; TypeError or ValueError when it is none."""
+        own = {name: kind for name, kind in columns.items() if isinstance(kind, str)}
+        flat = {name: entry for name, entry in columns.items() if name not in own}
+        return cls(
+            tuple(Column(name, Kind(kind)) for name, kind in own.items()),
+            tuple(
+                Column(name, Kind(kind), tuple(path), tuple(otherwise))
+                for name, (kind, path, otherwise) in flat.items()
+            ),
+        )
 
 
 def _columns(kind: Kind, names: str) -> tuple[Column, ...]:

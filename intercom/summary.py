@@ -14,7 +14,10 @@ HEADINGS = (
 
 @dataclass(frozen=True, slots=True)
 class TableSummary:
-    """One table of a run. Watermarks in unix seconds; `error` is what went wrong, `notes` what stayed short."""
+    """One table of a run. Watermarks in unix seconds.
+
+    `error` is what went wrong, `notes` what stayed short, `hints` what is worth knowing and no reason to worry.
+    """
 
     table: str
     rows_read: int = 0
@@ -29,6 +32,7 @@ class TableSummary:
     watermark_before: int | None = None
     watermark_after: int | None = None
     notes: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
     error: str | None = None
 
     def cells(self) -> list[str]:
@@ -48,7 +52,7 @@ class TableSummary:
 
 
 def as_text(tables: Sequence[TableSummary]) -> str:
-    """Aligned columns for a terminal, then a line for each failure and each warning."""
+    """Aligned columns for a terminal, then a line for each failure, warning and hint."""
     lines = [list(HEADINGS), *[table.cells() for table in tables]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
     text = ["  ".join(map(_aligned, line, widths, range(len(HEADINGS)))) for line in lines]
@@ -68,8 +72,9 @@ def as_markdown(tables: Sequence[TableSummary]) -> str:
 
 
 def remarks(tables: Sequence[TableSummary]) -> list[str]:
-    """One line per failed table, then one per warning."""
-    return [*failures(tables), *[f"warning: {warning}" for warning in warnings(tables)]]
+    """One line per failed table, then one per warning, then one per hint."""
+    hints = [f"note: {hint}" for table in tables for hint in table.hints]
+    return [*failures(tables), *[f"warning: {warning}" for warning in warnings(tables)], *hints]
 
 
 def verdict(tables: Sequence[TableSummary]) -> str:

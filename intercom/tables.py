@@ -87,6 +87,10 @@ class Table:
             raise ValueError(f"Table {self.name!r} has flat columns without a path: {', '.join(stray)}.")
         if orphans := [column.name for column in self.schema.flat if column.path[0] not in declared]:
             raise ValueError(f"Table {self.name!r} takes flat columns from undeclared fields: {', '.join(orphans)}.")
+        if solid := [
+            column.name for column in self.schema.flat if declared[column.path[0]].kind is not schemas.Kind.JSON
+        ]:
+            raise ValueError(f"Table {self.name!r} takes flat columns from fields without members: {', '.join(solid)}.")
 
     @property
     def required(self) -> tuple[str, ...]:

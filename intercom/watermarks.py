@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from intercom.errors import LakeError
+from intercom.schemas import TableSchema
 
 FORMAT = 1
 LOOKBACK_SECONDS = 3600
@@ -61,13 +62,24 @@ class Partition:
 class StagedRun:
     """Parts that an attempt at a finished run has left for compaction, numbered below `parts`.
 
-    `whole`: they hold every row that Intercom has; `replaces`: and the table is to have no other.
+    `whole`: they hold every row that Intercom has; `replaces`: and the table is to have no other. `rows` are those of
+    the parts, `committed_at` is in unix seconds; both are 0 in records of older versions.
     """
 
     run_id: str
     parts: int
     replaces: bool = False
     whole: bool = False
+    rows: int = 0
+    committed_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rewriting:
+    """A change of columns under way: files of this `version` have the columns `to` already."""
+
+    version: str
+    to: TableSchema
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +90,8 @@ class TableState:
     committed runs that are not compacted yet, oldest first; `compaction` is the version of the files that the last
     compaction has published, or was about to; `history_from` is the start date (unix seconds) that limited the first
     load, None when everything was read; `complete` is False when run `run_id` found fewer rows than Intercom counts.
+    `columns` is the declaration that all files and waiting parts were written by, but for those that `rewriting` has
+    done; None in records of older versions, and when files of two declarations lie in the lake.
     """
 
     lake_id: str
@@ -92,6 +106,8 @@ class TableState:
     staged: tuple[StagedRun, ...] = ()
     compaction: str | None = None
     complete: bool = True
+    columns: TableSchema | None = None
+    rewriting: Rewriting | None = None
 
     @property
     def rows(self) -> int:
@@ -100,11 +116,15 @@ class TableState:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; times in ISO 8601, UTC."""
-        fields = asdict(self)
+        fields = asdict(replace(self, columns=None, rewriting=None))
         for name in ("ingested_at", "saved_at"):
             fields[name] = _iso(fields[name])
         for name in ("watermark", "history_from"):
             fields[name] = None if fields[name] is None else _iso(datetime.fromtimestamp(fields[name], UTC))
+        if self.columns is not None:
+            fields["columns"] = self.columns.to_json()
+        if self.rewriting is not None:
+            fields["rewriting"] = {"version": self.rewriting.version, "to": self.rewriting.to.to_json()}
         return {"format": FORMAT, "rows": self.rows, **fields}
 
     @classmethod
@@ -131,6 +151,8 @@ class TableState:
             staged=tuple(StagedRun(**entry) for entry in record["staged"]),
             compaction=record["compaction"],
             complete=bool(record.get("complete", True)),  # records of the first version do not say
+            columns=None if record.get("columns") is None else TableSchema.from_json(record["columns"]),
+            rewriting=None if record.get("rewriting") is None else _rewriting(record["rewriting"]),
         )
 
     def with_staged(self, run: StagedRun, *earlier: StagedRun) -> TableState:
@@ -144,8 +166,10 @@ class TableState:
         return replace(self, staged=(*kept, *added))
 
     def knows(self, month: str, version: str | None) -> bool:
-        """Whether a published file of this version is ours: recorded, or of a compaction that died half-way."""
+        """Whether a published file of this version is ours: recorded, or of work on the files that died half-way."""
         pending = {run.run_id for run in self.staged} | ({self.compaction} if self.staged else set())
+        if self.rewriting is not None:
+            pending.add(self.rewriting.version)
         return version is not None and (version == self.partitions[month].version or version in pending)
 
 
@@ -181,18 +205,21 @@ def starting_point(
     findings: Findings,
     *,
     lake_id: str,
-    fingerprint: str,
+    columns: TableSchema,
     full_refresh: bool,
     history_from: int | None,
 ) -> StartingPoint:
-    """Decide from where to read, believing only what the lake's own record and its files agree on."""
+    """Decide from where to read, believing only what the lake's own record and its files agree on.
+
+    `columns` are the declared ones; files with others, that could not be rewritten, are replaced.
+    """
     if full_refresh:
         return StartingPoint(None, "a full refresh was asked for", replaces=True)
     if state is None:
         return StartingPoint(None, "the lake has no record of this table")
     if state.lake_id != lake_id:
         return StartingPoint(None, "the record of this table belongs to another lake")
-    if state.fingerprint != fingerprint:
+    if not _has_columns(state, columns):
         return StartingPoint(None, "the table's columns have changed since it was written", replaces=True)
     damage = missing_from(state, findings)
     if damage:
@@ -226,10 +253,12 @@ def replaced_files(state: TableState, findings: Findings) -> set[str]:
 
 
 def intact(state: TableState, findings: Findings) -> dict[str, Partition]:
-    """The recorded partitions without those that are gone or were replaced."""
+    """The recorded partitions as they lie there now, without those that are gone or were replaced by somebody else."""
     other = replaced_files(state, findings)
     return {
-        month: entry for month, entry in state.partitions.items() if month in findings.published and month not in other
+        month: replace(entry, version=findings.versions.get(month) or entry.version, stamp=findings.published[month])
+        for month, entry in state.partitions.items()
+        if month in findings.published and month not in other
     }
 
 
@@ -242,6 +271,16 @@ def next_watermark(previous: int | None, newest_seen: int | None, run_start: int
         return previous
     reached = min(newest_seen, run_start)
     return reached if previous is None else max(previous, reached)
+
+
+def _has_columns(state: TableState, columns: TableSchema) -> bool:
+    """Whether every file has these columns; older records do not tell texts that are JSON from others."""
+    same = state.fingerprint == columns.fingerprint and state.columns in (None, columns)
+    return same and state.rewriting is None
+
+
+def _rewriting(record: Mapping[str, Any]) -> Rewriting:
+    return Rewriting(str(record["version"]), TableSchema.from_json(record["to"]))
 
 
 def _earlier_history(asked: int | None, kept: int | None) -> bool:

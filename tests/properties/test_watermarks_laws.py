@@ -11,10 +11,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from intercom.errors import LakeError
+from intercom.schemas import CONTACTS, TAGS, TEAMS, Kind, TableSchema
 from intercom.watermarks import (
     FORMAT,
     Findings,
     Partition,
+    Rewriting,
     StagedRun,
     StartingPoint,
     TableState,
@@ -25,7 +27,7 @@ from intercom.watermarks import (
     starting_point,
 )
 
-LAKE, FINGERPRINT = "lake-1", "columns-1"
+LAKE, FINGERPRINT, OTHER = "lake-1", TAGS.fingerprint, TEAMS
 SECONDS = st.integers(-2_000_000_000, 253_402_300_799)  # up to the last second of the year 9999
 MAYBE = st.none() | SECONDS
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
@@ -52,6 +54,7 @@ STATES = st.builds(
     saved_at=st.none() | TIMES,
     partitions=st.dictionaries(MONTHS, PARTITIONS),
     compaction=st.none() | VERSIONS,
+    columns=st.sampled_from([None, TAGS]),
     staged=st.lists(STAGED_RUNS, unique_by=lambda run: run.run_id).map(tuple),
 )
 
@@ -74,7 +77,7 @@ def start(
     findings: Findings | None = None,
     *,
     lake_id: str = LAKE,
-    fingerprint: str = FINGERPRINT,
+    columns: TableSchema = TAGS,
     full_refresh: bool = False,
     history_from: int | None = None,
 ) -> StartingPoint:
@@ -85,7 +88,7 @@ def start(
         saved,
         findings,
         lake_id=lake_id,
-        fingerprint=fingerprint,
+        columns=columns,
         full_refresh=full_refresh,
         history_from=history_from,
     )
@@ -100,9 +103,12 @@ SAVED = st.none() | st.builds(saved_as, MAYBE)
 
 
 @laws
-@given(state=STATES, history_from=MAYBE)
-def test_a_record_survives_the_way_through_json(state: TableState, history_from: int | None) -> None:
-    state = replace(state, history_from=history_from)
+@given(state=STATES, history_from=MAYBE, columns=st.sampled_from([None, TAGS, CONTACTS]))
+def test_a_record_survives_the_way_through_json(
+    state: TableState, history_from: int | None, columns: TableSchema | None
+) -> None:
+    rewriting = None if columns is None else Rewriting("v3", columns)
+    state = replace(state, history_from=history_from, columns=columns, rewriting=rewriting)
     again = TableState.from_json(json.loads(json.dumps(state.to_json())))
     assert again == state
     assert again.to_json() == state.to_json()
@@ -136,7 +142,7 @@ def test_a_record_from_before_reads_could_be_short_counts_as_complete(state: Tab
 @given(state=STATES, data=st.data())
 def test_a_record_that_lacks_a_field_is_damaged(state: TableState, data: st.DataObject) -> None:
     record = state.to_json()
-    del record[data.draw(st.sampled_from(sorted(record.keys() - {"rows", "complete"})))]
+    del record[data.draw(st.sampled_from(sorted(record.keys() - {"rows", "complete", "columns", "rewriting"})))]
     with pytest.raises(KeyError):
         TableState.from_json(record)
 
@@ -170,7 +176,7 @@ def test_an_undamaged_lake_starts_at_the_smaller_of_both_values(state: TableStat
     published=PUBLISHED,
     staged=st.dictionaries(RUN_IDS, st.integers(0, 9)),
     lake_id=st.sampled_from([LAKE, "lake-2"]),
-    fingerprint=st.sampled_from([FINGERPRINT, "columns-2"]),
+    columns=st.sampled_from([TAGS, OTHER]),
     full_refresh=st.booleans(),
     history_from=MAYBE,
 )
@@ -180,7 +186,7 @@ def test_no_start_is_ever_later_than_either_value(
     published: dict[str, str],
     staged: dict[str, int],
     lake_id: str,
-    fingerprint: str,
+    columns: TableSchema,
     full_refresh: bool,
     history_from: int | None,
 ) -> None:
@@ -190,7 +196,7 @@ def test_no_start_is_ever_later_than_either_value(
         saved,
         findings,
         lake_id=lake_id,
-        fingerprint=fingerprint,
+        columns=columns,
         full_refresh=full_refresh,
         history_from=history_from,
     )
@@ -200,7 +206,7 @@ def test_no_start_is_ever_later_than_either_value(
         assert state.watermark is not None
         assert point.watermark <= state.watermark
         assert saved is None or (saved.value is not None and point.watermark <= saved.value)
-        assert (lake_id, fingerprint, full_refresh) == (LAKE, FINGERPRINT, False)
+        assert (lake_id, columns, full_refresh) == (LAKE, TAGS, False)
         assert not point.replaces
 
 
@@ -240,24 +246,36 @@ def test_staged_parts_that_are_gone_mean_from_the_beginning(
     data=st.data(),
     stamp=STAMPS,
     version=st.none() | VERSIONS,
+    rewriting=st.none() | st.builds(Rewriting, VERSIONS, st.just(TEAMS)),
 )
 def test_a_file_of_another_stamp_counts_only_with_a_version_of_ours(
-    state: TableState, saved: Watermark | None, data: st.DataObject, stamp: str, version: str | None
+    state: TableState,
+    saved: Watermark | None,
+    data: st.DataObject,
+    stamp: str,
+    version: str | None,
+    rewriting: Rewriting | None,
 ) -> None:
-    """Ours: the recorded version, or one of a compaction that may have died while committed runs waited for it."""
+    """Ours: the recorded version, or one of a compaction that may have died while committed runs waited for it, or of
+    files that were being rewritten."""
+    state = replace(state, rewriting=rewriting)
     found = as_recorded(state)
     month = data.draw(st.sampled_from(sorted(state.partitions)))
     findings = Findings({**found.published, month: stamp}, found.staged, {month: version})
     recorded = state.partitions[month]
     ours = {recorded.version, *(run.run_id for run in state.staged), *([state.compaction] if state.staged else [])}
+    ours |= {rewriting.version} if rewriting else set()
     believed = stamp == recorded.stamp or (version is not None and version in ours)
     assert (missing_from(state, findings) is None) == believed
     assert intact(state, findings) == {
-        name: entry for name, entry in state.partitions.items() if believed or name != month
+        name: replace(entry, version=version or entry.version, stamp=stamp) if name == month else entry
+        for name, entry in state.partitions.items()
+        if believed or name != month
     }
-    assert start(state, saved, findings) == (
-        start(state, saved) if believed else StartingPoint(None, str(missing_from(state, findings)))
-    )
+    if rewriting is None:
+        assert start(state, saved, findings) == (
+            start(state, saved) if believed else StartingPoint(None, str(missing_from(state, findings)))
+        )
 
 
 def test_a_file_without_a_version_is_never_ours() -> None:
@@ -293,13 +311,13 @@ def test_files_that_the_record_does_not_know_do_no_harm(
     state=st.none() | STATES,
     saved=SAVED,
     lake_id=st.sampled_from([LAKE, "lake-2"]),
-    fingerprint=st.sampled_from([FINGERPRINT, "columns-2"]),
+    columns=st.sampled_from([TAGS, OTHER]),
     published=PUBLISHED,
 )
 def test_a_full_refresh_reads_and_replaces_everything(
-    state: TableState | None, saved: Watermark | None, lake_id: str, fingerprint: str, published: dict[str, str]
+    state: TableState | None, saved: Watermark | None, lake_id: str, columns: TableSchema, published: dict[str, str]
 ) -> None:
-    point = start(state, saved, Findings(published, {}), lake_id=lake_id, fingerprint=fingerprint, full_refresh=True)
+    point = start(state, saved, Findings(published, {}), lake_id=lake_id, columns=columns, full_refresh=True)
     assert (point.watermark, point.replaces) == (None, True)
 
 
@@ -315,7 +333,7 @@ def test_a_saved_value_alone_is_worth_nothing(saved: Watermark | None, published
 def test_the_record_of_another_lake_is_not_believed_and_replaces_nothing(
     state: TableState, saved: Watermark | None, other: str, changed: bool
 ) -> None:
-    point = start(state, saved, lake_id=other, fingerprint="columns-2" if changed else FINGERPRINT)
+    point = start(state, saved, lake_id=other, columns=OTHER if changed else TAGS)
     assert (point.watermark, point.replaces) == (None, False)
 
 
@@ -324,7 +342,25 @@ def test_the_record_of_another_lake_is_not_believed_and_replaces_nothing(
 def test_changed_columns_replace_the_table_whatever_lies_in_the_lake(
     state: TableState, saved: Watermark | None, published: dict[str, str]
 ) -> None:
-    point = start(state, saved, Findings(published, {}), fingerprint="columns-2")
+    point = start(state, saved, Findings(published, {}), columns=OTHER)
+    assert (point.watermark, point.replaces) == (None, True)
+
+
+@laws
+@given(state=STATES, saved=SAVED)
+def test_a_text_that_is_declared_to_be_json_is_another_column(state: TableState, saved: Watermark | None) -> None:
+    """Its Arrow type, and so the fingerprint, is the same: only records that name the kinds tell."""
+    name, *others = TAGS.fields
+    declared = TableSchema((replace(name, kind=Kind.JSON), *others))
+    assert declared.fingerprint == TAGS.fingerprint
+    assert start(replace(state, columns=None), saved, columns=declared).replaces is False
+    assert start(replace(state, columns=TAGS), saved, columns=declared).replaces is True
+
+
+@laws
+@given(state=STATES, saved=SAVED)
+def test_files_that_are_half_rewritten_have_to_be_replaced(state: TableState, saved: Watermark | None) -> None:
+    point = start(replace(state, rewriting=Rewriting("v3", TEAMS)), saved)
     assert (point.watermark, point.replaces) == (None, True)
 
 

@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from intercom.errors import SchemaError
 from intercom.jsontext import mend
-from intercom.normalise import Normaliser, epoch_seconds, split_records
+from intercom.normalise import MOST_NAMED, Normaliser, epoch_seconds, split_records
 from intercom.tables import TABLES
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -318,6 +318,23 @@ def test_more_unknown_members_than_anyone_expects() -> None:
         (page,) = pages(json.dumps([{"id": "1", **members}]))
         (row,) = normaliser.batch(page[0], where=page[1]).to_pylist()
         assert json.loads(row["_extra"]) == members
+
+
+def test_unknown_members_are_named_once_and_misfits_are_not() -> None:
+    normaliser = Normaliser(TABLES["tags"], NOW)
+    sent = ['{"id": "1"}', '{"id": "2", "name": [], "b": null}', '{"id": "3", "a": 1, "b": 2}']
+    for records in (sent, sent):  # the second time they are expected
+        (page,) = pages(f"[{', '.join(records)}]")
+        normaliser.batch(page[0], where=page[1])
+        assert normaliser.unknown == ["a", "b"]
+
+
+def test_names_that_are_data_are_not_collected_for_ever() -> None:
+    normaliser = Normaliser(TABLES["tags"], NOW)
+    for number in range(MOST_NAMED + 50):
+        (page,) = pages(json.dumps([{"id": "1", f"member {number}": 1}]))
+        normaliser.batch(page[0], where=page[1])
+    assert len(normaliser.unknown) == MOST_NAMED
 
 
 def test_a_text_that_is_no_json_is_kept_as_it_is() -> None:

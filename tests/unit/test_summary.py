@@ -121,3 +121,11 @@ def test_a_run_with_failed_tables_names_these_first_of_all() -> None:
     assert verdict([TEAMS, FAILED, TAGS]) == (
         "1 of 3 tables failed:\ncompanies failed: 401 Unauthorized: check the token"
     )
+
+
+def test_a_hint_is_shown_and_is_no_warning() -> None:
+    told = TableSummary("tags", hints=("tags: 1 field has no column",))
+    assert warnings([told]) == []
+    assert verdict([told]) == verdict([TEAMS])
+    assert remarks([TAGS, told]) == ["warning: tags: 7 of 8 rows", "note: tags: 1 field has no column"]
+    assert as_text([told]).splitlines()[-1] == "note: tags: 1 field has no column"

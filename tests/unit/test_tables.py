@@ -107,6 +107,7 @@ def test_a_contradiction_names_the_table(change: dict[str, object], message: str
     [
         (Column("name", Kind.STRING, ("id", "name")), "columns twice: name"),
         (Column("plan_name", Kind.STRING, ("plan", "name")), "undeclared fields: plan_name"),
+        (Column("first_letter", Kind.STRING, ("name", "first")), "without members: first_letter"),
         (Column("plan_name", Kind.STRING), "without a path: plan_name"),
     ],
 )

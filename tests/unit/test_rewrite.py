@@ -1,0 +1,241 @@
+"""Rows that are given other columns, one kind of change at a time, with literal records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from msgspec import Raw
+
+from intercom.errors import LakeError, SchemaError
+from intercom.lake import Lake
+from intercom.ledger import Ledger
+from intercom.normalise import Normaliser
+from intercom.parquet import ParquetFile, version_of
+from intercom.paths import TablePaths
+from intercom.records import split_records
+from intercom.reshape import Reshape
+from intercom.rewrite import with_declared_columns
+from intercom.schemas import COUNT, EACH, Column, Kind, TableSchema
+from intercom.tables import TABLES, Table
+from intercom.watermarks import Partition, TableState
+from tests.support.rig import MemoryWatermarks
+
+READ_AT = datetime(2026, 1, 1, tzinfo=UTC)
+BASE = (Column("id", Kind.STRING), Column("created_at", Kind.TIMESTAMP), Column("updated_at", Kind.TIMESTAMP))
+
+
+def table(*more: Column, flat: Sequence[Column] = ()) -> Table:
+    return replace(TABLES["contacts"], schema=TableSchema((*BASE, *more), tuple(flat)))
+
+
+def held(old: Table, *records: str) -> Any:
+    """Rows of the lake from records as Intercom sends them; each is the members beside the id."""
+    sent = (f'{{"id": "c{row}"{", " if record else ""}{record}}}' for row, record in enumerate(records))
+    split = split_records(Raw(f"[{', '.join(sent)}]".encode()))
+    return Normaliser(old, READ_AT).batch([record for record in split if record is not None], where="page 1")
+
+
+def reshaped(old: Table, new: Table, *records: str) -> list[dict[str, Any]]:
+    """The rows without their time of ingestion, which is checked, and without nulls."""
+    rows = Reshape(new, old.schema).rows(held(old, *records))
+    assert rows.schema.equals(new.schema.arrow)
+    rows.validate(full=True)
+    found = rows.to_pylist()
+    assert [row.pop("_ingested_at") for row in found] == [READ_AT] * len(records)
+    assert [row.pop("id") for row in found] == [f"c{row}" for row in range(len(records))]
+    return [{name: value for name, value in row.items() if value is not None} for row in found]
+
+
+AGE = Column("age", Kind.INT)
+
+
+def test_an_unknown_field_that_gets_a_column_moves_there() -> None:
+    assert reshaped(table(), table(AGE), '"age": 7', '"age": null', "", '"beta": 1.10, "age": 8') == [
+        {"age": 7},
+        {},
+        {},
+        {"age": 8, "_extra": '{"beta":1.10}'},
+    ]
+
+
+def test_a_value_that_does_not_fit_its_new_column_stays_beside_it_as_it_was_sent() -> None:
+    assert reshaped(table(), table(AGE), '"age": [1,  2.0]') == [{"_extra": '{"age":[1,  2.0]}'}]
+
+
+def test_a_removed_column_is_kept_as_an_unknown_field() -> None:
+    assert reshaped(table(AGE), table(), '"age": 7', "", '"beta": 1.10, "age": 8', '"age": "old"') == [
+        {"_extra": '{"age":7}'},
+        {},
+        {"_extra": '{"age":8,"beta":1.10}'},
+        {"_extra": '{"age":"old"}'},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sent", "column", "extra"),
+    [
+        (Kind.STRING, Kind.INT, '"12"', 12, None),
+        (Kind.STRING, Kind.INT, '"twelve"', None, '{"x":"twelve"}'),
+        (Kind.STRING, Kind.JSON, '"a \\"b\\" é"', '"a \\"b\\" é"', None),
+        (Kind.INT, Kind.STRING, "12", "12", None),
+        (Kind.INT, Kind.FLOAT, "12", 12.0, None),
+        (Kind.INT, Kind.FLOAT, "9007199254740993", None, '{"x":9007199254740993}'),
+        (Kind.INT, Kind.BOOL, "1", None, '{"x":1}'),
+        (Kind.INT, Kind.TIMESTAMP, "1700000000", datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC), None),
+        (Kind.FLOAT, Kind.INT, "5.0", 5, None),
+        (Kind.FLOAT, Kind.INT, "5.5", None, '{"x":5.5}'),
+        (Kind.BOOL, Kind.JSON, "true", "true", None),
+        (Kind.BOOL, Kind.STRING, "true", None, '{"x":true}'),
+        (Kind.TIMESTAMP, Kind.INT, "1700000000", 1_700_000_000, None),
+        (Kind.TIMESTAMP, Kind.STRING, "1700000000", "1700000000", None),
+        (Kind.TIMESTAMP, Kind.STRING, '"2026-01-01T00:00:00.5Z"', "2026-01-01T00:00:00.500000+00:00", None),
+        (Kind.TIMESTAMP, Kind.STRING, '"9999-01-01"', "9999-01-01T00:00:00+00:00", None),  # no milliseconds
+        (Kind.JSON, Kind.INT, "12", 12, None),
+        (Kind.JSON, Kind.STRING, '"abc"', "abc", None),
+        (Kind.JSON, Kind.STRING, '{"a":  1.10}', None, '{"x":{"a":  1.10}}'),
+        (Kind.JSON, Kind.TIMESTAMP, "1700000000", datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC), None),
+    ],
+)
+def test_a_changed_type(old: Kind, new: Kind, sent: str, column: Any, extra: str | None) -> None:
+    found = reshaped(table(Column("x", old)), table(Column("x", new)), f'"x": {sent}', "")
+    expected = {name: value for name, value in (("x", column), ("_extra", extra)) if value is not None}
+    assert found == [expected, {}]
+
+
+def test_a_value_that_fits_its_column_at_last_leaves_extra() -> None:
+    assert reshaped(table(AGE), table(Column("age", Kind.STRING)), '"age": "old"') == [{"age": "old"}]
+
+
+PLACE = Column("place", Kind.JSON)
+CITY = Column("place_city", Kind.STRING, ("place", "city"))
+
+
+def test_a_new_flat_column_is_taken_out_of_its_parent() -> None:
+    ids = Column("friend_ids", Kind.JSON, ("friends", "data", EACH, "id"))
+    number = Column("friends_count", Kind.INT, ("friends", "total_count"), ("friends", "data", COUNT))
+    parents = (PLACE, Column("friends", Kind.JSON))
+    place, friends = '{"city": "Oslo",  "zip": 1}', '{"data": [{"id": "1"}, {"id": 2}]}'
+    found = reshaped(
+        table(*parents), table(*parents, flat=(CITY, ids, number)), f'"place": {place}', f'"friends": {friends}', ""
+    )
+    assert found == [
+        {"place": place, "place_city": "Oslo"},
+        {"friends": friends, "friend_ids": '["1",2]', "friends_count": 2},
+        {},
+    ]
+
+
+def test_a_flat_column_follows_its_path_and_its_parent() -> None:
+    record = '"place": {"city": "Oslo", "town": "Moss"}'
+    town = replace(CITY, path=("place", "town"))
+    assert reshaped(table(PLACE, flat=[CITY]), table(PLACE, flat=[town]), record)[0]["place_city"] == "Moss"
+    gone = reshaped(table(PLACE, flat=[CITY]), table(), record)
+    assert gone == [{"_extra": '{"place":{"city": "Oslo", "town": "Moss"}}'}]
+    declared = reshaped(table(), table(PLACE, flat=[CITY]), record)
+    assert declared[0]["place_city"] == "Oslo"
+
+
+def test_a_field_named_like_a_flat_column_is_another_one() -> None:
+    record = '"place": {"city": "Oslo"}, "place_city": "sent"'
+    own = Column("place_city", Kind.STRING)
+    assert reshaped(table(PLACE, flat=[CITY]), table(PLACE, own), record)[0]["place_city"] == "sent"
+    back = reshaped(table(PLACE, own), table(PLACE, flat=[CITY]), record)[0]
+    assert (back["place_city"], back["_extra"]) == ("Oslo", '{"place_city":"sent"}')
+
+
+def test_columns_that_stay_are_copied_whatever_their_order() -> None:
+    old = table(AGE, PLACE, flat=[CITY])
+    new = replace(old, schema=TableSchema((PLACE, AGE, *reversed(BASE)), (CITY,)))
+    record = '"age": 7, "place": {"city": "Oslo"}, "created_at": "soon", "beta": 1'
+    assert reshaped(old, new, record) == [
+        {"age": 7, "place": '{"city": "Oslo"}', "place_city": "Oslo", "_extra": '{"created_at":"soon","beta":1}'}
+    ]
+
+
+def test_rows_that_have_nothing_to_move() -> None:
+    assert reshaped(table(), table(AGE), "", "") == [{}, {}]
+    assert reshaped(table(), table(AGE)) == []
+
+
+# -- files --------------------------------------------------------------------------------------------------------
+
+
+def written(tmp_path: Path, rows: Any, state: TableState) -> Ledger:
+    """A lake with one published month of one row group for each ten rows, and its record."""
+    ledger = Ledger(Lake(str(tmp_path / "lake")), TablePaths("acme", "contacts"))
+    with ledger.lake.scratch() as path:
+        with ParquetFile(path, rows.schema, "v1") as file:
+            file.write(pa.Table.from_batches([rows]), row_group_size=10)
+        placed = ledger.files.place(path, "2026-01", rows.num_rows)
+    ledger.save(replace(state, partitions={"2026-01": Partition(rows.num_rows, "v1", placed.stamp)}))
+    return ledger
+
+
+def record(old: Table) -> TableState:
+    return TableState("lake", old.schema.fingerprint, watermark=9, columns=old.schema)
+
+
+def test_a_file_is_rewritten_whole_in_the_order_of_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("intercom.rewrite._ROWS_AT_A_TIME", 7)
+    old, new = table(), table(AGE)
+    rows = held(old, *[f'"age": {row}' if row % 3 else "" for row in range(25)])
+    ledger = written(tmp_path, rows, record(old))
+    state = ledger.state()
+    assert state is not None
+    after = with_declared_columns(new, ledger, state, MemoryWatermarks())
+    assert after == ledger.state()
+    assert (after.columns, after.fingerprint, after.rewriting) == (new.schema, new.schema.fingerprint, None)
+    with ledger.files.fetch("2026-01") as path:
+        found = pq.read_table(path)
+        assert after.partitions == {"2026-01": Partition(25, version_of(path) or "", ledger.files.stamp("2026-01"))}
+    assert found.schema.equals(new.schema.arrow)
+    assert found.column("age").to_pylist() == [row if row % 3 else None for row in range(25)]
+    assert found.column("id").to_pylist() == [f"c{row}" for row in range(25)]
+    assert found.column("_extra").null_count == 25
+
+
+def test_a_table_with_the_declared_columns_is_left_alone(tmp_path: Path) -> None:
+    ledger = written(tmp_path, held(table(), ""), record(table()))
+    state = ledger.state()
+    assert state is not None
+    before = ledger.lake.stamps("")
+    assert with_declared_columns(table(), ledger, state, MemoryWatermarks()) == state
+    assert ledger.lake.stamps("") == before
+
+
+def test_a_table_that_cannot_be_declared_as_it_was_is_left_to_be_read_again(tmp_path: Path) -> None:
+    """Its rows have no column for what is the cursor field now."""
+    ledger = written(tmp_path, held(table(), ""), record(table()))
+    state = ledger.state()
+    assert state is not None
+    changed = Column("changed_at", Kind.TIMESTAMP)
+    other = replace(TABLES["contacts"], cursor_field="changed_at", schema=TableSchema((*BASE, changed)))
+    assert with_declared_columns(other, ledger, state, MemoryWatermarks()) == state
+
+
+def test_a_file_with_other_columns_than_the_record_says_is_an_error_with_its_cure(tmp_path: Path) -> None:
+    ledger = written(tmp_path, held(table(PLACE), ""), record(table()))
+    state = ledger.state()
+    assert state is not None
+    with pytest.raises(SchemaError, match=r"2026-01.*--full-refresh"):
+        with_declared_columns(table(AGE), ledger, state, MemoryWatermarks())
+
+
+def test_a_damaged_file_is_an_error_with_its_cure(tmp_path: Path) -> None:
+    ledger = written(tmp_path, held(table(), ""), record(table()))
+    path = tmp_path / "lake" / ledger.paths.published("2026-01")
+    path.write_bytes(b"PAR1")
+    state = ledger.state()
+    assert state is not None
+    state = replace(
+        state, partitions={"2026-01": replace(state.partitions["2026-01"], stamp=ledger.files.stamp("2026-01"))}
+    )
+    with pytest.raises(LakeError, match=r"2026-01.*damaged.*--full-refresh"):
+        with_declared_columns(table(AGE), ledger, state, MemoryWatermarks())
