@@ -13,7 +13,7 @@ import pytest
 
 from intercom.errors import ConfigurationError, LakeError
 from intercom.paths import TablePaths
-from tests.support.rig import CONNECTION, MemoryWatermarks, Rig
+from tests.support.rig import CONNECTION, MemoryWatermarks, Rig, in_both_formats
 
 MERGED = ("contacts", "companies", "conversations", "articles")
 
@@ -45,6 +45,7 @@ def test_a_deleted_lake_is_filled_again_in_whole(loaded: Rig) -> None:
     loaded.check()
 
 
+@in_both_formats
 def test_a_deleted_table_folder_is_filled_again_in_whole(loaded: Rig) -> None:
     shutil.rmtree(loaded.lake_folder / "data" / CONNECTION / "contacts")
     results = loaded.sync()
@@ -61,6 +62,7 @@ def test_a_single_deleted_partition_is_noticed(loaded: Rig) -> None:
     assert folder.name.split("=")[1] in results["contacts"][0].reason
 
 
+@in_both_formats
 def test_a_partition_from_an_older_backup_is_noticed(loaded: Rig, tmp_path: Path) -> None:
     folder = loaded.lake_folder / "data" / CONNECTION / "contacts"
     shutil.copytree(folder, tmp_path / "backup")
@@ -79,6 +81,7 @@ def test_a_lost_watermark_block_is_replaced_by_the_lakes_own(loaded: Rig) -> Non
     assert {results[table][0].reason for table in MERGED} == {"incremental"}
 
 
+@in_both_formats
 def test_a_lost_record_in_the_lake_means_reading_everything(loaded: Rig) -> None:
     shutil.rmtree(loaded.lake_folder / "_state" / CONNECTION)
     results = loaded.sync()
@@ -106,6 +109,7 @@ def test_a_damaged_lake_identity_is_told_with_its_cure(loaded: Rig) -> None:
         loaded.sync()
 
 
+@in_both_formats
 def test_a_lake_restored_from_an_older_copy_is_made_whole(loaded: Rig, tmp_path: Path) -> None:
     shutil.copytree(loaded.lake_url, tmp_path / "backup")
     loaded.sync()
@@ -128,9 +132,10 @@ def test_watermark_blocks_restored_from_an_older_copy_only_cost_time(loaded: Rig
     loaded.check()
 
 
+@in_both_formats
 def test_a_copied_lake_and_its_original_both_stay_exact(loaded: Rig, tmp_path: Path) -> None:
     """Both have one identity and share the watermark outside; each one's own record keeps it right."""
-    twin = Rig(loaded.server, str(tmp_path / "twin"), store=loaded.store)
+    twin = Rig(loaded.server, str(tmp_path / "twin"), store=loaded.store, table_format=loaded.table_format)
     shutil.copytree(loaded.lake_url, twin.lake_url)
     for rig in (loaded, twin, loaded):
         change(rig)

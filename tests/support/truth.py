@@ -9,7 +9,9 @@ from typing import Any
 
 import fsspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from deltalake import DeltaTable
 
 from intercom.schemas import Column, Kind
 from intercom.tables import TABLES, Strategy, Table
@@ -18,10 +20,15 @@ Row = dict[str, Any]
 
 
 def read_lake(url: str, connection: str, table: str, **storage: Any) -> pa.Table:
-    """All rows that a plain glob finds below the table's folder; every file must have the declared schema."""
+    """All rows that a plain glob finds below the table's folder; every file must have the declared schema.
+
+    Of a Delta table the rows of its present version.
+    """
     fs, root = fsspec.core.url_to_fs(url, **storage)
     fs.invalidate_cache()
     files = list(fs.find(f"{root}/data/{connection}/{table}"))
+    if any("/_delta_log/" in path for path in files):
+        return read_delta(f"{url}/data/{connection}/{table}", TABLES[table], **storage)
     assert all(path.endswith("/data.parquet") for path in files), files
     schema = TABLES[table].schema.arrow
     tables = []
@@ -32,6 +39,19 @@ def read_lake(url: str, connection: str, table: str, **storage: Any) -> pa.Table
         tables.append(rows)
         check_partition(path, rows, TABLES[table])
     return pa.concat_tables([schema.empty_table(), *tables])
+
+
+def read_delta(uri: str, table: Table, **storage: Any) -> pa.Table:
+    """All rows of a Delta table as a reader of the format sees them, without the partition's column."""
+    options = {"AWS_ENDPOINT_URL": storage["endpoint_url"], "AWS_ALLOW_HTTP": "true"} if storage else None
+    rows = DeltaTable(uri, storage_options=options).to_pyarrow_table()
+    if table.strategy is Strategy.MERGE:
+        for month in rows.column("created_month").unique().to_pylist():
+            of_month = rows.filter(pc.equal(rows.column("created_month"), month))
+            check_partition(f"{uri}/created_month={month}/x.parquet", of_month, table)
+        rows = rows.drop_columns(["created_month"])
+    assert rows.schema.equals(table.schema.arrow), rows.schema
+    return rows
 
 
 def check_partition(path: str, rows: pa.Table, table: Table) -> None:

@@ -1,0 +1,52 @@
+"""What a table format's log says of a Parquet file, so that readers can pass it over: taken from the file's footer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+BOUNDED = ("id", "created_at", "updated_at")
+"""Columns that people look rows up by."""
+
+
+def statistics_of(footer: Any) -> str:
+    """Delta's statistics, JSON: rows of the file, and bounds and nulls of the columns that are asked for most.
+
+    `footer` is pyarrow's metadata of the file. A column whose row groups do not all tell is left out.
+    """
+    found: dict[str, Any] = {"numRecords": footer.num_rows, "minValues": {}, "maxValues": {}, "nullCount": {}}
+    for name, groups in _columns(footer):
+        if not all(each is not None and each.has_null_count for each in groups):
+            continue
+        found["nullCount"][name] = sum(each.null_count for each in groups)
+        filled = [each for each in groups if each.num_values > 0]  # without the nulls
+        if filled and all(each.has_min_max for each in filled):
+            found["minValues"][name] = _told(min(each.min for each in filled))
+            found["maxValues"][name] = _told(max(each.max for each in filled), up=True)
+    return json.dumps(found)
+
+
+def _columns(footer: Any) -> Iterator[tuple[str, list[Any]]]:
+    """Name and statistics per row group of the bounded columns."""
+    positions = {footer.schema.column(index).path: index for index in range(footer.num_columns)}
+    for name in BOUNDED:
+        if name in positions:
+            yield name, list(_groups(footer, positions[name]))
+
+
+def _groups(footer: Any, column: int) -> Iterable[Any]:
+    return (footer.row_group(group).column(column).statistics for group in range(footer.num_row_groups))
+
+
+def _told(value: Any, *, up: bool = False) -> Any:
+    """A value as the log has it: times in milliseconds, UTC, which for an upper bound must not fall short."""
+    if not isinstance(value, datetime):
+        return value
+    value = value.astimezone(UTC)
+    cut = value.microsecond // 1000 * 1000
+    if up and cut < value.microsecond:
+        cut += 1000
+    seconds = int(value.replace(microsecond=0).timestamp()) + cut // 1_000_000
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{cut % 1_000_000 // 1000:03d}Z"

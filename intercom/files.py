@@ -1,0 +1,114 @@
+"""A table's published files in a lake: which partitions there are, one to read, one to put in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from intercom.errors import ConfigurationError
+from intercom.lake import Lake
+from intercom.paths import TableFormat, TablePaths
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A file that is its partition, or is about to be: `path` in the lake, `size` in bytes, `stamp` as in `stamps`.
+
+    `columns` (an Arrow schema) and `statistics` (JSON) are what a format with a log says of the file in there.
+    """
+
+    month: str
+    path: str
+    size: int
+    rows: int
+    stamp: str
+    columns: Any = None
+    statistics: str = ""
+
+
+class TableFiles(Protocol):
+    """The published files of one table; months are ``YYYY-MM``, ``unknown``, or ``""`` for an unpartitioned table.
+
+    `stamps` raises ConfigurationError when the files there are of another format.
+    """
+
+    def stamps(self) -> dict[str, str]:
+        """Month -> stamp of each partition, from a fresh look: two versions of a file differ in their stamp."""
+
+    def stamp(self, month: str) -> str:
+        """One partition's entry of `stamps`."""
+
+    def fetch(self, month: str) -> AbstractContextManager[Path]:
+        """A local, readable copy of a partition's file for the time of the block."""
+
+    def place(self, written: Path, month: str, rows: int) -> Placed:
+        """Put a finished local file of `rows` rows into the lake; visible now, or with `conclude`."""
+
+    def remove(self, month: str) -> None:
+        """Take away a partition without rows; now, or with `conclude`."""
+
+    def conclude(self, placed: Sequence[Placed], removed: Sequence[str]) -> None:
+        """All partitions of a compaction are placed: show them together, where the format can do that."""
+
+
+class PlainFiles:
+    """One Parquet file per partition under a fixed name; each is replaced by itself, in one atomic step."""
+
+    def __init__(self, lake: Lake, paths: TablePaths) -> None:
+        self._lake, self._paths = lake, paths
+
+    def stamps(self) -> dict[str, str]:
+        """Month -> what the storage says of the file."""
+        whole = self._paths.published(None)
+        found = {}
+        listed = self._lake.stamps(self._paths.data)
+        check_format(self._lake, self._paths, listed, TableFormat.PARQUET)
+        for path, stamp in listed.items():
+            month = "" if path == whole else self._paths.month_of(path)
+            if month is not None:
+                found[month] = stamp
+        return found
+
+    def stamp(self, month: str) -> str:
+        """What the storage says of the partition's file."""
+        return self._lake.stamp(self._path(month))
+
+    @contextmanager
+    def fetch(self, month: str) -> Iterator[Path]:
+        """The partition's file."""
+        with self._lake.fetch(self._path(month)) as path:
+            yield path
+
+    def place(self, written: Path, month: str, rows: int) -> Placed:
+        """Replace the partition's file; visible at once."""
+        path = self._path(month)
+        size = self._lake.publish(written, path, rows=rows)
+        return Placed(month, path, size, rows, self.stamp(month))
+
+    def remove(self, month: str) -> None:
+        """Delete the partition's file."""
+        self._lake.delete([self._path(month)])
+
+    def conclude(self, placed: Sequence[Placed], removed: Sequence[str]) -> None:
+        """Nothing is left to do."""
+
+    def _path(self, month: str) -> str:
+        return self._paths.published(month or None)
+
+
+def check_format(lake: Lake, paths: TablePaths, files: Iterable[str], asked: TableFormat) -> None:
+    """Raise ConfigurationError when there is a file of another format than the one `asked` for.
+
+    The names tell, not a record: also without its log a Delta table has files that a glob must not find twice.
+    """
+    for path in files:
+        found = paths.format_of(path)
+        if found not in (None, asked):
+            raise ConfigurationError(
+                f"The table {paths.table!r} is in the lake as {found} ({lake.url}/{path}), and {asked} was asked for. "
+                f"Run with --table-format {found}, or give another lake, or delete the folder {lake.url}/{paths.data}: "
+                "then the table is read again from the beginning. Nothing was read."
+            )
