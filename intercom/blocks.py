@@ -18,6 +18,7 @@ from pydantic import Field, SecretStr, ValidationError
 
 from intercom.config import Connection, connection_slug, make_connection
 from intercom.errors import ConfigurationError
+from intercom.storage import block_named, from_block
 from intercom.watermarks import Watermark
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,23 @@ def load_connection(name: str) -> Connection | None:
         requests_in_flight=block.requests_in_flight,
         place=f"block intercom-connection/{slug}",
     )
+
+
+def load_storage_options(reference: str) -> dict[str, Any]:
+    """fsspec's options from a block given as ``<type>/<name>``; ConfigurationError when there is none.
+
+    Its content is asked for as it is: the collections that define these block types need not be installed.
+    """
+    kind, name = block_named(reference)
+    with get_client(sync_client=True) as client:
+        try:
+            document = client.read_block_document_by_name(name, kind, include_secrets=True)
+        except ObjectNotFound as error:
+            raise ConfigurationError(
+                f"There is no Prefect block {reference!r} with storage options. Save it, or name another. "
+                "Nothing was read."
+            ) from error
+    return from_block(kind, document.data)
 
 
 class BlockWatermarks:

@@ -144,7 +144,12 @@ class RunJournal:
 
     def staged(self) -> list[StagedRun]:
         """Parts of earlier attempts that this one builds on."""
-        return [StagedRun(attempt, kept.parts) for attempt, kept in self.earlier.items() if kept.parts]
+        now = int(datetime.now(UTC).timestamp())
+        return [
+            StagedRun(attempt, kept.parts, rows=kept.rows, committed_at=now)
+            for attempt, kept in self.earlier.items()
+            if kept.parts
+        ]
 
     def _go_on(self, attempts: Sequence[str], parts: Counter[tuple[str, int]]) -> None:
         plans = {attempt: record for attempt in attempts if (record := self._read(attempt, _PLAN)) is not None}

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from intercom.delta import DeltaFiles
+from intercom.files import PlainFiles, TableFiles
 from intercom.lake import Lake
 from intercom.parquet import version_of
-from intercom.paths import TablePaths, part_number
+from intercom.paths import TableFormat, TablePaths, part_number
 from intercom.watermarks import Findings, TableState, Watermark
 
 log = logging.getLogger(__name__)
@@ -34,9 +36,18 @@ class Part:
 class Ledger:
     """One table's record and files in one lake. Every question is answered from a fresh listing."""
 
-    def __init__(self, lake: Lake, paths: TablePaths) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        paths: TablePaths,
+        still_ours: Callable[[], None] = lambda: None,
+        table_format: TableFormat = TableFormat.PARQUET,
+    ) -> None:
         self.lake = lake
         self.paths = paths
+        self.still_ours = still_ours
+        """Called before a step that another run must not take at the same time; LakeError when the lock is lost."""
+        self.files: TableFiles = (DeltaFiles if table_format is TableFormat.DELTA else PlainFiles)(lake, paths)
 
     def state(self) -> TableState | None:
         """The table's record; None when there is none or when it is damaged, which only makes a run read more."""
@@ -49,25 +60,20 @@ class Ledger:
 
     def save(self, state: TableState) -> None:
         """Replace the table's record in one atomic step."""
+        self.still_ours()
         self.lake.write_json(self.paths.state, state.to_json())
 
     def published(self) -> dict[str, str]:
         """Month -> stamp of the published files; ``""`` is the one file of a replace table."""
-        whole = self.paths.published(None)
-        found = {}
-        for path, stamp in self.lake.stamps(self.paths.data).items():
-            month = "" if path == whole else self.paths.month_of(path)
-            if month is not None:
-                found[month] = stamp
-        return found
+        return self.files.stamps()
 
     def parts(self) -> list[Part]:
         """All staged parts, of whatever run, in the order of their paths."""
         return self.parts_of(self.staged_files())
 
-    def staged_files(self) -> list[str]:
-        """Every file of the table's staging: parts, and what attempts at runs note about them."""
-        return list(self.lake.list(self.paths.staging))
+    def staged_files(self) -> dict[str, int]:
+        """Every file of the table's staging -> bytes: parts, and what attempts at runs note about them."""
+        return self.lake.list(self.paths.staging)
 
     def parts_of(self, files: Iterable[str]) -> list[Part]:
         """The parts among staged files."""
@@ -88,7 +94,7 @@ class Ledger:
 
     def version(self, month: str) -> str | None:
         """The version in the footer of a published file."""
-        with self.lake.fetch(self.paths.published(month or None)) as path:
+        with self.files.fetch(month) as path:
             return version_of(path)
 
     def watermark(self, cursor_field: str, state: TableState) -> Watermark:

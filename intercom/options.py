@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 import re
 from collections.abc import Callable
 from datetime import date
@@ -47,13 +48,33 @@ def _is_flow(decorator: ast.expr) -> bool:
 def _add(parser: argparse.ArgumentParser, parameter: ast.arg, default: Any, described: str) -> None:
     option = f"--{parameter.arg.replace('_', '-')}"
     kind = "" if parameter.annotation is None else ast.unparse(parameter.annotation)
-    if kind == "bool":
+    if choices := _choices(parameter.annotation):
+        parser.add_argument(option, choices=choices, default=default, help=described)
+    elif kind == "bool":
         parser.add_argument(option, action="store_true", help=described)
     elif kind in _KINDS:
         convert, shown = _KINDS[kind]
         parser.add_argument(option, type=convert, default=default, metavar=shown, help=described)
     else:
         raise ValueError(f"Parameter {parameter.arg!r} has the type {kind!r}, which no shell option has.")
+
+
+def _choices(annotation: ast.expr | None) -> list[str] | None:
+    """The words of a ``Literal["a", "b"]``."""
+    if not isinstance(annotation, ast.Subscript) or ast.unparse(annotation.value) != "Literal":
+        return None
+    return list(ast.literal_eval(annotation.slice))
+
+
+def _object_or_name(text: str) -> dict[str, Any] | str:
+    """A JSON object, or the name of a block."""
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"no JSON object: {error}") from None
+    return found
 
 
 def _names(text: str) -> list[str]:
@@ -68,6 +89,7 @@ _KINDS: dict[str, tuple[Callable[[str], Any], str]] = {
     "str": (str, "TEXT"),
     "str | None": (str, "TEXT"),
     "list[str] | None": (_names, "A,B,..."),
+    "dict[str, Any] | str | None": (_object_or_name, "JSON|BLOCK"),
     "date | None": (date.fromisoformat, "YYYY-MM-DD"),
 }
 """By annotation: how an option's text becomes the parameter, and how the help shows it."""

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 _VERSION = b"intercom_lake.version"
+_ROWS_FOR_DICTIONARIES = 64
 
 
 class ParquetFile:
@@ -18,15 +19,31 @@ class ParquetFile:
     """
 
     def __init__(self, path: Path, schema: Any, version: str) -> None:
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=1)
-        self._writer.add_key_value_metadata({_VERSION: version.encode()})
-        self.write = self._writer.write_table
+        self._path, self._schema, self._version = path, schema, version
+        self._writer: Any = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._writer.close()
+        self._opened(self._schema.empty_table()).close()
+
+    def write(self, rows: Any, row_group_size: int | None = None) -> None:
+        """Append rows, in row groups of at most `row_group_size` rows."""
+        self._opened(rows).write_table(rows, row_group_size=row_group_size)
+
+    def _opened(self, rows: Any) -> Any:
+        """The writer; for a few rows dictionaries cost a third of the time and save nothing."""
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(
+                self._path,
+                self._schema,
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=rows.num_rows >= _ROWS_FOR_DICTIONARIES,
+            )
+            self._writer.add_key_value_metadata({_VERSION: self._version.encode()})
+        return self._writer
 
 
 def version_of(path: Path) -> str | None:

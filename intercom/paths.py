@@ -2,8 +2,10 @@
 
     data/<connection>/<table>/created_month=YYYY-MM/data.parquet      merge tables
     data/<connection>/<table>/data.parquet                            replace tables
+    data/<connection>/<table>/[created_month=YYYY-MM/]<32 hex>.parquet, _delta_log/...    the same as Delta tables
     _staging/<connection>/<table>/<attempt>/[created_month=YYYY-MM/]part-NNNNNN.parquet, plan.json, done.json
     _state/lake.json, _state/<connection>/<table>.json
+    _locks/runs/..., _locks/tables/...                                see `intercom.lockfiles`
 
 An attempt is ``<run-id>.<eight letters and digits>``: a run that is tried again has several.
 
@@ -15,14 +17,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from urllib.parse import quote, unquote
 
 LAKE_FILE = "_state/lake.json"
 UNKNOWN_MONTH = "unknown"
 """Partition of rows without ``created_at``: a real value, since Hive's null partition upsets some readers."""
 
+_VERSIONED = re.compile(r"[0-9a-f]{32}\.parquet")
 _PART = re.compile(r"part-(\d+)\.parquet")
 _PARTITION = re.compile(r"created_month=(\d{4}-(?:0[1-9]|1[0-2])|unknown)")
+
+
+class TableFormat(StrEnum):
+    """How the published files of a table are laid out."""
+
+    PARQUET = "parquet"
+    DELTA = "delta"
 
 
 def folder_name(name: str) -> str:
@@ -82,6 +93,26 @@ class TablePaths:
     def published(self, month: str | None) -> str:
         """The one file of a month's partition; of the whole table when month is None (replace tables)."""
         return f"{self.data}/data.parquet" if month is None else f"{self.data}/{partition_folder(month)}/data.parquet"
+
+    def versioned(self, month: str, name: str) -> str:
+        """One version of a month's file in a Delta table, `name` in 32 hex digits; month ``""`` is the whole table."""
+        return f"{self.data}/{partition_folder(month)}/{name}.parquet" if month else f"{self.data}/{name}.parquet"
+
+    @property
+    def delta_log(self) -> str:
+        """Folder of a Delta table's log."""
+        return f"{self.data}/_delta_log"
+
+    def format_of(self, published: str) -> TableFormat | None:
+        """The format that a file below `data` belongs to; None for a foreign file."""
+        *folders, name = published.removeprefix(f"{self.data}/").split("/")
+        if folders[:1] == ["_delta_log"]:
+            return TableFormat.DELTA
+        if len(folders) > 1 or (folders and partition_month(folders[0]) is None):
+            return None
+        if _VERSIONED.fullmatch(name):
+            return TableFormat.DELTA
+        return TableFormat.PARQUET if name == "data.parquet" else None
 
     def part(self, run_id: str, month: str | None, number: int) -> str:
         """A staged part; parts of one run and month sort by name in the order in which they were read."""

@@ -29,9 +29,12 @@ _DEMO_NOW = datetime(2026, 11, 2, 9, tzinfo=UTC).timestamp()
 def run_from_shell(file: str, arguments: Sequence[str] | None = None) -> int:
     """Run the file's flow with the shell's options; 0 when it completed, 1 when it failed, 2 for wrong options."""
     name, parser = flow_options(Path(file))
-    parser.add_argument("--demo", action="store_true", help="Copy a simulated workspace instead; no account needed.")
+    if "connections_file" in vars(parser.parse_args([])):  # a flow that reads a workspace
+        parser.add_argument(
+            "--demo", action="store_true", help="Copy a simulated workspace instead; no account needed."
+        )
     options = vars(parser.parse_args(arguments))
-    demo = options.pop("demo")
+    demo = options.pop("demo", False)
     server = None if os.environ.get("PREFECT_API_URL") else TemporaryServer()
     if fault := _fault_in(options):
         print(fault, file=sys.stderr)
@@ -55,13 +58,20 @@ def run_from_shell(file: str, arguments: Sequence[str] | None = None) -> int:
 
 
 def _fault_in(options: Mapping[str, Any]) -> str | None:
-    """What is wrong with tables or lake: the flow would say the same, but seconds later."""
+    """What is wrong with tables, dates, lake or its options: the flow would say the same, but seconds later."""
+    from intercom.dates import asked_range
     from intercom.lake import Lake
+    from intercom.storage import block_named, checked_options
     from intercom.tables import select_tables
 
+    given = options["storage_options"]
     try:
         select_tables(options["tables"])
-        Lake(options["lake"])
+        asked_range(options.get("start_date"), options.get("end_date"), full_refresh=options.get("full_refresh", False))
+        if isinstance(given, str):
+            block_named(given)
+        else:
+            Lake(options["lake"], checked_options(given or {}))
     except IntercomLakeError as error:
         return str(error)
     return None

@@ -26,7 +26,6 @@ SPLIT_BYTES = 8 << 20
 HELD_BYTES = 24 << 20
 """Arrow bytes of split months that wait for more rows of their month."""
 _WRITING_BYTES = 16 << 20
-_UPLOADS = 4
 
 
 class PartWriter:
@@ -57,7 +56,7 @@ class PartWriter:
         self._held: dict[str | None, list[Any]] = {}
         self._sizes: dict[str | None, int] = {}
         self._numbers = count()
-        self._pool = ThreadPoolExecutor(_UPLOADS, thread_name_prefix=f"stage-{paths.table}")
+        self._pool = ThreadPoolExecutor(lake.at_a_time, thread_name_prefix=f"stage-{paths.table}")
         self._writing: deque[tuple[Future[None], int]] = deque()
         self._checkpoints: deque[tuple[int, Callable[[int], None]]] = deque()
 

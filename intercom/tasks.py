@@ -6,14 +6,12 @@ HTTP retries live in the client alone: tasks have none, else seven tries inside 
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
-from pathlib import Path
-from threading import Lock
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
@@ -23,42 +21,38 @@ from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from intercom.blocks import BlockWatermarks, IntercomWatermark, load_connection
-from intercom.client import IntercomClient
+from intercom.blocks import BlockWatermarks, IntercomWatermark
 from intercom.commit import Run
 from intercom.compact import Compacted, compact_table
-from intercom.config import connection_slug, find_connection
+from intercom.config import connection_slug
+from intercom.dates import asked_range
+from intercom.due import When
 from intercom.errors import ConfigurationError, IntercomLakeError
 from intercom.ingest import Ingested, ingest_table
-from intercom.lake import Lake
-from intercom.limiter import RateLimiter
+from intercom.job import Job, exclusive
+from intercom.ledger import Ledger
+from intercom.paths import TableFormat
+from intercom.publish import Outcome, Work, publish_months
 from intercom.reporting import end_reports, reported
 from intercom.summary import TableSummary, as_markdown, as_text, failures, verdict, warnings
-from intercom.tables import TABLES, select_tables
+from intercom.tables import TABLES, Table, select_tables
 from intercom.workspace import identify
+
+__all__ = ["compaction", "conclude", "exclusive", "extract", "prepare_compaction", "prepare_run"]
 
 log = logging.getLogger(__name__)
 logging.getLogger("intercom").setLevel(logging.INFO)  # Prefect forwards the logger, but sets no level for it
 
-_limiters: dict[tuple[str, str], RateLimiter] = {}
-_limiters_lock = Lock()
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What every task of a run needs, without a secret: names, from which each process finds the rest."""
-
-    run: Run
-    connections_file: str | None
-    lake: str
-    tables: tuple[str, ...]
+_Word = TypeVar("_Word", bound=StrEnum)
+_BYTES_OF_A_TASK = 128 << 20
+"""Files that one task merges: for less than some seconds of work a task of its own costs more than it brings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timed:
     """A step's result with its wall seconds."""
 
-    seconds: float
+    seconds: float = 0.0
     ingested: Ingested | None = None
     compacted: Compacted | None = None
 
@@ -68,85 +62,143 @@ def prepare_run(
     connection: str,
     connections_file: str | None,
     lake: str,
+    storage_options: dict[str, Any] | str | None,
     tables: Sequence[str] | None,
     full_refresh: bool,
     start_date: date | None,
     end_date: date | None,
+    compact: str,
+    table_format: str,
 ) -> Job:
     """Check everything that can be checked before a table is read, and ask the workspace for its time.
 
     Raises ConfigurationError before the first request, or LakeError when the lake cannot be written.
     """
     selected = select_tables(tables)
-    _check_dates(full_refresh, start_date, end_date)
-    client = _client(str(flow_run.id), connection, connections_file)
-    Lake(lake).identity()
+    history_from, until = asked_range(start_date, end_date, full_refresh=full_refresh)
+    job = Job(
+        run_id=str(flow_run.id),
+        connection=connection,
+        lake=lake,
+        tables=tuple(table.name for table in selected),
+        compact=_one_of(When, "compact", compact),
+        storage_options=storage_options,
+        connections_file=connections_file,
+        table_format=_one_of(TableFormat, "table_format", table_format),
+    )
+    client = job.client()
+    job.open_lake().identity()
     IntercomWatermark.register_type_and_schema()  # once, before tables save at the same time and meet here
     workspace = identify(client)
     run = Run(
-        run_id=str(flow_run.id),
+        run_id=job.run_id,
         connection=connection,
         started_at=datetime.now(UTC),
         run_start=workspace.server_time,
         full_refresh=full_refresh,
-        history_from=_midnight(start_date),
-        until=None if end_date is None else _midnight(end_date + timedelta(days=1)),
+        history_from=history_from,
+        until=until,
         workspace=workspace.code,
     )
-    return Job(run, connections_file, lake, tuple(table.name for table in selected))
+    return replace(job, run=run)
+
+
+@task(task_run_name="prepare {connection}", cache_policy=NO_CACHE)
+def prepare_compaction(
+    connection: str,
+    lake: str,
+    storage_options: dict[str, Any] | str | None,
+    tables: Sequence[str] | None,
+    table_format: str,
+) -> Job:
+    """Check what is asked for; no request leaves. Raises ConfigurationError, or LakeError for a lake out of reach."""
+    selected = select_tables(tables)
+    job = Job(
+        run_id=str(flow_run.id),
+        connection=connection,
+        lake=lake,
+        tables=tuple(table.name for table in selected),
+        compact=When.ALWAYS,
+        storage_options=storage_options,
+        table_format=_one_of(TableFormat, "table_format", table_format),
+    )
+    job.open_lake().identity()
+    if all(job.ledger(table).state() is None for table in job.tables):
+        raise ConfigurationError(
+            f"The lake {lake} has no record of these tables of connection {connection!r}: nothing was synced under "
+            "that name. Check --connection, --lake and --tables; nothing was changed."
+        )
+    IntercomWatermark.register_type_and_schema()
+    return job
 
 
 @task(task_run_name="extract {table}", cache_policy=NO_CACHE)
 def extract(table: str, job: Job) -> Timed:
     """Read what is new of one table, stage it in the lake and move its watermark."""
+    assert job.run is not None
     started = time.monotonic()
     entry = TABLES[table]
-    client = _client(job.run.run_id, job.run.connection, job.connections_file)
+    client = job.client()
     api = client.for_table(table, entry.scope)
-    with reported(job.run.run_id, job.run.connection, table, client.limiter.usage) as progress:
-        ingested = ingest_table(entry, api, Lake(job.lake), BlockWatermarks(), job.run, progress)
+    with reported(job.run_id, job.connection, table, client.limiter.usage) as progress:
+        ingested = ingest_table(entry, api, job.ledger(table), BlockWatermarks(), job.run, progress)
     return Timed(time.monotonic() - started, ingested=ingested)
 
 
 @task(task_run_name="compact {table}", cache_policy=NO_CACHE)
-def compact(table: str, job: Job, extracted: Timed | PrefectFuture[Timed]) -> Timed:
-    """Merge one table's staged rows into its partitions."""
-    assert isinstance(extracted, Timed)  # Prefect hands over the future's result
+def compaction(table: str, job: Job, extracted: Timed | PrefectFuture[Timed] | None = None) -> Timed:
+    """Merge one table's staged rows into its partitions, when that is due."""
+    before = extracted if isinstance(extracted, Timed) else Timed()  # Prefect hands over the future's result
     started = time.monotonic()
-    compacted = compact_table(TABLES[table], Lake(job.lake), job.run.connection, BlockWatermarks())
-    return replace(extracted, seconds=extracted.seconds + time.monotonic() - started, compacted=compacted)
+
+    def publish(entry: Table, ledger: Ledger, work: Work) -> Sequence[Outcome]:
+        pieces = list(work.shared_out(_BYTES_OF_A_TASK))
+        if len(pieces) <= 1:
+            return publish_months(entry, ledger, work)
+        futures = [merge_months.submit(table, job, piece) for piece in pieces]
+        return [outcome for future in futures for outcome in future.result()]
+
+    compacted = compact_table(TABLES[table], job.ledger(table), BlockWatermarks(), when=job.compact, publish=publish)
+    return replace(before, seconds=before.seconds + time.monotonic() - started, compacted=compacted)
 
 
-def conclude(job: Job, tables: Mapping[str, tuple[PrefectFuture[Timed], PrefectFuture[Timed]]]) -> State[None]:
-    """Wait for all tables, print their table, keep it as an artifact, and say whether the run failed."""
-    client = _client(job.run.run_id, job.run.connection, job.connections_file)
+@task(task_run_name="merge {table}", cache_policy=NO_CACHE)
+def merge_months(table: str, job: Job, work: Work) -> list[Outcome]:
+    """Merge some partitions of a large table."""
+    return publish_months(TABLES[table], job.ledger(table), work)
+
+
+def conclude(job: Job, tables: Mapping[str, Sequence[PrefectFuture[Timed]]]) -> State[None]:
+    """Wait for the tasks of all tables, print what they did, keep it as an artifact, and say whether the run failed."""
+    client = None if job.run is None else job.client()
     try:
-        summaries = [_summary(name, *futures) for name, futures in tables.items()]
+        summaries = [_summary(name, futures) for name, futures in tables.items()]
     except BaseException:
-        client.stop()  # Ctrl-C and a cancelled run reach this thread only, and those that read would go on
+        if client is not None:
+            client.stop()  # Ctrl-C and a cancelled run reach this thread only, and those that read would go on
         raise
-    client.close()
-    end_reports(job.run.run_id)
+    if client is not None:
+        client.close()
+    end_reports(job.run_id)
     for warning in warnings(summaries):
         log.warning("%s", warning)
     print(f"\n{as_text(summaries)}\n", flush=True)
     create_markdown_artifact(
-        key=f"intercom-{connection_slug(job.run.connection)}-sync",
-        markdown=f"`{job.run.connection}` into `{job.lake}`\n\n{as_markdown(summaries)}",
+        key=f"intercom-{connection_slug(job.connection)}-sync",
+        markdown=f"`{job.connection}` into `{job.lake}`\n\n{as_markdown(summaries)}",
         description="Rows, requests and watermarks of a sync, per table",
     )
     end = Failed if failures(summaries) else Completed
     return end(message=verdict(summaries))
 
 
-def _summary(table: str, extracted: PrefectFuture[Timed], merged: PrefectFuture[Timed]) -> TableSummary:
-    for future in (extracted, merged):
+def _summary(table: str, futures: Sequence[PrefectFuture[Timed]]) -> TableSummary:
+    for future in futures:
         future.wait()
         if not future.state.is_completed():
             return TableSummary(table, error=_reason(future))
-    timed: Timed = merged.result()
-    ingested, compacted = timed.ingested, timed.compacted
-    assert ingested is not None
+    timed: Timed = futures[-1].result()
+    ingested, compacted = timed.ingested or Ingested(0, 0, 0, None, None, "nothing was read"), timed.compacted
     assert compacted is not None
     return TableSummary(
         table=table,
@@ -162,6 +214,7 @@ def _summary(table: str, extracted: PrefectFuture[Timed], merged: PrefectFuture[
         watermark_before=ingested.watermark_before,
         watermark_after=ingested.watermark_after,
         notes=ingested.notes,
+        hints=(*ingested.hints, *compacted.hints(table)),
     )
 
 
@@ -172,31 +225,8 @@ def _reason(future: PrefectFuture[Timed]) -> str:
     return " ".join(str(error).split()) if str(error) else str(future.state.message)
 
 
-@lru_cache(maxsize=8)
-def _client(_run_id: str, connection: str, connections_file: str | None) -> IntercomClient:
-    """One client per run and process: found anew for each run, so that a rotated token is taken up."""
-    found = find_connection(
-        connection,
-        connections_file=None if connections_file is None else Path(connections_file),
-        environ=os.environ,
-        load_block=load_connection,
-    )
-    key = (found.base_url, found.access_token.get_secret_value())
-    with _limiters_lock:
-        limiter = _limiters.setdefault(
-            key, RateLimiter(found.requests_per_10s, most_in_flight=found.requests_in_flight)
-        )
-    return IntercomClient(found, limiter)
-
-
-def _check_dates(full_refresh: bool, start_date: date | None, end_date: date | None) -> None:
-    if start_date and end_date and end_date < start_date:
-        raise ConfigurationError(f"The end date {end_date} lies before the start date {start_date}.")
-    if full_refresh and end_date:
-        raise ConfigurationError(
-            "A full refresh with an end date would remove every newer row. Leave out one of the two."
-        )
-
-
-def _midnight(day: date | None) -> int | None:
-    return None if day is None else int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
+def _one_of(words: type[_Word], name: str, text: str) -> _Word:
+    try:
+        return words(text)
+    except ValueError:
+        raise ConfigurationError(f"{name} is {text!r}; it can be {', '.join(words)}. Nothing was read.") from None

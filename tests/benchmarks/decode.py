@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import orjson
 import pyarrow as pa
 
 from intercom.normalise import Normaliser, split_records
@@ -15,36 +16,48 @@ from intercom.parquet import ParquetFile
 from intercom.sandbox import Workspace
 from intercom.staging import SPLIT_BYTES, split_by_month
 from intercom.tables import TABLES
-from tests.benchmarks.table import Row, paired
+from tests.benchmarks.table import Row, cpu_seconds, paired
 
 CONTACTS = TABLES["contacts"]
 PER_PAGE = 150
-MOST_MICROSECONDS = 20
+MOST_TIMES_PARSING = 3.2
+"""20 us a contact where orjson parses one in 6.3 us."""
 _ROWS = 12_000
 _MONTH = 3_000  # rows of a month: those of a workspace with 200,000 contacts and a history of five years
 _PAGES_AT_ONCE = 8
 
 
 def measure() -> Iterator[Row]:
-    """Microseconds of CPU per contact, of all threads, and the same as a multiple of parsing alone."""
+    """Microseconds of CPU per contact, of all threads, and the same as a multiple of parsing alone.
+
+    Parsing alone is orjson's, into Python objects; the floor is a scan that leaves each member's text as it is.
+    """
     pages = contact_pages(_ROWS, history_days=30 * _ROWS // _MONTH)
     size = sum(map(len, pages)) / _ROWS
-    parse = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
-
-    def floor() -> None:
-        for page in pages:
-            parse.decode(page)
-
-    batches, parsing = paired(lambda: sum(batch.num_rows for batch in _batches(pages)), floor)
+    scan = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+    scanning, parsing = paired(lambda: [scan.decode(page) for page in pages], lambda: _parse(pages))
+    yield Row("parsing alone", f"{_each(parsing)} of {size / 1000:.1f} KB; only scanning: {_each(scanning)}")
+    batches, parsing = paired(lambda: sum(batch.num_rows for batch in _batches(pages)), lambda: _parse(pages))
     yield Row("decode (records -> batches)", f"{_each(batches)}, {batches / parsing:.1f}x parsing alone")
     with tempfile.TemporaryDirectory() as folder:
-        staged, parsing = paired(lambda: _stage(pages, Path(folder)), floor)
+        staged, parsing = paired(lambda: _stage(pages, Path(folder)), lambda: _parse(pages))
     yield Row(
         "decode + stage",
-        f"{_each(staged)} of {size / 1000:.1f} KB, {staged / parsing:.1f}x parsing alone",
-        f"<= {MOST_MICROSECONDS} us a contact",
-        staged / _ROWS * 1e6 <= MOST_MICROSECONDS,
+        f"{_each(staged)}, {staged / parsing:.1f}x parsing alone",
+        f"<= {MOST_TIMES_PARSING}x",
+        staged <= MOST_TIMES_PARSING * parsing,
     )
+
+
+def parsing_seconds() -> float:
+    """CPU seconds that orjson takes for one contact on this machine now: what other figures are told against."""
+    pages = contact_pages(_ROWS // 4)
+    return min(cpu_seconds(lambda: _parse(pages)) for _ in range(5)) / (_ROWS // 4)
+
+
+def _parse(pages: Sequence[msgspec.Raw]) -> None:
+    for page in pages:
+        orjson.loads(memoryview(page))
 
 
 def contact_pages(rows: int, history_days: int = 5 * 365) -> list[msgspec.Raw]:

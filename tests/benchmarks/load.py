@@ -14,10 +14,13 @@ from typing import Any
 import requests
 
 from intercom.sandbox import SandboxServer, Workspace
+from tests.benchmarks.decode import parsing_seconds
 from tests.benchmarks.processes import bare_flow, load, sync, told
 from tests.benchmarks.table import Row
 
 CONTACTS = 200_000
+MOST_TIMES_PARSING = 9.5
+"""60 us a contact where orjson parses one in 6.3 us."""
 PAGE = 150
 LATENCY_SECONDS = 0.3
 CHAIN_PAGES = 40
@@ -77,12 +80,14 @@ def at_full_speed(workspace: Workspace) -> Iterator[Row]:
         searches = server.requests("/contacts/search")
     bare = bare_flow()
     own = (whole.cpu_seconds - bare.cpu_seconds) / CONTACTS * 1e6
+    parsing = parsing_seconds() * 1e6
     reading = searches[-1].time - searches[0].time
     yield Row(
         f"CPU of a whole run, {CONTACTS:,} contacts",
-        f"{own:.0f} us a record beyond a bare flow ({told(whole)}; a bare flow: {told(bare)})",
-        "<= 60 us",
-        own <= 60,
+        f"{own:.0f} us a record beyond a bare flow , {own / parsing:.1f}x parsing it ({told(whole)}; "
+        f"a bare flow: {told(bare)})",
+        f"<= {MOST_TIMES_PARSING}x",
+        own <= MOST_TIMES_PARSING * parsing,
     )
     yield Row(
         f"first load of {CONTACTS:,} contacts without latency or limit",

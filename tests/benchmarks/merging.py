@@ -182,7 +182,7 @@ class _NoStore:
 
 
 def _merge(lake: Lake) -> None:
-    compact_table(CONTACTS, lake, PATHS.connection, _NoStore())
+    compact_table(CONTACTS, Ledger(lake, PATHS), _NoStore())
 
 
 def _floor(lake: Lake) -> None:

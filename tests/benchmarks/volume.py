@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import median
 
 from intercom.sandbox import Workspace
 from tests.benchmarks.load import UNLIMITED, serving
@@ -10,6 +11,9 @@ from tests.benchmarks.processes import bare_flow, sync, told
 from tests.benchmarks.table import Row
 from tests.support.rig import Rig
 
+ROUNDS = 3
+MOST_OF_A_BARE_FLOW = 0.5
+"""4 s where a bare flow takes 8 s."""
 SCROLL = "/companies/scroll"
 CHANGED_STEP = 100  # every hundredth row
 
@@ -53,13 +57,21 @@ def _change(workspace: Workspace) -> None:
 
 
 def _costs(workspace: Workspace) -> Iterator[Row]:
-    with serving(workspace, rate_limit=UNLIMITED) as (server, lake):
-        whole = sync(server, lake)
-        idle = sync(server, lake)
-    bare = bare_flow()
-    own, again = (cost.cpu_seconds - bare.cpu_seconds for cost in (whole, idle))
+    """In alternating rounds, since Prefect's server takes more or less by seconds each time."""
+    rounds = []
+    for _ in range(ROUNDS):
+        with serving(workspace, rate_limit=UNLIMITED) as (server, lake):
+            rounds.append((bare_flow(), sync(server, lake), sync(server, lake)))
+    bare, whole, idle = rounds[-1]
+    floor = median(bare.cpu_seconds for bare, _, _ in rounds)
+    own, again = (median(each[place].cpu_seconds - each[0].cpu_seconds for each in rounds) for place in (1, 2))
+    yield Row("CPU of a bare flow", f"{floor:.1f} s (the last: {told(bare)})")
+    yield Row(
+        "CPU of a first load beyond that",
+        f"{own:.1f} s, {own / floor:.2f}x a bare flow (the last: {told(whole)})",
+        f"<= {MOST_OF_A_BARE_FLOW}x",
+        own <= MOST_OF_A_BARE_FLOW * floor,
+    )
+    yield Row("CPU of an idle run beyond that", f"{again:.1f} s, {again / floor:.2f}x (the last: {told(idle)})")
     peak, floor = whole.peak_megabytes, bare.peak_megabytes
-    yield Row("CPU of a bare flow", told(bare))
-    yield Row("CPU of a first load beyond that", f"{own:.1f} s ({told(whole)})", "<= 4 s", own <= 4)
-    yield Row("CPU of an idle run beyond that", f"{again:.1f} s ({told(idle)})")
     yield Row("peak memory of a first load", f"{peak:.0f} MB (a bare flow: {floor:.0f} MB)", "< 300 MB", peak < 300)

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,104 +16,13 @@ import duckdb
 import pytest
 
 from intercom.tables import TABLES
-from intercom.tasks import compact, extract, prepare_run
+from intercom.tasks import compaction, extract, merge_months, prepare_run
 from tests.conftest import BUCKET
+from tests.support.prefect_server import ROOT, Prefect, inherited
 from tests.support.rig import CONNECTION, Rig
 from tests.support.truth import assert_exact, read_lake
 
-ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
-
-
-class Prefect:
-    """A Prefect server of its own, and processes that use it."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.api = f"http://127.0.0.1:{self.port}/api"
-        self.environment = {
-            "PREFECT_HOME": str(home),
-            "PREFECT_API_URL": self.api,
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "DO_NOT_TRACK": "1",
-        }
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
-        with (self.home / "server.log").open("wb") as log:
-            self.process = subprocess.Popen(
-                command, env={**_inherited(), **self.environment}, stdout=log, stderr=log, cwd=self.home
-            )
-        for _ in range(240):
-            time.sleep(0.5)
-            try:
-                urllib.request.urlopen(f"{self.api}/health", timeout=5).close()
-            except OSError:
-                assert self.process.poll() is None, (self.home / "server.log").read_text()
-            else:
-                return
-        raise AssertionError("the Prefect server did not start")
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(30)
-
-    def run(self, *command: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, *command], env={**_inherited(), **self.environment, **environment}, cwd=cwd,
-            capture_output=True, text=True, timeout=240, check=False,
-        )  # fmt: skip
-
-    def post(self, path: str, body: dict[str, Any]) -> Any:
-        """POST to Prefect's API."""
-        headers = {"Content-Type": "application/json"}
-        return self._ask(urllib.request.Request(f"{self.api}/{path}", json.dumps(body).encode(), headers))
-
-    def get(self, path: str) -> Any:
-        """GET from Prefect's API."""
-        return self._ask(urllib.request.Request(f"{self.api}/{path}"))
-
-    def _ask(self, request: urllib.request.Request) -> Any:
-        """The answer; a server on SQLite says 503 while its database is locked, and Prefect's own clients ask again."""
-        for _ in range(60):
-            try:
-                with urllib.request.urlopen(request, timeout=30) as answer:
-                    return json.load(answer)
-            except urllib.error.HTTPError as error:
-                error.close()
-                if error.code != 503:
-                    raise
-                time.sleep(0.5)
-        raise AssertionError(f"{request.full_url} answered 503 for half a minute")
-
-    def save_connection(self, name: str, rig: Rig) -> None:
-        """A connection block for the rig's workspace, saved by a process of its own."""
-        program = (
-            "import sys; from intercom.blocks import IntercomConnection as Connection\n"
-            "Connection(access_token=sys.argv[1], base_url=sys.argv[2]).save(sys.argv[3], overwrite=True)"
-        )
-        saved = self.run("-c", program, rig.server.token, rig.server.base_url, name)
-        assert saved.returncode == 0, saved.stderr
-
-    def state_of(self, flow_run: str) -> str:
-        """The run's state type once it has ended, or after two minutes."""
-        for _ in range(240):
-            state = str(self.get(f"flow_runs/{flow_run}")["state_type"])
-            if state in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
-                break
-            time.sleep(0.5)
-        return state
-
-    def stored(self) -> bytes:
-        """All bytes of Prefect's database: state, logs, artifacts, events."""
-        return b"".join(path.read_bytes() for path in self.home.glob("prefect.db*"))
-
-
-def _inherited() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "INTERCOM_"))}
 
 
 @pytest.fixture(scope="session")
@@ -210,6 +114,51 @@ def test_a_lake_on_s3_is_found_by_fsspecs_own_configuration(
         assert_exact(rig.workspace.rows(table), read_lake(lake, CONNECTION, table, **s3_storage), table)
 
 
+def test_a_block_has_the_options_of_the_lakes_store(
+    prefect: Prefect, rig: Rig, shell: Callable[..., Any], s3_storage: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys come from nowhere else, and do not end up in the run's parameters, nor anywhere in clear."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    keys = {"key": "test", "secret": "hidden-in-the-block", "endpoint_url": s3_storage["endpoint_url"]}
+    prefect.save_storage_options("lake", keys)
+    lake = f"s3://{BUCKET}/by/block"
+    result = shell("--tables", "tags", "--lake", lake, "--storage-options", "secret/lake")
+    assert result.returncode == 0, result.stderr
+    assert_exact(rig.workspace.rows("tags"), read_lake(lake, CONNECTION, "tags", **{**s3_storage, **keys}), "tags")
+    assert b"hidden-in-the-block" not in prefect.stored()
+    assert "hidden-in-the-block" not in result.stdout + result.stderr
+
+
+def test_of_two_runs_at_the_same_time_one_ends_at_once(rig: Rig, shell: Callable[..., Any]) -> None:
+    second: list[subprocess.CompletedProcess[str]] = []
+
+    def start_another(request: Any) -> None:
+        if request.path == "/tags" and not second:
+            second.append(shell("--tables", "teams,tags"))
+
+    rig.server.before_request(start_another)
+    first = shell("--tables", "tags", "--compact", "never")
+    assert first.returncode == 0, first.stderr
+    assert second[0].returncode == 1
+    assert "already running since" in second[0].stderr
+    assert "Traceback" not in second[0].stderr
+    assert not rig.server.requests("/teams")  # it took no table of those that it could have had
+    assert rig.lake().list("data") == {}  # the first one was told not to merge
+
+
+def test_a_flow_of_its_own_merges_what_waits(prefect: Prefect, rig: Rig, shell: Callable[..., Any]) -> None:
+    assert shell("--tables", "tags,articles", "--compact", "never").returncode == 0
+    asked = len(rig.server.log)
+    result = prefect.run("flows/compact.py", "--connection", CONNECTION, "--lake", rig.lake_url)
+    assert result.returncode == 0, result.stderr
+    check(rig, ["tags", "articles"])
+    assert len(rig.server.log) == asked
+    stray = prefect.run("flows/compact.py", "--connection", "acne", "--lake", rig.lake_url)
+    assert stray.returncode == 1
+    assert "acne" in stray.stderr
+
+
 def test_tables_are_read_at_the_same_time(rig: Rig, shell: Callable[..., Any]) -> None:
     """Each of two requests is answered only when the other one has come: one after the other they never would be."""
     meeting = threading.Barrier(2)
@@ -260,7 +209,7 @@ def test_ctrl_c_ends_the_reading_and_commits_nothing(
         [sys.executable, "flows/sync.py", "--connection", CONNECTION, "--connections-file", str(file),
          "--lake", rig.lake_url, "--tables", "contacts"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env={**_inherited(), **prefect.environment, "INTERCOM_ACCESS_TOKEN": rig.server.token},
+        env={**inherited(), **prefect.environment, "INTERCOM_ACCESS_TOKEN": rig.server.token},
     )  # fmt: skip
     assert started.wait(120)
     process.send_signal(signal.SIGINT)
@@ -279,7 +228,7 @@ def test_a_connection_block_comes_before_the_file(prefect: Prefect, rig: Rig, sh
 
 def test_tasks_leave_retries_to_the_client() -> None:
     """Seven tries of a request inside three of a task would be twenty-one."""
-    assert {task.retries for task in (prepare_run, extract, compact)} == {0}
+    assert {task.retries for task in (prepare_run, extract, compaction, merge_months)} == {0}
 
 
 @pytest.mark.parametrize(

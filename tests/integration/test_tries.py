@@ -31,7 +31,9 @@ def attempt(rig: Rig, run_id: str, lake: Lake | None = None, **options: Any) -> 
     table, client = TABLES["contacts"], rig.client()
     run = Run(run_id, CONNECTION, datetime.now(UTC), run_start=rig.workspace.now(), **options)
     try:
-        return ingest_table(table, client.for_table("contacts", table.scope), lake or rig.lake(), rig.store, run)
+        return ingest_table(
+            table, client.for_table("contacts", table.scope), rig.ledger(table.name, lake), rig.store, run
+        )
     finally:
         client.close()
 
@@ -70,7 +72,7 @@ def test_a_run_that_is_tried_again_asks_only_for_what_is_missing(rig: Rig) -> No
     assert 0 < len(finished) < len(parts)
     assert len(rig.server.requests("/contacts/search")) == len(parts) - len(finished)  # each fits on a page
     assert ingested.rows >= 300
-    compact_table(TABLES["contacts"], rig.lake(), CONNECTION, rig.store)
+    compact_table(TABLES["contacts"], rig.ledger("contacts"), rig.store)
     rig.check(["contacts"])
 
 
@@ -87,7 +89,7 @@ def test_a_second_try_is_as_old_as_the_first(rig: Rig) -> None:
         rig.workspace.update("contacts", row["id"], name="changed between the tries")
     rig.workspace.travel(3 * 3600)
     attempt(rig, "again")
-    compact_table(TABLES["contacts"], rig.lake(), CONNECTION, rig.store)
+    compact_table(TABLES["contacts"], rig.ledger("contacts"), rig.store)
     assert len(set(rig.rows("contacts").column("_ingested_at").to_pylist())) == 1
     (reached,) = [mark.value for mark in rig.store.kept.values()]
     assert reached is not None
@@ -99,7 +101,7 @@ def test_a_second_try_is_as_old_as_the_first(rig: Rig) -> None:
 def test_a_second_try_with_a_token_of_another_workspace_begins_anew(rig: Rig, make_rig: Callable[..., Rig]) -> None:
     broken_off(rig, "again", workspace="theirs")
     attempt(rig, "again", workspace="ours")
-    compact_table(TABLES["contacts"], rig.lake(), CONNECTION, rig.store)
+    compact_table(TABLES["contacts"], rig.ledger("contacts"), rig.store)
     rig.check(["contacts"])
     first = next(request.body for request in rig.server.requests("/contacts/search"))
     assert first["query"]["operator"] == "OR"  # the first question of a reading, not a slice of the other's plan
@@ -126,7 +128,7 @@ def test_a_run_that_was_short_reads_again_when_it_is_tried_again(rig: Rig) -> No
     assert attempt(rig, "again").notes
     heal(rig)
     attempt(rig, "again")
-    compact_table(TABLES["contacts"], rig.lake(), CONNECTION, rig.store)
+    compact_table(TABLES["contacts"], rig.ledger("contacts"), rig.store)
     rig.check(["contacts"])
     assert [mark.value for mark in rig.store.kept.values()] != [None]
 
@@ -162,7 +164,7 @@ def test_three_tries_build_on_each_other(rig: Rig) -> None:
         broken_off(rig, "again", slices=5)
     attempt(rig, "again")
     assert rig.server.requests("/contacts/search") != []
-    compact_table(TABLES["contacts"], rig.lake(), CONNECTION, rig.store)
+    compact_table(TABLES["contacts"], rig.ledger("contacts"), rig.store)
     rig.check(["contacts"])
 
 
@@ -180,7 +182,7 @@ def test_a_full_refresh_that_is_tried_again_removes_only_what_neither_try_saw(ri
         rig.workspace.delete("contacts", row["id"])
     broken_off(rig, "again", full_refresh=True)
     attempt(rig, "again", full_refresh=True)
-    compact_table(TABLES["contacts"], rig.lake(), CONNECTION, rig.store)
+    compact_table(TABLES["contacts"], rig.ledger("contacts"), rig.store)
     rig.check(["contacts"])
 
 
@@ -190,7 +192,7 @@ def test_parts_of_an_earlier_try_that_are_gone_are_read_again(rig: Rig) -> None:
     parts = [path for path in lake.list("_staging") if path.endswith(".parquet")]
     lake.delete(parts[:1])
     attempt(rig, "again")
-    compact_table(TABLES["contacts"], rig.lake(), CONNECTION, rig.store)
+    compact_table(TABLES["contacts"], rig.ledger("contacts"), rig.store)
     rig.check(["contacts"])
 
 
@@ -201,7 +203,7 @@ def test_a_damaged_note_of_an_earlier_try_only_costs_requests(rig: Rig, name: st
         if path.endswith(f"{name}.json"):
             (rig.lake_folder / path).write_text('{"plan": [')
     attempt(rig, "again")
-    compact_table(TABLES["contacts"], rig.lake(), CONNECTION, rig.store)
+    compact_table(TABLES["contacts"], rig.ledger("contacts"), rig.store)
     rig.check(["contacts"])
 
 
@@ -215,5 +217,5 @@ def test_a_try_that_was_given_up_and_goes_on_does_no_harm(rig: Rig) -> None:
     part = next(path for path in lake.list(folder) if path.endswith(".parquet"))
     stray = part.rsplit("-", 1)[0] + "-000900.parquet"
     (rig.lake_folder / stray).write_bytes((rig.lake_folder / part).read_bytes())
-    compact_table(TABLES["contacts"], rig.lake(), CONNECTION, rig.store)
+    compact_table(TABLES["contacts"], rig.ledger("contacts"), rig.store)
     rig.check(["contacts"])

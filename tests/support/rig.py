@@ -10,13 +10,18 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from intercom.client import IntercomClient, RetryPolicy
 from intercom.commit import Run
 from intercom.compact import Compacted, compact_table
 from intercom.config import make_connection
+from intercom.due import When
 from intercom.ingest import Ingested, ingest_table
 from intercom.lake import Lake
+from intercom.ledger import Ledger
 from intercom.limiter import RateLimiter
+from intercom.paths import TableFormat, TablePaths
 from intercom.sandbox import SandboxServer, Workspace
 from intercom.tables import TABLES
 from intercom.watermarks import Watermark
@@ -24,6 +29,7 @@ from intercom.workspace import identify
 from tests.support.truth import assert_exact, read_lake
 
 CONNECTION = "acme"
+in_both_formats = pytest.mark.parametrize("table_format", list(TableFormat))
 _runs = count(1)
 
 
@@ -48,6 +54,7 @@ class Rig:
     lake_url: str
     store: MemoryWatermarks = field(default_factory=MemoryWatermarks)
     storage: dict[str, Any] = field(default_factory=dict)
+    table_format: TableFormat = TableFormat.PARQUET
     waited: list[float] = field(default_factory=list)
     _slept: float = 0.0
     policy: RetryPolicy = field(default_factory=lambda: RetryPolicy(read_seconds=5.0))
@@ -62,6 +69,9 @@ class Rig:
 
     def lake(self) -> Lake:
         return Lake(self.lake_url, self.storage)
+
+    def ledger(self, table: str, lake: Lake | None = None) -> Ledger:
+        return Ledger(lake or self.lake(), TablePaths(CONNECTION, table), table_format=self.table_format)
 
     def sleep(self, seconds: float) -> None:
         """Waiting moves the workspace's clock, and the limiter's, instead of taking time."""
@@ -89,6 +99,7 @@ class Rig:
         lake: Lake | None = None,
         started_at: datetime | None = None,
         run_id: str | None = None,
+        when: When = When.ALWAYS,
         **options: Any,
     ) -> dict[str, tuple[Ingested, Compacted]]:
         """One run over the tables, one after the other; the first error ends it."""
@@ -103,14 +114,14 @@ class Rig:
                 workspace=workspace.code,
                 **options,
             )
-            return {name: self._table(name, client, lake, run) for name in tables}
+            return {name: self._table(name, client, lake, run, when) for name in tables}
         finally:
             client.close()
 
-    def _table(self, name: str, client: IntercomClient, lake: Lake, run: Run) -> tuple[Ingested, Compacted]:
+    def _table(self, name: str, client: IntercomClient, lake: Lake, run: Run, when: When) -> tuple[Ingested, Compacted]:
         table = TABLES[name]
-        ingested = ingest_table(table, client.for_table(name, table.scope), lake, self.store, run)
-        return ingested, compact_table(table, lake, CONNECTION, self.store)
+        ingested = ingest_table(table, client.for_table(name, table.scope), self.ledger(name, lake), self.store, run)
+        return ingested, compact_table(table, self.ledger(name, lake), self.store, when=when)
 
     def rows(self, table: str) -> Any:
         return read_lake(self.lake_url, CONNECTION, table, **self.storage)

@@ -1,0 +1,103 @@
+"""What the tasks of a run share: names that travel between processes, and what each process makes of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from intercom.blocks import load_connection, load_storage_options
+from intercom.client import IntercomClient
+from intercom.commit import Run
+from intercom.config import find_connection
+from intercom.due import When
+from intercom.lake import Lake
+from intercom.ledger import Ledger
+from intercom.limiter import RateLimiter
+from intercom.lock import TableLocks
+from intercom.lockfiles import LockToken
+from intercom.paths import TableFormat, TablePaths
+from intercom.storage import checked_options
+
+_limiters: dict[tuple[str, str], RateLimiter] = {}
+_limiters_lock = Lock()
+_held: dict[str, TableLocks] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every task of a run needs, without a secret: names, from which each process finds the rest.
+
+    `run` is what the tables are read by, None where nothing is read; `storage_options` are fsspec's, or name a block;
+    `lock` is the run's hold on its tables, None before it has one.
+    """
+
+    run_id: str
+    connection: str
+    lake: str
+    tables: tuple[str, ...]
+    compact: When = When.AUTO
+    storage_options: dict[str, Any] | str | None = None
+    table_format: TableFormat = TableFormat.PARQUET
+    connections_file: str | None = None
+    run: Run | None = None
+    lock: LockToken | None = None
+
+    def open_lake(self) -> Lake:
+        """The lake; ConfigurationError for a URL or options that cannot be used."""
+        return Lake(self.lake, _options(self.storage_options))
+
+    def ledger(self, table: str) -> Ledger:
+        """One table's record and files, written only while this run holds the table."""
+        lake = self.open_lake()
+        return Ledger(lake, TablePaths(self.connection, table), self._still_ours(lake, table), self.table_format)
+
+    def client(self) -> IntercomClient:
+        """The run's client, one in each process."""
+        return client_of(self.run_id, self.connection, self.connections_file)
+
+    def _still_ours(self, lake: Lake, table: str) -> Callable[[], None]:
+        """What raises LakeError when the lock is lost: by memory in the process that holds it, else by the store."""
+        if self.lock is None:
+            return lambda: None
+        held, lock = _held.get(self.lock.attempt), self.lock
+        return held.check if held else lambda: lock.check(lake, table)
+
+
+@contextmanager
+def exclusive(job: Job) -> Iterator[Job]:
+    """The job while other runs are kept from its tables; LakeError when one of them is at work."""
+    with TableLocks(job.open_lake(), job.connection, job.tables, job.run_id) as locks:
+        _held[locks.attempt] = locks
+        try:
+            yield replace(job, lock=locks.token)
+        finally:
+            _held.pop(locks.attempt, None)
+
+
+@lru_cache(maxsize=8)
+def client_of(_run_id: str, connection: str, connections_file: str | None) -> IntercomClient:
+    """One client per run and process: found anew for each run, so that a rotated token is taken up."""
+    found = find_connection(
+        connection,
+        connections_file=None if connections_file is None else Path(connections_file),
+        environ=os.environ,
+        load_block=load_connection,
+    )
+    key = (found.base_url, found.access_token.get_secret_value())
+    with _limiters_lock:
+        limiter = _limiters.setdefault(
+            key, RateLimiter(found.requests_per_10s, most_in_flight=found.requests_in_flight)
+        )
+    return IntercomClient(found, limiter)
+
+
+def _options(given: dict[str, Any] | str | None) -> dict[str, Any]:
+    if isinstance(given, str):
+        return load_storage_options(given)
+    return checked_options(given or {})

@@ -1,0 +1,122 @@
+"""Partitions of one table merged and published: the part of a compaction that can be shared out.
+
+What goes in and comes out are plain values, so that groups of partitions can be merged anywhere that reaches the lake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from intercom.files import Placed
+from intercom.ledger import Ledger
+from intercom.parquet import version_of
+from intercom.partition import Merged, PartitionMerge
+from intercom.replacing import replace_file
+from intercom.room import Room
+from intercom.tables import Strategy, Table
+from intercom.watermarks import Partition
+
+_ROOM = Room(64 << 20)
+"""For the rows of all partitions that are merged in this process at the same time, whatever their table."""
+
+_UNPACKED = 10
+"""Bytes that rows take in memory for each byte of their file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """One partition to be merged: the staged `parts` in the order of reading, whether a file is `stored`.
+
+    `size` is in bytes, of all these files.
+    """
+
+    month: str
+    parts: tuple[str, ...]
+    stored: bool
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Partitions to be merged into files of one `version`.
+
+    `replaces`: the staged rows are the whole table; `whole`: they hold every row that Intercom has.
+    """
+
+    version: str
+    replaces: bool
+    whole: bool
+    months: tuple[Month, ...]
+
+    def shared_out(self, size: int) -> Iterator[Work]:
+        """The same work in pieces of about `size` bytes, each of one month at least."""
+        months: list[Month] = []
+        for month in self.months:
+            months.append(month)
+            if sum(each.size for each in months) >= size:
+                yield replace(self, months=tuple(months))
+                months = []
+        if months:
+            yield replace(self, months=tuple(months))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a partition; `partition` is None for one that holds no row any more, `placed` a file just made."""
+
+    month: str
+    merged: Merged
+    partition: Partition | None
+    placed: Placed | None = None
+
+
+def publish_months(table: Table, ledger: Ledger, work: Work) -> list[Outcome]:
+    """Merge and publish partitions, several at the same time."""
+    with ThreadPoolExecutor(ledger.lake.at_a_time, thread_name_prefix=f"compact-{table.name}") as pool:
+        return list(pool.map(lambda month: _publish_one(table, ledger, work, month), work.months))
+
+
+def _publish_one(table: Table, ledger: Ledger, work: Work, month: Month) -> Outcome:
+    with ExitStack() as stack:
+        old = stack.enter_context(ledger.files.fetch(month.month)) if month.stored else None
+        parts = [stack.enter_context(ledger.lake.fetch(path)) for path in month.parts]
+        new = stack.enter_context(ledger.lake.scratch())
+        with _ROOM.taken(_UNPACKED * sum(path.stat().st_size for path in ([old] if old else []) + parts)):
+            if table.strategy is Strategy.REPLACE:
+                merged = replace_file(table, old, parts, new, work.version)
+            else:
+                merged = _merge(table, old, parts, new, work)
+        ledger.still_ours()
+        if merged.written and merged.rows == 0 and month.month:
+            ledger.files.remove(month.month)
+            return Outcome(month.month, merged, None)
+        if not merged.written:
+            kept = (
+                None if old is None else Partition(merged.rows, version_of(old) or "", ledger.files.stamp(month.month))
+            )
+            return Outcome(month.month, merged, kept)
+        version = version_of(new) or ""  # a part that is taken as it is has its own
+        placed = ledger.files.place(new, month.month, merged.rows)
+        return Outcome(month.month, merged, Partition(merged.rows, version, placed.stamp), placed)
+
+
+def _merge(table: Table, old: Path | None, parts: Sequence[Path], new: Path, work: Work) -> Merged:
+    (key,) = table.primary_key
+    assert table.cursor_field is not None
+    merge = PartitionMerge(
+        old,
+        parts,
+        table.schema.arrow,
+        primary_key=key,
+        cursor_field=table.cursor_field,
+        replaces=work.replaces,
+        whole=work.whole,
+    )
+    try:
+        return merge.write(new, work.version)
+    finally:
+        merge.close()

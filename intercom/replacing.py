@@ -1,0 +1,61 @@
+"""The one file of a replace table, from the parts of the run that read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from intercom.merge import INGESTED_AT
+from intercom.parquet import ParquetFile
+from intercom.partition import Merged
+from intercom.tables import Table
+
+
+def replace_file(table: Table, old: Path | None, parts: Sequence[Path], new: Path, version: str) -> Merged:
+    """The parts, as they were read, become the file `new`; small tables, so they are held in memory.
+
+    An unchanged table is left as it is. Rows are counted by primary key, but never merged by it: names of data
+    attributes repeat.
+    """
+    schema = table.schema.arrow
+    rows = pa.concat_tables([schema.empty_table(), *[pq.read_table(part, schema=schema) for part in parts]])
+    before = _read_if_same(old, schema)
+    ours, theirs = _by_key(before, table.primary_key), _by_key(rows, table.primary_key)
+    met = ours.keys() & theirs.keys()
+    unchanged = sum(len(theirs[key]) for key in met if ours[key] == theirs[key])
+    new_rows = sum(len(theirs[key]) for key in theirs.keys() - met)
+    merged = Merged(
+        rows=rows.num_rows,
+        new=new_rows,
+        changed=rows.num_rows - new_rows - unchanged,
+        unchanged=unchanged,
+        removed=max(0, before.num_rows - sum(len(ours[key]) for key in met)),
+        written=old is None or ours != theirs or not _has_columns(old, schema),
+    )
+    if merged.written:
+        with ParquetFile(new, schema, version) as file:
+            file.write(rows)
+    return merged
+
+
+def _by_key(rows: Any, primary_key: Sequence[str]) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+    found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows.drop_columns([INGESTED_AT]).to_pylist():
+        found.setdefault(tuple(row[name] for name in primary_key), []).append(row)
+    return found
+
+
+def _has_columns(path: Path, schema: Any) -> bool:
+    """Whether a file can be read and has these columns; any other is replaced."""
+    try:
+        return bool(pq.read_schema(path).equals(schema))
+    except (pa.ArrowException, OSError):
+        return False
+
+
+def _read_if_same(path: Path | None, schema: Any) -> Any:
+    return pq.read_table(path) if path and _has_columns(path, schema) else schema.empty_table()

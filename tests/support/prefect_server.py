@@ -1,0 +1,115 @@
+"""A Prefect server of its own for tests, and processes that use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.support.rig import Rig
+
+ROOT = Path(__file__).parents[2]
+
+
+def inherited() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "INTERCOM_"))}
+
+
+class Prefect:
+    """A Prefect server of its own, and processes that use it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.api = f"http://127.0.0.1:{self.port}/api"
+        self.environment = {
+            "PREFECT_HOME": str(home),
+            "PREFECT_API_URL": self.api,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+        }
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
+        with (self.home / "server.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                command, env={**inherited(), **self.environment}, stdout=log, stderr=log, cwd=self.home
+            )
+        for _ in range(240):
+            time.sleep(0.5)
+            try:
+                urllib.request.urlopen(f"{self.api}/health", timeout=5).close()
+            except OSError:
+                assert self.process.poll() is None, (self.home / "server.log").read_text()
+            else:
+                return
+        raise AssertionError("the Prefect server did not start")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(30)
+
+    def run(self, *command: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *command], env={**inherited(), **self.environment, **environment}, cwd=cwd,
+            capture_output=True, text=True, timeout=240, check=False,
+        )  # fmt: skip
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """POST to Prefect's API."""
+        headers = {"Content-Type": "application/json"}
+        return self._ask(urllib.request.Request(f"{self.api}/{path}", json.dumps(body).encode(), headers))
+
+    def get(self, path: str) -> Any:
+        """GET from Prefect's API."""
+        return self._ask(urllib.request.Request(f"{self.api}/{path}"))
+
+    def _ask(self, request: urllib.request.Request) -> Any:
+        """The answer; a server on SQLite says 503 while its database is locked, and Prefect's own clients ask again."""
+        for _ in range(60):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                error.close()
+                if error.code != 503:
+                    raise
+                time.sleep(0.5)
+        raise AssertionError(f"{request.full_url} answered 503 for half a minute")
+
+    def save_connection(self, name: str, rig: Rig) -> None:
+        """A connection block for the rig's workspace, saved by a process of its own."""
+        program = (
+            "import sys; from intercom.blocks import IntercomConnection as Connection\n"
+            "Connection(access_token=sys.argv[1], base_url=sys.argv[2]).save(sys.argv[3], overwrite=True)"
+        )
+        saved = self.run("-c", program, rig.server.token, rig.server.base_url, name)
+        assert saved.returncode == 0, saved.stderr
+
+    def save_storage_options(self, name: str, options: dict[str, Any]) -> None:
+        """A Secret block with options of a lake's store."""
+        program = "import json, sys; from prefect.blocks.system import Secret\nSecret(value=json.loads(sys.argv[1]))"
+        saved = self.run("-c", f"{program}.save(sys.argv[2], overwrite=True)", json.dumps(options), name)
+        assert saved.returncode == 0, saved.stderr
+
+    def state_of(self, flow_run: str) -> str:
+        """The run's state type once it has ended, or after two minutes."""
+        for _ in range(240):
+            state = str(self.get(f"flow_runs/{flow_run}")["state_type"])
+            if state in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+                break
+            time.sleep(0.5)
+        return state
+
+    def stored(self) -> bytes:
+        """All bytes of Prefect's database: state, logs, artifacts, events."""
+        return b"".join(path.read_bytes() for path in self.home.glob("prefect.db*"))

@@ -1,0 +1,52 @@
+"""When staged rows of a table are merged."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from intercom.due import LONGEST_WAIT, SMALL_TABLE_ROWS, When, is_due, waiting_rows
+from intercom.watermarks import Partition, StagedRun, TableState
+
+NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
+LARGE = 2 * SMALL_TABLE_ROWS
+
+
+def table(rows: int, *staged: StagedRun) -> TableState:
+    return TableState("lake", "columns", partitions={"2026-01": Partition(rows, "v", "1:1")}, staged=staged)
+
+
+def waiting(rows: int, *, since: datetime = NOW, replaces: bool = False, whole: bool = False) -> StagedRun:
+    return StagedRun("run", 1, replaces=replaces, whole=whole, rows=rows, committed_at=int(since.timestamp()))
+
+
+@pytest.mark.parametrize(
+    ("state", "due"),
+    [
+        (table(SMALL_TABLE_ROWS - 1, waiting(1)), True),
+        (table(SMALL_TABLE_ROWS, waiting(1)), False),
+        (table(LARGE, waiting(LARGE // 100 - 1)), False),
+        (table(LARGE, waiting(LARGE // 100)), True),
+        (table(LARGE, waiting(LARGE // 200), waiting(LARGE // 200)), True),
+        (table(LARGE, waiting(1, since=NOW - LONGEST_WAIT + timedelta(seconds=1))), False),
+        (table(LARGE, waiting(1, since=NOW - LONGEST_WAIT), waiting(1)), True),
+        (table(LARGE, waiting(1, replaces=True)), True),
+        (table(LARGE, waiting(1, whole=True)), True),
+        (table(LARGE, StagedRun("of an older version", 1)), True),
+    ],
+)
+def test_auto_merges_small_tables_always_and_large_ones_when_enough_waits_or_long_enough(
+    state: TableState, due: bool
+) -> None:
+    assert is_due(state, When.AUTO, NOW) is due
+
+
+@pytest.mark.parametrize("state", [table(1, waiting(1)), table(LARGE, waiting(1))])
+def test_always_and_never_ask_nothing(state: TableState) -> None:
+    assert is_due(state, When.ALWAYS, NOW)
+    assert not is_due(state, When.NEVER, NOW)
+
+
+def test_rows_of_all_runs_wait() -> None:
+    assert waiting_rows(table(LARGE, waiting(3), waiting(4))) == 7

@@ -1,0 +1,47 @@
+"""What the tasks of a run build from the names they are given."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from intercom import job
+from intercom.errors import LakeError
+from intercom.watermarks import TableState
+
+
+def test_a_connection_s_caps_reach_the_limiter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "load_connection", lambda _name: None)  # no block of that name
+    file = tmp_path / "connections.yml"
+    file.write_text(
+        "connections:\n  intercom:\n"
+        "    - {name: capped, access_token: secret, requests_per_10s: 40, requests_in_flight: 5}\n"
+    )
+    client = job.client_of("run", "capped", str(file))
+    assert client.limiter.most_in_flight == 5
+    assert client.for_table("contacts").most_in_flight == 5
+    assert client.limiter.usage().limit == 40
+    client.close()
+
+
+def test_another_process_asks_the_store_whether_the_tables_are_still_held(tmp_path: Path) -> None:
+    asked = job.Job("run", "acme", str(tmp_path), ("tags",))
+    with job.exclusive(asked) as held:
+        travelled = pickle.loads(pickle.dumps(held))
+        held.ledger("tags").still_ours()
+        job._held.clear()  # as in a process that has not taken them
+        travelled.ledger("tags").still_ours()
+    with pytest.raises(LakeError, match="lock on tags was lost"):
+        travelled.ledger("tags").still_ours()
+
+
+def test_a_run_that_was_overtaken_writes_no_record(tmp_path: Path) -> None:
+    with job.exclusive(job.Job("run", "acme", str(tmp_path), ("tags",))) as held:
+        ledger = held.ledger("tags")
+        assert held.lock is not None
+        job._held[held.lock.attempt].release()
+        with pytest.raises(LakeError, match="lock on tags was lost"):
+            ledger.save(TableState("lake", "columns"))
+    assert ledger.state() is None

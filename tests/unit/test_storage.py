@@ -1,0 +1,102 @@
+"""Options of a lake's store, from a parameter or a block."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from intercom.errors import ConfigurationError
+from intercom.storage import block_named, checked_options, from_block
+
+
+def test_options_without_secrets_are_taken_as_they_are() -> None:
+    options = {
+        "profile": "lake",
+        "endpoint_url": "https://minio.example.com",
+        "client_kwargs": {"region_name": "eu-central-1"},
+        "s3_additional_kwargs": {
+            "ServerSideEncryption": "aws:kms",
+            "SSEKMSKeyId": "alias/lake",
+            "BucketKeyEnabled": True,
+        },
+        "config_kwargs": {"s3": {"addressing_style": "path"}},
+    }
+    assert checked_options(options) == options
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"key": "AKIA"},
+        {"secret": "hidden"},
+        {"token": "hidden"},
+        {"client_kwargs": {"aws_secret_access_key": "hidden"}},
+        {"client_kwargs": {"aws_session_token": "hidden"}},
+        {"account_key": "hidden"},
+        {"sas_token": "hidden"},
+        {"password": "hidden"},
+    ],
+)
+def test_a_secret_as_a_parameter_is_refused_without_being_shown(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="Secret block") as refused:
+        checked_options(options)
+    assert "hidden" not in str(refused.value)
+    assert "AKIA" not in str(refused.value)
+
+
+@pytest.mark.parametrize("reference", ["lake", "secret/", "/lake", "s3-bucket/lake", "secret/a/b", ""])
+def test_what_names_no_block_is_refused(reference: str) -> None:
+    with pytest.raises(ConfigurationError, match="secret, aws-credentials, minio-credentials"):
+        block_named(reference)
+
+
+def test_blocks_are_named_by_type_and_name() -> None:
+    assert block_named("aws-credentials/prod") == ("aws-credentials", "prod")
+
+
+def test_aws_credentials() -> None:
+    data = {
+        "aws_access_key_id": "AKIA",
+        "aws_secret_access_key": "hidden",
+        "aws_session_token": None,
+        "profile_name": None,
+        "region_name": "eu-west-1",
+        "aws_client_parameters": {
+            "endpoint_url": "https://r2.example.com",
+            "verify": True,
+            "verify_cert_path": "/ca.pem",
+        },
+    }
+    assert from_block("aws-credentials", data) == {
+        "key": "AKIA",
+        "secret": "hidden",
+        "endpoint_url": "https://r2.example.com",
+        "client_kwargs": {"region_name": "eu-west-1", "verify": "/ca.pem"},
+    }
+    assert from_block("aws-credentials", {"profile_name": "lake"}) == {"profile": "lake"}
+
+
+def test_minio_credentials() -> None:
+    data = {
+        "minio_root_user": "root",
+        "minio_root_password": "hidden",
+        "aws_client_parameters": {"endpoint_url": "http://127.0.0.1:9000", "use_ssl": False, "verify": False},
+    }
+    assert from_block("minio-credentials", data) == {
+        "key": "root",
+        "secret": "hidden",
+        "endpoint_url": "http://127.0.0.1:9000",
+        "use_ssl": False,
+        "client_kwargs": {"verify": False},
+    }
+
+
+def test_a_secret_holds_any_filesystems_options() -> None:
+    assert from_block("secret", {"value": {"account_name": "lake", "account_key": "hidden"}}) == {
+        "account_name": "lake",
+        "account_key": "hidden",
+    }
+    with pytest.raises(ConfigurationError, match="JSON object") as refused:
+        from_block("secret", {"value": "hidden"})
+    assert "hidden" not in str(refused.value)
