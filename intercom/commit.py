@@ -104,7 +104,7 @@ def commit(table: Table, ledger: Ledger, plan: Intent, journal: RunJournal, read
         ingested_at=journal.ingested_at,
         saved_at=datetime.now(UTC),
         partitions=intact(kept, findings) if everything else kept.partitions,
-        staged=tuple(old for old in kept.staged if not everything or findings.staged.get(old.run_id) == old.parts),
+        staged=tuple(old for old in kept.staged if not everything or findings.staged.get(old.run_id, 0) == old.parts),
     ).with_staged(staged, *journal.staged())
     if run.full_refresh and not complete and kept.lake_id == plan.lake_id and missing_from(kept, findings) is None:
         # It has only merged; an undamaged table is read as far as it was.

@@ -7,7 +7,7 @@ then the parts that were read are deleted. A partition that is merged again stay
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -19,7 +19,7 @@ from intercom.ledger import Ledger, Part
 from intercom.partition import Merged
 from intercom.publish import Month, Outcome, Work, publish_months
 from intercom.tables import Strategy, Table
-from intercom.watermarks import Partition, TableState, WatermarkStore, missing_from
+from intercom.watermarks import Partition, TableState, WatermarkStore, intact, missing_from
 
 log = logging.getLogger(__name__)
 
@@ -70,29 +70,47 @@ def compact_table(
     state = ledger.state()
     if state is None:
         return Compacted()
+    files = ledger.staged_files()
     if state.staged and not is_due(state, when, datetime.now(UTC)):
         log.info("%s: %d staged rows wait to be merged with later ones", table.name, waiting_rows(state))
+        _clean_up(ledger, state, files)
         return Compacted(rows=state.rows, waiting=waiting_rows(state))
-    files = ledger.staged_files()
     parts = _committed(ledger, state, ledger.parts_of(files))
     done = Compacted()
     if state.staged:
-        damage = missing_from(state, ledger.findings(state))
-        state = replace(state, compaction=state.compaction or uuid4().hex)
-        ledger.save(state)  # before a file of this version appears: a file of another one is then a stranger
+        table = _as_recorded(table, state)
+        findings = ledger.findings(state)
+        damage = missing_from(state, findings)
+        # A version of its own for each attempt, in the record before a file of it appears. What a dead one has
+        # published is recorded as it lies: were it still at work, a file that it brings later is a stranger's.
+        known = {**state.partitions, **intact(state, findings)}
+        state = replace(state, partitions=known, compaction=uuid4().hex)
+        ledger.save(state)
         outcomes = publish(table, ledger, _work(table, ledger, state, parts, files))
         state = _finish(table, ledger, state, outcomes, damage, store)
         for outcome in outcomes:
             done = done.plus(outcome.merged)
-    waiting = {run.run_id for run in state.staged}
-    # With what died before it could commit, and what attempts noted for a next one.
-    ledger.still_ours()
-    ledger.lake.delete(path for path in files if ledger.paths.attempt_of(path) not in waiting)
+    _clean_up(ledger, state, files)
     log.info(
         "%s: %d rows new, %d changed, %d unchanged, %d removed; files written: %d",
         *(table.name, done.new, done.changed, done.unchanged, done.removed, done.files),
     )
     return replace(done, rows=state.rows)
+
+
+def _as_recorded(table: Table, state: TableState) -> Table:
+    """The table with the columns that its files and waiting parts have, which an upgrade may have changed since."""
+    try:
+        return table if state.columns is None else replace(table, schema=state.columns)
+    except ValueError:  # it lacks the present key, say
+        return table
+
+
+def _clean_up(ledger: Ledger, state: TableState, files: Iterable[str]) -> None:
+    """Delete what is merged, what died before it could commit, and what attempts noted for a next one."""
+    waiting = {run.run_id for run in state.staged}
+    ledger.still_ours()
+    ledger.lake.delete(path for path in files if ledger.paths.attempt_of(path) not in waiting)
 
 
 def _committed(ledger: Ledger, state: TableState, parts: Sequence[Part]) -> list[Part]:

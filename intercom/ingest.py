@@ -179,6 +179,7 @@ def _read(
     earlier = journal.earlier.values()
 
     def keep(done: Checkpoint) -> None:
+        ledger.still_ours()  # a run that was overtaken need not read to the end
         journal.save(done.finished, done.parts, done.rows, done.newest)
 
     parts = PartWriter(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -72,7 +72,10 @@ class Job:
 @contextmanager
 def exclusive(job: Job) -> Iterator[Job]:
     """The job while other runs are kept from its tables; LakeError when one of them is at work."""
-    with TableLocks(job.open_lake(), job.connection, job.tables, job.run_id) as locks:
+    with (
+        closing(job.client()) if job.run else nullcontext(),
+        TableLocks(job.open_lake(), job.connection, job.tables, job.run_id) as locks,
+    ):
         _held[locks.attempt] = locks
         try:
             yield replace(job, lock=locks.token)

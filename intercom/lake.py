@@ -70,7 +70,7 @@ class Lake:
             )
         if url.startswith(("s3://", "s3a://")):
             # Listings of another writer's objects must never come from a cache: a part that is not seen is lost.
-            options = {"use_listings_cache": False, "skip_instance_cache": True, **options}
+            options |= {"use_listings_cache": False, "skip_instance_cache": True}
         try:
             self._fs, root = fsspec.core.url_to_fs(url, **options)
         except (ValueError, ImportError) as error:
@@ -211,10 +211,11 @@ class Lake:
 
         A store that cannot do that is named in the log, once. LakeError when the lake cannot be written at all.
         """
+        store = f"{self.url} {getattr(self._fs, 'endpoint_url', '')}"
         with _probed_lock:
-            if self.url not in _probed:
+            if store not in _probed:
                 obstacle = self._obstacle()
-                _probed[self.url] = obstacle is None
+                _probed[store] = obstacle is None
                 if obstacle is not None:
                     log.warning(
                         "The lake %s does not create files exclusively: %s. So there is no lock between two runs over "
@@ -222,7 +223,7 @@ class Lake:
                         self.url,
                         obstacle,
                     )
-            return _probed[self.url]
+            return _probed[store]
 
     def modified(self, path: str) -> datetime | None:
         """When a file was last written, by the store's own clock; None when it is gone or the store does not say."""

@@ -54,3 +54,14 @@ def version_of(path: Path) -> str | None:
         return None
     version = metadata.get(_VERSION)
     return None if version is None else version.decode()
+
+
+def is_whole(path: Path) -> bool:
+    """Whether every row of a Parquet file can be read."""
+    try:
+        with pq.ParquetFile(path) as file:
+            for _ in file.iter_batches():
+                pass
+    except (pa.ArrowException, OSError):
+        return False
+    return True

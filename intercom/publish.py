@@ -5,15 +5,18 @@ What goes in and comes out are plain values, so that groups of partitions can be
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pyarrow as pa
+
+from intercom.errors import LakeError
 from intercom.files import Placed
 from intercom.ledger import Ledger
-from intercom.parquet import version_of
+from intercom.parquet import is_whole, version_of
 from intercom.partition import Merged, PartitionMerge
 from intercom.replacing import replace_file
 from intercom.room import Room
@@ -86,10 +89,14 @@ def _publish_one(table: Table, ledger: Ledger, work: Work, month: Month) -> Outc
         parts = [stack.enter_context(ledger.lake.fetch(path)) for path in month.parts]
         new = stack.enter_context(ledger.lake.scratch())
         with _ROOM.taken(_UNPACKED * sum(path.stat().st_size for path in ([old] if old else []) + parts)):
-            if table.strategy is Strategy.REPLACE:
-                merged = replace_file(table, old, parts, new, work.version)
-            else:
-                merged = _merge(table, old, parts, new, work)
+            try:
+                if table.strategy is Strategy.REPLACE:
+                    merged = replace_file(table, old, parts, new, work.version)
+                else:
+                    merged = _merge(table, old, parts, new, work)
+            except (pa.ArrowException, OSError) as error:
+                _remove_damaged(table, ledger, dict(zip(month.parts, parts, strict=True)), error)
+                raise
         ledger.still_ours()
         if merged.written and merged.rows == 0 and month.month:
             ledger.files.remove(month.month)
@@ -102,6 +109,19 @@ def _publish_one(table: Table, ledger: Ledger, work: Work, month: Month) -> Outc
         version = version_of(new) or ""  # a part that is taken as it is has its own
         placed = ledger.files.place(new, month.month, merged.rows)
         return Outcome(month.month, merged, Partition(merged.rows, version, placed.stamp), placed)
+
+
+def _remove_damaged(table: Table, ledger: Ledger, parts: Mapping[str, Path], error: Exception) -> None:
+    """Take staged parts that cannot be read out of the lake, since nothing else would make the next run read again."""
+    damaged = [path for path, local in parts.items() if not is_whole(local)]
+    if not damaged:
+        return
+    ledger.still_ours()
+    ledger.lake.delete(damaged)
+    raise LakeError(
+        f"{table.name}: staged files were damaged: {len(damaged)}, the first is {damaged[0]} ({error}). They were removed, "
+        "and nothing else was changed: run again, the whole table will be read."
+    ) from error
 
 
 def _merge(table: Table, old: Path | None, parts: Sequence[Path], new: Path, work: Work) -> Merged:

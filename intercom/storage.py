@@ -6,14 +6,19 @@ environment, in fsspec's configuration, in an AWS profile, or in a block.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from intercom.errors import ConfigurationError
 
-_SECRETS: Final = ("key", "secret", "token", "password", "sas", "credential", "connection_string")
+_SECRETS: Final = re.compile("key|secret|token|passw|passphrase|auth|sas|credential|connection_string", re.IGNORECASE)
 """Words of which the names of secret options are made, in fsspec's filesystems."""
-_NO_SECRETS: Final = ("ssekmskeyid", "sse_kms_key_id", "bucketkeyenabled", "key_file", "token_uri")
+_NO_SECRETS: Final = re.compile(".*kms.*|bucketkeyenabled|key_file(name)?|token_uri", re.IGNORECASE)
+_NO_SECRET_VALUES: Final = (None, True, False, "anon", "cloud", "google_default")
+_PASSWORD_IN_URL: Final = re.compile(r"://[^/@]*:[^/]*@")
 
 BLOCK_TYPES: Final = ("secret", "aws-credentials", "minio-credentials")
 """Slugs of the Prefect block types that `from_block` knows."""
@@ -21,11 +26,11 @@ BLOCK_TYPES: Final = ("secret", "aws-credentials", "minio-credentials")
 
 def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a flow parameter; ConfigurationError when one of them is a secret, without its value."""
-    for name in _names(options):
-        plain = name.lower().replace("-", "_")
-        if plain not in _NO_SECRETS and any(word in plain for word in _SECRETS):
+    for name, value in _values(options):
+        named = _SECRETS.search(name) and not _NO_SECRETS.fullmatch(name) and value not in _NO_SECRET_VALUES
+        if named or (isinstance(value, str) and _PASSWORD_IN_URL.search(value)):
             raise ConfigurationError(
-                f"The storage option {name!r} is a secret, and Prefect keeps flow parameters as plain text. Put it "
+                f"The storage option {name!r} holds a secret, and Prefect keeps flow parameters as plain text. Put it "
                 "into the environment, fsspec's configuration or an AWS profile, or save the options as a Secret "
                 "block and give that block's name: storage_options='secret/<name>'. Nothing was read."
             )
@@ -37,7 +42,7 @@ def block_named(reference: str) -> tuple[str, str]:
     kind, _, name = reference.partition("/")
     if kind not in BLOCK_TYPES or not name or "/" in name:
         raise ConfigurationError(
-            f"The storage options {reference!r} name no block. Give one as '<type>/<name>' with one of the types "
+            f"The storage options {_shown(reference)}name no block. Give one as '<type>/<name>' with one of the types "
             f"{', '.join(BLOCK_TYPES)}, or give fsspec's options themselves as a JSON object. Nothing was read."
         )
     return kind, name
@@ -51,6 +56,9 @@ def from_block(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
     """
     if kind == "secret":
         value = data.get("value")
+        if isinstance(value, str):  # as it is typed into a form
+            with suppress(ValueError):
+                value = json.loads(value)
         if not isinstance(value, Mapping):
             raise ConfigurationError(
                 "The Secret block with the storage options holds no JSON object. Save one, for example "
@@ -65,6 +73,7 @@ def from_block(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
         "profile": data.get("profile_name"),
         "endpoint_url": client.get("endpoint_url"),
         "use_ssl": client.get("use_ssl"),
+        "config_kwargs": client.get("config"),
         "client_kwargs": _present({"region_name": data.get("region_name"), "verify": _verified(client)}),
     }
     return _present(options)
@@ -72,18 +81,26 @@ def from_block(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _verified(client: Mapping[str, Any]) -> Any:
     """A file of certificates, or False where none are checked; nothing where that is not said."""
-    if client.get("verify") is False:
-        return False
-    return client.get("verify_cert_path")
+    verify = client.get("verify")
+    return client.get("verify_cert_path") or (verify if verify is False or isinstance(verify, str) else None)
 
 
 def _present(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value not in (None, {})}
 
 
-def _names(options: Mapping[str, Any]) -> Iterator[str]:
-    """The names of all options, also of nested ones."""
-    for name, value in options.items():
-        yield name
-        if isinstance(value, Mapping):
-            yield from _names(value)
+def _shown(reference: str) -> str:
+    """The reference for a message, unless it may hold more than a name."""
+    return f"{reference!r} " if re.fullmatch("[a-z0-9-]*/?[a-z0-9-/]*", reference) else ""
+
+
+def _values(options: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Names and values of all options, also of nested ones."""
+    if isinstance(options, Mapping):
+        for inner, value in options.items():
+            yield from _values(value, str(inner))
+    elif isinstance(options, list):
+        for value in options:
+            yield from _values(value, name)
+    else:
+        yield name, options

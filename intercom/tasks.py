@@ -6,20 +6,22 @@ HTTP retries live in the client alone: tasks have none, else seven tries inside 
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.futures import PrefectFuture
+from prefect.context import FlowRunContext
+from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from intercom.blocks import BlockWatermarks, IntercomWatermark
 from intercom.commit import Run
@@ -43,7 +45,6 @@ __all__ = ["compaction", "conclude", "exclusive", "extract", "prepare_compaction
 log = logging.getLogger(__name__)
 logging.getLogger("intercom").setLevel(logging.INFO)  # Prefect forwards the logger, but sets no level for it
 
-_Word = TypeVar("_Word", bound=StrEnum)
 _BYTES_OF_A_TASK = 128 << 20
 """Files that one task merges: for less than some seconds of work a task of its own costs more than it brings."""
 
@@ -81,10 +82,10 @@ def prepare_run(
         connection=connection,
         lake=lake,
         tables=tuple(table.name for table in selected),
-        compact=_one_of(When, "compact", compact),
+        compact=When(compact),
         storage_options=storage_options,
         connections_file=connections_file,
-        table_format=_one_of(TableFormat, "table_format", table_format),
+        table_format=TableFormat(table_format),
     )
     client = job.client()
     job.open_lake().identity()
@@ -120,7 +121,7 @@ def prepare_compaction(
         tables=tuple(table.name for table in selected),
         compact=When.ALWAYS,
         storage_options=storage_options,
-        table_format=_one_of(TableFormat, "table_format", table_format),
+        table_format=TableFormat(table_format),
     )
     job.open_lake().identity()
     if all(job.ledger(table).state() is None for table in job.tables):
@@ -153,9 +154,10 @@ def compaction(table: str, job: Job, extracted: Timed | PrefectFuture[Timed] | N
 
     def publish(entry: Table, ledger: Ledger, work: Work) -> Sequence[Outcome]:
         pieces = list(work.shared_out(_BYTES_OF_A_TASK))
-        if len(pieces) <= 1:
+        if len(pieces) <= 1 or not _has_threads_for_all():
             return publish_months(entry, ledger, work)
         futures = [merge_months.submit(table, job, piece) for piece in pieces]
+        wait(futures)  # for all, also when one has failed: nothing may be published when the lock is gone
         return [outcome for future in futures for outcome in future.result()]
 
     compacted = compact_table(TABLES[table], job.ledger(table), BlockWatermarks(), when=job.compact, publish=publish)
@@ -168,6 +170,13 @@ def merge_months(table: str, job: Job, work: Work) -> list[Outcome]:
     return publish_months(TABLES[table], job.ledger(table), work)
 
 
+def _has_threads_for_all() -> bool:
+    """Whether a task may wait for tasks that it submits: with a bounded number of threads all could wait for ever."""
+    context = FlowRunContext.get()
+    runner = context.task_runner if context else None
+    return isinstance(runner, ThreadPoolTaskRunner) and runner._max_workers == sys.maxsize
+
+
 def conclude(job: Job, tables: Mapping[str, Sequence[PrefectFuture[Timed]]]) -> State[None]:
     """Wait for the tasks of all tables, print what they did, keep it as an artifact, and say whether the run failed."""
     client = None if job.run is None else job.client()
@@ -177,16 +186,14 @@ def conclude(job: Job, tables: Mapping[str, Sequence[PrefectFuture[Timed]]]) -> 
         if client is not None:
             client.stop()  # Ctrl-C and a cancelled run reach this thread only, and those that read would go on
         raise
-    if client is not None:
-        client.close()
     end_reports(job.run_id)
     for warning in warnings(summaries):
         log.warning("%s", warning)
     print(f"\n{as_text(summaries)}\n", flush=True)
     create_markdown_artifact(
-        key=f"intercom-{connection_slug(job.connection)}-sync",
+        key=f"intercom-{connection_slug(job.connection)}-{'compact' if job.run is None else 'sync'}",
         markdown=f"`{job.connection}` into `{job.lake}`\n\n{as_markdown(summaries)}",
-        description="Rows, requests and watermarks of a sync, per table",
+        description="Rows, requests and watermarks of a run, per table",
     )
     end = Failed if failures(summaries) else Completed
     return end(message=verdict(summaries))
@@ -223,10 +230,3 @@ def _reason(future: PrefectFuture[Timed]) -> str:
     if isinstance(error, Exception) and not isinstance(error, IntercomLakeError):
         log.error("unexpected error", exc_info=error)
     return " ".join(str(error).split()) if str(error) else str(future.state.message)
-
-
-def _one_of(words: type[_Word], name: str, text: str) -> _Word:
-    try:
-        return words(text)
-    except ValueError:
-        raise ConfigurationError(f"{name} is {text!r}; it can be {', '.join(words)}. Nothing was read.") from None

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from intercom.compact import compact_table
 from intercom.due import When
+from intercom.errors import LakeError
+from intercom.files import Placed, PlainFiles
 from intercom.ledger import Ledger
 from intercom.publish import Month, Outcome, Work, publish_months
 from intercom.tables import TABLES, Table
+from tests.integration.test_schema_change import EARLIER, declared
 from tests.support.rig import CONNECTION, Rig
 from tests.support.truth import read_lake
 
@@ -108,3 +114,83 @@ def test_small_tables_are_merged_after_every_run(rig: Rig, when: When) -> None:
     change(rig, "changed")
     rig.sync(["contacts"], when=when)
     rig.check(["contacts"])
+
+
+@pytest.mark.parametrize("earlier", EARLIER)
+@pytest.mark.parametrize("first", [True, False])
+def test_rows_that_waited_for_an_upgrade_are_merged_as_they_were_declared(rig: Rig, earlier: str, first: bool) -> None:
+    """The flow that only merges may be the first one that runs after it."""
+    with declared(contacts=EARLIER[earlier]):
+        if not first:
+            rig.sync(["contacts"])
+            change(rig, "waiting")
+        rig.sync(["contacts"], when=When.NEVER)
+    compact_table(CONTACTS, rig.ledger("contacts"), rig.store)
+    ingested, _ = rig.sync(["contacts"])["contacts"]
+    assert ingested.reason == "incremental"
+    rig.check(["contacts"])
+
+
+def test_what_a_run_that_was_overtaken_publishes_late_is_noticed(rig: Rig) -> None:
+    """It has asked for its lock, and hangs before its file is in place until another run has merged the same month."""
+    rig.sync(["contacts"])
+    change(rig, "first")
+    rig.sync(["contacts"], when=When.NEVER)
+    stuck, go = threading.Event(), threading.Event()
+    overtaken = rig.ledger("contacts")
+
+    class Late(PlainFiles):
+        def place(self, written: Path, month: str, rows: int) -> Placed:
+            stuck.set()
+            assert go.wait(60)
+            return super().place(written, month, rows)
+
+    overtaken.files = Late(overtaken.lake, overtaken.paths)
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(compact_table, CONTACTS, overtaken, rig.store)
+        assert stuck.wait(60)
+        overtaken.still_ours = lost
+        change(rig, "second")
+        rig.workspace.travel(5 * 86_400)  # beyond what the next run would read again anyway
+        rig.workspace.create("contacts")
+        rig.workspace.travel(1)
+        rig.sync(["contacts"])
+        go.set()
+        assert isinstance(late.exception(60), LakeError)
+    ingested, _ = rig.sync(["contacts"])["contacts"]
+    assert "not as we left" in ingested.reason
+    rig.check(["contacts"])
+
+
+def lost() -> None:
+    raise LakeError("The lock was lost.")
+
+
+@pytest.mark.parametrize("when", [When.NEVER, When.ALWAYS])
+def test_a_full_refresh_that_found_nothing_and_waits_still_empties_the_table(rig: Rig, when: When) -> None:
+    rig.sync(["articles"])
+    for row in rig.workspace.rows("articles"):
+        rig.workspace.delete("articles", row["id"])
+    rig.sync(["articles"], full_refresh=True, when=When.NEVER)
+    rig.workspace.travel(7200)
+    rig.sync(["articles"], when=when)
+    rig.sync(["articles"])
+    assert rig.rows("articles").num_rows == 0
+
+
+def test_a_damaged_part_that_waits_is_told_once_and_read_again(rig: Rig) -> None:
+    rig.sync(["contacts"], when=When.NEVER)
+    part = next(path for path in rig.lake().list("_staging") if path.endswith(".parquet"))
+    file = Path(rig.lake_url, part)
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(LakeError, match="staged files were damaged: 1"):
+        rig.sync(["contacts"])
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+
+
+def test_what_will_never_be_merged_does_not_wait(rig: Rig) -> None:
+    rig.sync(["tags"], when=When.NEVER)
+    first = rig.lake().list("_staging")
+    rig.sync(["tags"], when=When.NEVER)
+    assert len(rig.lake().list("_staging")) == len(first)

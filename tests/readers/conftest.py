@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,14 +39,13 @@ class ReadableLake:
 
 
 @pytest.fixture(scope="session")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReadableLake]:
+def lake(tmp_path_factory: pytest.TempPathFactory) -> ReadableLake:
     root = tmp_path_factory.mktemp("readable") / "lake"
     workspace = Workspace.seeded(
         now=NOW, history_days=80, contacts=60, companies=20, conversations=40, articles=0, teams=0
     )
-    with pytest.MonkeyPatch.context() as patch, SandboxServer(workspace) as server:
-        patch.setattr("tests.support.rig.CONNECTION", CONNECTION)
-        rig = Rig(server, str(root))
+    with SandboxServer(workspace) as server:
+        rig = Rig(server, str(root), connection=CONNECTION)
         rig.sync()
         _change(workspace)
         rig.sync()
@@ -56,7 +54,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReadableLake]:
             workspace.create(table)
         workspace.travel(5)
         rig.sync()
-        yield ReadableLake(root, {table: workspace.rows(table) for table in TABLES})
+    return ReadableLake(root, {table: workspace.rows(table) for table in TABLES})
 
 
 ODD: dict[str, dict[str, Any]] = {

@@ -52,6 +52,7 @@ class Rig:
 
     server: SandboxServer
     lake_url: str
+    connection: str = CONNECTION
     store: MemoryWatermarks = field(default_factory=MemoryWatermarks)
     storage: dict[str, Any] = field(default_factory=dict)
     table_format: TableFormat = TableFormat.PARQUET
@@ -71,7 +72,7 @@ class Rig:
         return Lake(self.lake_url, self.storage)
 
     def ledger(self, table: str, lake: Lake | None = None) -> Ledger:
-        return Ledger(lake or self.lake(), TablePaths(CONNECTION, table), table_format=self.table_format)
+        return Ledger(lake or self.lake(), TablePaths(self.connection, table), table_format=self.table_format)
 
     def sleep(self, seconds: float) -> None:
         """Waiting moves the workspace's clock, and the limiter's, instead of taking time."""
@@ -87,7 +88,7 @@ class Rig:
 
     def client(self) -> IntercomClient:
         connection = make_connection(
-            name=CONNECTION, access_token=self.server.token, region="us", base_url=self.server.base_url, place="test"
+            name=self.connection, access_token=self.server.token, base_url=self.server.base_url, place="test"
         )
         limiter = RateLimiter(clock=self._clock, sleep=self._nap)
         return IntercomClient(connection, limiter, policy=self.policy, sleep=self.sleep)
@@ -108,7 +109,7 @@ class Rig:
             workspace = identify(client)
             run = Run(
                 run_id=run_id or f"run-{next(_runs)}",
-                connection=CONNECTION,
+                connection=self.connection,
                 started_at=started_at or datetime.now(UTC),
                 run_start=workspace.server_time,
                 workspace=workspace.code,
@@ -124,7 +125,7 @@ class Rig:
         return ingested, compact_table(table, self.ledger(name, lake), self.store, when=when)
 
     def rows(self, table: str) -> Any:
-        return read_lake(self.lake_url, CONNECTION, table, **self.storage)
+        return read_lake(self.lake_url, self.connection, table, **self.storage)
 
     def check(self, tables: Iterable[str] = TABLES) -> None:
         """Every table of the lake is exactly what the workspace serves now, and nothing is left in staging."""

@@ -27,6 +27,14 @@ def test_options_without_secrets_are_taken_as_they_are() -> None:
 
 @pytest.mark.parametrize(
     "options",
+    [{"token": "anon"}, {"token": "cloud"}, {"key": None}, {"key_filename": "/key"}, {"default_kms_key_name": "a"}],
+)
+def test_what_is_named_like_a_secret_and_is_none_is_taken(options: dict[str, Any]) -> None:
+    assert checked_options(options) == options
+
+
+@pytest.mark.parametrize(
+    "options",
     [
         {"key": "AKIA"},
         {"secret": "hidden"},
@@ -36,6 +44,12 @@ def test_options_without_secrets_are_taken_as_they_are() -> None:
         {"account_key": "hidden"},
         {"sas_token": "hidden"},
         {"password": "hidden"},
+        {"passphrase": "hidden"},
+        {"passwd": "hidden"},
+        {"auth": "hidden"},
+        {"client_kwargs": {"headers": {"Authorization": "Bearer hidden"}}},
+        {"endpoint_url": "https://user:hidden@minio.example.com"},
+        {"config_kwargs": {"proxies": ["http://user:hidden@proxy"]}},
     ],
 )
 def test_a_secret_as_a_parameter_is_refused_without_being_shown(options: dict[str, Any]) -> None:
@@ -49,6 +63,13 @@ def test_a_secret_as_a_parameter_is_refused_without_being_shown(options: dict[st
 def test_what_names_no_block_is_refused(reference: str) -> None:
     with pytest.raises(ConfigurationError, match="secret, aws-credentials, minio-credentials"):
         block_named(reference)
+
+
+@pytest.mark.parametrize("reference", ["key=AKIA,secret=hidden", '["hidden"]', '{"secret": "hidden"'])
+def test_what_may_hold_a_secret_is_not_repeated(reference: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        block_named(reference)
+    assert "hidden" not in str(refused.value)
 
 
 def test_blocks_are_named_by_type_and_name() -> None:
@@ -66,13 +87,18 @@ def test_aws_credentials() -> None:
             "endpoint_url": "https://r2.example.com",
             "verify": True,
             "verify_cert_path": "/ca.pem",
+            "config": {"s3": {"addressing_style": "path"}},
         },
     }
     assert from_block("aws-credentials", data) == {
         "key": "AKIA",
         "secret": "hidden",
         "endpoint_url": "https://r2.example.com",
+        "config_kwargs": {"s3": {"addressing_style": "path"}},
         "client_kwargs": {"region_name": "eu-west-1", "verify": "/ca.pem"},
+    }
+    assert from_block("aws-credentials", {"aws_client_parameters": {"verify": "/ca.pem"}}) == {
+        "client_kwargs": {"verify": "/ca.pem"}
     }
     assert from_block("aws-credentials", {"profile_name": "lake"}) == {"profile": "lake"}
 
@@ -97,6 +123,7 @@ def test_a_secret_holds_any_filesystems_options() -> None:
         "account_name": "lake",
         "account_key": "hidden",
     }
+    assert from_block("secret", {"value": '{"key": "typed"}'}) == {"key": "typed"}
     with pytest.raises(ConfigurationError, match="JSON object") as refused:
         from_block("secret", {"value": "hidden"})
     assert "hidden" not in str(refused.value)
