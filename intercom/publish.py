@@ -119,8 +119,8 @@ def _remove_damaged(table: Table, ledger: Ledger, parts: Mapping[str, Path], err
     ledger.still_ours()
     ledger.lake.delete(damaged)
     raise LakeError(
-        f"{table.name}: staged files were damaged: {len(damaged)}, the first is {damaged[0]} ({error}). They were removed, "
-        "and nothing else was changed: run again, the whole table will be read."
+        f"{table.name}: staged files were damaged: {len(damaged)}, the first is {damaged[0]} ({error}). They were "
+        "removed, and nothing else was changed: run again, the whole table will be read."
     ) from error
 
 
