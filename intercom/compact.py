@@ -78,7 +78,6 @@ def compact_table(
     parts = _committed(ledger, state, ledger.parts_of(files))
     done = Compacted()
     if state.staged:
-        table = _as_recorded(table, state)
         findings = ledger.findings(state)
         damage = missing_from(state, findings)
         # A version of its own for each attempt, in the record before a file of it appears. What a dead one has
@@ -96,14 +95,6 @@ def compact_table(
         *(table.name, done.new, done.changed, done.unchanged, done.removed, done.files),
     )
     return replace(done, rows=state.rows)
-
-
-def _as_recorded(table: Table, state: TableState) -> Table:
-    """The table with the columns that its files and waiting parts have, which an upgrade may have changed since."""
-    try:
-        return table if state.columns is None else replace(table, schema=state.columns)
-    except ValueError:  # it lacks the present key, say
-        return table
 
 
 def _clean_up(ledger: Ledger, state: TableState, files: Iterable[str]) -> None:
@@ -189,6 +180,7 @@ def _work(table: Table, ledger: Ledger, state: TableState, parts: Sequence[Part]
         by_month[part.month or ""].append(part.path)
     return Work(
         version=state.compaction or "",
+        columns=state.columns or table.schema,  # an upgrade may have changed the table since
         replaces=any(run.replaces for run in state.staged),
         whole=any(run.whole for run in state.staged),
         months=tuple(

@@ -187,9 +187,10 @@ class Lake:
 
     def write_json(self, path: str, record: Mapping[str, Any]) -> None:
         """Write or replace a small JSON file in one atomic step."""
-        with self._told("write", path), self.scratch(".json") as written:
+        with self.scratch(".json") as written:
             written.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
-            self._put(written, path)
+            with self._told("write", path):
+                self._put(written, path)
 
     def create_json(self, path: str, record: Mapping[str, Any]) -> bool:
         """Write a small JSON file unless it exists; False when it does. Exclusive where `creates_exclusively` says so.

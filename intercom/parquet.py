@@ -57,11 +57,15 @@ def version_of(path: Path) -> str | None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether every row of a Parquet file can be read."""
+    """Whether every row of a Parquet file can be read; what says nothing of the file, such as no memory, is raised."""
     try:
         with pq.ParquetFile(path) as file:
             for _ in file.iter_batches():
                 pass
-    except (pa.ArrowException, OSError):
+    except pa.ArrowInvalid:
+        return False
+    except OSError as error:  # Arrow's own word for pages and footers that it cannot decode has no number
+        if error.errno is not None:
+            raise
         return False
     return True

@@ -20,6 +20,7 @@ from intercom.parquet import is_whole, version_of
 from intercom.partition import Merged, PartitionMerge
 from intercom.replacing import replace_file
 from intercom.room import Room
+from intercom.schemas import TableSchema
 from intercom.tables import Strategy, Table
 from intercom.watermarks import Partition
 
@@ -45,12 +46,13 @@ class Month:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Partitions to be merged into files of one `version`.
+    """Partitions to be merged into files of one `version`, with the `columns` that files and parts have.
 
     `replaces`: the staged rows are the whole table; `whole`: they hold every row that Intercom has.
     """
 
     version: str
+    columns: TableSchema
     replaces: bool
     whole: bool
     months: tuple[Month, ...]
@@ -79,6 +81,7 @@ class Outcome:
 
 def publish_months(table: Table, ledger: Ledger, work: Work) -> list[Outcome]:
     """Merge and publish partitions, several at the same time."""
+    table = replace(table, schema=work.columns)
     with ThreadPoolExecutor(ledger.lake.at_a_time, thread_name_prefix=f"compact-{table.name}") as pool:
         return list(pool.map(lambda month: _publish_one(table, ledger, work, month), work.months))
 

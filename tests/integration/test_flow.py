@@ -159,6 +159,30 @@ def test_a_flow_of_its_own_merges_what_waits(prefect: Prefect, rig: Rig, shell: 
     assert "acne" in stray.stderr
 
 
+IN_PIECES = """
+import sys
+import intercom.tasks
+from intercom.shell import run_from_shell
+intercom.tasks._BYTES_OF_A_TASK = 1  # a task for every month
+raise SystemExit(run_from_shell("flows/sync.py", sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("threads", [None, "2"])
+def test_months_are_tasks_unless_these_could_wait_for_each_other(
+    prefect: Prefect, rig: Rig, tmp_path: Path, threads: str | None
+) -> None:
+    before = len(prefect.tasks_named("merge "))
+    result = prefect.run(
+        "-c", IN_PIECES, "--connection", CONNECTION, "--connections-file", str(connections(tmp_path, rig)),
+        "--lake", rig.lake_url, "--tables", "articles,contacts,conversations", INTERCOM_ACCESS_TOKEN=rig.server.token,
+        **({"PREFECT_TASKS_RUNNER_THREAD_POOL_MAX_WORKERS": threads} if threads else {}),
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    check(rig, ["articles", "contacts", "conversations"])
+    assert (len(prefect.tasks_named("merge ")) > before) is (threads is None)
+
+
 def test_tables_are_read_at_the_same_time(rig: Rig, shell: Callable[..., Any]) -> None:
     """Each of two requests is answered only when the other one has come: one after the other they never would be."""
     meeting = threading.Barrier(2)

@@ -110,6 +110,11 @@ class Prefect:
             time.sleep(0.5)
         return state
 
+    def tasks_named(self, beginning: str) -> list[str]:
+        """Names of task runs that begin like this."""
+        found = self.post("task_runs/filter", {"task_runs": {"name": {"like_": beginning}}, "limit": 200})
+        return [run["name"] for run in found if run["name"].startswith(beginning)]
+
     def stored(self) -> bytes:
         """All bytes of Prefect's database: state, logs, artifacts, events."""
         return b"".join(path.read_bytes() for path in self.home.glob("prefect.db*"))

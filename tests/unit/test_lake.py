@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pyarrow as pa
@@ -372,3 +373,14 @@ def test_tables_that_clean_up_and_write_at_the_same_time_do_not_disturb_each_oth
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(work, range(4))) == [None] * 4
     assert lake.list("_staging") == {}
+
+
+def test_a_record_that_the_store_refuses_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = Lake("memory://refused")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError("denied")
+
+    monkeypatch.setattr(lake.filesystem, "put_file", refuse)
+    with pytest.raises(LakeError, match=r"Cannot write _state/acme/tags\.json in the lake memory://"):
+        lake.write_json("_state/acme/tags.json", {})
