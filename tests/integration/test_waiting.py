@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from intercom.commit import Run
 from intercom.compact import compact_table
 from intercom.due import When
 from intercom.errors import LakeError
 from intercom.files import Placed, PlainFiles
+from intercom.ingest import ingest_table
 from intercom.ledger import Ledger
 from intercom.publish import Month, Outcome, Work, publish_months
 from intercom.tables import TABLES, Table
@@ -200,3 +204,45 @@ def test_what_will_never_be_merged_does_not_wait(rig: Rig) -> None:
     first = rig.lake().list("_staging")
     rig.sync(["tags"], when=When.NEVER)
     assert len(rig.lake().list("_staging")) == len(first)
+
+
+def lost_after(calls: int) -> Callable[[], None]:
+    """A lock that is lost after it was asked for so many times."""
+    asked = count(1)
+
+    def still_ours() -> None:
+        if next(asked) > calls:
+            lost()
+
+    return still_ours
+
+
+def test_a_lock_that_is_lost_while_months_are_merged_changes_no_file(rig: Rig) -> None:
+    rig.sync(["contacts"])
+    change(rig, "changed")
+    rig.sync(["contacts"], when=When.NEVER)
+    before = rig.lake().stamps("data")
+    overtaken = rig.ledger("contacts")
+    overtaken.still_ours = lost_after(1)  # to save the record of the compaction
+    with pytest.raises(LakeError, match="lock was lost"):
+        compact_table(CONTACTS, overtaken, rig.store)
+    assert rig.lake().stamps("data") == before
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+
+
+def test_a_run_that_has_lost_its_lock_does_not_read_to_the_end(
+    make_rig: Callable[..., Rig], in_slices: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intercom.pipeline._CHECKPOINT_ROWS", 50)
+    rig = make_rig(contacts=600)
+    overtaken = rig.ledger("contacts")
+    overtaken.still_ours = lost
+    client = rig.client()
+    run = Run("overtaken", CONNECTION, datetime.now(UTC), run_start=rig.workspace.now())
+    with pytest.raises(LakeError, match="lock was lost"):
+        ingest_table(CONTACTS, client.for_table("contacts"), overtaken, rig.store, run)
+    client.close()
+    assert not [path for path in rig.lake().list("_staging") if path.endswith("done.json")]
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
