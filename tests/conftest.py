@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +16,7 @@ from moto.server import ThreadedMotoServer
 
 from intercom.paths import TableFormat
 from intercom.sandbox import SandboxServer, Workspace
+from tests.support.nursery import Nursery
 from tests.support.rig import Rig
 
 # A deadline measures the machine, and tests run side by side; how many examples there are is what counts.
@@ -84,3 +87,18 @@ def s3_storage(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[di
 def in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches of a few rows are split, as those of some thousand are."""
     monkeypatch.setattr("intercom.plan.SMALLEST_ROWS", 24)
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    """Forks runs that can be killed."""
+    with Nursery() as nursery:
+        yield nursery
+
+
+@pytest.fixture
+def moments() -> random.Random:
+    """Random times; the seed is shown when a test fails, and taken from the environment to repeat it."""
+    seed = int(os.environ.get("RANDOM_KILLS", "0")) or random.SystemRandom().randrange(1, 10**9)
+    print(f"RANDOM_KILLS={seed}")
+    return random.Random(seed)

@@ -1,0 +1,66 @@
+"""A lake whose runs are killed at random moments and repaired by a clean one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from tests.support.nursery import Nursery, Order
+from tests.support.rig import CONNECTION, Rig
+
+_runs = count(1)
+
+
+class Patient:
+    """A lake, and runs over it that are killed or not."""
+
+    def __init__(self, rig: Rig, nursery: Nursery, folder: Path, tables: list[str]) -> None:
+        self.rig, self.tables, self._nursery, self._watermarks = rig, tables, nursery, folder
+        folder.mkdir()
+
+    def run(self, seconds: float | None = None, **options: Any) -> float | None:
+        """Seconds of a run, None when it was killed after so many."""
+        order = Order(
+            f"run-{next(_runs)}", CONNECTION, self.rig.server.base_url, self.rig.server.token, self.rig.lake_url,
+            str(self._watermarks), self.tables, self.rig.storage, seconds=seconds, **options,
+        )  # fmt: skip
+        return self._nursery.run(order)
+
+    def change(self) -> None:
+        """Beyond the lookback, so that a row which is lost once is lost for ever."""
+        workspace = self.rig.workspace
+        workspace.travel(7200)
+        for row in workspace.rows("contacts")[::3]:
+            workspace.update("contacts", row["id"], name=f"at {workspace.now()}")
+        workspace.update("tags", workspace.rows("tags")[0]["id"], name=f"at {workspace.now()}")
+        workspace.create("contacts")
+        workspace.travel(1)
+
+
+def kill_increments(patient: Patient, moments: random.Random, kills: int) -> int:
+    """Kill so many increments of one lake, every fifth a full refresh; each time a clean run makes the lake exact.
+
+    Gives how many were killed: the others had ended before.
+    """
+    whole = patient.run()
+    killed = 0
+    for number in range(kills):
+        patient.change()
+        assert whole is not None
+        killed += patient.run(moments.uniform(0, 1.1 * whole), full_refresh=number % 5 == 4) is None
+        whole = patient.run()
+        patient.rig.check(patient.tables)
+    return killed
+
+
+def kill_first_loads(patients: Iterable[Patient], moments: random.Random) -> int:
+    """Kill the first load of each lake; a clean run makes it exact. Gives how many were killed."""
+    whole, killed = 0.5, 0
+    for patient in patients:
+        killed += patient.run(moments.uniform(0, 1.1 * whole)) is None
+        whole = patient.run() or whole
+        patient.rig.check(patient.tables)
+    return killed
