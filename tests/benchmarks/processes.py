@@ -19,6 +19,7 @@ from pathlib import Path
 from intercom.sandbox import SandboxServer
 
 ROOT = Path(__file__).parents[2]
+AS_INSTALLED = Path(__file__).parent / "as_installed"
 _POLL_SECONDS = 0.1
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -51,7 +52,7 @@ def cost_of(arguments: Sequence[str], environ: Mapping[str, str] | None = None) 
             cwd=ROOT,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **(environ or {})},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join((str(AS_INSTALLED), str(ROOT))), **(environ or {})},
         )
         folder, peak = Path(f"/proc/{process.pid}"), 0
         # A process that has ended keeps its times, but not its peak, until it is waited for.
