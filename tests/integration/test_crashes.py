@@ -2,75 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from intercom.deltalog import DeltaLog
-from intercom.lake import Lake
-from intercom.watermarks import Watermark
-from tests.support.rig import MemoryWatermarks, Rig, in_both_formats
+from tests.support.fuses import Fuse, FusedLake, FusedWatermarks, Killed, fused_commits
+from tests.support.rig import Rig, in_both_formats
 
 TABLES = ("contacts", "articles", "tags")
-
-
-class Killed(BaseException):
-    """The process is gone; nothing may catch this."""
-
-
-class Fuse:
-    """Dies before the n-th step that changes the lake or the watermarks; steps after it never happen."""
-
-    def __init__(self, burns_at: int | None) -> None:
-        self.steps = 0
-        self.burns_at = burns_at
-
-    def step(self, act: Callable[[], Any]) -> Any:
-        """Dying just after a step is dying before the next one: nothing changes in between."""
-        self.steps += 1
-        if self.burns_at is not None and self.steps >= self.burns_at:
-            raise Killed
-        return act()
-
-
-class FusedLake(Lake):
-    def __init__(self, url: str, fuse: Fuse) -> None:
-        super().__init__(url)
-        self._fuse = fuse
-
-    def publish(self, written: Path, path: str, *, rows: int) -> int:
-        return int(self._fuse.step(lambda: super(FusedLake, self).publish(written, path, rows=rows)))
-
-    def write_json(self, path: str, record: Mapping[str, Any]) -> None:
-        self._fuse.step(lambda: super(FusedLake, self).write_json(path, record))
-
-    def create_json(self, path: str, record: Mapping[str, Any]) -> bool:
-        return bool(self._fuse.step(lambda: super(FusedLake, self).create_json(path, record)))
-
-    def delete(self, paths: Any) -> None:
-        for path in paths:
-            self._fuse.step(lambda path=path: super(FusedLake, self).delete([path]))
-
-
-class FusedWatermarks(MemoryWatermarks):
-    def __init__(self, inner: MemoryWatermarks, fuse: Fuse) -> None:
-        self.kept = inner.kept
-        self._fuse = fuse
-
-    def save(self, watermark: Watermark) -> None:
-        self._fuse.step(lambda: super(FusedWatermarks, self).save(watermark))
-
-
-@contextmanager
-def fused_commits(fuse: Fuse) -> Iterator[None]:
-    """Commits of Delta tables, which do not pass through the lake, are steps as well."""
-    commit = DeltaLog.commit
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DeltaLog, "commit", lambda *given: fuse.step(lambda: commit(*given)))
-        yield
 
 
 def run_until(rig: Rig, burns_at: int | None, **options: Any) -> int | None:

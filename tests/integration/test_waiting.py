@@ -23,7 +23,7 @@ from intercom.ingest import ingest_table
 from intercom.ledger import Ledger
 from intercom.publish import Month, Outcome, Work, publish_months
 from intercom.tables import TABLES, Table
-from tests.integration.test_schema_change import EARLIER, declared
+from tests.support.declarations import EARLIER, declared
 from tests.support.rig import CONNECTION, Rig
 from tests.support.truth import read_lake
 

@@ -1,0 +1,64 @@
+"""Tables as other versions of this package might declare them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from intercom.schemas import Column, Kind, TableSchema
+from intercom.tables import TABLES
+
+
+def declared_as(
+    schema: TableSchema,
+    *,
+    without: str = "",
+    added: tuple[Column, ...] = (),
+    kinds: Mapping[str, Kind] | None = None,
+) -> TableSchema:
+    """A declaration without some columns, with others, or with other kinds."""
+    gone = without.split()
+    own = [replace(column, kind=(kinds or {}).get(column.name, column.kind)) for column in schema.fields]
+    return TableSchema(
+        (*(column for column in own if column.name not in gone), *added),
+        tuple(column for column in schema.flat if column.name not in gone),
+    )
+
+
+CONTACTS = TABLES["contacts"].schema
+EARLIER = {
+    "fewer columns": declared_as(CONTACTS, without="phone utm_source avatar signed_up_at unsubscribed_from_sms"),
+    "fewer flat columns": declared_as(CONTACTS, without="location_city companies_count company_ids"),
+    "more columns": declared_as(
+        CONTACTS, added=(Column("beta_score", Kind.FLOAT), Column("beta_signals", Kind.JSON), Column("x", Kind.INT))
+    ),
+    "other types": declared_as(
+        CONTACTS,
+        kinds={
+            "owner_id": Kind.STRING,
+            "last_seen_at": Kind.INT,
+            "has_hard_bounced": Kind.JSON,
+            "custom_attributes": Kind.STRING,
+            "phone": Kind.FLOAT,
+        },
+    ),
+    "texts that are JSON": declared_as(CONTACTS, kinds={"name": Kind.JSON, "email": Kind.JSON}),
+    "another order": TableSchema(tuple(reversed(CONTACTS.fields)), CONTACTS.flat),
+}
+EARLIER["all of it"] = declared_as(
+    declared_as(EARLIER["other types"], without="utm_source avatar location_city companies_count"),
+    added=(Column("beta_score", Kind.FLOAT),),
+)
+
+
+@contextmanager
+def declared(**schemas: TableSchema) -> Iterator[None]:
+    """For the time of the block some tables are declared like this, as in another version of this package."""
+    tables = {name: replace(table, schema=schemas.get(name, table.schema)) for name, table in TABLES.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.support.rig.TABLES", tables)
+        patch.setattr("tests.support.truth.TABLES", tables)
+        yield
