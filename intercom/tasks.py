@@ -8,36 +8,33 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from intercom.blocks import BlockWatermarks, IntercomWatermark
 from intercom.commit import Run
-from intercom.compact import Compacted, compact_table
-from intercom.config import connection_slug
+from intercom.compact import compact_table
+from intercom.conclusion import conclude
 from intercom.dates import asked_range
 from intercom.due import When
-from intercom.errors import ConfigurationError, IntercomLakeError
-from intercom.ingest import Ingested, ingest_table
+from intercom.errors import ConfigurationError
+from intercom.ingest import ingest_table
 from intercom.job import Job, exclusive
 from intercom.ledger import Ledger
 from intercom.paths import TableFormat
 from intercom.publish import Outcome, Work, publish_months
-from intercom.reporting import end_reports, reported
-from intercom.summary import TableSummary, as_markdown, as_text, failures, verdict, warnings
+from intercom.reporting import reported
 from intercom.tables import TABLES, Table, select_tables
+from intercom.timed import Timed
 from intercom.workspace import identify
 
 __all__ = ["compaction", "conclude", "exclusive", "extract", "prepare_compaction", "prepare_run"]
@@ -47,15 +44,6 @@ logging.getLogger("intercom").setLevel(logging.INFO)  # Prefect forwards the log
 
 _BYTES_OF_A_TASK = 128 << 20
 """Files that one task merges: for less than some seconds of work a task of its own costs more than it brings."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timed:
-    """A step's result with its wall seconds."""
-
-    seconds: float = 0.0
-    ingested: Ingested | None = None
-    compacted: Compacted | None = None
 
 
 @task(task_run_name="prepare {connection}", cache_policy=NO_CACHE)
@@ -175,58 +163,3 @@ def _has_threads_for_all() -> bool:
     context = FlowRunContext.get()
     runner = context.task_runner if context else None
     return isinstance(runner, ThreadPoolTaskRunner) and runner._max_workers == sys.maxsize
-
-
-def conclude(job: Job, tables: Mapping[str, Sequence[PrefectFuture[Timed]]]) -> State[None]:
-    """Wait for the tasks of all tables, print what they did, keep it as an artifact, and say whether the run failed."""
-    client = None if job.run is None else job.client()
-    try:
-        summaries = [_summary(name, futures) for name, futures in tables.items()]
-    except BaseException:
-        if client is not None:
-            client.stop()  # Ctrl-C and a cancelled run reach this thread only, and those that read would go on
-        raise
-    end_reports(job.run_id)
-    for warning in warnings(summaries):
-        log.warning("%s", warning)
-    print(f"\n{as_text(summaries)}\n", flush=True)
-    create_markdown_artifact(
-        key=f"intercom-{connection_slug(job.connection)}-{'compact' if job.run is None else 'sync'}",
-        markdown=f"`{job.connection}` into `{job.lake}`\n\n{as_markdown(summaries)}",
-        description="Rows, requests and watermarks of a run, per table",
-    )
-    end = Failed if failures(summaries) else Completed
-    return end(message=verdict(summaries))
-
-
-def _summary(table: str, futures: Sequence[PrefectFuture[Timed]]) -> TableSummary:
-    for future in futures:
-        future.wait()
-        if not future.state.is_completed():
-            return TableSummary(table, error=_reason(future))
-    timed: Timed = futures[-1].result()
-    ingested, compacted = timed.ingested or Ingested(0, 0, 0, None, None, "nothing was read"), timed.compacted
-    assert compacted is not None
-    return TableSummary(
-        table=table,
-        rows_read=ingested.rows,
-        new=compacted.new,
-        changed=compacted.changed,
-        unchanged=compacted.unchanged,
-        removed=compacted.removed,
-        rows=compacted.rows,
-        requests=ingested.requests,
-        throttled=ingested.throttled,
-        seconds=timed.seconds,
-        watermark_before=ingested.watermark_before,
-        watermark_after=ingested.watermark_after,
-        notes=ingested.notes,
-        hints=(*ingested.hints, *compacted.hints(table)),
-    )
-
-
-def _reason(future: PrefectFuture[Timed]) -> str:
-    error = future.result(raise_on_failure=False)
-    if isinstance(error, Exception) and not isinstance(error, IntercomLakeError):
-        log.error("unexpected error", exc_info=error)
-    return " ".join(str(error).split()) if str(error) else str(future.state.message)
