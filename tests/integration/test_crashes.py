@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.fuses import Fuse, FusedLake, FusedWatermarks, Killed, fused_commits
-from tests.support.rig import Rig, in_both_formats
+from tests.support.rig import MemoryWatermarks, Rig, in_both_formats
 
 TABLES = ("contacts", "articles", "tags")
 
@@ -66,14 +68,17 @@ def change(rig: Rig) -> None:
 
 
 @pytest.fixture
-def loaded(small: Callable[[], Rig]) -> Callable[[], Rig]:
-    """The same with a first load behind them, and changes to come."""
+def loaded(small: Callable[[], Rig], tmp_path: Path) -> Callable[[], Rig]:
+    """Rigs with a first load behind them, and changes to come: copies of one lake, over one workspace."""
+    rig = small()
+    rig.sync(TABLES)
+    change(rig)
+    numbers = iter(range(10_000))
 
     def make() -> Rig:
-        rig = small()
-        rig.sync(TABLES)
-        change(rig)
-        return rig
+        lake = tmp_path / f"copy-{next(numbers)}"
+        shutil.copytree(rig.lake_url, lake)
+        return replace(rig, lake_url=str(lake), store=MemoryWatermarks(rig.store.kept))
 
     return make
 
@@ -94,13 +99,10 @@ def test_an_increment_that_dies_at_any_step_is_repaired_by_the_next_run(loaded: 
 
 
 def test_a_full_refresh_that_dies_at_any_step_is_repaired_by_the_next_full_refresh(loaded: Callable[[], Rig]) -> None:
-    def shrunk() -> Rig:
-        rig = loaded()
-        for row in rig.workspace.rows("contacts")[::3]:
-            rig.workspace.delete("contacts", row["id"])
-        return rig
-
-    for step, rig in every_crash(shrunk, full_refresh=True):
+    workspace = loaded().workspace
+    for row in workspace.rows("contacts")[::3]:
+        workspace.delete("contacts", row["id"])
+    for step, rig in every_crash(loaded, full_refresh=True):
         rig.sync(TABLES, full_refresh=True)
         check(rig, step)
 

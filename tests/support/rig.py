@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
@@ -36,8 +36,8 @@ _runs = count(1)
 class MemoryWatermarks:
     """Watermarks as Prefect's blocks keep them, without Prefect: copies, by connection, table and lake."""
 
-    def __init__(self) -> None:
-        self.kept: dict[tuple[str, str, str], Watermark] = {}
+    def __init__(self, kept: Mapping[tuple[str, str, str], Watermark] | None = None) -> None:
+        self.kept = dict(kept or {})
 
     def load(self, connection: str, table: str, lake_id: str) -> Watermark | None:
         return self.kept.get((connection, table, lake_id))
