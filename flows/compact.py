@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Sequence
 
 from intercom.shell import run_from_shell
 
@@ -12,28 +12,26 @@ if __name__ == "__main__":  # before the imports below, which take seconds: mean
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from intercom.parameters import ConnectionName, LakeOptions, LakeURL, TableName
 from intercom.tasks import compaction, conclude, exclusive, prepare_compaction
 
 
 @flow(name="intercom-compact", flow_run_name="compact {connection}")
 def compact(
-    connection: str = "default",
-    lake: str = "./lake",
-    storage_options: dict[str, Any] | str | None = None,
-    tables: list[str] | None = None,
-    table_format: Literal["parquet", "delta"] = "parquet",
+    connection: ConnectionName = "default",
+    lake: LakeURL = "./lake",
+    tables: Sequence[TableName] = (),
+    advanced: LakeOptions = LakeOptions(),
 ) -> State[None]:
     """Merge all staged rows of the selected tables into their partitions. Asks nothing of Intercom.
 
     Args:
         connection: Name of the connection whose tables are merged.
-        lake: Folder or fsspec URL, for example ./lake or s3://bucket/prefix.
-        storage_options: How the lake's store is reached: fsspec's options as a JSON object, without secrets, or the
-            Prefect block that has them, for example secret/lake or aws-credentials/prod.
-        tables: Tables to merge; all nine if none are named.
-        table_format: The format that the lake's tables have: parquet or delta.
+        lake: Folder where the flow runs, or fsspec URL, for example ./lake or s3://bucket/prefix.
+        tables: Tables to merge; all nine if none is chosen.
+        advanced: What few runs need to change.
     """
-    job = prepare_compaction(connection, lake, storage_options, tables, table_format)
+    job = prepare_compaction(connection, lake, tables, advanced)
     with exclusive(job) as job:
         merged = {table: compaction.submit(table, job) for table in job.tables}
         return conclude(job, {table: [merged[table]] for table in job.tables})

@@ -1,67 +1,90 @@
-"""Prefect block types: connections with their token, and watermarks. Field names are kept for saved documents.
+"""Prefect blocks that users save: connections with their token, and options of a lake's store.
 
 Prefect's block names allow lowercase letters, digits and dashes, so names are slugs: ``my_intercom`` is stored as
-``my-intercom``.
+``my-intercom``. Documents outlive versions: fields are only added, with a default, and never renamed.
 """
 
 from __future__ import annotations
 
-import logging
-from datetime import UTC, datetime
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any, Final, Literal
 
 from prefect.blocks.core import Block
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import BlockDocumentCreate, BlockDocumentUpdate
+from prefect.client.schemas.objects import BlockDocument
 from prefect.exceptions import ObjectNotFound
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, HttpUrl, SecretStr, ValidationError
 
 from intercom.config import Connection, connection_slug, make_connection
 from intercom.errors import ConfigurationError
+from intercom.inflight import MOST_IN_FLIGHT
 from intercom.storage import block_named, from_block
-from intercom.watermarks import Watermark
 
-log = logging.getLogger(__name__)
+LOGO: Final = HttpUrl("https://github.com/intercom.png?size=256")
+"""Intercom's own picture, at an address that follows it; without the internet the UI shows a blank instead."""
+
+
+_AT_A_TIME = 200
 
 
 class IntercomConnection(Block):
-    """Access to one Intercom workspace: its token and the region where its data live."""
+    """Access to one Intercom workspace: its token, where its data live, and how fast it may be read.
+
+    The name of the block is the connection's name in a flow's parameter `connection`, with dashes for everything but
+    letters and digits: connection `my_intercom` is block `my-intercom`. The connection `default` is the one that runs
+    use which name none.
+    """
 
     _block_type_name = "Intercom Connection"
     _block_type_slug = "intercom-connection"
+    _logo_url = LOGO
+    _documentation_url = HttpUrl("https://developers.intercom.com/docs/build-an-integration/learn-more/authentication")
+    _description = (
+        "Access to one Intercom workspace. The block's name is what the flow's parameter `connection` names: block "
+        "`my-intercom` is connection `my_intercom` or `my-intercom`; runs that name none use block `default`."
+    )
+    _code_example = """
+from intercom.blocks import IntercomConnection
 
-    access_token: SecretStr = Field(title="Access token", description="Token of the app in Intercom's Developer Hub.")
-    region: Literal["us", "eu", "au"] = Field(default="us", description="Where the workspace's data live.")
-    base_url: str | None = Field(default=None, title="Base URL", description="A proxy in front of the API; https.")
+IntercomConnection(access_token="...", region="eu").save("my-intercom")
+"""
+
+    access_token: SecretStr = Field(
+        title="Access token",
+        description="In Intercom: Settings, Integrations, Developer Hub, your app, Configure, Authentication. Paste "
+        "the token alone, without 'Bearer'. It is stored encrypted. Save a new one here and the next run uses it.",
+    )
+    region: Literal["us", "eu", "au"] = Field(
+        default="us",
+        title="Region",
+        description="Where the workspace's data live: us when you log in at app.intercom.com, eu for "
+        "app.eu.intercom.com, au for app.au.intercom.com.",
+    )
+    base_url: str | None = Field(
+        default=None,
+        title="Base URL",
+        description="Leave empty to reach Intercom at its region's address. Otherwise a proxy in front of it, for "
+        "example https://proxy.example.com/intercom (https; plain http on loopback only).",
+    )
     requests_per_10s: int | None = Field(
-        default=None, title="Requests per 10 s", description="A cap below what the API allows."
+        default=None,
+        title="Requests per 10 s",
+        description="Leave empty to use what Intercom allows, 166 for a limit of 1,000 a minute. A smaller number, for "
+        "example 80, leaves the rest to other apps of the workspace.",
     )
     requests_in_flight: int | None = Field(
-        default=None, title="Requests in flight", description="How many may be under way at once; 1 to 32."
+        default=None,
+        title="Requests in flight",
+        description=f"How many requests may be under way at once, 1 to {MOST_IN_FLIGHT}. Leave empty for "
+        f"{MOST_IN_FLIGHT}, of which a run uses as many as bring something; 1 reads one page after the other.",
     )
-
-
-class IntercomWatermark(Block):
-    """How far one table of one connection has been read into one lake."""
-
-    _block_type_name = "Intercom Watermark"
-    _block_type_slug = "intercom-watermark"
-
-    connection: str
-    table: str
-    lake_id: str
-    lake_url: str
-    cursor_field: str
-    value: datetime | None = Field(default=None, description="UTC; everything that changed up to here is in the lake.")
-    run_id: str | None = None
-    rows: int | None = None
-    saved_at: datetime | None = None
 
 
 def load_connection(name: str) -> Connection | None:
     """The connection of block ``intercom-connection/<slug of name>``, None when there is no such block."""
     slug = connection_slug(name)
-    block = _load(IntercomConnection, slug)
+    block = load_document(IntercomConnection, slug)
     if not isinstance(block, IntercomConnection):
         return None
     return make_connection(
@@ -92,84 +115,46 @@ def load_storage_options(reference: str) -> dict[str, Any]:
     return from_block(kind, document.data)
 
 
-class BlockWatermarks:
-    """Watermarks in Prefect blocks, one document per connection, table and lake."""
-
-    def load(self, connection: str, table: str, lake_id: str) -> Watermark | None:
-        """The saved watermark; None when there is none, or when it cannot be read: then the lake's own counts."""
+def documents(client: SyncPrefectClient, kind: type[Block]) -> Iterator[BlockDocument]:
+    """All documents of a type, without their secrets; none when the server does not know the type."""
+    offset = 0
+    while True:
         try:
-            block = _load(IntercomWatermark, document_name(connection, table, lake_id))
-        except ValidationError as error:
-            log.warning("The watermark block of %s cannot be read and is ignored: %s", table, error)
-            return None
-        if not isinstance(block, IntercomWatermark) or (block.table, block.lake_id) != (table, lake_id):
-            return None
-        if block.connection != connection:
-            raise ConfigurationError(
-                f"Connections {connection!r} and {block.connection!r} are one name to Prefect "
-                f"({connection_slug(connection)!r}) and would share watermarks. Rename one of them; nothing was read."
+            page = client.read_block_documents_by_type(
+                kind.get_block_type_slug(), offset=offset, limit=_AT_A_TIME, include_secrets=False
             )
-        return Watermark(
-            connection=connection,
-            table=table,
-            lake_id=lake_id,
-            lake_url=block.lake_url,
-            cursor_field=block.cursor_field,
-            value=None if block.value is None else int(block.value.timestamp()),
-            run_id=block.run_id or "",
-            rows=block.rows or 0,
-            saved_at=block.saved_at or datetime.now(UTC),
-        )
-
-    def save(self, watermark: Watermark) -> None:
-        """Save over the older document.
-
-        With Prefect's client: saving by the block itself works out its JSON schema anew, several times, which takes a
-        quarter of a second of CPU each time.
-        """
-        name = document_name(watermark.connection, watermark.table, watermark.lake_id)
-        data = _block(watermark).model_dump(mode="json", include=set(IntercomWatermark.model_fields))
-        with get_client(sync_client=True) as client:
-            try:
-                document = client.read_block_document_by_name(name, IntercomWatermark._block_type_slug or "")
-            except ObjectNotFound:
-                client.create_block_document(_new_document(name, data))
-            else:
-                client.update_block_document(document.id, BlockDocumentUpdate(data=data, merge_existing_data=False))
+        except ObjectNotFound:
+            return
+        yield from page
+        offset += len(page)
+        if len(page) < _AT_A_TIME:
+            return
 
 
-def _new_document(name: str, data: dict[str, Any]) -> BlockDocumentCreate:
-    kind = IntercomWatermark
+def save_document(client: SyncPrefectClient, kind: type[Block], name: str, data: dict[str, Any]) -> None:
+    """Save a document in place of an older one; `data` is all that it has afterwards.
+
+    With Prefect's client: saving by the block itself merges old values with new ones, and works out the type's JSON
+    schema anew, several times, which takes a quarter of a second of CPU each time.
+    """
     if kind._block_schema_id is None or kind._block_type_id is None:
         kind.register_type_and_schema()
     assert kind._block_schema_id is not None
     assert kind._block_type_id is not None
-    return BlockDocumentCreate(
-        name=name, data=data, block_schema_id=kind._block_schema_id, block_type_id=kind._block_type_id
-    )
+    try:
+        document = client.read_block_document_by_name(name, kind.get_block_type_slug())
+    except ObjectNotFound:
+        client.create_block_document(
+            BlockDocumentCreate(
+                name=name, data=data, block_schema_id=kind._block_schema_id, block_type_id=kind._block_type_id
+            )
+        )
+    else:
+        update = BlockDocumentUpdate(block_schema_id=kind._block_schema_id, data=data, merge_existing_data=False)
+        client.update_block_document(document.id, update)
 
 
-def _block(watermark: Watermark) -> IntercomWatermark:
-    value = None if watermark.value is None else datetime.fromtimestamp(watermark.value, UTC)
-    return IntercomWatermark(
-        connection=watermark.connection,
-        table=watermark.table,
-        lake_id=watermark.lake_id,
-        lake_url=watermark.lake_url,
-        cursor_field=watermark.cursor_field,
-        value=value,
-        run_id=watermark.run_id,
-        rows=watermark.rows,
-        saved_at=watermark.saved_at,
-    )
-
-
-def document_name(connection: str, table: str, lake_id: str) -> str:
-    """Block document name of a watermark: connection, table and the first 8 characters of the lake's id."""
-    return f"{connection_slug(connection)}-{table.replace('_', '-')}-{lake_id[:8]}"
-
-
-def _load(kind: type[Block], name: str) -> Block | None:
+def load_document(kind: type[Block], name: str) -> Block | None:
     """A block document, None when there is none.
 
     Prefect says so by a plain ValueError; a ValidationError, which is one too, means a damaged document.

@@ -1,8 +1,9 @@
 """When the next request may leave: decided from what was sent and answered, without clock, threads or sleep.
 
-Two rules hold at once. *Pace*: at most the limit in any ten seconds, evenly, so that other apps on the same quota find
-room. *Count*: never more than the server says remain in its window, less everything sent that it may not have counted.
-The second keeps us clear of 429 when other apps eat from the quota, the first alone cannot.
+Three rules hold at once. *Pace*: at most the limit in any ten seconds, evenly, so that other apps on the same quota
+find room. *Count*: never more than the server says remain in its window, less everything sent that it may not have
+counted. *Others*: what all on the quota have sent in any ten seconds stays below the limit; see ``Others``. The first
+alone cannot keep us clear of 429 when others eat from the quota, and the second alone would be too late to.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections import deque
 from dataclasses import dataclass
 
 from intercom.headers import RateHeaders
+from intercom.others import WINDOW_SECONDS, Others
 
-WINDOW_SECONDS = 10.0
 # A private app has at least 1,000 requests a minute, one sixth of them in each window.
 DEFAULT_LIMIT = 166
 LONGEST_WAIT_SECONDS = 60.0  # for a reset; a header that says more is wrong, windows last ten seconds
@@ -83,6 +84,7 @@ class Budget:
         self._server_limit = DEFAULT_LIMIT
         self._clock = ServerClock()
         self._window: _Window | None = None
+        self._others = Others()
         self._heard = False  # something came back
         self._in_flight: dict[int, float] = {}
         self._sent: deque[float] = deque()  # within the last ten seconds
@@ -109,7 +111,8 @@ class Budget:
     def reserve(self, now: float) -> float:
         """0.0 when a request may leave now, else the seconds after which to ask again, unless more is known before."""
         self._turn(now)
-        return max(0.0, self._stopped_until - now, self._pace_wait(now), self._count_wait(now))
+        beside = self._others.wait(self._server_limit, self._sent, len(self._in_flight), now)
+        return max(0.0, self._stopped_until - now, self._pace_wait(now), self._count_wait(now), beside)
 
     def sent(self, now: float) -> Permit:
         """Note a request that leaves now."""
@@ -119,8 +122,11 @@ class Budget:
         self._next_at = max(self._next_at, now) + self._spacing
         return Permit(self._count, now)
 
-    def answered(self, permit: Permit, headers: RateHeaders, now: float) -> None:
-        """Believe an answer's headers; an answer without them may have been counted all the same."""
+    def answered(self, permit: Permit, headers: RateHeaders, now: float, *, counted: bool = True) -> None:
+        """Believe an answer's headers; an answer without them may have been counted all the same.
+
+        `counted`: the request is one of those that the server has counted.
+        """
         self._turn(now)
         self._in_flight.pop(permit.number, None)
         self._heard = True
@@ -131,6 +137,8 @@ class Budget:
             self._charge()
         else:
             self._learn(permit, headers, headers.reset, headers.remaining, now)
+            used = (headers.limit or self._server_limit) - headers.remaining
+            self._watch_others(permit, headers.reset, used, counted, now)
 
     def lost(self, permit: Permit, now: float) -> None:
         """The request counts until its window ends."""
@@ -141,7 +149,7 @@ class Budget:
 
     def throttled(self, permit: Permit, headers: RateHeaders, retry_after: float | None, now: float) -> float:
         """Stop until the reset; returns the seconds until then."""
-        self.answered(permit, headers, now)
+        self.answered(permit, headers, now, counted=False)
         window = self._window
         pause = 0.0
         if retry_after is not None:
@@ -152,6 +160,14 @@ class Budget:
             pause = max(_SHORTEST_STOP_SECONDS, window.ends_at - now)
         self._stopped_until = max(self._stopped_until, now + pause)
         return max(0.0, self._stopped_until - now)
+
+    def _watch_others(self, permit: Permit, reset: int, used: int, own: bool, now: float) -> None:
+        window = self._window
+        assert window is not None
+        # Of our requests that are under way, a window that is over holds none that left since the next one began.
+        until = now if reset >= window.reset else window.since
+        unsure = window.lost + sum(1 for sent in self._in_flight.values() if sent <= until)
+        self._others.counted(reset, used, own=own, unsure=unsure, sent=permit.sent_at, now=now)
 
     def _learn(self, permit: Permit, headers: RateHeaders, reset: int, remaining: int, now: float) -> None:
         window = self._window

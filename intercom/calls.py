@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
@@ -28,6 +29,7 @@ from intercom.errors import (
 from intercom.headers import RateHeaders, retry_after_seconds
 from intercom.limiter import RateLimiter
 from intercom.sessions import NoAnswer, Request, SessionPool
+from intercom.traffic import Traffic
 
 logger = logging.getLogger(__name__)
 
@@ -39,17 +41,29 @@ _HEAVY_IN_A_ROW = 2
 
 @dataclass
 class Usage:
-    """What one table has cost: attempts sent, and those among them that were answered with 429."""
+    """What one table has cost: attempts sent, those among them that were answered with 429, bytes of the answers."""
 
     requests: int = 0
     throttled: int = 0
+    received: int = field(default=0, compare=False)
+    _began: float | None = field(default=None, init=False, repr=False, compare=False)
+    _ended: float | None = field(default=None, init=False, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
-    def count(self, *, requests: int = 0, throttled: int = 0) -> None:
+    def count(self, *, requests: int = 0, throttled: int = 0, received: int = 0) -> None:
         """Add to the counters; safe from any thread."""
+        now = time.time()
         with self._lock:
             self.requests += requests
             self.throttled += throttled
+            self.received += received
+            self._began = now if self._began is None else self._began
+            self._ended = now
+
+    def traffic(self, limit: int) -> Traffic:
+        """The counters as they are together, at a limit of so many requests per ten seconds."""
+        with self._lock:
+            return Traffic(self.requests, self.throttled, self.received, limit, self._began, self._ended)
 
 
 @dataclass(frozen=True)
@@ -199,6 +213,7 @@ class _Call:
 
     def _judge(self, permit: Permit, received: Received) -> Answer | Failure:
         limiter, status = self._caller.limiter, received.status
+        self._caller.usage.count(received=len(received.body))
         rates = RateHeaders.from_http(received.headers)
         logger.debug("%s: status %d", self._what, status)
         if 200 <= status < 300:

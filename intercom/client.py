@@ -17,6 +17,7 @@ from intercom.connection import Connection
 from intercom.errors import AbandonedError
 from intercom.limiter import RateLimiter
 from intercom.sessions import Request, SessionPool
+from intercom.traffic import Traffic
 
 __all__ = ["Answer", "IntercomClient", "RetryPolicy", "TableClient", "Usage"]
 
@@ -86,6 +87,10 @@ class TableClient:
         self.scope = caller.scope
         self.scroll_lock = scroll_lock
         self._caller = caller
+
+    def traffic(self) -> Traffic:
+        """What the table has cost until now."""
+        return self.usage.traffic(self._caller.limiter.usage().limit)
 
     def get(
         self,

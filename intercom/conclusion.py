@@ -5,24 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 
-from intercom.config import connection_slug
+from intercom.announce import announce
 from intercom.errors import IntercomLakeError
 from intercom.ingest import Ingested
 from intercom.job import Job
 from intercom.reporting import end_reports
-from intercom.summary import TableSummary, as_markdown, as_text, failures, verdict, warnings
+from intercom.summary import TableSummary, as_text, failures, verdict, warnings
 from intercom.timed import Timed
+from intercom.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
 
 def conclude(job: Job, tables: Mapping[str, Sequence[PrefectFuture[Timed]]]) -> State[None]:
-    """Wait for the tasks of all tables, print what they did, keep it as an artifact, and say whether the run failed."""
+    """Wait for the tasks of all tables, print what they did, show it in Prefect, and say whether the run failed."""
     client = None if job.run is None else job.client()
     try:
         summaries = [_summary(name, futures) for name, futures in tables.items()]
@@ -34,11 +34,7 @@ def conclude(job: Job, tables: Mapping[str, Sequence[PrefectFuture[Timed]]]) -> 
     for warning in warnings(summaries):
         log.warning("%s", warning)
     print(f"\n{as_text(summaries)}\n", flush=True)
-    create_markdown_artifact(
-        key=f"intercom-{connection_slug(job.connection)}-{'compact' if job.run is None else 'sync'}",
-        markdown=f"`{job.connection}` into `{job.lake}`\n\n{as_markdown(summaries)}",
-        description="Rows, requests and watermarks of a run, per table",
-    )
+    announce(job, summaries)
     end = Failed if failures(summaries) else Completed
     return end(message=verdict(summaries))
 
@@ -49,7 +45,7 @@ def _summary(table: str, futures: Sequence[PrefectFuture[Timed]]) -> TableSummar
         if not future.state.is_completed():
             return TableSummary(table, error=_reason(future))
     timed: Timed = futures[-1].result()
-    ingested, compacted = timed.ingested or Ingested(0, 0, 0, None, None, "nothing was read"), timed.compacted
+    ingested, compacted = timed.ingested or Ingested(0, Traffic(), None, None, "nothing was read"), timed.compacted
     assert compacted is not None
     return TableSummary(
         table=table,
@@ -59,11 +55,12 @@ def _summary(table: str, futures: Sequence[PrefectFuture[Timed]]) -> TableSummar
         unchanged=compacted.unchanged,
         removed=compacted.removed,
         rows=compacted.rows,
-        requests=ingested.requests,
-        throttled=ingested.throttled,
+        waiting=compacted.waiting,
+        traffic=ingested.traffic,
         seconds=timed.seconds,
         watermark_before=ingested.watermark_before,
         watermark_after=ingested.watermark_after,
+        complete=ingested.complete,
         notes=ingested.notes,
         hints=(*ingested.hints, *compacted.hints(table)),
     )

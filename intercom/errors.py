@@ -11,6 +11,7 @@
     ├── AbandonedError              a table that is not read on, because another part of it failed or the process ends
     ├── SchemaError                 a record or a file that has no place in its table
     ├── LakeError                   the lake's storage: cannot be read or written, or is not what it was
+    ├── BusyError                   another run has kept what this one waited for
     └── SyncFailedError             one or more tables of a run failed; one line for each
 
 No message holds a token or request headers.
@@ -83,6 +84,10 @@ class SchemaError(IntercomLakeError):
 
 class LakeError(IntercomLakeError):
     """The lake's storage cannot be read or written, or is not what the lake's own records say."""
+
+
+class BusyError(IntercomLakeError):
+    """Another run has kept what this one waited for; nothing was read or written meanwhile."""
 
 
 class SyncFailedError(IntercomLakeError):

@@ -24,6 +24,7 @@ from intercom.reading import Reading
 from intercom.rewrite import with_declared_columns
 from intercom.staging import PartWriter
 from intercom.tables import Access, Strategy, Table
+from intercom.traffic import Traffic
 from intercom.watermarks import (
     LOOKBACK_SECONDS,
     StartingPoint,
@@ -45,15 +46,16 @@ _NAME_LENGTH = 40
 class Ingested:
     """What a run read of one table. Watermarks in unix seconds.
 
+    `complete`: nothing, or next to nothing, of what Intercom counts was missing.
     `notes` and `hints` are lines for the end of the run: what stayed short, and what is only worth knowing.
     """
 
     rows: int
-    requests: int
-    throttled: int
+    traffic: Traffic
     watermark_before: int | None
     watermark_after: int | None
     reason: str
+    complete: bool = True
     notes: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
 
@@ -82,11 +84,11 @@ def ingest_table(
         store.save(ledger.watermark(table.cursor_field, after))
     return Ingested(
         rows=read.rows,
-        requests=api.usage.requests,
-        throttled=api.usage.throttled,
+        traffic=api.traffic(),
         watermark_before=plan.start.watermark,
         watermark_after=after.watermark,
         reason=plan.start.reason,
+        complete=read.completeness.complete,
         notes=tuple(read.completeness.notes),
         hints=_hints(table, read.unknown),
     )
@@ -97,7 +99,7 @@ def _read_already(table: Table, ledger: Ledger, store: WatermarkStore, state: Ta
     log.info("%s: was read by an earlier try of this run", table.name)
     if table.cursor_field is not None:
         store.save(ledger.watermark(table.cursor_field, state))
-    return Ingested(0, 0, 0, state.watermark, state.watermark, "read by an earlier try of this run")
+    return Ingested(0, Traffic(), state.watermark, state.watermark, "read by an earlier try of this run")
 
 
 def _plan(table: Table, ledger: Ledger, store: WatermarkStore, run: Run) -> Intent:

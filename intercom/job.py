@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,10 +19,13 @@ from intercom.due import When
 from intercom.lake import Lake
 from intercom.ledger import Ledger
 from intercom.limiter import RateLimiter
+from intercom.limits import scroll_turn, sync_turn
 from intercom.lock import TableLocks
 from intercom.lockfiles import LockToken
 from intercom.paths import TableFormat, TablePaths
+from intercom.rival import Stillness
 from intercom.storage import checked_options
+from intercom.tables import Access, Table
 
 _limiters: dict[tuple[str, str], RateLimiter] = {}
 _limiters_lock = Lock()
@@ -34,7 +37,8 @@ class Job:
     """What every task of a run needs, without a secret: names, from which each process finds the rest.
 
     `run` is what the tables are read by, None where nothing is read; `storage_options` are fsspec's, or name a block;
-    `lock` is the run's hold on its tables, None before it has one.
+    `lock` is the run's hold on its tables, None before it has one; `limited`: it also has its turn by the connection's
+    concurrency limit.
     """
 
     run_id: str
@@ -47,6 +51,7 @@ class Job:
     connections_file: str | None = None
     run: Run | None = None
     lock: LockToken | None = None
+    limited: bool = False
 
     def open_lake(self) -> Lake:
         """The lake; ConfigurationError for a URL or options that cannot be used."""
@@ -61,6 +66,15 @@ class Job:
         """The run's client, one in each process."""
         return client_of(self.run_id, self.connection, self.connections_file)
 
+    def turn(self, table: Table, sleep: Callable[[float], None]) -> AbstractContextManager[bool]:
+        """Waits until a table may be read: of a workspace's companies one scroll can be open at a time.
+
+        Only where the connection has a limit: on a server that nobody has set up nothing would free a slot left over.
+        """
+        if table.access is not Access.SCROLL or not self.limited or self.run is None or self.run.workspace is None:
+            return nullcontext(False)
+        return scroll_turn(self.run.workspace, sleep)
+
     def _still_ours(self, lake: Lake, table: str) -> Callable[[], None]:
         """What raises LakeError when the lock is lost: by memory in the process that holds it, else by the store."""
         if self.lock is None:
@@ -71,14 +85,20 @@ class Job:
 
 @contextmanager
 def exclusive(job: Job) -> Iterator[Job]:
-    """The job while other runs are kept from its tables; LakeError when one of them is at work."""
+    """The job while other runs are kept from its tables.
+
+    Waits for a run over the same connection where Prefect has a limit for it, and raises BusyError when that takes
+    hours. Raises LakeError when a run that holds one of the tables is at work all the same.
+    """
+    lake = job.open_lake()
     with (
         closing(job.client()) if job.run else nullcontext(),
-        TableLocks(job.open_lake(), job.connection, job.tables, job.run_id) as locks,
+        sync_turn(job.connection, Stillness(lake, job.connection).lasts) as limited,
+        TableLocks(lake, job.connection, job.tables, job.run_id) as locks,
     ):
         _held[locks.attempt] = locks
         try:
-            yield replace(job, lock=locks.token)
+            yield replace(job, lock=locks.token, limited=limited)
         finally:
             _held.pop(locks.attempt, None)
 

@@ -48,6 +48,14 @@ class LockFiles:
                 found[name].append(int(number))
         return {name: sorted(numbers) for name, numbers in found.items()}
 
+    def heartbeats(self) -> dict[str, dict[str, Any]]:
+        """Path -> heartbeat of every run over the connection that has not released its tables, or never will."""
+        paths = list(self.lake.list("_locks/runs"))
+        found = {path: beat for path, beat in zip(paths, self.each(self.read, paths), strict=True) if beat is not None}
+        return {
+            path: beat for path, beat in found.items() if beat.get("connection", self.connection) == self.connection
+        }
+
     def read(self, path: str) -> dict[str, Any] | None:
         """A record; None when it is gone, an empty one when it is damaged or not written to its end."""
         try:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from intercom.errors import LakeError
+from intercom.lake import Lake
 from intercom.lockfiles import LockFiles, heartbeat_path
 from intercom.process import Process
 
@@ -85,6 +86,29 @@ class Rivals:
         theirs = self._files.lake.modified(heartbeat_path(attempt))
         ours = self._files.lake.modified(heartbeat_path(self._attempt))
         return None if theirs is None or ours is None else max(0.0, (ours - theirs).total_seconds())
+
+
+class Stillness:
+    """Whether anybody is at work on a connection's tables, by the heartbeats in the lake; nothing is taken."""
+
+    def __init__(self, lake: Lake, connection: str, timing: Timing | None = None) -> None:
+        self._files, self._timing = LockFiles(lake, connection), timing or Timing()
+        self._seen: Mapping[str, Mapping[str, Any]] | None = None
+        self._seen_at = 0.0
+
+    def lasts(self) -> bool:
+        """True when no run has shown that it lives since a look that is longer ago than locks last.
+
+        False on the first look, and always where the store is no place for locks.
+        """
+        if not self._files.lake.creates_exclusively():
+            return False
+        now = self._timing.clock()
+        if self._seen is not None and now - self._seen_at < self._timing.expiry:
+            return False
+        beats, self._seen_at = self._files.heartbeats(), now
+        before, self._seen = self._seen, beats
+        return before is not None and all(path in before and before[path] == beat for path, beat in beats.items())
 
 
 def _running(table: str, heartbeat: Mapping[str, Any]) -> str:

@@ -28,20 +28,22 @@ _DEMO_NOW = datetime(2026, 11, 2, 9, tzinfo=UTC).timestamp()
 
 def run_from_shell(file: str, arguments: Sequence[str] | None = None) -> int:
     """Run the file's flow with the shell's options; 0 when it completed, 1 when it failed, 2 for wrong options."""
-    name, parser = flow_options(Path(file))
-    if "connections_file" in vars(parser.parse_args([])):  # a flow that reads a workspace
-        parser.add_argument(
+    known = flow_options(Path(file))
+    if "connections_file" in vars(known.parser.parse_args([])):  # a flow that reads a workspace
+        known.parser.add_argument(
             "--demo", action="store_true", help="Copy a simulated workspace instead; no account needed."
         )
-    options = vars(parser.parse_args(arguments))
+    options = vars(known.parser.parse_args(arguments))
     demo = options.pop("demo", False)
     server = None if os.environ.get("PREFECT_API_URL") else TemporaryServer()
     if fault := _fault_in(options):
         print(fault, file=sys.stderr)
         return 1
-    flow = _loaded(f"{file}:{name}")
+    flow = _loaded(f"{file}:{known.flow}")
     _quiet_prefect()  # now that Prefect has set up its logging
-    flow.serialize_parameters(options)  # imports what the run would, now that there is time: the server still starts
+    flow.serialize_parameters(
+        known.parameters(options)
+    )  # imports what the run would, now that there is time: the server still starts
     connection: AbstractContextManager[dict[str, str]] = _demo_connection() if demo else nullcontext({})
     from intercom.console import live_progress  # not before the server is on its way
 
@@ -49,7 +51,7 @@ def run_from_shell(file: str, arguments: Sequence[str] | None = None) -> int:
         if server is not None:
             server.connect()
         with local_settings():
-            state: Any = flow(**{**options, **overrides}, return_state=True)
+            state: Any = flow(**known.parameters({**options, **overrides}), return_state=True)
     if state.is_completed():
         return 0
     error = state.result(raise_on_failure=False)
@@ -93,7 +95,7 @@ def _quiet_prefect() -> None:
 
 @contextmanager
 def _demo_connection() -> Iterator[dict[str, str]]:
-    """Flow parameters for a simulated workspace on loopback, which lives as long as the block."""
+    """Options for a simulated workspace on loopback, which lives as long as the block."""
     from intercom.sandbox import SandboxServer, Workspace
 
     workspace = Workspace.seeded(seed=7, now=_DEMO_NOW)  # the same each time, so that a second demo is an increment

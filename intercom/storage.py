@@ -24,6 +24,17 @@ BLOCK_TYPES: Final = ("secret", "aws-credentials", "minio-credentials")
 """Slugs of the Prefect block types that `from_block` knows."""
 
 
+def object_or_name(text: str) -> dict[str, Any] | str:
+    """Options given as text: a JSON object, or the name of a block. ConfigurationError for an object that is broken."""
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(f"The storage options are no JSON object: {error}. Nothing was read.") from None
+    return found
+
+
 def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a flow parameter; ConfigurationError when one of them is a secret, without its value."""
     for name, value in _values(options):

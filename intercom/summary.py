@@ -1,21 +1,27 @@
-"""The table at the end of a run: what each table cost and what it brought. Pure."""
+"""The table at the end of a run: what each table cost and what it brought, as text and as markdown. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+from intercom.progress import duration
+from intercom.traffic import Traffic, together
 
 HEADINGS = (
     "table", "rows read", "new", "changed", "unchanged", "removed", "in table",
-    "requests", "429s", "seconds", "watermark before", "watermark after",
+    "requests", "429s", "received", "seconds", "watermark before", "watermark after",
 )  # fmt: skip
+TEXT_HEADINGS = tuple(heading for heading in HEADINGS if heading != "received")
+"""Those of them that there is room for in a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableSummary:
-    """One table of a run. Watermarks in unix seconds.
+    """One table of a run. Watermarks in unix seconds. `waiting` rows are staged and not merged yet.
 
+    `complete`: at most a few of the rows that Intercom counts were missing.
     `error` is what went wrong, `notes` what stayed short, `hints` what is worth knowing and no reason to worry.
     """
 
@@ -26,49 +32,86 @@ class TableSummary:
     unchanged: int = 0
     removed: int = 0
     rows: int = 0
-    requests: int = 0
-    throttled: int = 0
+    waiting: int = 0
+    traffic: Traffic = field(default_factory=Traffic)
     seconds: float = 0.0
     watermark_before: int | None = None
     watermark_after: int | None = None
+    complete: bool = True
     notes: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
     error: str | None = None
 
-    def cells(self) -> list[str]:
-        """The table's line under `HEADINGS`."""
+    def cells(self, headings: Sequence[str] = HEADINGS) -> list[str]:
+        """The table's line under some of `HEADINGS`."""
         if self.error is not None:
-            return [self.table, "failed", *[""] * (len(HEADINGS) - 2)]
+            return [{"table": self.table, "rows read": "failed"}.get(heading, "") for heading in headings]
+        traffic = self.traffic
         numbers = (self.rows_read, self.new, self.changed, self.unchanged, self.removed, self.rows)
-        return [
+        cells = (
             self.table,
-            *[f"{number:,}" for number in numbers],
-            f"{self.requests:,}",
-            f"{self.throttled:,}",
+            *[f"{number:,}" for number in (*numbers, traffic.requests, traffic.throttled)],
+            _size(traffic.received),
             f"{self.seconds:.1f}",
-            _time(self.watermark_before),
-            _time(self.watermark_after),
-        ]
+            shown_time(self.watermark_before),
+            shown_time(self.watermark_after),
+        )
+        by_heading = dict(zip(HEADINGS, cells, strict=True))
+        return [by_heading[heading] for heading in headings]
+
+    def outcome(self) -> str:
+        """``1,204 rows, watermark 2026-11-03 11:59:59 UTC``, or that it failed."""
+        if self.error is not None:
+            return "failed"
+        rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
+        reached = "" if self.watermark_after is None else f", watermark {shown_time(self.watermark_after)} UTC"
+        return f"{rows}{reached}"
 
 
 def as_text(tables: Sequence[TableSummary]) -> str:
     """Aligned columns for a terminal, then a line for each failure, warning and hint."""
-    lines = [list(HEADINGS), *[table.cells() for table in tables]]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
-    text = ["  ".join(map(_aligned, line, widths, range(len(HEADINGS)))) for line in lines]
+    lines = [list(TEXT_HEADINGS), *[table.cells(TEXT_HEADINGS) for table in tables]]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(TEXT_HEADINGS))]
+    text = ["  ".join(map(_aligned, line, widths, range(len(TEXT_HEADINGS)))) for line in lines]
     return "\n".join([*[line.rstrip() for line in text], *remarks(tables)])
 
 
 def as_markdown(tables: Sequence[TableSummary]) -> str:
-    """The same as a markdown table, for a Prefect artifact."""
-    lines = [
-        "| " + " | ".join(HEADINGS) + " |",
-        "|---|" + "---:|" * (len(HEADINGS) - 1),
-        *["| " + " | ".join(table.cells()) + " |" for table in tables],
-        "",
-        *[f"- {remark}" for remark in remarks(tables)],
+    """The same as a markdown table with one more column, then what the run took of the allowance, then the lines."""
+    traffic = together(table.traffic for table in tables)
+    allowance = spent(traffic) + ("; without tables that failed" if failures(tables) else "")
+    return "\n".join(
+        [
+            *markdown_table(HEADINGS, [table.cells() for table in tables]),
+            *(["", allowance] if traffic.requests else []),
+            "",
+            *[f"- {remark}" for remark in remarks(tables)],
+        ]
+    )
+
+
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Its lines, all columns but the first aligned to the right."""
+    return [
+        markdown_row(headings),
+        "|---|" + "---:|" * (len(headings) - 1),
+        *[markdown_row(row) for row in rows],
     ]
-    return "\n".join(lines)
+
+
+def markdown_row(cells: Sequence[str]) -> str:
+    """One line; no cell ends early, whatever is in it."""
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def spent(traffic: Traffic) -> str:
+    """``260 requests in 34 s: 46 % of the 166 per 10 s that are allowed; 1.2 MB received``."""
+    requests = "1 request" if traffic.requests == 1 else f"{traffic.requests:,} requests"
+    of = ""
+    if (share := traffic.share) is not None:
+        percent = "under 1" if share < 0.01 else f"{100 * share:.0f}"
+        of = f": {percent} % of the {traffic.limit:,} per 10 s that are allowed"
+    return f"{requests} in {duration(traffic.seconds)}{of}; {_size(traffic.received)} received"
 
 
 def remarks(tables: Sequence[TableSummary]) -> list[str]:
@@ -102,5 +145,16 @@ def _aligned(cell: str, width: int, column: int) -> str:
     return cell.ljust(width) if column == 0 else cell.rjust(width)
 
 
-def _time(second: int | None) -> str:
+def _size(count: int) -> str:
+    """``812 B``, ``1.4 kB``, ``52.0 MB``."""
+    size, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 999.95:
+            break
+        size, unit = size / 1000, larger
+    return f"{count:,} B" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def shown_time(second: int | None) -> str:
+    """``2026-11-03 11:59:59``, in UTC; a dash for none."""
     return "-" if second is None else f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d %H:%M:%S}"

@@ -6,12 +6,12 @@ HTTP retries live in the client alone: tasks have none, else seven tries inside 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -20,27 +20,30 @@ from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from intercom.blocks import BlockWatermarks, IntercomWatermark
 from intercom.commit import Run
 from intercom.compact import compact_table
 from intercom.conclusion import conclude
 from intercom.dates import asked_range
 from intercom.due import When
-from intercom.errors import ConfigurationError
+from intercom.errors import ConfigurationError, LakeError
 from intercom.ingest import ingest_table
 from intercom.job import Job, exclusive
 from intercom.ledger import Ledger
+from intercom.parameters import LakeOptions, SyncOptions
 from intercom.paths import TableFormat
 from intercom.publish import Outcome, Work, publish_months
 from intercom.reporting import reported
+from intercom.runlog import log_to_runs
+from intercom.runners import Kind, RunnerSettings, submitting
 from intercom.tables import TABLES, Table, select_tables
 from intercom.timed import Timed
+from intercom.watermark_blocks import BlockWatermarks, IntercomWatermark
 from intercom.workspace import identify
 
 __all__ = ["compaction", "conclude", "exclusive", "extract", "prepare_compaction", "prepare_run"]
 
 log = logging.getLogger(__name__)
-logging.getLogger("intercom").setLevel(logging.INFO)  # Prefect forwards the logger, but sets no level for it
+log_to_runs()  # here, since every process that runs a task or a flow of ours imports this module
 
 _BYTES_OF_A_TASK = 128 << 20
 """Files that one task merges: for less than some seconds of work a task of its own costs more than it brings."""
@@ -49,15 +52,12 @@ _BYTES_OF_A_TASK = 128 << 20
 @task(task_run_name="prepare {connection}", cache_policy=NO_CACHE)
 def prepare_run(
     connection: str,
-    connections_file: str | None,
     lake: str,
-    storage_options: dict[str, Any] | str | None,
-    tables: Sequence[str] | None,
+    tables: Sequence[str],
     full_refresh: bool,
     start_date: date | None,
     end_date: date | None,
-    compact: str,
-    table_format: str,
+    advanced: SyncOptions,
 ) -> Job:
     """Check everything that can be checked before a table is read, and ask the workspace for its time.
 
@@ -70,11 +70,12 @@ def prepare_run(
         connection=connection,
         lake=lake,
         tables=tuple(table.name for table in selected),
-        compact=When(compact),
-        storage_options=storage_options,
-        connections_file=connections_file,
-        table_format=TableFormat(table_format),
+        compact=When(advanced.compact),
+        storage_options=advanced.store(),
+        connections_file=advanced.connections_file,
+        table_format=TableFormat(advanced.table_format),
     )
+    RunnerSettings.from_environ(os.environ).check_lake(lake)
     client = job.client()
     job.open_lake().identity()
     IntercomWatermark.register_type_and_schema()  # once, before tables save at the same time and meet here
@@ -93,13 +94,7 @@ def prepare_run(
 
 
 @task(task_run_name="prepare {connection}", cache_policy=NO_CACHE)
-def prepare_compaction(
-    connection: str,
-    lake: str,
-    storage_options: dict[str, Any] | str | None,
-    tables: Sequence[str] | None,
-    table_format: str,
-) -> Job:
+def prepare_compaction(connection: str, lake: str, tables: Sequence[str], advanced: LakeOptions) -> Job:
     """Check what is asked for; no request leaves. Raises ConfigurationError, or LakeError for a lake out of reach."""
     selected = select_tables(tables)
     job = Job(
@@ -108,9 +103,10 @@ def prepare_compaction(
         lake=lake,
         tables=tuple(table.name for table in selected),
         compact=When.ALWAYS,
-        storage_options=storage_options,
-        table_format=TableFormat(table_format),
+        storage_options=advanced.store(),
+        table_format=TableFormat(advanced.table_format),
     )
+    RunnerSettings.from_environ(os.environ).check_lake(lake)
     job.open_lake().identity()
     if all(job.ledger(table).state() is None for table in job.tables):
         raise ConfigurationError(
@@ -121,7 +117,7 @@ def prepare_compaction(
     return job
 
 
-@task(task_run_name="extract {table}", cache_policy=NO_CACHE)
+@task(task_run_name="extract {job.connection} {table}", cache_policy=NO_CACHE)
 def extract(table: str, job: Job) -> Timed:
     """Read what is new of one table, stage it in the lake and move its watermark."""
     assert job.run is not None
@@ -129,12 +125,12 @@ def extract(table: str, job: Job) -> Timed:
     entry = TABLES[table]
     client = job.client()
     api = client.for_table(table, entry.scope)
-    with reported(job.run_id, job.connection, table, client.limiter.usage) as progress:
+    with job.turn(entry, api.sleep), reported(job.run_id, job.connection, table, client.limiter.usage) as progress:
         ingested = ingest_table(entry, api, job.ledger(table), BlockWatermarks(), job.run, progress)
     return Timed(time.monotonic() - started, ingested=ingested)
 
 
-@task(task_run_name="compact {table}", cache_policy=NO_CACHE)
+@task(task_run_name="compact {job.connection} {table}", cache_policy=NO_CACHE)
 def compaction(table: str, job: Job, extracted: Timed | PrefectFuture[Timed] | None = None) -> Timed:
     """Merge one table's staged rows into its partitions, when that is due."""
     before = extracted if isinstance(extracted, Timed) else Timed()  # Prefect hands over the future's result
@@ -142,20 +138,30 @@ def compaction(table: str, job: Job, extracted: Timed | PrefectFuture[Timed] | N
 
     def publish(entry: Table, ledger: Ledger, work: Work) -> Sequence[Outcome]:
         pieces = list(work.shared_out(_BYTES_OF_A_TASK))
-        if len(pieces) <= 1 or not _has_threads_for_all():
+        settings = RunnerSettings.from_environ(os.environ)
+        if len(pieces) <= 1 or (settings.kind is Kind.THREADS and not _has_threads_for_all()):
             return publish_months(entry, ledger, work)
-        futures = [merge_months.submit(table, job, piece) for piece in pieces]
-        wait(futures)  # for all, also when one has failed: nothing may be published when the lock is gone
-        return [outcome for future in futures for outcome in future.result()]
+        there = replace(job, lake=ledger.lake.url)  # a relative path is another folder elsewhere
+        with submitting(settings) as submit:
+            futures = [submit(merge_months, {"table": table, "job": there, "work": piece}) for piece in pieces]
+            wait(futures)  # for all, also when one has failed: nothing may be published when the lock is gone
+            return [outcome for future in futures for outcome in future.result()]
 
     compacted = compact_table(TABLES[table], job.ledger(table), BlockWatermarks(), when=job.compact, publish=publish)
     return replace(before, seconds=before.seconds + time.monotonic() - started, compacted=compacted)
 
 
-@task(task_run_name="merge {table}", cache_policy=NO_CACHE)
+@task(task_run_name="merge {job.connection} {table}", cache_policy=NO_CACHE)
 def merge_months(table: str, job: Job, work: Work) -> list[Outcome]:
-    """Merge some partitions of a large table."""
-    return publish_months(TABLES[table], job.ledger(table), work)
+    """Merge some partitions of a large table, anywhere that reaches the lake; LakeError where it is another one."""
+    ledger = job.ledger(table)
+    state = ledger.state()
+    if state is None or state.compaction != work.version:
+        raise LakeError(
+            f"{table}: the process that was to merge does not see the lake as {job.lake}, or another run has taken "
+            "the table. Give a lake that all workers reach under this URL, such as one on S3, and run again."
+        )
+    return publish_months(TABLES[table], ledger, work)
 
 
 def _has_threads_for_all() -> bool:

@@ -5,10 +5,12 @@ Alone: `python -m tests.benchmarks.rate`. About half a minute for each row.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +21,7 @@ from intercom.client import IntercomClient
 from intercom.connection import make_connection
 from intercom.inflight import MOST_IN_FLIGHT
 from intercom.limiter import RateLimiter
+from intercom.sandbox import SandboxServer, Workspace
 from tests.benchmarks.table import Row
 
 WINDOW = 10.0
@@ -42,6 +45,8 @@ class Load:
 
 
 CASES = (Case(166, 0.3), Case(1666, 0.3), Case(1666, 0.15))
+PROCESSES, SHARED = 4, Case(166, 0.3)
+SETTLED = 20.0  # seconds: who meets others does not know what they have used before
 
 
 def measure() -> Iterator[Row]:
@@ -63,6 +68,47 @@ def measure() -> Iterator[Row]:
             reach="0 of 429" if bound else ">= 97 %, 0 of 429",
             met=(bound or load.answered >= 0.97 * case.limit) and not load.throttled,
         )
+    yield _shared()
+
+
+def _shared() -> Row:
+    """Processes that know nothing of each other, on one token; counted by the server, as Intercom would."""
+    case, seconds, arrived = SHARED, SETTLED + WINDOWS * WINDOW, deque[float]()
+    workspace = Workspace.seeded(contacts=10, companies=1, conversations=1, articles=1)
+    with SandboxServer(workspace, rate_limit=case.limit, latency_seconds=case.latency) as server:
+        server.before_request(lambda request: arrived.append(time.monotonic()))
+        command = [sys.executable, "-m", "tests.benchmarks.rate", "worker", server.base_url, server.token, str(seconds)]
+        workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(PROCESSES)]
+        told = [json.loads(worker.communicate()[0]) for worker in workers]
+    came = sorted(arrived)
+    peak = max(bisect_left(came, at + WINDOW) - number for number, at in enumerate(came))
+    settled = [at for at in came if SETTLED <= at - came[0] < SETTLED + WINDOWS * WINDOW]
+    used, throttled = len(settled) / WINDOWS / case.limit, sum(one["throttled"] for one in told)
+    shares = ", ".join(f"{one['requests'] / len(came):.0%}" for one in told)
+    return Row(
+        f"{PROCESSES} processes on one token, {case.limit:,} per 10 s at {case.latency * 1000:.0f} ms",
+        f"{used:.1%} of the allowance; at most {peak} in any 10 s; {throttled} of 429; shares {shares}",
+        reach=">= 90 %, never more than the allowance",
+        met=used >= 0.9 and peak <= case.limit,
+    )
+
+
+def _worker(url: str, token: str, seconds: float) -> None:
+    """One of these processes: prints how many requests it has made, and how many 429s it got."""
+    limiter = RateLimiter()
+    client = IntercomClient(make_connection(name="bench", access_token=token, base_url=url, place="bench"), limiter)
+    api = client.for_table("contacts")
+    end = time.monotonic() + seconds
+
+    def work() -> None:
+        while time.monotonic() < end:
+            api.post("/contacts/search", CHEAP)
+
+    with ThreadPoolExecutor(limiter.most_in_flight) as pool:
+        for worker in [pool.submit(work) for _ in range(limiter.most_in_flight)]:
+            worker.result()
+    client.close()
+    print(json.dumps({"requests": api.usage.requests, "throttled": api.usage.throttled}))
 
 
 def _load(case: Case) -> Load:
@@ -116,5 +162,8 @@ def _sandbox(case: Case) -> Iterator[tuple[str, str]]:
 
 
 if __name__ == "__main__":
-    for row in measure():
-        print(row, flush=True)
+    if sys.argv[1:2] == ["worker"]:
+        _worker(sys.argv[2], sys.argv[3], float(sys.argv[4]))
+    else:
+        for row in measure():
+            print(row, flush=True)

@@ -172,18 +172,34 @@ def test_mistakes_are_answered_before_prefect_is_imported(
     assert "Traceback" not in result.stderr
 
 
-def test_options_are_the_flows_parameters() -> None:
-    flow = load_flow_from_entrypoint(f"{SYNC}:sync")
-    parameters = inspect.signature(flow.fn).parameters
-    name, parser = flow_options(SYNC)
-    assert name == "sync"
-    assert vars(parser.parse_args([])) == {name: parameter.default for name, parameter in parameters.items()}
-    helps = {action.dest: action.help for action in parser._actions if action.dest != "help"}
+@pytest.mark.parametrize("name", ["sync", "compact"])
+def test_options_are_the_flows_parameters(name: str) -> None:
+    file = ROOT / "flows" / f"{name}.py"
+    flow = load_flow_from_entrypoint(f"{file}:{name}")
+    options = flow_options(file)
+    assert options.flow == name
+    parameters = {name: parameter.default for name, parameter in inspect.signature(flow.fn).parameters.items()}
+    group = parameters.pop("advanced")
+    assert vars(options.parser.parse_args([])) == parameters | group.model_dump()
+    helps = {action.dest: action.help for action in options.parser._actions if action.dest != "help"}
     described = {name: flow.parameters.properties[name]["description"] for name in parameters}
+    described |= {name: field.description for name, field in type(group).model_fields.items()}
     assert helps == {name: " ".join(text.split()) for name, text in described.items()}
-    given = vars(parser.parse_args(["--tables", "tags, teams", "--full-refresh", "--start-date", "2026-05-01"]))
-    assert (given["tables"], given["full_refresh"], given["start_date"]) == (["tags", "teams"], True, date(2026, 5, 1))
-    assert flow.validate_parameters(given)
+
+
+def test_options_are_taken_by_the_flow() -> None:
+    options = flow_options(SYNC)
+    given = vars(
+        options.parser.parse_args(
+            ["--tables", "tags, teams", "--full-refresh", "--start-date", "2026-05-01", "--compact", "never",
+             "--storage-options", '{"profile": "lake"}']
+        )
+    )  # fmt: skip
+    taken = load_flow_from_entrypoint(f"{SYNC}:sync").validate_parameters(options.parameters(given))
+    assert (list(taken["tables"]), taken["full_refresh"]) == (["tags", "teams"], True)
+    assert (taken["start_date"], taken["end_date"]) == (date(2026, 5, 1), None)
+    assert (taken["advanced"].compact, taken["advanced"].table_format) == ("never", "parquet")
+    assert taken["advanced"].store() == {"profile": "lake"}
 
 
 def test_a_parameter_that_no_option_can_give_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from tests.support.ports import free_port
 from tests.support.rig import Rig
 
 ROOT = Path(__file__).parents[2]
@@ -25,17 +25,17 @@ def inherited() -> dict[str, str]:
 class Prefect:
     """A Prefect server of its own, and processes that use it."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **settings: str) -> None:
+        """`settings` are environment variables of the server and of all processes that use it."""
         self.home = home
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.api = f"http://127.0.0.1:{self.port}/api"
         self.environment = {
             "PREFECT_HOME": str(home),
             "PREFECT_API_URL": self.api,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
+            **settings,
         }
 
     def start(self) -> None:
@@ -73,12 +73,24 @@ class Prefect:
         """GET from Prefect's API."""
         return self._ask(urllib.request.Request(f"{self.api}/{path}"))
 
+    def delete(self, path: str) -> None:
+        """DELETE by Prefect's API."""
+        self._ask(urllib.request.Request(f"{self.api}/{path}", method="DELETE"))
+
+    def patch(self, path: str, body: dict[str, Any]) -> None:
+        """PATCH by Prefect's API."""
+        headers = {"Content-Type": "application/json"}
+        self._ask(urllib.request.Request(f"{self.api}/{path}", json.dumps(body).encode(), headers, method="PATCH"))
+
     def _ask(self, request: urllib.request.Request) -> Any:
-        """The answer; a server on SQLite says 503 while its database is locked, and Prefect's own clients ask again."""
+        """The answer, None if it is empty.
+
+        A server on SQLite says 503 while its database is locked, and Prefect's own clients ask again.
+        """
         for _ in range(60):
             try:
-                with urllib.request.urlopen(request, timeout=30) as answer:
-                    return json.load(answer)
+                with urllib.request.urlopen(request, timeout=120) as answer:
+                    return json.loads(answer.read() or b"null")
             except urllib.error.HTTPError as error:
                 error.close()
                 if error.code != 503:

@@ -69,43 +69,70 @@ class Setting:
     used_up: bool = False  # in the first window, by somebody else
 
 
-class Run:
-    """Workers against a server. ``budget`` decides alone unless ``limiter``: then the whole limiter does."""
+class Events:
+    """What happens next, and what time it is."""
 
-    def __init__(self, setting: Setting, *, limiter: bool = False) -> None:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+
+    def at(self, when: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (when, next(self._order), action))
+
+    def play(self, until: float) -> None:
+        while self._events[0][0] < until:
+            self.now, _, action = heapq.heappop(self._events)
+            action()
+
+
+class Run:
+    """Workers against a server. ``budget`` decides alone unless ``limiter``: then the whole limiter does.
+
+    ``beside`` another one it is a process of its own on the same token: playing one of them plays both.
+    """
+
+    def __init__(
+        self, setting: Setting, *, limiter: bool = False, beside: Run | None = None, begins: float = 0.0
+    ) -> None:
         self.setting = setting
         self.random = random.Random(setting.seed)
+        self.events = beside.events if beside else Events()
         self.first = int(setting.skew // WINDOW_SECONDS)
         limits = {0: setting.limit, 5: setting.new_limit, 8: setting.newest_limit}
-        self.server = Server(
-            lambda w: [limit for since, limit in limits.items() if limit and since <= max(0, w - self.first)][-1],
-            setting.skew,
+        self.server = (
+            beside.server
+            if beside
+            else Server(
+                lambda w: [limit for since, limit in limits.items() if limit and since <= max(0, w - self.first)][-1],
+                setting.skew,
+            )
         )
-        self.now = 0.0
         self.gate = (
             RateLimiter(setting.cap, clock=lambda: self.now) if limiter else _Bare(setting.cap, lambda: self.now)
         )
         self.sent: list[float] = []
+        self.arrived: list[float] = []
         self.answered: list[float] = []
         self.in_flight: list[tuple[float, int]] = []  # after each request that left
         self._busy_until = [0.0] * (setting.places or 0)
         if setting.used_up:
             self.server.others[self.first] = setting.limit
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = itertools.count()
         self._waiting = setting.workers
         self._asking = False
+        self.at(begins, self.ask)
+        if setting.others_per_second:
+            self.at(0.3, self.other)
+
+    @property
+    def now(self) -> float:
+        return self.events.now
 
     def at(self, when: float, action: Callable[[], None]) -> None:
-        heapq.heappush(self._events, (when, next(self._order), action))
+        self.events.at(when, action)
 
     def play(self) -> Run:
-        self.at(0.0, self.ask)
-        if self.setting.others_per_second:
-            self.at(0.3, self.other)
-        while self._events[0][0] < (self.setting.windows + 1) * WINDOW_SECONDS:
-            self.now, _, action = heapq.heappop(self._events)
-            action()
+        self.events.play((self.setting.windows + 1) * WINDOW_SECONDS)
         return self
 
     def other(self) -> None:
@@ -136,6 +163,7 @@ class Run:
 
         def arrive() -> None:
             accepted, window, remaining = self.server.arrive(self.now)
+            self.arrived.append(self.now)
 
             def answer() -> None:
                 headers = self.server.headers(window, remaining, self.now - back)

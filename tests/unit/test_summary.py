@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from intercom.summary import HEADINGS, TableSummary, as_markdown, as_text, failures, remarks, verdict, warnings
+from intercom.summary import (
+    HEADINGS,
+    TEXT_HEADINGS,
+    TableSummary,
+    as_markdown,
+    as_text,
+    failures,
+    remarks,
+    spent,
+    verdict,
+    warnings,
+)
+from intercom.traffic import Traffic
 
 CONTACTS = TableSummary(
     "contacts",
@@ -12,15 +24,21 @@ CONTACTS = TableSummary(
     unchanged=11_325,
     removed=3,
     rows=1_234_567,
-    requests=1_083,
-    throttled=2,
+    traffic=Traffic(requests=1_083, throttled=2, received=1_850_000, limit=166, began=1000.0, ended=1100.0),
     seconds=61.27,
     watermark_before=0,
     watermark_after=1_793_707_199,
     notes=("contacts, May 2026: 9 of 10 rows", "contacts, June 2026: 8 of 10 rows"),
 )
-TAGS = TableSummary("tags", rows_read=7, rows=7, requests=1, seconds=0.04, notes=("tags: 7 of 8 rows",))
-FAILED = TableSummary("companies", rows_read=99, requests=5, error="401 Unauthorized: check the token")
+TAGS = TableSummary(
+    "tags",
+    rows_read=7,
+    rows=7,
+    traffic=Traffic(1, 0, 999, 166, 1099.0, 1100.4),
+    seconds=0.04,
+    notes=("tags: 7 of 8 rows",),
+)
+FAILED = TableSummary("companies", rows_read=99, error="401 Unauthorized: check the token")
 TEAMS = TableSummary("teams", rows_read=3, rows=3)
 
 
@@ -35,6 +53,7 @@ def test_each_number_stands_under_its_heading() -> None:
         "in table": "1,234,567",
         "requests": "1,083",
         "429s": "2",
+        "received": "1.9 MB",
         "seconds": "61.3",
         "watermark before": "1970-01-01 00:00:00",
         "watermark after": "2026-11-03 11:59:59",
@@ -94,11 +113,40 @@ def test_markdown_holds_the_same_cells_and_remarks() -> None:
     assert [cell.strip() for cell in lines[2].strip("|").split("|")] == CONTACTS.cells()
     assert [line.count("|") for line in lines[:4]] == [len(HEADINGS) + 1] * 4
     assert lines[4] == ""
-    assert lines[5:] == [f"- {remark}" for remark in remarks([CONTACTS, FAILED])]
+    assert lines[6:] == ["", *[f"- {remark}" for remark in remarks([CONTACTS, FAILED])]]
+
+
+def test_text_leaves_out_what_a_terminal_has_no_room_for() -> None:
+    assert as_text([CONTACTS]).splitlines()[0].split() == " ".join(TEXT_HEADINGS).split()
+    assert set(HEADINGS) - set(TEXT_HEADINGS) == {"received"}
+    assert CONTACTS.cells(TEXT_HEADINGS)[7:10] == ["1,083", "2", "61.3"]
+
+
+def test_markdown_says_what_a_run_took_of_the_allowance_and_that_failed_tables_are_not_in_it() -> None:
+    together = "1,084 requests in 2 min: 65 % of the 166 per 10 s that are allowed; 1.9 MB received"
+    assert as_markdown([CONTACTS, TAGS]).splitlines()[5] == together
+    assert as_markdown([CONTACTS, FAILED, TAGS]).splitlines()[6] == f"{together}; without tables that failed"
+    assert "allowed" not in as_markdown([TEAMS])  # nothing was asked: a flow that only merges
+
+
+def test_a_small_share_is_not_rounded_to_nothing() -> None:
+    assert spent(Traffic(1, 0, 812, 1000, 5.0, 5.4)) == (
+        "1 request in 0.4 s: under 1 % of the 1,000 per 10 s that are allowed; 812 B received"
+    )
+
+
+def test_a_cell_with_a_bar_stays_one_cell() -> None:
+    assert as_markdown([TableSummary("a|b")]).splitlines()[2].startswith(r"| a\|b | 0 |")
+
+
+def test_the_outcome_of_a_table_is_its_rows_and_watermark() -> None:
+    assert CONTACTS.outcome() == "1,234,567 rows, watermark 2026-11-03 11:59:59 UTC"
+    assert TAGS.outcome() == "7 rows"
+    assert FAILED.outcome() == "failed"
 
 
 def test_a_run_without_tables_is_a_heading() -> None:
-    assert as_text([]).split() == " ".join(HEADINGS).split()
+    assert as_text([]).split() == " ".join(TEXT_HEADINGS).split()
     assert len(as_markdown([]).splitlines()) == 2
 
 

@@ -1,0 +1,60 @@
+"""Set up a Prefect server for this package: ``python deployments/bootstrap.py``. Running it again changes nothing."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+from intercom.errors import IntercomLakeError
+from intercom.moving import export_watermarks, import_watermarks, watermarks_of
+from intercom.provision import check_api, connections_of, set_up
+
+
+def main() -> int:
+    """0 when all is there, 1 when something was wrong, which is told in one sentence."""
+    parser = argparse.ArgumentParser(
+        description="Register the block types, create the work pool and a concurrency limit for each connection. "
+        "Prefect's server is the one of PREFECT_API_URL. What is there already stays as it is."
+    )
+    parser.add_argument(
+        "--connections-file", type=Path, metavar="FILE", help="Save the connections of this YAML file as blocks, too."
+    )
+    moving = parser.add_mutually_exclusive_group()
+    moving.add_argument(
+        "--export", type=Path, metavar="FILE", help="Only write all watermarks to this file; nothing is set up."
+    )
+    moving.add_argument(
+        "--import", dest="import_from", type=Path, metavar="FILE", help="Save the watermarks of such a file, too."
+    )
+    options = parser.parse_args()
+    try:
+        for line in _steps(options):
+            print(line, flush=True)
+    except IntercomLakeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except httpx.HTTPError as error:
+        print(f"Prefect's API has failed: {error}\nRun again: what was made stays.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _steps(options: argparse.Namespace) -> Iterator[str]:
+    """Files are read first, so that a wrong one changes nothing."""
+    connections = connections_of(options.connections_file, os.environ) if options.connections_file else []
+    watermarks = watermarks_of(options.import_from) if options.import_from else []
+    yield f"Prefect at {check_api()}"
+    if options.export:
+        yield from export_watermarks(options.export)
+        return
+    yield from set_up(connections)
+    yield from import_watermarks(watermarks)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,57 @@
+"""Types of the flows' parameters: Prefect makes the form of a run of them, and refuses a run that does not fit them.
+
+The shell takes the names, types, defaults and texts of the groups from the text of this file (`intercom.options`), so a
+field has a literal default and its description below it.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from intercom.storage import object_or_name
+from intercom.tables import TABLES
+
+ConnectionName = Annotated[str, Field(min_length=1)]
+LakeURL = Annotated[str, Field(min_length=1)]
+TableName = Annotated[str, WithJsonSchema({"type": "string", "enum": list(TABLES)})]
+"""One of the nine, to choose from. A call from Python is checked by `intercom.tables.select_tables`."""
+_A_DAY = "^[0-9]{4}-((0[1-9]|1[0-2])-(0[1-9]|[12][0-9])|(0[13-9]|1[0-2])-30|(0[13578]|1[02])-31)$"
+Day = Annotated[date, Field(json_schema_extra={"pattern": _A_DAY})]
+"""With a pattern, since Prefect's server leaves a schema's formats unchecked when a run is created."""
+FilePath = Annotated[str, Field(title="path", min_length=1)]
+StoreText = Annotated[str, Field(title="text", min_length=1)]
+StoreObject = Annotated[dict[str, Any], Field(title="object (in YAML)")]
+"""Prefect's form has no field for an object of any keys: there it is typed as text."""
+
+
+class LakeOptions(BaseModel):
+    """How a lake is reached and kept."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, field_title_generator=lambda name, _: name
+    )
+
+    storage_options: StoreText | StoreObject | None = None
+    """How the lake's store is reached: fsspec's options as a JSON object, without secrets, or the Prefect block that
+    has them, for example secret/lake or aws-credentials/prod."""
+    table_format: Literal["parquet", "delta"] = "parquet"
+    """parquet (plain files, one for each month) or delta (Delta Lake: readers see each table as of one moment; needs
+    the extra delta)."""
+
+    def store(self) -> dict[str, Any] | str | None:
+        """The storage options, those in text as an object; ConfigurationError when that is broken."""
+        given = self.storage_options
+        return object_or_name(given) if isinstance(given, str) else given
+
+
+class SyncOptions(LakeOptions):
+    """What few syncs need to say."""
+
+    compact: Literal["auto", "always", "never"] = "auto"
+    """When staged rows are merged into the table: auto (each time, but tables above a million rows when one row in a
+    hundred waits or after six hours), always, or never (the flow intercom-compact does it then)."""
+    connections_file: FilePath | None = None
+    """YAML file with connections, where the flow runs; connections.yml in the current folder if that exists."""

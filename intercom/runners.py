@@ -1,0 +1,149 @@
+"""Where the months of large tables are merged: on threads of the run's own process, or on a Dask or Ray cluster.
+
+Reading stays in the run's process: it is bound by Intercom's rate limit, and one process has one limiter. Only merging
+is work that more machines do sooner, and only by large pieces: a cluster is made, or asked, when the first of them is
+there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.util import find_spec
+from threading import Lock
+from typing import Any
+
+from prefect import Task
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner
+
+from intercom.errors import ConfigurationError
+
+_RUNNER, _ADDRESS, _WORKERS = "INTERCOM_TASK_RUNNER", "INTERCOM_TASK_RUNNER_ADDRESS", "INTERCOM_TASK_RUNNER_WORKERS"
+
+Submit = Callable[[Task[..., Any], Mapping[str, Any]], PrefectFuture[Any]]
+"""Has a task run with these parameters."""
+
+
+class Kind(StrEnum):
+    """What runs the merge tasks."""
+
+    THREADS = "threads"
+    DASK = "dask"
+    RAY = "ray"
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerSettings:
+    """The kind of cluster; `address` of one that is there, else one of so many `workers` is made on this machine."""
+
+    kind: Kind = Kind.THREADS
+    address: str | None = None
+    workers: int | None = None
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> RunnerSettings:
+        """ConfigurationError for a value that cannot be meant, or when the kind's extra is not installed."""
+        name, address, workers = (environ.get(key, "").strip() for key in (_RUNNER, _ADDRESS, _WORKERS))
+        if name and name not in list(Kind):
+            raise ConfigurationError(f"{_RUNNER} is {name!r}. Use one of: {', '.join(Kind)}.")
+        kind = Kind(name or Kind.THREADS)
+        if kind is Kind.THREADS and (address or workers):
+            raise ConfigurationError(f"{_ADDRESS} and {_WORKERS} are for {_RUNNER}=dask or ray. Set it, or unset them.")
+        if address and workers:
+            raise ConfigurationError(f"{_WORKERS} is for a cluster made on this machine, {_ADDRESS} for another one.")
+        if workers and not (workers.isascii() and workers.isdigit() and int(workers)):
+            raise ConfigurationError(f"{_WORKERS} is {workers!r}. Give a number of processes from 1 on.")
+        if kind is not Kind.THREADS and find_spec(f"prefect_{kind}") is None:
+            raise ConfigurationError(
+                f"{_RUNNER} is {kind}, which is not installed here: pip install 'intercom-lake[{kind}]', "
+                "also on the cluster's workers."
+            )
+        return cls(kind, address or None, int(workers) if workers else None)
+
+    def check_lake(self, url: str) -> None:
+        """ConfigurationError for a lake that other processes cannot see."""
+        if self.kind is not Kind.THREADS and url.startswith("memory:"):
+            raise ConfigurationError(
+                f"The lake {url} is in one process's memory, and {_RUNNER}={self.kind} uses others."
+            )
+
+    def make(self) -> TaskRunner[Any]:
+        """A runner that is not started. Its package is imported here, since it takes seconds."""
+        runner: TaskRunner[Any]
+        if self.kind is Kind.DASK:
+            from prefect_dask.task_runners import DaskTaskRunner
+
+            # A merge uses several threads itself, and memory for each. Whoever reaches a scheduler can run code in it.
+            local = {
+                "n_workers": self._processes,
+                "threads_per_worker": 1,
+                "host": "127.0.0.1",
+                "dashboard_address": None,
+            }
+            runner = DaskTaskRunner(address=self.address, cluster_kwargs=None if self.address else local)
+        else:
+            from prefect_ray.task_runners import RayTaskRunner
+
+            local = {"num_cpus": self._processes, "include_dashboard": False}
+            runner = RayTaskRunner(address=self.address, init_kwargs=None if self.address else local)
+        return runner
+
+    @property
+    def _processes(self) -> int:
+        return self.workers or os.cpu_count() or 1
+
+
+class _Cluster:
+    """One started runner for all tables that need it at the same time; it ends with the last of them."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._users = 0
+        self._runner: TaskRunner[Any] | None = None
+
+    @contextmanager
+    def use(self, settings: RunnerSettings) -> Iterator[Submit]:
+        if settings.kind is Kind.THREADS:
+            yield lambda task, parameters: task.submit(**parameters)
+            return
+        with self._lock:
+            runner = self._runner = self._runner or _started(settings)
+            self._users += 1
+        try:
+            yield lambda task, parameters: runner.submit(task, dict(parameters))
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    self._runner = None
+                    runner.__exit__(None, None, None)
+
+
+def _started(settings: RunnerSettings) -> TaskRunner[Any]:
+    try:
+        runner = settings.make()
+        runner.__enter__()
+        if settings.kind is Kind.DASK:
+            _ = runner.client  # type: ignore[attr-defined]  # it connects now, and not for two threads at once
+    except Exception as error:
+        where = f"at {settings.address}" if settings.address else "on this machine"
+        raise ConfigurationError(
+            f"The {settings.kind} cluster {where} cannot be used: {error}. Rows that were read are staged, and the "
+            f"next run merges them. Check {_ADDRESS} and the cluster."
+        ) from error
+    return runner
+
+
+_CLUSTER = _Cluster()
+
+
+def submitting(settings: RunnerSettings) -> AbstractContextManager[Submit]:
+    """What submits tasks while it lasts; ConfigurationError when the cluster cannot be made or reached.
+
+    A function, since Prefect sends the globals of a task along, and the cluster itself cannot travel.
+    """
+    return _CLUSTER.use(settings)

@@ -1,0 +1,100 @@
+"""Watermarks as Prefect blocks: one document per connection, table and lake, saved by runs."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+from prefect.blocks.core import Block
+from prefect.client.orchestration import get_client
+from pydantic import Field, HttpUrl, ValidationError
+
+from intercom.blocks import LOGO, load_document, save_document
+from intercom.config import connection_slug
+from intercom.errors import ConfigurationError
+from intercom.transfer import to_record
+from intercom.watermarks import Watermark
+
+log = logging.getLogger(__name__)
+
+
+class IntercomWatermark(Block):
+    """How far one table of one connection has been read into one lake."""
+
+    _block_type_name = "Intercom Watermark"
+    _block_type_slug = "intercom-watermark"
+    _logo_url = LOGO
+    _documentation_url = HttpUrl("https://developers.intercom.com/docs/references/rest-api/api.intercom.io/")
+    _description = (
+        "How far one table of one connection has been read into one lake. Runs save it; there is nothing to fill in. "
+        "Deleting it, or setting an earlier time, is safe: what counts is the earlier one of this and its copy in the "
+        "lake. To read a table from the beginning, run with full_refresh."
+    )
+    _code_example = """
+from intercom.watermark_blocks import IntercomWatermark
+
+print(IntercomWatermark.load("default-contacts-1a2b3c4d").value)
+"""
+
+    connection: str = Field(title="Connection", description="Name of the connection, as runs name it: my_intercom.")
+    table: str = Field(title="Table", description="The table, for example contacts.")
+    lake_id: str = Field(
+        title="Lake id",
+        description="Which lake this is about: the id in its file _state/lake.json, which moves with it.",
+    )
+    lake_url: str = Field(
+        title="Lake", description="Where that lake was when this was saved, for example s3://bucket/prefix."
+    )
+    cursor_field: str = Field(title="Cursor field", description="The column that tells what has changed: updated_at.")
+    value: datetime | None = Field(
+        default=None,
+        title="Watermark",
+        description="UTC, for example 2026-11-02T08:58:43Z: everything that changed up to here is in the lake. Empty "
+        "while no row was seen.",
+    )
+    run_id: str | None = Field(
+        default=None, title="Run", description="Id of the flow run that saved this; its page in Prefect ends with it."
+    )
+    rows: int | None = Field(default=None, title="Rows", description="Rows in the table when this was saved.")
+    saved_at: datetime | None = Field(default=None, title="Saved at", description="UTC, when this was saved.")
+
+
+class BlockWatermarks:
+    """Watermarks in Prefect blocks, one document per connection, table and lake."""
+
+    def load(self, connection: str, table: str, lake_id: str) -> Watermark | None:
+        """The saved watermark; None when there is none, or when it cannot be read: then the lake's own counts."""
+        try:
+            block = load_document(IntercomWatermark, document_name(connection, table, lake_id))
+        except ValidationError as error:
+            log.warning("The watermark block of %s cannot be read and is ignored: %s", table, error)
+            return None
+        if not isinstance(block, IntercomWatermark) or (block.table, block.lake_id) != (table, lake_id):
+            return None
+        if block.connection != connection:
+            raise ConfigurationError(
+                f"Connections {connection!r} and {block.connection!r} are one name to Prefect "
+                f"({connection_slug(connection)!r}) and would share watermarks. Rename one of them; nothing was read."
+            )
+        return Watermark(
+            connection=connection,
+            table=table,
+            lake_id=lake_id,
+            lake_url=block.lake_url,
+            cursor_field=block.cursor_field,
+            value=None if block.value is None else int(block.value.timestamp()),
+            run_id=block.run_id or "",
+            rows=block.rows or 0,
+            saved_at=block.saved_at or datetime.now(UTC),
+        )
+
+    def save(self, watermark: Watermark) -> None:
+        """Save over the older document."""
+        name = document_name(watermark.connection, watermark.table, watermark.lake_id)
+        with get_client(sync_client=True) as client:
+            save_document(client, IntercomWatermark, name, to_record(watermark))
+
+
+def document_name(connection: str, table: str, lake_id: str) -> str:
+    """Block document name of a watermark: connection, table and the first 8 characters of the lake's id."""
+    return f"{connection_slug(connection)}-{table.replace('_', '-')}-{lake_id[:8]}"

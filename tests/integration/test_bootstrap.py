@@ -1,0 +1,214 @@
+"""`python deployments/bootstrap.py` against a Prefect server: what it makes, what it leaves, what moves with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.prefect_server import Prefect
+from tests.support.rig import CONNECTION, Rig
+from tests.support.truth import assert_exact, read_lake
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+SCRIPT = "deployments/bootstrap.py"
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
+    server = Prefect(tmp_path_factory.mktemp("prefect"))
+    server.start()
+    yield server
+    server.stop()
+
+
+def bootstrap(prefect: Prefect, *options: str | Path, **environment: str) -> list[str]:
+    """The lines of a run that succeeded, without the first, which names the server."""
+    done = prefect.run(SCRIPT, *map(str, options), **environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[1:]
+
+
+def refusal(prefect: Prefect, *options: str | Path, **environment: str) -> str:
+    """What a run says that failed, in one line, having changed nothing."""
+    before = everything(prefect)
+    done = prefect.run(SCRIPT, *map(str, options), **environment)
+    assert done.returncode == 1, done.stdout
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert everything(prefect) == before
+    return done.stderr
+
+
+def everything(prefect: Prefect) -> Any:
+    """All that it can change, with the times of the latest changes."""
+    return [
+        prefect.post(f"{kind}/filter", {"limit": 200})
+        for kind in ("block_types", "block_schemas", "block_documents", "work_pools", "v2/concurrency_limits")
+    ]
+
+
+def connections(file: Path, *entries: str) -> Path:
+    file.write_text("connections:\n  intercom:\n" + "".join(f"    - {{{entry}}}\n" for entry in entries))
+    return file
+
+
+def watermarks(prefect: Prefect, connection: str) -> dict[str, Any]:
+    found = prefect.post("block_documents/filter", {"limit": 200})
+    mine = [document for document in found if document["data"].get("connection") == connection]
+    return {document["name"]: document["data"] for document in mine}
+
+
+def sync(prefect: Prefect, rig: Rig, *tables: str) -> list[list[str]]:
+    """The table that a run prints, by words."""
+    done = prefect.run(
+        "flows/sync.py", "--connection", CONNECTION, "--lake", rig.lake_url, "--tables", ",".join(tables)
+    )
+    assert done.returncode == 0, done.stderr
+    for table in tables:
+        assert_exact(rig.workspace.rows(table), read_lake(rig.lake_url, CONNECTION, table), table)
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+def test_all_is_made_once_and_a_second_time_changes_nothing(prefect: Prefect) -> None:
+    made = bootstrap(prefect)
+    assert made == [
+        "block type intercom-connection: created",
+        "block type intercom-watermark: created",
+        "work pool local-process: created",
+        "limit intercom-sync-default: created",
+    ]
+    before = everything(prefect)
+    assert bootstrap(prefect) == [line.replace("created", "already there") for line in made]
+    assert everything(prefect) == before
+    kind = prefect.get("block_types/slug/intercom-connection")
+    assert kind["logo_url"].startswith("https://")
+    assert "Developer Hub" in str(prefect.post("block_schemas/filter", {"limit": 200}))
+    assert prefect.get("work_pools/local-process")["base_job_template"]["variables"]["properties"]["env"]
+
+
+def test_connections_of_a_file_are_saved_updated_and_used(prefect: Prefect, rig: Rig, tmp_path: Path) -> None:
+    file = tmp_path / "connections.yml"
+    entry = f'name: {CONNECTION}, access_token: "${{TOKEN}}", base_url: "{rig.server.base_url}"'
+    connections(file, entry + ", requests_per_10s: 80", 'name: "My EU", access_token: other, region: eu')
+    named = f"connection {CONNECTION} (block intercom-connection/{CONNECTION}): "
+    first = bootstrap(prefect, "--connections-file", file, TOKEN="old")
+    assert named + "created" in first
+    assert "connection My EU (block intercom-connection/my-eu): created" in first
+    assert {f"limit intercom-sync-{CONNECTION}: created", "limit intercom-sync-my-eu: created"} <= set(first)
+    assert named + "already there" in bootstrap(prefect, "--connections-file", file, TOKEN="old")
+    connections(file, entry)
+    second = bootstrap(prefect, "--connections-file", file, TOKEN=rig.server.token)
+    assert named + "updated" in second
+    assert f"limit intercom-sync-{CONNECTION}: already there" in second
+    saved = prefect.get(f"block_types/slug/intercom-connection/block_documents/name/{CONNECTION}?include_secrets=true")
+    assert saved["data"] == {"access_token": rig.server.token, "region": "us", "base_url": rig.server.base_url}
+    assert not any(rig.server.token in line for line in first + second)
+    sync(prefect, rig, "tags")
+    assert len(prefect.post("block_documents/filter", {"limit": 200})) >= 2
+
+
+def test_a_wrong_connections_file_changes_nothing(prefect: Prefect, tmp_path: Path) -> None:
+    file = tmp_path / "connections.yml"
+    connections(file, "name: one, access_token: token", 'name: two, access_token: "${NOBODY_SET_THIS}"')
+    assert "NOBODY_SET_THIS is not set" in refusal(prefect, "--connections-file", file)
+    connections(file, "name: my_one, access_token: token", "name: my-one, access_token: token")
+    assert "'my_one' and 'my-one' are one" in refusal(prefect, "--connections-file", file)
+
+
+def test_a_server_that_is_not_there_is_told_in_a_sentence(prefect: Prefect) -> None:
+    assert "does not answer" in refusal(prefect, PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert "No Prefect server is configured" in refusal(prefect, PREFECT_API_URL="")
+
+
+def save_as(prefect: Prefect, slug: str, name: str, fields: list[str], data: dict[str, Any]) -> None:
+    """A document as another version of this package has saved it: with a schema of other fields."""
+    kind = prefect.get(f"block_types/slug/{slug}")
+    text: dict[str, Any] = {"type": "string"}
+    schema = {
+        "title": slug, "type": "object", "properties": dict.fromkeys(fields, text), "required": [],
+        "block_type_slug": slug, "block_schema_references": {},
+        "secret_fields": ["access_token"] if "access_token" in fields else [],
+    }  # fmt: skip
+    made = prefect.post("block_schemas/", {"fields": schema, "block_type_id": kind["id"], "capabilities": []})
+    document = {"name": name, "data": data, "block_schema_id": made["id"], "block_type_id": kind["id"]}
+    prefect.post("block_documents/", document)
+
+
+def test_documents_of_older_and_of_newer_versions_are_read_and_get_the_present_form(prefect: Prefect, rig: Rig) -> None:
+    bootstrap(prefect)
+    url, token = rig.server.base_url, rig.server.token
+    first = ["access_token", "region", "base_url", "requests_per_10s"]  # fields of the first version
+    save_as(prefect, "intercom-connection", "old", first, {"access_token": token, "base_url": url})
+    newer = {"access_token": token, "base_url": url, "of_a_later_version": "x"}
+    save_as(prefect, "intercom-connection", "new", [*first, "of_a_later_version"], newer)
+    names = ["connection", "table", "lake_id", "lake_url", "cursor_field"]
+    lake = rig.lake().identity().id
+    data = dict(zip(names, ["old", "articles", lake, rig.lake_url, "updated_at"], strict=True))
+    save_as(prefect, "intercom-watermark", f"old-articles-{lake[:8]}", names, data)
+    for connection in ("old", "new"):
+        options = ("--connection", connection, "--lake", rig.lake_url, "--tables", "articles")
+        assert prefect.run("flows/sync.py", *options).returncode == 0
+        assert_exact(rig.workspace.rows("articles"), read_lake(rig.lake_url, connection, "articles"), "articles")
+    lines = bootstrap(prefect)
+    assert "block intercom-connection/old: updated to the form of this version" in lines
+    for name, was in (("old", {"access_token": token, "base_url": url}), ("new", newer)):
+        path = f"block_types/slug/intercom-connection/block_documents/name/{name}?include_secrets=true"
+        document = prefect.get(path)
+        assert document["data"] == was
+        assert "requests_in_flight" in document["block_schema"]["fields"]["properties"]
+    assert not [line for line in bootstrap(prefect) if "updated" in line]
+
+
+def test_watermarks_move_to_another_server_where_the_next_run_is_exact_and_incremental(
+    prefect: Prefect, rig: Rig, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file, exported = tmp_path / "connections.yml", tmp_path / "watermarks.json"
+    connections(file, f'name: {CONNECTION}, access_token: "{rig.server.token}", base_url: "{rig.server.base_url}"')
+    bootstrap(prefect, "--connections-file", file)
+    sync(prefect, rig, "contacts", "articles")
+    lake = rig.lake().identity().id[:8]
+    here = {name: data for name, data in watermarks(prefect, CONNECTION).items() if name.endswith(lake)}
+    assert "exported" in bootstrap(prefect, "--export", exported)[-1]
+    assert rig.server.token not in exported.read_text()
+
+    other = Prefect(tmp_path_factory.mktemp("other"))
+    other.start()
+    try:
+        lines = bootstrap(other, "--import", exported, "--connections-file", file)
+        assert f"watermark acme-contacts-{lake}: created at {here[f'acme-contacts-{lake}']['value']}" in lines
+        there = watermarks(other, CONNECTION)
+        assert {name: there[name] for name in here} == here
+        rig.workspace.travel(60)
+        for row in rig.workspace.rows("contacts")[:3]:
+            rig.workspace.update("contacts", row["id"], name="changed on another server")
+        rig.workspace.travel(1)
+        contacts = next(line for line in sync(other, rig, "contacts") if line[:1] == ["contacts"])
+        assert contacts[3] == "3"  # changed
+        assert "-" not in contacts  # there was a watermark before
+        moved = watermarks(other, CONNECTION)
+        again = bootstrap(other, "--import", exported)
+        assert f"watermark acme-articles-{lake}: already there" in again
+        kept = f"watermark acme-contacts-{lake}: kept at {moved[f'acme-contacts-{lake}']['value']}; the file says"
+        assert any(line.startswith(kept) for line in again)
+        assert watermarks(other, CONNECTION) == moved
+    finally:
+        other.stop()
+
+
+def test_a_damaged_file_of_watermarks_changes_nothing(prefect: Prefect, tmp_path: Path) -> None:
+    record = {
+        "connection": "a",
+        "table": "contacts",
+        "lake_id": "1",
+        "lake_url": "./lake",
+        "cursor_field": "updated_at",
+    }
+    file = tmp_path / "watermarks.json"
+    file.write_text(json.dumps({"format": 1, "watermarks": [record, {**record, "table": ""}]}))
+    assert "watermark 2: 'table' is missing" in refusal(prefect, "--import", file)
+    assert "cannot be read" in refusal(prefect, "--import", tmp_path / "nothing.json")
+    assert "cannot be written" in refusal(prefect, "--export", tmp_path / "no" / "folder.json")

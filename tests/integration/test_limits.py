@@ -1,0 +1,214 @@
+"""Runs that wait for each other by Prefect's concurrency limits, and holders that go without a word."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from intercom.errors import BusyError
+from intercom.limits import scroll_limit
+from intercom.slots import Timing, Turn, ensure_limit, occupied
+from tests.support.prefect_server import ROOT, Prefect, inherited
+from tests.support.rig import CONNECTION, Rig
+from tests.support.truth import assert_exact, read_lake
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+LIMIT = f"intercom-sync-{CONNECTION}"
+SHORT_LEASES = """
+import sys
+import intercom.slots
+from intercom.shell import run_from_shell
+intercom.slots.TIMING.lease = 60  # the least that Prefect grants
+raise SystemExit(run_from_shell(sys.argv[1], sys.argv[2:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
+    server = Prefect(tmp_path_factory.mktemp("prefect"), PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS="2")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def here(prefect: Prefect) -> Iterator[None]:
+    """This process uses the server too."""
+    with temporary_settings({PREFECT_API_URL: prefect.api}):
+        yield
+
+
+class Patience:
+    """A clock that only waiting moves."""
+
+    def __init__(self) -> None:
+        self.now, self.waits = 0.0, 0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.waits += 1
+
+    def timing(self, **others: float) -> Timing:
+        return Timing(lease=60.0, clock=lambda: self.now, sleep=self.sleep, **others)
+
+
+def turn(limit: str, left_over: bool = False, **others: Any) -> Turn:
+    return Turn(limit, "another run", lambda _waited: left_over, **others)
+
+
+def slots(prefect: Prefect, limit: str) -> int:
+    return int(prefect.get(f"v2/concurrency_limits/{limit}")["active_slots"])
+
+
+def test_a_limit_that_is_not_there_keeps_nobody(prefect: Prefect, here: None) -> None:
+    with occupied(turn("nobody-made-this")) as held, occupied(turn("nobody-made-this")) as second:
+        assert not held
+        assert not second
+    assert "nobody-made-this" not in str(prefect.post("v2/concurrency_limits/filter", {"limit": 200}))
+
+
+def test_a_slot_is_held_while_the_block_lasts_and_given_back_when_it_fails(prefect: Prefect, here: None) -> None:
+    def fail_while_it_is_held() -> None:
+        with occupied(turn("made", made=True)) as held:
+            assert held
+            assert slots(prefect, "made") == 1
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_while_it_is_held()
+    assert slots(prefect, "made") == 0
+
+
+def test_who_waits_is_told_each_minute_and_at_last_refused(
+    prefect: Prefect, here: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    ensure_limit("busy")
+    caplog.set_level(logging.INFO, logger="intercom")
+    with occupied(turn("busy")):
+        patience = Patience()
+        refused = pytest.raises(BusyError, match=r"busy was not free for 0\.1 hours.*prefect gcl update busy")
+        with refused, occupied(turn("busy"), patience.timing(most=300)):
+            raise AssertionError("two have the slot")
+        assert (patience.now, patience.waits) == (300, 60)
+        assert slots(prefect, "busy") == 1
+    told = [record.message for record in caplog.records]
+    assert told == [f"Waiting for limit busy: another run has it. {n} min until now" for n in range(5)]
+
+
+def test_a_limit_of_none_holds_all_runs_up(prefect: Prefect, here: None) -> None:
+    ensure_limit("closed")
+    prefect.run("-m", "prefect", "gcl", "update", "closed", "--limit", "0")
+    with pytest.raises(BusyError), occupied(turn("closed", left_over=True), Patience().timing(most=300)):
+        pass
+
+
+def test_a_slot_that_is_left_over_is_taken_but_not_before_its_lease_would_have_ended(
+    prefect: Prefect, here: None
+) -> None:
+    ensure_limit("ghost")
+    prefect.post("v2/concurrency_limits/increment", {"names": ["ghost"], "slots": 1, "mode": "concurrency"})
+    patience = Patience()
+    with occupied(turn("ghost", left_over=True), patience.timing()) as held:
+        assert held
+        assert 60 < patience.now <= 125
+        assert slots(prefect, "ghost") == 1
+    assert slots(prefect, "ghost") == 0
+
+
+def test_a_lost_slot_and_a_server_that_is_gone_end_no_run(
+    prefect: Prefect, here: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that is started anew counts its slots, but knows no lease: who holds one gives back the slot itself."""
+    ensure_limit("anew")
+    with occupied(turn("anew")):
+        prefect.stop()
+        prefect.start()
+        assert slots(prefect, "anew") == 1
+    assert slots(prefect, "anew") == 0
+    with occupied(turn("anew")):
+        prefect.stop()
+    assert "was not given back" in caplog.text
+    with occupied(turn("anew"), Patience().timing()) as held:  # no answer: the lake's lock has to do
+        assert not held
+    prefect.start()
+
+
+def run(prefect: Prefect, rig: Rig, flow: str, *options: str) -> subprocess.Popen[str]:
+    command = [flow, "--connection", CONNECTION, "--lake", rig.lake_url, *options]
+    return subprocess.Popen(
+        [sys.executable, "-c", SHORT_LEASES, *command], cwd=ROOT, stderr=subprocess.STDOUT, stdout=subprocess.PIPE,
+        env={**inherited(), **prefect.environment}, text=True,
+    )  # fmt: skip
+
+
+def completed(process: subprocess.Popen[str]) -> str:
+    """What a run has printed, which must have succeeded."""
+    output, _ = process.communicate(timeout=280)
+    assert process.returncode == 0, output
+    return output
+
+
+def has_told_that_it_waits(prefect: Prefect) -> bool:
+    for _ in range(240):
+        time.sleep(0.5)
+        if any(f"Waiting for limit {LIMIT}" in line["message"] for line in prefect.post("logs/filter", {"limit": 200})):
+            return True
+    return False
+
+
+def set_up(prefect: Prefect, rig: Rig) -> None:
+    prefect.save_connection(CONNECTION, rig)
+    done = prefect.run("deployments/bootstrap.py")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_compaction_waits_for_a_running_sync_and_both_complete(prefect: Prefect, rig: Rig) -> None:
+    set_up(prefect, rig)
+    scroll = scroll_limit(rig.workspace.options.app_id)
+    begun: list[subprocess.Popen[str]] = []
+    found: list[Any] = []
+
+    def start_compaction(request: Any) -> None:
+        if request.path == "/companies/scroll" and not begun:
+            begun.append(run(prefect, rig, "flows/compact.py", "--tables", "tags,companies"))
+            found.extend([slots(prefect, scroll), has_told_that_it_waits(prefect)])
+
+    completed(run(prefect, rig, "flows/sync.py", "--tables", "tags", "--compact", "never"))
+    rig.server.before_request(start_compaction)
+    completed(run(prefect, rig, "flows/sync.py", "--tables", "companies", "--compact", "never"))
+    assert found == [1, True]
+    completed(begun[0])
+    for table in ("tags", "companies"):
+        assert_exact(rig.workspace.rows(table), read_lake(rig.lake_url, CONNECTION, table), table)
+    assert (slots(prefect, LIMIT), slots(prefect, scroll)) == (0, 0)
+
+
+def test_a_run_that_was_killed_keeps_others_waiting_no_longer_than_its_lease(prefect: Prefect, rig: Rig) -> None:
+    set_up(prefect, rig)
+    asked, killed = threading.Event(), threading.Event()
+
+    def hang(request: Any) -> None:
+        if request.path == "/tags" and not asked.is_set():
+            asked.set()
+            killed.wait(60)
+
+    rig.server.before_request(hang)
+    first = run(prefect, rig, "flows/sync.py", "--tables", "tags")
+    assert asked.wait(120)
+    first.send_signal(signal.SIGKILL)
+    first.communicate(timeout=30)
+    killed.set()
+    assert slots(prefect, LIMIT) == 1
+    assert f"Waiting for limit {LIMIT}" in completed(run(prefect, rig, "flows/sync.py", "--tables", "tags"))
+    assert_exact(rig.workspace.rows("tags"), read_lake(rig.lake_url, CONNECTION, "tags"), "tags")
+    assert slots(prefect, LIMIT) == 0

@@ -1,0 +1,92 @@
+"""Merges in pieces: on a local Dask cluster, and when one of the pieces fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.support.prefect_server import Prefect
+from tests.support.rig import CONNECTION, Rig
+
+pytestmark = pytest.mark.slow
+
+# A script with a guard, since the processes of a local cluster import it again.
+PROGRAM = """
+import sys
+import threading
+import time
+from pathlib import Path
+import intercom.tasks
+from intercom.shell import run_from_shell
+
+intercom.tasks._BYTES_OF_A_TASK = 1  # a piece for every month
+publish_months = intercom.tasks.publish_months
+turns = threading.Semaphore(1)  # never given back: one piece fails
+
+
+def fail_first(table, ledger, work):
+    if not turns.acquire(blocking=False):
+        time.sleep(1.0)
+        ledger.still_ours()
+        with Path(sys.argv[1]).open("a") as told:
+            print("still ours", file=told)
+        return publish_months(table, ledger, work)
+    raise OSError("no space left")
+
+
+if __name__ == "__main__":
+    if sys.argv[1]:
+        intercom.tasks.publish_months = fail_first
+    raise SystemExit(run_from_shell("flows/sync.py", sys.argv[2:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
+    server = Prefect(tmp_path_factory.mktemp("prefect"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def arguments(rig: Rig, tmp_path: Path) -> list[str]:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    file = tmp_path / "connections.yml"
+    file.write_text(
+        f"connections:\n  intercom:\n    - name: {CONNECTION}\n      base_url: {rig.server.base_url}\n"
+        "      access_token: ${INTERCOM_ACCESS_TOKEN}\n"
+    )
+    return [
+        "--connection", CONNECTION, "--connections-file", str(file), "--lake", rig.lake_url, "--tables", "contacts",
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(find_spec("prefect_dask") is None, reason="the extra dask is not installed")
+def test_a_local_dask_cluster_merges_to_an_exact_lake(
+    prefect: Prefect, rig: Rig, tmp_path: Path, arguments: list[str]
+) -> None:
+    result = prefect.run(
+        str(tmp_path / "program.py"), "", *arguments, INTERCOM_ACCESS_TOKEN=rig.server.token,
+        INTERCOM_TASK_RUNNER="dask", INTERCOM_TASK_RUNNER_WORKERS="1",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    rig.check(["contacts"])
+    assert prefect.tasks_named("merge ")
+
+
+def test_a_piece_that_fails_is_told_when_all_others_have_ended(
+    prefect: Prefect, rig: Rig, tmp_path: Path, arguments: list[str]
+) -> None:
+    told = tmp_path / "told"
+    result = prefect.run(str(tmp_path / "program.py"), str(told), *arguments, INTERCOM_ACCESS_TOKEN=rig.server.token)
+    assert result.returncode == 1
+    assert "no space left" in result.stderr
+    lines = told.read_text().splitlines()
+    assert len(lines) > 1
+    assert set(lines) == {"still ours"}
+    assert prefect.run("flows/sync.py", *arguments, INTERCOM_ACCESS_TOKEN=rig.server.token).returncode == 0
+    rig.check(["contacts"])

@@ -1,0 +1,300 @@
+"""What people see of runs in Prefect: logs, artifacts, assets, events, an alert; and a server that takes none of it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from intercom.sandbox import SandboxServer, Workspace
+from tests.conftest import NOW
+from tests.support.prefect_server import ROOT, Prefect
+from tests.support.rig import Rig
+from tests.support.truth import assert_exact, read_lake
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # the first test starts a server and five processes
+
+CONNECTION = "my_acme"
+TABLES = ("contacts", "tags", "data_attributes")
+AUTOMATION = ROOT / "deployments" / "automations" / "not-synced.yaml"
+OPTION = "auto_mkdir"
+"""A storage option that changes nothing, to be looked for."""
+
+
+@dataclass
+class Watched:
+    """A server that has seen two runs: of the second, contacts failed; and what its automation has sent."""
+
+    prefect: Prefect
+    rig: Rig
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    alerts: list[dict[str, str]] = field(default_factory=list)
+
+    def artifacts(self, key: str) -> list[str]:
+        """All versions of an artifact, the newest first."""
+        found = self.prefect.post("artifacts/filter", {"sort": "CREATED_DESC", "limit": 200})
+        return [str(artifact["data"]) for artifact in found if artifact["key"] == key]
+
+    def events(self, name: str, count: int) -> list[dict[str, Any]]:
+        """The events of a name, the oldest first, once there are so many: they are stored some time after the run."""
+        wanted = {"filter": {"event": {"name": [name]}, "order": "ASC"}, "limit": 50}
+        found: list[dict[str, Any]] = []
+        for _ in range(120):
+            found = self.prefect.post("events/filter", wanted)["events"]
+            if len(found) >= count:
+                break
+            time.sleep(0.5)
+        return found
+
+
+def sync(prefect: Prefect, rig: Rig, *options: str, **environment: str) -> Any:
+    """`python flows/sync.py` for the rig; its connection is a block."""
+    return prefect.run(
+        "flows/sync.py", "--connection", CONNECTION, "--lake", rig.lake_url, "--tables", ",".join(TABLES),
+        "--storage-options", json.dumps({OPTION: True}), *options, **environment,
+    )  # fmt: skip
+
+
+def latest_run(prefect: Prefect) -> dict[str, Any]:
+    found: dict[str, Any] = prefect.post("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})[0]
+    return found
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """A server in this process; its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def inbox(received: list[dict[str, str]]) -> Iterator[str]:
+    """Where notifications go."""
+
+    class Inbox(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None: ...
+
+    with serving(Inbox) as url:
+        yield url
+
+
+def notification_block(prefect: Prefect, url: str) -> str:
+    """The id of a saved block that posts to the address."""
+    program = (
+        "import sys; from prefect.blocks.notifications import CustomWebhookNotificationBlock as Webhook\n"
+        "webhook = Webhook(name='inbox', url=sys.argv[1], json_data={'subject': '{{subject}}', 'body': '{{body}}'})\n"
+        "print(webhook.save('inbox'))"
+    )
+    saved = prefect.run("-c", program, url)
+    assert saved.returncode == 0, saved.stderr
+    return saved.stdout.strip()
+
+
+def create_automation(prefect: Prefect, folder: Path, block: str) -> None:
+    """The example as it is, but for the block's id and for a patience of seconds instead of hours."""
+    text = AUTOMATION.read_text(encoding="utf-8")
+    text, ids = re.subn(r"block_document_id: [0-9-]{36}\n", f"block_document_id: {block}\n", text)
+    text, times = re.subn(r"within: 10800 ", "within: 12 ", text)
+    assert (ids, times) == (1, 1)
+    file = folder / "automation.yaml"
+    file.write_text(text, encoding="utf-8")
+    created = prefect.run("-m", "prefect", "automation", "create", "--from-file", str(file))
+    assert created.returncode == 0, created.stdout + created.stderr
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    prefect = Prefect(tmp_path_factory.mktemp("prefect"))
+    prefect.start()
+    lake = tmp_path_factory.mktemp("a lake")
+    with SandboxServer(Workspace.seeded(now=NOW, history_days=80)) as server:
+        seen = Watched(prefect, Rig(server, str(lake), CONNECTION))
+        with inbox(seen.alerts) as url:
+            prefect.save_connection(CONNECTION.replace("_", "-"), seen.rig)
+            create_automation(prefect, lake.parent, notification_block(prefect, url))
+            first = sync(prefect, seen.rig)
+            assert first.returncode == 0, first.stderr
+            seen.runs.append(latest_run(prefect))
+            server.workspace.travel(60)
+            server.workspace.create("tags")
+            server.fail("/contacts/search", kind="status", status=403, times=100)
+            second = sync(prefect, seen.rig, PREFECT_LOGGING_EXTRA_LOGGERS="intercom")
+            assert second.returncode == 1
+            seen.runs.append(latest_run(prefect))
+            server.clear_faults()
+            yield seen
+    prefect.stop()
+
+
+def rows(markdown: str) -> list[list[str]]:
+    """Cells of a markdown table, with its heading."""
+    lines = [line for line in markdown.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def test_names_say_connection_and_table(watched: Watched) -> None:
+    assert [run["name"] for run in watched.runs] == [f"sync {CONNECTION}"] * 2
+    for step in ("extract", "compact"):
+        names = watched.prefect.tasks_named(f"{step} {CONNECTION} ")
+        assert {name.removeprefix(f"{step} {CONNECTION} ") for name in names} == set(TABLES)
+
+
+@pytest.mark.parametrize("run", [0, 1], ids=["without settings", "with extra loggers"])
+def test_the_log_of_a_run_has_each_line_once_at_the_task_it_is_about(watched: Watched, run: int) -> None:
+    wanted = {"logs": {"flow_run_id": {"any_": [watched.runs[run]["id"]]}}, "limit": 200}
+    lines = watched.prefect.post("logs/filter", wanted)
+    begun = [line for line in lines if line["message"] == "tags: reading the whole table"]
+    assert len(begun) == 1
+    assert begun[0]["name"] == "intercom.ingest"
+    task = watched.prefect.get(f"task_runs/{begun[0]['task_run_id']}")
+    assert task["name"] == f"extract {CONNECTION} tags"
+
+
+def test_the_summary_of_a_run_shows_bytes_and_its_share_of_the_allowance(watched: Watched) -> None:
+    failed, complete = watched.artifacts("intercom-my-acme-sync")
+    heading, *tables = rows(complete)
+    shown = {row[0]: dict(zip(heading, row, strict=True)) for row in tables}
+    assert list(shown) == list(TABLES)
+    assert shown["tags"]["in table"] == str(len(read_lake(watched.rig.lake_url, CONNECTION, "tags")) - 1)
+    assert re.fullmatch(r"[\d.,]+ (B|kB|MB)", shown["contacts"]["received"])
+    requests = sum(int(row["requests"]) for row in shown.values())
+    assert re.search(rf"\n{requests} requests in [\d.]+ s: [\w ]+ % of the [\d,]+ per 10 s that are allowed;", complete)
+    assert "- contacts failed: " in failed
+    assert "without tables that failed" in failed
+
+
+def test_each_table_has_a_history_with_a_version_for_each_run(watched: Watched) -> None:
+    newest, oldest = watched.artifacts("intercom-my-acme-data-attributes")
+    assert rows(newest)[2:] == rows(oldest)[1:]
+    for row, run in zip(rows(newest)[1:], reversed(watched.runs), strict=True):
+        assert run["id"] in row[0]  # a link to the run
+    contacts = watched.artifacts("intercom-my-acme-contacts")[0]
+    assert [row[2] for row in rows(contacts)[1:]] == ["failed", str(len(watched.rig.workspace.rows("contacts")))]
+    assert "- contacts failed: " in contacts
+
+
+def test_a_table_that_is_committed_is_an_event(watched: Watched) -> None:
+    events = watched.events("intercom-lake.table.synced", 5)
+    assert sorted(event["resource"]["prefect.resource.id"] for event in events) == sorted(
+        f"intercom-lake.table.{CONNECTION}.{table}" for table in (*TABLES, "tags", "data_attributes")
+    )
+    first, second = (event for event in events if event["resource"]["intercom-lake.table"] == "tags")
+    tags = len(watched.rig.workspace.rows("tags"))
+    assert (first["payload"]["rows"], first["payload"]["new"]) == (tags - 1, tags - 1)
+    assert (second["payload"]["rows"], second["payload"]["new"]) == (tags, 1)
+    for event, run in ((first, watched.runs[0]), (second, watched.runs[1])):
+        assert event["payload"]["run_id"] == run["id"]
+        assert event["payload"]["lake"] == f"file://{watched.rig.lake_url}"
+        assert f"prefect.flow-run.{run['id']}" in [related["prefect.resource.id"] for related in event["related"]]
+    contacts = next(event for event in events if event["resource"]["intercom-lake.table"] == "contacts")
+    assert contacts["payload"]["watermark"].endswith("+00:00")
+
+
+def test_a_table_that_is_committed_is_an_asset_made_of_what_intercom_has(watched: Watched) -> None:
+    events = watched.events("prefect.asset.materialization.succeeded", 5)
+    made = [event for event in events if event["resource"]["prefect.resource.name"] == f"{CONNECTION} contacts"]
+    assert len(events) == 5
+    assert len(made) == 1  # the second run failed on it
+    lake = watched.rig.lake_url.replace(" ", "~20")
+    assert made[0]["resource"]["prefect.resource.id"] == f"file://{lake}/data/{CONNECTION}/contacts"
+    assert made[0]["payload"]["rows"] == len(watched.rig.workspace.rows("contacts"))
+    assert [one["prefect.resource.id"] for one in made[0]["related"] if one["prefect.resource.role"] == "asset"] == [
+        f"intercom://{CONNECTION}/contacts"
+    ]
+    assert not watched.prefect.post("events/filter", {"filter": {"event": {"name": [made[0]["event"] + ".failed"]}}})[
+        "events"
+    ]
+
+
+def test_a_table_that_is_not_synced_in_time_is_an_alert(watched: Watched) -> None:
+    """The example automation, on a server that has to match its trigger with our events."""
+    subject = f"Intercom: {CONNECTION} contacts has not been synced for three hours"
+    for _ in range(120):
+        if any(alert["subject"] == subject for alert in watched.alerts):
+            break
+        time.sleep(0.5)
+    alert = next(alert for alert in watched.alerts if alert["subject"] == subject)
+    assert f"Last sync of {CONNECTION} contacts: 20" in alert["body"]
+    assert f"Run: {watched.runs[0]['id']}" in alert["body"]
+    assert f"Lake: file://{watched.rig.lake_url}" in alert["body"]
+
+
+def test_no_secret_and_no_storage_option_is_shown(watched: Watched) -> None:
+    watched.events("intercom-lake.table.synced", 5)
+    assert watched.rig.server.token.encode() not in watched.prefect.stored()
+    artifacts = watched.prefect.post("artifacts/filter", {"limit": 200})
+    events = watched.prefect.post("events/filter", {"filter": {}, "limit": 50})
+    assert OPTION not in json.dumps([artifacts, events])
+
+
+@contextmanager
+def refusing(prefect: Prefect, refused: Callable[[str], bool]) -> Iterator[str]:
+    """An address of Prefect's API that answers 500 for some paths, and for events, which are no plain requests."""
+    api = urlsplit(prefect.api)
+
+    class Relay(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            status, content = (500, b'{"detail": "out of order"}')
+            if not refused(self.path) and "upgrade" not in self.headers.get("Connection", "").lower():
+                connection = http.client.HTTPConnection(str(api.hostname), api.port, timeout=60)
+                headers = {name: value for name, value in self.headers.items() if name.lower() != "accept-encoding"}
+                connection.request(self.command, self.path, body, headers)
+                answer = connection.getresponse()
+                status, content = answer.status, answer.read()
+                connection.close()
+            self.send_response(status)
+            if status != 204:
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = answer
+
+        def log_message(self, format: str, *args: Any) -> None: ...
+
+    with serving(Relay) as url:
+        yield f"{url}/api"
+
+
+def test_a_server_that_takes_neither_artifacts_nor_events_gets_a_warning_and_the_run_is_fine(watched: Watched) -> None:
+    prefect, rig = watched.prefect, watched.rig
+    rig.workspace.travel(60)
+    rig.workspace.create("tags")
+    with refusing(prefect, lambda path: path.startswith("/api/artifacts")) as api:
+        result = sync(prefect, rig, PREFECT_API_URL=api)
+    assert result.returncode == 0, result.stderr
+    for table in TABLES:
+        assert_exact(rig.workspace.rows(table), read_lake(rig.lake_url, CONNECTION, table), table)
+    run = latest_run(prefect)
+    assert run["id"] not in [earlier["id"] for earlier in watched.runs]
+    assert (run["state_type"], run["state"]["message"]) == ("COMPLETED", "3 tables are in the lake")
+    assert (result.stdout + result.stderr).count("Prefect does not show all that this run did") == 1
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,81 @@
+"""Prefect's UI in a headless Chromium, which is the system's: Playwright brings none here."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from playwright.sync_api import Locator, Page, Route, expect, sync_playwright
+
+from tests.support.prefect_server import Prefect
+
+_FLAGS = (
+    "--no-sandbox",  # containers run as root, and have no user namespaces
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+)
+WIDTH = 1280
+
+
+@cache
+def chromium() -> str | None:
+    """Path of the system's Chromium; None where there is none."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+class Browser:
+    """One page that sees Prefect's server and nothing else: the UI also calls out, which would tell of every test."""
+
+    def __init__(self, page: Page, prefect: Prefect) -> None:
+        self.page = page
+        self.prefect = prefect
+        root = prefect.api.removesuffix("/api")
+        page.route(lambda url: not url.startswith(f"{root}/"), _refuse)
+        settings: dict[str, Any] = page.request.get(f"{root}/ui-settings").json()
+        self.root = root + (settings["v2_base_url"] if settings.get("default_ui") == "v2" else "")
+
+    def open(self, path: str, landmark: str) -> None:
+        """Go to a page of the UI that Prefect prefers, and wait for the text that it must have."""
+        self.page.goto(f"{self.root}/{path}")
+        expect(self.page.get_by_text(landmark).first).to_be_visible(timeout=60_000)
+
+    def open_run_form(self, deployment: str) -> None:
+        self.open(f"deployments/deployment/{deployment}/run", "advanced (Optional)")
+
+    def choose_tables(self, *names: str) -> list[str]:
+        """Choose these in the run form's list; all names that it offers."""
+        self.field("tables").click()
+        options = self.page.get_by_role("listbox").get_by_role("option")
+        offered = options.all_inner_texts()
+        for name in names:
+            options.filter(has_text=name).click()
+        self.page.keyboard.press("Escape")
+        return offered
+
+    def field(self, parameter: str) -> Locator:
+        """The field that the parameter's label belongs to, whatever else it calls itself."""
+        label = self.page.get_by_text(f"{parameter} (Optional)", exact=True)
+        return self.page.locator(f'[id="{label.get_attribute("for")}"]')
+
+
+@contextmanager
+def browser(prefect: Prefect, height: int = 1000) -> Iterator[Browser]:
+    """A browser for the server's UI."""
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium(), args=_FLAGS)
+        try:
+            yield Browser(started.new_page(viewport={"width": WIDTH, "height": height}, locale="en-GB"), prefect)
+        finally:
+            started.close()
+
+
+def _refuse(route: Route) -> None:
+    route.abort()

@@ -1,0 +1,129 @@
+"""The pictures of the README: ``python -m tests.ui.screenshots``.
+
+Starts a Prefect server, a simulated workspace and a worker, runs the deployment `sync`, and photographs Prefect's UI.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from intercom.config import connection_slug
+from intercom.sandbox import SandboxServer, Workspace
+from tests.support.browser import WIDTH, Browser, browser
+from tests.support.prefect_server import ROOT, Prefect, inherited
+
+PICTURES: Final = Path(__file__).with_name("pictures")
+CONNECTION: Final = "my_intercom"
+INSTALLED: Final = "/srv/intercom-lake"
+"""Where the package is in the pictures, instead of in the folder of whoever takes them."""
+
+
+def main() -> None:
+    workspace = Workspace.seeded(contacts=2000, conversations=600, now=time.time())
+    with (
+        tempfile.TemporaryDirectory(prefix="intercom-") as folder,
+        _set_up(Path(folder), workspace) as prefect,
+        _worker(prefect),
+        browser(prefect) as ui,
+    ):
+        run = _run(prefect, f"{folder}/lake")
+        _deploy(prefect, INSTALLED)
+        PICTURES.mkdir(exist_ok=True)
+        _take(ui, prefect.get("deployments/name/intercom-sync/sync")["id"], run)
+
+
+def _take(ui: Browser, deployment: str, run: str) -> None:
+    ui.open(f"deployments/deployment/{deployment}", "Entrypoint")
+    _photograph(ui, "deployment", 800)
+
+    ui.open_run_form(deployment)
+    ui.choose_tables("contacts", "conversations")
+    _photograph(ui, "run-form", 1450)
+
+    ui.open("blocks/catalog/intercom-connection/create", "Access token")
+    _photograph(ui, "block-form", 930)
+
+    ui.open(f"runs/flow-run/{run}", "Artifacts")
+    ui.page.get_by_role("tab", name="Artifacts").click()
+    _photograph(ui, "run", 800)
+
+    key = f"intercom-{connection_slug(CONNECTION)}-sync"
+    (summary,) = ui.prefect.post("artifacts/filter", {"artifacts": {"key": {"any_": [key]}}})
+    ui.open(f"artifacts/artifact/{summary['id']}", "data_attributes")
+    _photograph(ui, "summary", 800, width=1800)  # Prefect lays its own column over a table that is wider
+
+
+@contextmanager
+def _set_up(folder: Path, workspace: Workspace) -> Iterator[Prefect]:
+    """A server with the connection and the deployments, and the workspace behind them."""
+    prefect = Prefect(folder)
+    prefect.start()
+    try:
+        with SandboxServer(workspace) as server:
+            connections = folder / "connections.yml"
+            connections.write_text(
+                f"connections:\n  intercom:\n    - name: {CONNECTION}\n      access_token: {server.token}\n"
+                f"      base_url: {server.base_url}\n",
+                encoding="utf-8",
+            )
+            _do(prefect, "deployments/bootstrap.py", "--connections-file", str(connections))
+            _deploy(prefect, str(ROOT))
+            yield prefect
+    finally:
+        prefect.stop()
+
+
+def _deploy(prefect: Prefect, folder: str) -> None:
+    _do(prefect, "-m", "prefect", "--no-prompt", "deploy", "--all", PWD=folder)
+
+
+@contextmanager
+def _worker(prefect: Prefect) -> Iterator[None]:
+    """A worker of the pool; it ends what it has begun."""
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "local-process"]
+    with (
+        (prefect.home / "worker.log").open("wb") as log,
+        subprocess.Popen(
+            command, env={**inherited(), **prefect.environment}, cwd=prefect.home, stdout=log, stderr=log
+        ) as worker,
+    ):
+        try:
+            yield
+        finally:
+            worker.terminate()
+
+
+def _run(prefect: Prefect, lake: str) -> str:
+    """Id of a run of the deployment that has ended well."""
+    deployment = prefect.get("deployments/name/intercom-sync/sync")["id"]
+    parameters = {"connection": CONNECTION, "lake": lake}
+    run = str(prefect.post(f"deployments/{deployment}/create_flow_run", {"parameters": parameters})["id"])
+    if (state := prefect.state_of(run)) != "COMPLETED":
+        raise SystemExit(f"The run for the pictures is {state}.")
+    return run
+
+
+def _do(prefect: Prefect, *command: str, **environment: str) -> None:
+    done = prefect.run(*command, **environment)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+
+
+def _photograph(ui: Browser, name: str, height: int, width: int = WIDTH) -> None:
+    """The page down to that height, once it has come to rest."""
+    ui.page.set_viewport_size({"width": width, "height": height})
+    ui.page.wait_for_timeout(6000)  # the chart of a run draws itself bit by bit
+    picture = PICTURES / f"{name}.png"
+    ui.page.screenshot(path=picture, animations="disabled", caret="hide")
+    print(f"{picture.relative_to(ROOT)}: {picture.stat().st_size // 1024} KB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""The latest runs of one table: each run adds its row to what the run before has left."""
+
+from __future__ import annotations
+
+from intercom.history import ROWS, as_history
+from intercom.summary import TableSummary
+from intercom.traffic import Traffic
+
+TAGS = TableSummary(
+    "tags", rows_read=7, new=2, changed=1, unchanged=4, removed=3, rows=9,
+    traffic=Traffic(4, 1, 1_200, 166, 0.0, 1.0), seconds=0.44, watermark_after=1_793_707_199,
+)  # fmt: skip
+SHORT = TableSummary("tags", rows_read=1, notes=("tags: 1 of 2 rows",), hints=("tags: 1 field has no column",))
+
+
+def history(table: TableSummary, previous: str | None, at: str = "now", lake: str = "s3://lake") -> str:
+    return as_history(table, at=at, kind="sync", lake=lake, previous=previous)
+
+
+def rows(text: str) -> list[list[str]]:
+    """Cells of the runs, without the heading."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def test_each_number_stands_under_its_heading() -> None:
+    text = history(TAGS, None)
+    heading = [cell.strip() for cell in text.splitlines()[0].strip("|").split("|")]
+    assert dict(zip(heading, rows(text)[0], strict=True)) == {
+        "run (UTC)": "now",
+        "kind": "sync",
+        "rows read": "7",
+        "new": "2",
+        "changed": "1",
+        "removed": "3",
+        "in table": "9",
+        "seconds": "0.4",
+        "watermark after": "2026-11-03 11:59:59",
+        "requests": "4",
+        "429s": "1",
+        "received": "1.2 kB",
+        "lake": "s3://lake",
+    }
+
+
+def test_the_newest_run_is_on_top_and_the_earlier_ones_follow_as_they_were() -> None:
+    first = history(TAGS, None, at="one")
+    second = history(TableSummary("tags", error="401"), first, at="two")
+    third = history(TAGS, second, at="three", lake="s3://other")
+    assert [(row[0], row[2], row[-1]) for row in rows(third)] == [
+        ("three", "7", "s3://other"),
+        ("two", "failed", "s3://lake"),
+        ("one", "7", "s3://lake"),
+    ]
+    assert rows(third)[1:] == rows(second)
+
+
+def test_only_so_many_runs_are_kept() -> None:
+    text = None
+    for run in range(ROWS + 5):
+        text = history(TAGS, text, at=str(run))
+    assert text is not None
+    assert [row[0] for row in rows(text)] == [str(run) for run in reversed(range(5, ROWS + 5))]
+
+
+def test_remarks_are_those_of_this_run_only() -> None:
+    first = history(SHORT, None)
+    assert first.splitlines()[-3:] == ["", "- warning: tags: 1 of 2 rows", "- note: tags: 1 field has no column"]
+    second = history(TAGS, first)
+    assert "1 of 2" not in second
+    assert len(rows(second)) == 2
+
+
+def test_what_is_no_such_table_is_not_taken_over() -> None:
+    begun = history(TAGS, None)
+    other_columns = begun.replace("| kind ", "| sort ")
+    for previous in ("", "lost", "| a | b |\n|---|---|\n| 1 | 2 |", other_columns):
+        assert history(TAGS, previous) == begun
+
+
+def test_a_bar_in_a_lakes_name_does_not_end_its_cell() -> None:
+    text = history(TAGS, history(TAGS, None, lake="file:///a|b"))
+    assert text.count(r"file:///a\|b") == 1
+    assert len({line.replace(r"\|", "").count("|") for line in text.splitlines() if line}) == 1
