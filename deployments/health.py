@@ -16,9 +16,10 @@ def main(first_process: Path = Path("/proc/1/cmdline")) -> int:
     """The exit status; an answer other than 200 comes as OSError."""
     if b"serve.py" not in first_process.read_bytes():
         return 0
+    past_proxies = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     port = os.environ.get("PREFECT_RUNNER_SERVER_PORT", "8080")
     try:
-        urllib.request.urlopen(f"http://localhost:{port}/health", timeout=5).close()
+        past_proxies.open(f"http://localhost:{port}/health", timeout=5).close()
     except OSError as error:
         print(f"serve.py does not ask Prefect for runs any more, or not yet: {error}")
         return 1

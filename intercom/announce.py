@@ -1,9 +1,9 @@
-"""A run that is over, shown in Prefect: events, assets, artifacts."""
+"""What a run did, shown in Prefect: a table that is done by event and asset, the whole run by artifacts."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from intercom.artifacts import keep_artifacts
 from intercom.assets import materialized
@@ -14,12 +14,39 @@ from intercom.summary import TableSummary
 log = logging.getLogger(__name__)
 
 
-def announce(job: Job, tables: Sequence[TableSummary]) -> None:
-    """Tell Prefect what the run did to each table. Whatever goes wrong is one warning: the tables are in the lake."""
+def announce_table(job: Job, table: TableSummary) -> None:
+    """Tell Prefect of a table that has just come to its end, however long others of the run will take.
+
+    Whatever goes wrong is one warning: the table is in the lake.
+    """
+    steps: list[Callable[[], None]] = []
+    if _is_in_step(job, table):
+        steps.append(lambda: synced(job, table))
+    if table.files or (not table.waiting and _is_news(job, table)):
+        steps.append(lambda: materialized(job, table))
+    _told(steps)
+
+
+def announce_run(job: Job, tables: Sequence[TableSummary]) -> None:
+    """Tell Prefect of a run that has come to its end. Whatever goes wrong is one warning."""
+    _told([lambda: keep_artifacts(job, tables)])
+
+
+def _is_in_step(job: Job, table: TableSummary) -> bool:
+    """Whether the table has all that Intercom had; a backfill and a merge do not ask for what is new."""
+    return _is_news(job, table) and job.run is not None and job.run.until is None and table.complete
+
+
+def _is_news(job: Job, table: TableSummary) -> bool:
+    """Whether this try of the run has read the table, or merged what an earlier one had read."""
+    return bool(table.files) or (job.run is not None and not table.earlier_try)
+
+
+def _told(steps: Sequence[Callable[[], None]]) -> None:
     faults = []
-    for show in (_as_events, _as_assets, keep_artifacts):  # artifacts last: only they wait for the server
+    for step in steps:
         try:
-            show(job, job.open_lake().url, tables)
+            step()
         except Exception as error:
             faults.append(_named(error))
     if faults:
@@ -27,22 +54,6 @@ def announce(job: Job, tables: Sequence[TableSummary]) -> None:
             "Prefect does not show all that this run did (%s). The tables in the lake are not concerned.",
             "; ".join(faults),
         )
-
-
-def _as_events(job: Job, lake: str, tables: Sequence[TableSummary]) -> None:
-    """For tables that are in step with Intercom now; a backfill and a merge do not ask for what is new."""
-    if job.run is None or job.run.until is not None:
-        return
-    for table in tables:
-        if table.error is None and table.complete:
-            synced(job, lake, table)
-
-
-def _as_assets(job: Job, lake: str, tables: Sequence[TableSummary]) -> None:
-    """For tables whose files have all that was read."""
-    for table in tables:
-        if table.error is None and not table.waiting:
-            materialized(job, lake, table)
 
 
 def _named(error: Exception) -> str:

@@ -12,7 +12,7 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
-from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.utilities.urls import url_for
 
 from intercom.config import connection_slug
@@ -20,28 +20,34 @@ from intercom.history import as_history
 from intercom.job import Job
 from intercom.summary import TableSummary, as_markdown, verdict
 
-_PATIENCE = {PREFECT_CLIENT_MAX_RETRIES: 2, PREFECT_API_REQUEST_TIMEOUT: 10.0}
+_RETRIES = 2
+_TIMEOUT_SECONDS = 10.0
 """Instead of some minutes: a run that has done its work should not wait for a server in trouble to be told of it."""
 
 
-def keep_artifacts(job: Job, lake: str, tables: Sequence[TableSummary]) -> None:
-    """Save the run's summary, and a new version of each table's history; `lake` is the lake's whole URL.
+def keep_artifacts(job: Job, tables: Sequence[TableSummary]) -> None:
+    """Save the run's summary, and a new version of each table's history.
 
     One read and a write for each artifact. Raises whatever Prefect's client does; a history that could not be read is
     not written either, so that the next run can take it up again.
     """
-    with temporary_settings(_PATIENCE), get_client(sync_client=True) as client:
+    # With settings of its own, else it would be the run's client, which is more patient.
+    patience = {"timeout": _TIMEOUT_SECONDS}
+    with (
+        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: _RETRIES}),
+        get_client(httpx_settings=patience, sync_client=True) as client,
+    ):
         _save(
             client,
             job,
             f"{_prefix(job)}-{'compact' if job.run is None else 'sync'}",
-            f"`{job.connection}` into `{lake}`\n\n{as_markdown(tables)}",
+            f"`{job.connection}` into `{job.lake_url}`\n\n{as_markdown(tables)}",
             verdict(tables),
         )
         previous = _previous(client, [_key(job, table) for table in tables])
         for table in tables:
             key = _key(job, table)
-            text = as_history(table, at=_now(job), kind=_kind(job), lake=lake, previous=previous.get(key))
+            text = as_history(table, at=_now(job), kind=_kind(job), lake=job.lake_url, previous=previous.get(key))
             _save(client, job, key, text, f"`{job.connection}` {table.table}: {table.outcome()}")
 
 

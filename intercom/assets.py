@@ -22,14 +22,14 @@ _BY: Final = "intercom-lake"
 _PLAIN: Final = ":/@+=,;!$()*"
 
 
-def materialized(job: Job, lake: str, table: TableSummary) -> None:
+def materialized(job: Job, table: TableSummary) -> None:
     """Record that the run has brought a table of the lake up to date, and what it is made of."""
-    key = table_key(lake, job.connection, table.table)
+    key = table_key(job.lake_url, job.connection, table.table)
     AssetContext(
         downstream_assets={Asset(key=key, properties=AssetProperties(name=f"{job.connection} {table.table}"))},
         direct_asset_dependencies={Asset(key=source_key(job.connection, table.table))},
         materialized_by=_BY,
-        materialization_metadata={key: {**facts(job, lake, table), "format": job.table_format.value}},
+        materialization_metadata={key: {**facts(job, table), "format": job.table_format.value}},
     ).emit_events(Completed())
 
 

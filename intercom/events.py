@@ -13,7 +13,7 @@ from intercom.summary import TableSummary
 SYNCED: Final = "intercom-lake.table.synced"
 
 
-def synced(job: Job, lake: str, table: TableSummary) -> None:
+def synced(job: Job, table: TableSummary) -> None:
     """Say that everything that Intercom had for a table when the run began is in the lake.
 
     Prefect sends it from a thread of its own, and adds the flow run, its deployment and its work pool.
@@ -26,11 +26,11 @@ def synced(job: Job, lake: str, table: TableSummary) -> None:
             "intercom-lake.connection": job.connection,
             "intercom-lake.table": table.table,
         },
-        payload=facts(job, lake, table),
+        payload=facts(job, table),
     )
 
 
-def facts(job: Job, lake: str, table: TableSummary) -> dict[str, Any]:
+def facts(job: Job, table: TableSummary) -> dict[str, Any]:
     """What a run did to a table, as JSON values: counts of rows, the watermark (ISO 8601, UTC), the lake, the run."""
     reached = table.watermark_after
     return {
@@ -43,6 +43,6 @@ def facts(job: Job, lake: str, table: TableSummary) -> dict[str, Any]:
         "waiting": table.waiting,
         "warnings": len(table.notes),
         "watermark": None if reached is None else datetime.fromtimestamp(reached, UTC).isoformat(),
-        "lake": lake,
+        "lake": job.lake_url,
         "run_id": job.run_id,
     }

@@ -46,7 +46,8 @@ _NAME_LENGTH = 40
 class Ingested:
     """What a run read of one table. Watermarks in unix seconds.
 
-    `complete`: nothing, or next to nothing, of what Intercom counts was missing.
+    `complete`: nothing, or next to nothing, of what Intercom counts was missing. `earlier_try`: an earlier try of the
+    run has read the table, this one has not.
     `notes` and `hints` are lines for the end of the run: what stayed short, and what is only worth knowing.
     """
 
@@ -56,6 +57,7 @@ class Ingested:
     watermark_after: int | None
     reason: str
     complete: bool = True
+    earlier_try: bool = False
     notes: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
 
@@ -99,7 +101,9 @@ def _read_already(table: Table, ledger: Ledger, store: WatermarkStore, state: Ta
     log.info("%s: was read by an earlier try of this run", table.name)
     if table.cursor_field is not None:
         store.save(ledger.watermark(table.cursor_field, state))
-    return Ingested(0, Traffic(), state.watermark, state.watermark, "read by an earlier try of this run")
+    return Ingested(
+        0, Traffic(), state.watermark, state.watermark, "read by an earlier try of this run", earlier_try=True
+    )
 
 
 def _plan(table: Table, ledger: Ledger, store: WatermarkStore, run: Run) -> Intent:

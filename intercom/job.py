@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -26,6 +27,7 @@ from intercom.paths import TableFormat, TablePaths
 from intercom.rival import Stillness
 from intercom.storage import checked_options
 from intercom.tables import Access, Table
+from intercom.workspace import identify
 
 _limiters: dict[tuple[str, str], RateLimiter] = {}
 _limiters_lock = Lock()
@@ -37,8 +39,8 @@ class Job:
     """What every task of a run needs, without a secret: names, from which each process finds the rest.
 
     `run` is what the tables are read by, None where nothing is read; `storage_options` are fsspec's, or name a block;
-    `lock` is the run's hold on its tables, None before it has one; `limited`: it also has its turn by the connection's
-    concurrency limit.
+    `lake_url` is the lake's whole URL, to be shown; `lock` is the run's hold on its tables, None before it has one;
+    `limited`: it also has its turn by the connection's concurrency limit.
     """
 
     run_id: str
@@ -50,6 +52,7 @@ class Job:
     table_format: TableFormat = TableFormat.PARQUET
     connections_file: str | None = None
     run: Run | None = None
+    lake_url: str = ""
     lock: LockToken | None = None
     limited: bool = False
 
@@ -88,7 +91,8 @@ def exclusive(job: Job) -> Iterator[Job]:
     """The job while other runs are kept from its tables.
 
     Waits for a run over the same connection where Prefect has a limit for it, and raises BusyError when that takes
-    hours. Raises LakeError when a run that holds one of the tables is at work all the same.
+    hours. Raises LakeError when a run that holds one of the tables is at work all the same. The run begins when it has
+    its tables: what changed while it waited is older than its start.
     """
     lake = job.open_lake()
     with (
@@ -98,9 +102,14 @@ def exclusive(job: Job) -> Iterator[Job]:
     ):
         _held[locks.attempt] = locks
         try:
-            yield replace(job, lock=locks.token, limited=limited)
+            yield replace(job, lock=locks.token, limited=limited, run=job.run and _begun(job.run, job.client()))
         finally:
             _held.pop(locks.attempt, None)
+
+
+def _begun(run: Run, client: IntercomClient) -> Run:
+    workspace = identify(client)
+    return replace(run, started_at=datetime.now(UTC), run_start=workspace.server_time, workspace=workspace.code)
 
 
 @lru_cache(maxsize=8)

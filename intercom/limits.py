@@ -15,8 +15,8 @@ from prefect.context import FlowRunContext
 from intercom.connection import connection_slug
 from intercom.slots import Turn, occupied
 
-SCROLL_PATIENCE_SECONDS = 900
-"""After this a scroll is tried all the same: while another is open, Intercom itself refuses it."""
+SCROLL_PATIENCE_SECONDS = 3600
+"""After this, more than a million companies take, a scroll is tried all the same: Intercom refuses a second one."""
 
 
 def sync_limit(connection: str) -> str:
@@ -33,7 +33,7 @@ def sync_turn(connection: str, idle: Callable[[], bool]) -> AbstractContextManag
     """Keep other runs from a connection while the block lasts, after waiting for the one that is at work.
 
     The value says whether the limit is there and held; outside a flow run it is not asked for. `idle` says whether
-    nobody was at work since it was last asked: a slot that stays taken then is left over. Raises BusyError.
+    nobody was at work since it was last asked: a slot that stays taken then is not waited for. Raises BusyError.
     """
     if FlowRunContext.get() is None:
         return nullcontext(False)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from contextvars import copy_context
 from datetime import UTC, datetime
 from threading import Event, RLock, Thread
 from types import TracebackType
@@ -62,7 +63,8 @@ class TableLocks:
         self._lost: str | None = None
         self._beating = RLock()
         self._ended = Event()
-        self._thread = Thread(target=self._beat_on, name=f"lock {self.attempt}", daemon=True)
+        context = copy_context()  # the run's, else the thread's lines are not in the run's log
+        self._thread = Thread(target=context.run, args=(self._beat_on,), name=f"lock {self.attempt}", daemon=True)
 
     def __enter__(self) -> Self:
         self.acquire()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,10 @@ def export_watermarks(file: Path) -> Iterator[str]:
                 kept.append(from_record(document.data, f"block intercom-watermark/{document.name}"))
             except ConfigurationError as error:
                 yield f"left out: {error}"
+    if not kept:
+        raise ConfigurationError(
+            f"Prefect has no watermarks to export: is it the right server? {file} was neither made nor changed."
+        )
     _write(file, dumped(kept))
     yield f"exported {len(kept)} watermarks to {file}"
 
@@ -66,4 +71,6 @@ def _write(file: Path, text: str) -> None:
         aside.write_text(text, encoding="utf-8")
         aside.replace(file)
     except OSError as error:
+        with suppress(OSError):
+            aside.unlink()
         raise ConfigurationError(f"{file}: the file cannot be written ({error.strerror}). Choose another.") from error

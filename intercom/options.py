@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from itertools import pairwise
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,8 @@ def _fields_of(model: ast.expr, models: Mapping[str, ast.ClassDef]) -> Iterator[
         return
     for base in models[model.id].bases:
         yield from _fields_of(base, models)
-    for field, below in pairwise(models[model.id].body):
+    body = models[model.id].body
+    for field, below in zip_longest(body, body[1:]):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and field.value:
             described = below.value if isinstance(below, ast.Expr) else None
             text = str(described.value) if isinstance(described, ast.Constant) else ""

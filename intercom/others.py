@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 WINDOW_SECONDS = 10.0
-_LOST = 1  # so many may be our own, which went missing on their way
+# Of the limit: who takes less is no match for us, and the server's count alone keeps room for it, at full speed.
+_SMALL = 0.1
 # Shares of the limit: what others have sent is known an answer's time later, and at the turn of a window not all of it.
 _RESERVE = 0.05
 _KEPT = 0.8  # of the own pace. What is let go is free for all, so that shares even out
@@ -64,13 +65,13 @@ class Others:
                 self._taken.append((now, more))
 
     def wait(self, limit: int, sent: Sequence[float], in_flight: int, now: float) -> float:
-        """Seconds until a request may leave beside others; 0.0 when nobody else is there.
+        """Seconds until a request may leave beside others; 0.0 when there are none, or few requests of theirs.
 
         `limit` is everybody's in ten seconds; `sent`: when our own of the last ten seconds left, ascending.
         """
         while self._taken and self._taken[0][0] <= now - WINDOW_SECONDS:
             self._sum -= self._taken.popleft()[1]
-        if self._sum <= _LOST:
+        if self._sum <= _SMALL * limit:
             return 0.0
         own, reserve = len(sent), _RESERVE * limit
         free = limit - reserve - own - self._sum - in_flight - self._unseen(limit, now)

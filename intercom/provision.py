@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +30,7 @@ WORK_POOL: Final = "local-process"
 
 def check_api() -> str:
     """The address of Prefect's API; ConfigurationError when none is configured or it does not answer."""
-    url = PREFECT_API_URL.value()
+    url = re.sub("//[^/@]*@", "//...@", PREFECT_API_URL.value() or "")  # the password of a proxy is nobody's business
     if not url:
         raise ConfigurationError(
             "No Prefect server is configured. Start one (prefect server start), tell its address (prefect config set "
@@ -44,7 +45,7 @@ def check_api() -> str:
                 f"Prefect's API at {url} does not answer as it should: {told[0]}. Check that the server runs, the "
                 "address (PREFECT_API_URL) and the key (PREFECT_API_KEY, PREFECT_API_AUTH_STRING). Nothing was changed."
             ) from error
-    return str(url)
+    return url
 
 
 def set_up(connections: Sequence[Connection]) -> Iterator[str]:

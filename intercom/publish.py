@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Semaphore
 
 import pyarrow as pa
 
@@ -26,6 +27,9 @@ from intercom.watermarks import Partition
 
 _ROOM = Room(64 << 20)
 """For the rows of all partitions that are merged in this process at the same time, whatever their table."""
+
+_IN_WORK = Semaphore(8)
+"""Partitions in work in this process at the same time: of a store each has its files on the local disk meanwhile."""
 
 _UNPACKED = 10
 """Bytes that rows take in memory for each byte of their file."""
@@ -87,7 +91,7 @@ def publish_months(table: Table, ledger: Ledger, work: Work) -> list[Outcome]:
 
 
 def _publish_one(table: Table, ledger: Ledger, work: Work, month: Month) -> Outcome:
-    with ExitStack() as stack:
+    with _IN_WORK, ExitStack() as stack:
         old = stack.enter_context(ledger.files.fetch(month.month)) if month.stored else None
         parts = [stack.enter_context(ledger.lake.fetch(path)) for path in month.parts]
         new = stack.enter_context(ledger.lake.scratch())

@@ -135,7 +135,7 @@ class Reporter:
                 one.context.run(self._show, one, snapshot, usage)
             except Exception as error:  # whatever it is: progress is no reason to stop
                 if not self._complained:
-                    one.context.run(log.debug, "Prefect does not take progress artifacts: %s", error)
+                    one.context.run(log.info, "Prefect does not take progress artifacts: %s", error)
                 self._complained = True
 
     def _show(self, one: _Followed, snapshot: Snapshot, usage: Usage) -> None:

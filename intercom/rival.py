@@ -99,14 +99,18 @@ class Stillness:
     def lasts(self) -> bool:
         """True when no run has shown that it lives since a look that is longer ago than locks last.
 
-        False on the first look, and always where the store is no place for locks.
+        False on the first look, where the store is no place for locks, and where it cannot be asked.
         """
-        if not self._files.lake.creates_exclusively():
-            return False
         now = self._timing.clock()
         if self._seen is not None and now - self._seen_at < self._timing.expiry:
             return False
-        beats, self._seen_at = self._files.heartbeats(), now
+        try:
+            if not self._files.lake.creates_exclusively():
+                return False
+            beats, self._seen_at = self._files.heartbeats(), now
+        except LakeError as error:
+            log.warning("The lake cannot tell whether another run is at work: %s", error)
+            return False
         before, self._seen = self._seen, beats
         return before is not None and all(path in before and before[path] == beat for path, beat in beats.items())
 

@@ -35,7 +35,8 @@ class RunLogHandler(APILogHandler):
 def log_to_runs() -> None:
     """Send the package's lines from INFO on to their runs from now on, without a setting of Prefect's."""
     logger = logging.getLogger(_PACKAGE)
-    logger.setLevel(logging.INFO)
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
     if not any(isinstance(handler, RunLogHandler) for handler in logger.handlers):
         logger.addHandler(RunLogHandler())
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -19,7 +19,7 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.exceptions import ObjectAlreadyExists
 
 from intercom.errors import BusyError
@@ -51,10 +51,10 @@ TIMING = Timing()
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a run waits for: a limit, in words who else may have its slot, and what is done about a slot left over.
+    """What a run waits for: a limit, in words who else may have its slot, and when not to wait for it any longer.
 
-    `left_over` is asked with the seconds waited, once a minute, after more time than a lease lasts: True takes the slot
-    from whoever has it. `sleep` is waited with, `made`: the limit is made where there is none.
+    `left_over` is asked with the seconds waited, once a minute, after more time than a lease lasts: True goes on
+    without the slot, which nobody seems to use. `sleep` is waited with, `made`: the limit is made where there is none.
     """
 
     limit: str
@@ -66,7 +66,7 @@ class Turn:
 
 @contextmanager
 def occupied(turn: Turn, timing: Timing = TIMING) -> Iterator[bool]:
-    """Hold the slot while the block lasts; the value is False where it is not held: no such limit, or no answer.
+    """Hold the slot while the block lasts; the value is False where it is not held: no limit, no answer, or left over.
 
     Raises BusyError when somebody else keeps the slot for too long.
     """
@@ -101,15 +101,16 @@ class _Found(Enum):
 def _wait(slot: _Slot, turn: Turn, timing: Timing) -> bool:
     """Whether the slot was taken in the end."""
     began = timing.clock()
-    told, silent_since = began - timing.tell, None
+    told, silent_since, seen_taken = began - timing.tell, None, False
     while True:
         now = timing.clock()
         try:
             found, silent_since = slot.take(), None
+            seen_taken = seen_taken or found is _Found.BUSY
         except httpx.HTTPError as error:
             silent_since = now if silent_since is None else silent_since
-            if now - silent_since >= timing.silent or _refused(error):
-                log.warning("Going on without limit %s, which Prefect does not answer for: %s", turn.limit, error)
+            if not seen_taken and (now - silent_since >= timing.silent or _refused(error)):
+                log.warning("Going on without limit %s, for which Prefect gives no slot: %s", turn.limit, error)
                 return False
             found = _Found.BUSY
         if found in (_Found.TAKEN, _Found.NO_LIMIT):
@@ -121,7 +122,13 @@ def _wait(slot: _Slot, turn: Turn, timing: Timing) -> bool:
             told = now
             log.info("Waiting for limit %s: %s. %d min until now", turn.limit, _reason(found, turn), waited // 60)
             if found is _Found.BUSY and waited > timing.lease and turn.left_over(waited):
-                slot.free()
+                log.warning(
+                    "Going on without limit %s: nobody seems to be at work, and still its slot is taken. If no such "
+                    "run is under way, free it: %s",
+                    turn.limit,
+                    _cure(turn.limit),
+                )
+                return False
         (turn.sleep or timing.sleep)(timing.pause)
 
 
@@ -137,8 +144,12 @@ def _too_long(turn: Turn, waited: float) -> str:
     return (
         f"Limit {turn.limit} was not free for {waited / 3600:.1f} hours: {turn.other} has it, or it is set to 0. "
         "Nothing was read or written by what waited. See which runs are under way in Prefect and run again when they "
-        f"have ended; if there are none, free it by: prefect gcl update {turn.limit} --limit 1 --active-slots 0"
+        f"have ended; if there are none, free it by: {_cure(turn.limit)}"
     )
+
+
+def _cure(limit: str) -> str:
+    return f"prefect gcl update {limit} --limit 1 --active-slots 0"
 
 
 class _Slot:
@@ -171,12 +182,6 @@ class _Slot:
         self._lease, self._leased_at = UUID(answer["lease_id"]), asked
         return _Found.TAKEN
 
-    def free(self) -> None:
-        """Take the slot from whoever has it; the next `take` gets it."""
-        log.warning("The slot of limit %s was left over by a run that is no more: it is taken", self._limit)
-        with suppress(httpx.HTTPError), get_client(sync_client=True) as client:
-            client.update_global_concurrency_limit(self._limit, GlobalConcurrencyLimitUpdate(active_slots=0))
-
     def start_renewing(self) -> None:
         run = copy_context().run  # with the run's context, else the thread's lines are not in the run's log
         Thread(target=run, args=(self._keep,), name=f"slot {self._limit}", daemon=True).start()
@@ -202,7 +207,6 @@ class _Slot:
                     if self._ended.is_set():
                         return
                     if not self._renewed() and self.take() is not _Found.TAKEN:
-                        self._lease = None
                         log.warning("The slot of limit %s was lost: another run may start beside this one", self._limit)
                         return
                 told = False
@@ -213,7 +217,8 @@ class _Slot:
 
     def _renewed(self) -> bool:
         """Renew the lease; False when it is gone, and the slot with it."""
-        assert self._lease is not None
+        if self._lease is None:
+            return False
         asked = self._timing.clock()
         with get_client(sync_client=True) as client:
             try:
@@ -221,7 +226,7 @@ class _Slot:
             except httpx.HTTPStatusError as error:
                 if error.response.status_code != httpx.codes.GONE:
                     raise
-                held = asked - self._leased_at
+                held, self._lease = asked - self._leased_at, None
                 if held < self._timing.lease:
                     # It has not expired, so the server was started anew and forgot it; but it still counts the slot.
                     client.release_concurrency_slots([self._limit], 1, max(held, 1.0))

@@ -21,7 +21,8 @@ TEXT_HEADINGS = tuple(heading for heading in HEADINGS if heading != "received")
 class TableSummary:
     """One table of a run. Watermarks in unix seconds. `waiting` rows are staged and not merged yet.
 
-    `complete`: at most a few of the rows that Intercom counts were missing.
+    `files` were written. `complete`: at most a few of the rows that Intercom counts were missing. `earlier_try`: one of
+    this run has read the table, the present one has not.
     `error` is what went wrong, `notes` what stayed short, `hints` what is worth knowing and no reason to worry.
     """
 
@@ -32,12 +33,14 @@ class TableSummary:
     unchanged: int = 0
     removed: int = 0
     rows: int = 0
+    files: int = 0
     waiting: int = 0
     traffic: Traffic = field(default_factory=Traffic)
     seconds: float = 0.0
     watermark_before: int | None = None
     watermark_after: int | None = None
     complete: bool = True
+    earlier_try: bool = False
     notes: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
     error: str | None = None

@@ -20,6 +20,7 @@ from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from intercom.announce import announce_table
 from intercom.commit import Run
 from intercom.compact import compact_table
 from intercom.conclusion import conclude
@@ -76,8 +77,8 @@ def prepare_run(
         table_format=TableFormat(advanced.table_format),
     )
     RunnerSettings.from_environ(os.environ).check_lake(lake)
-    client = job.client()
-    job.open_lake().identity()
+    client, in_lake = job.client(), job.open_lake()
+    in_lake.identity()
     IntercomWatermark.register_type_and_schema()  # once, before tables save at the same time and meet here
     workspace = identify(client)
     run = Run(
@@ -90,7 +91,7 @@ def prepare_run(
         until=until,
         workspace=workspace.code,
     )
-    return replace(job, run=run)
+    return replace(job, run=run, lake_url=in_lake.url)
 
 
 @task(task_run_name="prepare {connection}", cache_policy=NO_CACHE)
@@ -107,14 +108,15 @@ def prepare_compaction(connection: str, lake: str, tables: Sequence[str], advanc
         table_format=TableFormat(advanced.table_format),
     )
     RunnerSettings.from_environ(os.environ).check_lake(lake)
-    job.open_lake().identity()
+    in_lake = job.open_lake()
+    in_lake.identity()
     if all(job.ledger(table).state() is None for table in job.tables):
         raise ConfigurationError(
             f"The lake {lake} has no record of these tables of connection {connection!r}: nothing was synced under "
             "that name. Check --connection, --lake and --tables; nothing was changed."
         )
     IntercomWatermark.register_type_and_schema()
-    return job
+    return replace(job, lake_url=in_lake.url)
 
 
 @task(task_run_name="extract {job.connection} {table}", cache_policy=NO_CACHE)
@@ -148,7 +150,9 @@ def compaction(table: str, job: Job, extracted: Timed | PrefectFuture[Timed] | N
             return [outcome for future in futures for outcome in future.result()]
 
     compacted = compact_table(TABLES[table], job.ledger(table), BlockWatermarks(), when=job.compact, publish=publish)
-    return replace(before, seconds=before.seconds + time.monotonic() - started, compacted=compacted)
+    done = replace(before, seconds=before.seconds + time.monotonic() - started, compacted=compacted)
+    announce_table(job, done.summary(table))
+    return done
 
 
 @task(task_run_name="merge {job.connection} {table}", cache_policy=NO_CACHE)

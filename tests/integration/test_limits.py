@@ -112,17 +112,17 @@ def test_a_limit_of_none_holds_all_runs_up(prefect: Prefect, here: None) -> None
         pass
 
 
-def test_a_slot_that_is_left_over_is_taken_but_not_before_its_lease_would_have_ended(
-    prefect: Prefect, here: None
+def test_a_slot_that_is_left_over_is_not_waited_for_once_its_lease_would_have_ended(
+    prefect: Prefect, here: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     ensure_limit("ghost")
     prefect.post("v2/concurrency_limits/increment", {"names": ["ghost"], "slots": 1, "mode": "concurrency"})
     patience = Patience()
     with occupied(turn("ghost", left_over=True), patience.timing()) as held:
-        assert held
+        assert not held
         assert 60 < patience.now <= 125
-        assert slots(prefect, "ghost") == 1
-    assert slots(prefect, "ghost") == 0
+    assert slots(prefect, "ghost") == 1  # it may be somebody else's after all
+    assert "prefect gcl update ghost" in caplog.text
 
 
 def test_a_lost_slot_and_a_server_that_is_gone_end_no_run(

@@ -225,9 +225,8 @@ def test_a_table_that_is_committed_is_an_asset_made_of_what_intercom_has(watched
     assert [one["prefect.resource.id"] for one in made[0]["related"] if one["prefect.resource.role"] == "asset"] == [
         f"intercom://{CONNECTION}/contacts"
     ]
-    assert not watched.prefect.post("events/filter", {"filter": {"event": {"name": [made[0]["event"] + ".failed"]}}})[
-        "events"
-    ]
+    failed = {"filter": {"event": {"name": ["prefect.asset.materialization.failed"]}}}
+    assert not watched.prefect.post("events/filter", failed)["events"]
 
 
 def test_a_table_that_is_not_synced_in_time_is_an_alert(watched: Watched) -> None:

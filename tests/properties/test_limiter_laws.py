@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from intercom.budget import ServerClock
+from intercom.budget import WINDOW_SECONDS, ServerClock
 from tests.support.quota import Run, Setting, most_in_ten_seconds
 
 
@@ -53,6 +53,15 @@ def test_other_users_of_the_quota_cause_the_only_refusals(setting: Setting, shar
         assert server.ours[window] + server.refused[window] <= shared.limit
     # What one refusal costs others: nothing. What it costs us: everybody stops, so they stay as few as were in flight.
     assert all(refused <= shared.workers for refused in server.refused.values())
+
+
+@given(setting=settings_of_runs(busy=True, slowest=1.0), share=st.floats(0.002, 0.05))
+@settings(max_examples=15)
+def test_a_small_user_of_the_quota_costs_no_more_than_it_takes(setting: Setting, share: float) -> None:
+    """A webhook or a poller beside a sync is the normal customer."""
+    run = Run(replace(setting, others_per_second=share * setting.limit / WINDOW_SECONDS)).play()
+    assert run.utilisation() >= 0.97
+    assert run.refusals <= 2 * setting.windows
 
 
 @given(setting=settings_of_runs(busy=True, slowest=0.6), new_limit=st.integers(100, 600))

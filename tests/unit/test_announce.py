@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from intercom import announce as module
-from intercom.announce import announce
+from intercom.announce import announce_run, announce_table
 from intercom.commit import Run
 from intercom.job import Job
 from intercom.summary import TableSummary
@@ -20,9 +19,10 @@ from intercom.summary import TableSummary
 RUN = Run("run", "acme", datetime(2026, 11, 3, tzinfo=UTC), run_start=1_793_707_200)
 TABLES = [
     TableSummary("contacts", rows=5, waiting=2),
-    TableSummary("companies", rows=4, complete=False, notes=("companies: 4 of 9 rows",)),
+    TableSummary("companies", rows=4, files=1, complete=False, notes=("companies: 4 of 9 rows",)),
     TableSummary("tags", rows=3),
-    TableSummary("teams", error="401"),
+    TableSummary("segments", rows=2, earlier_try=True),
+    TableSummary("admins", rows=2, files=1, earlier_try=True),
 ]
 
 
@@ -46,12 +46,12 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     """Prefect's edge, replaced: a server that does not want what it is told is in the integration tests."""
     told = Told()
 
-    def keep_artifacts(job: Job, lake: str, tables: Sequence[TableSummary]) -> None:
+    def keep_artifacts(job: Job, tables: Sequence[TableSummary]) -> None:
         for table in tables:
             told.note("artifacts", table)
 
-    monkeypatch.setattr(module, "synced", lambda job, lake, table: told.note("synced", table))
-    monkeypatch.setattr(module, "materialized", lambda job, lake, table: told.note("materialized", table))
+    monkeypatch.setattr(module, "synced", lambda job, table: told.note("synced", table))
+    monkeypatch.setattr(module, "materialized", lambda job, table: told.note("materialized", table))
     monkeypatch.setattr(module, "keep_artifacts", keep_artifacts)
     return told
 
@@ -61,36 +61,41 @@ def job(tmp_path: Path) -> Job:
     return Job("run", "acme", str(tmp_path), tuple(table.table for table in TABLES), run=RUN)
 
 
+def announce(job: Job) -> None:
+    for table in TABLES:
+        announce_table(job, table)
+    announce_run(job, TABLES)
+
+
 def test_what_is_read_whole_is_synced_and_what_is_merged_is_an_asset(told: Told, job: Job) -> None:
-    announce(job, TABLES)
-    assert told.synced == ["contacts", "tags"]
-    assert told.materialized == ["companies", "tags"]
-    assert told.artifacts == ["contacts", "companies", "tags", "teams"]
+    """What only an earlier try has done was told then."""
+    announce(job)
+    assert told.synced == ["contacts", "tags", "admins"]
+    assert told.materialized == ["companies", "tags", "admins"]
+    assert told.artifacts == [table.table for table in TABLES]
 
 
-@pytest.mark.parametrize("run", [None, replace(RUN, until=1_793_000_000)], ids=["merge", "backfill"])
-def test_a_run_that_does_not_ask_for_what_is_new_syncs_nothing(told: Told, job: Job, run: Run | None) -> None:
-    announce(replace(job, run=run), TABLES)
+def test_a_backfill_syncs_nothing(told: Told, job: Job) -> None:
+    announce(replace(job, run=replace(RUN, until=1_793_000_000)))
     assert told.synced == []
-    assert told.materialized == ["companies", "tags"]
+    assert told.materialized == ["companies", "tags", "admins"]
 
 
-@pytest.mark.parametrize("broken", [("synced",), ("materialized",), ("artifacts",), ("synced", "artifacts")])
-def test_what_goes_wrong_is_one_warning_and_the_rest_is_told(
-    told: Told, job: Job, caplog: pytest.LogCaptureFixture, broken: Any
+def test_a_merge_makes_what_it_writes(told: Told, job: Job) -> None:
+    announce(replace(job, run=None))
+    assert told.synced == []
+    assert told.materialized == ["companies", "admins"]
+
+
+@pytest.mark.parametrize("broken", ["synced", "materialized", "artifacts"])
+def test_what_goes_wrong_is_a_warning_and_the_rest_is_told(
+    told: Told, job: Job, caplog: pytest.LogCaptureFixture, broken: str
 ) -> None:
-    told.broken = broken
-    announce(job, TABLES)
-    assert [kind for kind in ("synced", "materialized", "artifacts") if not getattr(told, kind)] == list(broken)
+    told.broken = (broken,)
+    announce_table(job, TABLES[2])
+    announce_run(job, TABLES)
+    assert [kind for kind in ("synced", "materialized", "artifacts") if not getattr(told, kind)] == [broken]
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    for kind in broken:
-        assert f"RuntimeError: no {kind}" in record.getMessage()
+    assert f"RuntimeError: no {broken}" in record.getMessage()
     assert "much more" not in record.getMessage()
-
-
-def test_a_lake_that_cannot_be_opened_any_more_is_a_warning_too(
-    told: Told, job: Job, caplog: pytest.LogCaptureFixture
-) -> None:
-    announce(replace(job, lake="nosuch://lake"), TABLES)
-    assert [record.levelname for record in caplog.records] == ["WARNING"]

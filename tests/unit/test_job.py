@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from intercom import job
+from intercom.commit import Run
 from intercom.errors import LakeError
 from intercom.watermarks import TableState
+from tests.support.rig import Rig
 
 
 def test_a_connection_s_caps_reach_the_limiter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,3 +50,26 @@ def test_a_run_that_was_overtaken_writes_no_record(tmp_path: Path) -> None:
         with pytest.raises(LakeError, match="lock on tags was lost"):
             ledger.save(TableState("lake", "columns"))
     assert ledger.state() is None
+
+
+def test_a_run_begins_when_it_has_its_tables(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What changed while it waited for them is older than its start: else a full refresh would take it for deleted."""
+
+    @contextmanager
+    def after_hours(connection: str, idle: object) -> Iterator[bool]:
+        rig.workspace.travel(6 * 3600)
+        yield True
+
+    monkeypatch.setattr(job, "sync_turn", after_hours)
+    monkeypatch.setattr(job, "load_connection", lambda _name: None)
+    file = tmp_path / "connections.yml"
+    file.write_text(
+        "connections:\n  intercom:\n"
+        f"    - {{name: acme, access_token: {rig.server.token}, base_url: '{rig.server.base_url}'}}\n"
+    )
+    prepared = datetime(2026, 11, 3, tzinfo=UTC)
+    run = Run("run", "acme", prepared, run_start=rig.workspace.now())
+    with job.exclusive(job.Job("run", "acme", rig.lake_url, ("tags",), connections_file=str(file), run=run)) as held:
+        assert held.run is not None
+        assert held.run.run_start >= run.run_start + 6 * 3600
+        assert held.run.started_at > prepared

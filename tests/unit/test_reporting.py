@@ -210,7 +210,7 @@ def test_trouble_with_prefect_is_told_once_and_stops_nothing(rig: Rig, lines: Ca
         rig.pass_seconds(5)
         tracked.progress.finish()
     rig.reporter.flush("run", 30)
-    assert lines() == ["DEBUG Prefect does not take progress artifacts: database is locked"]
+    assert lines() == ["INFO Prefect does not take progress artifacts: database is locked"]
     assert rig.api.calls[-1][1] == 100.0
 
 
