@@ -13,8 +13,11 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 WINDOW_SECONDS = 10.0
-# Of the limit: who takes less is no match for us, and the server's count alone keeps room for it, at full speed.
+# Of the limit: who takes less is no match for us, and the server's count alone keeps room for it, at full speed. Not
+# before it is known how much others take: of those that begin together each seems small at first.
 _SMALL = 0.1
+_KNOWN_SECONDS = 2 * WINDOW_SECONDS
+_LOST = 1  # so many may be our own, which went missing on their way
 # Shares of the limit: what others have sent is known an answer's time later, and at the turn of a window not all of it.
 _RESERVE = 0.05
 _KEPT = 0.8  # of the own pace. What is let go is free for all, so that shares even out
@@ -71,7 +74,7 @@ class Others:
         """
         while self._taken and self._taken[0][0] <= now - WINDOW_SECONDS:
             self._sum -= self._taken.popleft()[1]
-        if self._sum <= _SMALL * limit:
+        if self._sum <= (_SMALL * limit if now - self._since > _KNOWN_SECONDS else _LOST):
             return 0.0
         own, reserve = len(sent), _RESERVE * limit
         free = limit - reserve - own - self._sum - in_flight - self._unseen(limit, now)

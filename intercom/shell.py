@@ -41,9 +41,8 @@ def run_from_shell(file: str, arguments: Sequence[str] | None = None) -> int:
         return 1
     flow = _loaded(f"{file}:{known.flow}")
     _quiet_prefect()  # now that Prefect has set up its logging
-    flow.serialize_parameters(
-        known.parameters(options)
-    )  # imports what the run would, now that there is time: the server still starts
+    # Imports what the run would, now that there is time: the server still starts.
+    flow.serialize_parameters(known.parameters(options))
     connection: AbstractContextManager[dict[str, str]] = _demo_connection() if demo else nullcontext({})
     from intercom.console import live_progress  # not before the server is on its way
 

@@ -60,7 +60,7 @@ def prepare_run(
     end_date: date | None,
     advanced: SyncOptions,
 ) -> Job:
-    """Check everything that can be checked before a table is read, and ask the workspace for its time.
+    """Check everything that can be checked before a table is read, whose token it is too: a run may wait long then.
 
     Raises ConfigurationError before the first request, or LakeError when the lake cannot be written.
     """

@@ -106,8 +106,12 @@ def runner(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
 
 @pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False)])
 def test_a_serving_container_is_as_well_as_its_runner(
-    runner: dict[str, int], tmp_path: Path, status: int, healthy: bool
+    runner: dict[str, int], tmp_path: Path, status: int, healthy: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Asked without the proxy that the container may have for the way to Intercom."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
     runner["status"] = status
     (tmp_path / "cmdline").write_bytes(b"tini\0-g\0--\0python\0deployments/serve.py\0")
     assert (script("health").main(tmp_path / "cmdline") == 0) is healthy

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,6 @@ from tests.support.truth import assert_exact, read_lake
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SCRIPT = "deployments/bootstrap.py"
-
-
-@pytest.fixture(scope="module")
-def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
-    server = Prefect(tmp_path_factory.mktemp("prefect"))
-    server.start()
-    yield server
-    server.stop()
 
 
 def bootstrap(prefect: Prefect, *options: str | Path, **environment: str) -> list[str]:
@@ -120,7 +111,9 @@ def test_a_wrong_connections_file_changes_nothing(prefect: Prefect, tmp_path: Pa
 
 
 def test_a_server_that_is_not_there_is_told_in_a_sentence(prefect: Prefect) -> None:
-    assert "does not answer" in refusal(prefect, PREFECT_API_URL="http://127.0.0.1:9/api")
+    told = refusal(prefect, PREFECT_API_URL="http://me:hidden@127.0.0.1:9/api")
+    assert "does not answer" in told
+    assert "hidden" not in told
     assert "No Prefect server is configured" in refusal(prefect, PREFECT_API_URL="")
 
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,29 +25,10 @@ from tests.support.truth import assert_exact, read_lake
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="session")
-def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
-    server = Prefect(tmp_path_factory.mktemp("prefect"))
-    server.start()
-    yield server
-    server.stop()
-
-
-def connections(folder: Path, rig: Rig) -> Path:
-    """A connections file for the rig's workspace; the token is in the environment."""
-    file = folder / "connections.yml"
-    file.write_text(
-        "connections:\n  intercom:\n"
-        f"    - name: {CONNECTION}\n      base_url: {rig.server.base_url}\n"
-        "      access_token: ${INTERCOM_ACCESS_TOKEN}\n"
-    )
-    return file
-
-
 @pytest.fixture
 def shell(prefect: Prefect, rig: Rig, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """`python flows/sync.py` for the rig's workspace and lake, the token in the environment."""
-    file = connections(tmp_path, rig)
+    file = rig.connections_file(tmp_path)
 
     def run(*options: str) -> subprocess.CompletedProcess[str]:
         return prefect.run(
@@ -174,7 +155,7 @@ def test_months_are_tasks_unless_these_could_wait_for_each_other(
 ) -> None:
     before = len(prefect.tasks_named("merge "))
     result = prefect.run(
-        "-c", IN_PIECES, "--connection", CONNECTION, "--connections-file", str(connections(tmp_path, rig)),
+        "-c", IN_PIECES, "--connection", CONNECTION, "--connections-file", str(rig.connections_file(tmp_path)),
         "--lake", rig.lake_url, "--tables", "articles,contacts,conversations", INTERCOM_ACCESS_TOKEN=rig.server.token,
         **({"PREFECT_TASKS_RUNNER_THREAD_POOL_MAX_WORKERS": threads} if threads else {}),
     )  # fmt: skip
@@ -221,7 +202,7 @@ def test_ctrl_c_ends_the_reading_and_commits_nothing(
     prefect: Prefect, make_rig: Callable[..., Rig], tmp_path: Path
 ) -> None:
     rig = make_rig(contacts=4500, server={"latency_seconds": 0.5})
-    file = connections(tmp_path, rig)
+    file = rig.connections_file(tmp_path)
     started = threading.Event()
 
     def note(request: Any) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -44,28 +42,15 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture(scope="module")
-def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
-    server = Prefect(tmp_path_factory.mktemp("prefect"))
-    server.start()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
 def arguments(rig: Rig, tmp_path: Path) -> list[str]:
     (tmp_path / "program.py").write_text(PROGRAM)
-    file = tmp_path / "connections.yml"
-    file.write_text(
-        f"connections:\n  intercom:\n    - name: {CONNECTION}\n      base_url: {rig.server.base_url}\n"
-        "      access_token: ${INTERCOM_ACCESS_TOKEN}\n"
-    )
+    file = rig.connections_file(tmp_path)
     return [
         "--connection", CONNECTION, "--connections-file", str(file), "--lake", rig.lake_url, "--tables", "contacts",
     ]  # fmt: skip
 
 
-@pytest.mark.skipif(find_spec("prefect_dask") is None, reason="the extra dask is not installed")
 def test_a_local_dask_cluster_merges_to_an_exact_lake(
     prefect: Prefect, rig: Rig, tmp_path: Path, arguments: list[str]
 ) -> None:

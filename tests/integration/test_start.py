@@ -78,11 +78,7 @@ sys.exit(code)
 
 def test_a_run_brings_its_own_server_and_takes_it_along(rig: Rig, home: Path) -> None:
     token = {"INTERCOM_ACCESS_TOKEN": rig.server.token}
-    file = home / "connections.yml"
-    file.write_text(
-        f"connections:\n  intercom:\n    - name: acme\n      base_url: {rig.server.base_url}\n"
-        "      access_token: ${INTERCOM_ACCESS_TOKEN}\n"
-    )
+    rig.connections_file(home)
     options = ["--connection", "acme", "--lake", rig.lake_url, "--tables", "tags,articles"]
     result = python("-c", RUN_AND_TELL, str(SYNC), *options, home=home, **token)
     assert result.returncode == 0, result.stderr
@@ -210,3 +206,11 @@ def test_a_parameter_that_no_option_can_give_is_refused(tmp_path: Path) -> None:
     file.write_text("def copy(): ...\n")
     with pytest.raises(ValueError, match="no function that is decorated"):
         flow_options(file)
+
+
+def test_a_field_of_a_group_needs_no_text_to_be_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups, file = tmp_path / "parameters.py", tmp_path / "flow.py"
+    groups.write_text("class Options(BaseModel):\n    first: str = 'a'\n    last: str = 'b'\n")
+    file.write_text("@flow\ndef copy(advanced: Options = Options()): ...\n")
+    monkeypatch.setattr("intercom.options._GROUPS", groups)
+    assert vars(flow_options(file).parser.parse_args([])) == {"first": "a", "last": "b"}

@@ -60,7 +60,7 @@ def test_other_users_of_the_quota_cause_the_only_refusals(setting: Setting, shar
 def test_a_small_user_of_the_quota_costs_no_more_than_it_takes(setting: Setting, share: float) -> None:
     """A webhook or a poller beside a sync is the normal customer."""
     run = Run(replace(setting, others_per_second=share * setting.limit / WINDOW_SECONDS)).play()
-    assert run.utilisation() >= 0.97
+    assert run.utilisation(first=4) >= 0.97
     assert run.refusals <= 2 * setting.windows
 
 
@@ -162,7 +162,7 @@ def test_processes_that_know_nothing_of_each_other_share_one_allowance(
 ) -> None:
     runs = side_by_side([0.0] * processes, Setting(limit, latency, 32, seed=seed, skew=skew, windows=8))
     assert runs[0].refusals == 0
-    assert most_in_ten_seconds(sorted(at for run in runs for at in run.arrived)) <= 1.1 * limit  # jitter on the way
+    assert most_in_ten_seconds(sorted(at for run in runs for at in run.arrived)) <= 1.02 * limit  # jitter on the way
     assert runs[0].utilisation(first=3) >= 0.9
     lately = [sum(at > 40.0 for at in run.sent) for run in runs]
     assert min(lately) >= 0.4 * sum(lately) / processes
@@ -173,8 +173,8 @@ def test_processes_that_know_nothing_of_each_other_share_one_allowance(
 @settings(max_examples=6, deadline=None, derandomize=True)
 def test_a_process_that_joins_others_adds_little_and_gets_its_share(begins: list[float], seed: int) -> None:
     runs = side_by_side([0.0, *begins], Setting(166, (0.2, 0.4), 32, seed=seed, windows=9))
-    assert runs[0].refusals <= 10 * len(begins)  # what each sends before it knows of the others
-    assert most_in_ten_seconds(sorted(at for run in runs for at in run.arrived)) <= 1.5 * 166
+    assert runs[0].refusals <= 4 * len(begins)  # what each sends before its first answer
+    assert most_in_ten_seconds(sorted(at for run in runs for at in run.arrived)) <= 1.15 * 166
     assert runs[0].utilisation(first=5) >= 0.9
     last = [sum(at > 70.0 for at in run.sent) for run in runs]
     assert min(last) >= 0.3 * sum(last) / len(last)

@@ -52,6 +52,7 @@ class Prefect:
                 assert self.process.poll() is None, (self.home / "server.log").read_text()
             else:
                 return
+        self.stop()
         raise AssertionError("the Prefect server did not start")
 
     def stop(self) -> None:

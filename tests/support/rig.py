@@ -124,6 +124,15 @@ class Rig:
         ingested = ingest_table(table, client.for_table(name, table.scope), self.ledger(name, lake), self.store, run)
         return ingested, compact_table(table, self.ledger(name, lake), self.store, when=when)
 
+    def connections_file(self, folder: Path, token: str = "${INTERCOM_ACCESS_TOKEN}") -> Path:
+        """A connections file for the workspace; the token is in the environment unless it is given."""
+        file = folder / "connections.yml"
+        file.write_text(
+            f"connections:\n  intercom:\n    - name: {self.connection}\n      base_url: {self.server.base_url}\n"
+            f"      access_token: {token}\n"
+        )
+        return file
+
     def rows(self, table: str) -> Any:
         return read_lake(self.lake_url, self.connection, table, **self.storage)
 

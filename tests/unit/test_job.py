@@ -62,11 +62,7 @@ def test_a_run_begins_when_it_has_its_tables(rig: Rig, tmp_path: Path, monkeypat
 
     monkeypatch.setattr(job, "sync_turn", after_hours)
     monkeypatch.setattr(job, "load_connection", lambda _name: None)
-    file = tmp_path / "connections.yml"
-    file.write_text(
-        "connections:\n  intercom:\n"
-        f"    - {{name: acme, access_token: {rig.server.token}, base_url: '{rig.server.base_url}'}}\n"
-    )
+    file = rig.connections_file(tmp_path, rig.server.token)
     prepared = datetime(2026, 11, 3, tzinfo=UTC)
     run = Run("run", "acme", prepared, run_start=rig.workspace.now())
     with job.exclusive(job.Job("run", "acme", rig.lake_url, ("tags",), connections_file=str(file), run=run)) as held:

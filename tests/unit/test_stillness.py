@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from intercom.errors import LakeError
 from intercom.lake import Lake
 from intercom.lock import TableLocks
 from intercom.rival import Stillness, Timing
@@ -61,3 +62,14 @@ def test_runs_of_other_connections_do_not_count(lake: Lake, watcher: Watcher) ->
 def test_where_nobody_can_lock_nothing_is_known(lake: Lake, watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Lake, "creates_exclusively", lambda _self: False)
     assert not any(watcher.looks(60) for _ in range(5))
+
+
+def test_a_lake_that_cannot_be_asked_tells_nothing(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(_: Lake, folder: str) -> dict[str, int]:
+        raise LakeError(f"Cannot list {folder}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lake, "list", unreachable)
+        assert not watcher.looks(0)
+        assert not watcher.looks(60)
+    assert [watcher.looks(60), watcher.looks(60)] == [False, True]

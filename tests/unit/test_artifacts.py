@@ -1,0 +1,30 @@
+"""A server that takes requests and never answers keeps no run that has done its work."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.context import SyncClientContext
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from intercom import artifacts
+from intercom.artifacts import keep_artifacts
+from intercom.job import Job
+from intercom.summary import TableSummary
+
+
+def test_a_silent_server_is_waited_for_by_our_own_patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a flow Prefect lends the run's own client, which waits for a minute, again and again."""
+    monkeypatch.setattr(SyncPrefectClient, "raise_for_api_version_mismatch_once", lambda _: None)  # the run's, at start
+    monkeypatch.setattr(artifacts, "_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(artifacts, "_RETRIES", 0)
+    job = Job("5a8a1b04-0000-4000-8000-000000000000", "acme", str(tmp_path), ("tags",), lake_url=f"file://{tmp_path}")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/api"
+        refused = pytest.raises(httpx.TimeoutException)
+        with temporary_settings({PREFECT_API_URL: url}), SyncClientContext.get_or_create(), refused:
+            keep_artifacts(job, [TableSummary("tags")])

@@ -1,0 +1,37 @@
+"""The summary on a terminal: one that has gone, or that lacks letters, is no reason to fail."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import pytest
+
+from intercom.conclusion import _show
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("utf-8", "pr\u00e9nom"), ("ascii", r"pr\xe9nom")])
+def test_letters_that_the_terminal_lacks_are_written_as_their_numbers(
+    encoding: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(terminal, encoding=encoding))
+    _show("pr\u00e9nom")
+    assert terminal.getvalue().decode(encoding).strip() == shown
+
+
+PROGRAM = "from intercom.conclusion import _show; input(); _show('done')"
+
+
+def test_a_pipe_that_nobody_reads_any_more_leaves_the_exit_status() -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        process.stdin.write(b"\n")
+        process.stdin.close()
+        errors = process.stderr.read()
+    assert process.returncode == 0, errors
