@@ -27,8 +27,10 @@ class NestedMembers:
             for path in filter(None, (column.path, column.otherwise)):
                 plain = _plain(path)
                 for size in range(2, len(plain) + 1):
-                    kind = column.kind if size == len(path) else Kind.JSON
-                    kinds.setdefault(plain[: size - 1], {}).setdefault(plain[size - 1], kind)
+                    members, name = kinds.setdefault(plain[: size - 1], {}), plain[size - 1]
+                    kind = column.kind if plain[:size] == column.path else Kind.JSON
+                    # As JSON what is wanted in two ways: from its text everything can be made.
+                    members[name] = kind if members.get(name, kind) is kind else Kind.JSON
         self._parents = {
             parent: (Members(members), Members(dict.fromkeys(members, Kind.JSON)))
             for parent, members in sorted(kinds.items(), key=lambda item: len(item[0]))

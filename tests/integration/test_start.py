@@ -210,7 +210,7 @@ def test_a_parameter_that_no_option_can_give_is_refused(tmp_path: Path) -> None:
 
 def test_a_field_of_a_group_needs_no_text_to_be_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     groups, file = tmp_path / "parameters.py", tmp_path / "flow.py"
-    groups.write_text("class Options(BaseModel):\n    first: str = 'a'\n    last: str = 'b'\n")
+    groups.write_text("class Options(BaseModel):\n    first: bool = False\n    last: Literal['a', 'b'] = 'b'\n")
     file.write_text("@flow\ndef copy(advanced: Options = Options()): ...\n")
     monkeypatch.setattr("intercom.options._GROUPS", groups)
-    assert vars(flow_options(file).parser.parse_args([])) == {"first": "a", "last": "b"}
+    assert vars(flow_options(file).parser.parse_args([])) == {"first": False, "last": "b"}

@@ -61,6 +61,11 @@ def tables(draw: st.DrawFn) -> Table:
     return replace(TABLES["contacts"], schema=TableSchema(tuple(fields), tuple(flat)))
 
 
+OTHER_PATH = replace(TABLES["contacts"], schema=TableSchema((*BASE, Column("parent", Kind.JSON)), (FLAT[3],)))
+"""With a flat column whose second path goes through members only."""
+SAME_PATH = replace(OTHER_PATH, schema=TableSchema(OTHER_PATH.schema.fields, (FLAT[3], replace(FLAT[1], name="x"))))
+"""With another flat column, of another type, at that path."""
+
 records = st.lists(
     st.dictionaries(st.sampled_from([*NAMES, "_extra", "created_at", "updated_at", 'odd "name" é']), texts),
     min_size=1,
@@ -127,6 +132,9 @@ def test_rewritten_rows_are_those_that_reading_again_gives(old: Table, new: Tabl
     assert rows(after) == rows(read(new, as_held(old, before)))
 
 
+@example(OTHER_PATH, [{}])
+@example(OTHER_PATH, [{"parent": '{"x":"a"}'}, {"parent": '{"y":"b"}'}])
+@example(SAME_PATH, [{"parent": '{"x":"a"}'}, {"parent": '{"x":7}'}, {}])
 @laws
 @given(tables(), records)
 def test_what_had_no_column_or_was_json_has_lost_nothing(new: Table, sent: list[dict[str, str]]) -> None:
