@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CONSTRAINTS := deployments/constraints.txt
 # uv installs faster where it is at hand; both ways end in the same pinned versions.
 UV := $(shell command -v uv 2>/dev/null)
 # Prefect starts in half the time when its modules are compiled once, at set-up: pip does that, uv when told.
@@ -9,22 +10,23 @@ export PYTHONDONTWRITEBYTECODE :=
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check lowest bench clean
 
 help:
 	@echo "make demo    install, then copy a simulated workspace into ./lake (no account needed)"
 	@echo "make test    install, then run every check and test"
 	@echo "make check   format, lint, types and import layers"
+	@echo "make lowest  the demo and some tests with the oldest versions of all packages that are allowed"
 	@echo "make bench   measure all, or PARTS=\"decode rate\" only"
 	@echo "make clean   remove the virtual environment and ./lake"
 
 ifdef UV
-INSTALL := $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python -c deployments/constraints.txt
+INSTALL := $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python -c $(CONSTRAINTS)
 else
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c deployments/constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 endif
 
-$(VENV)/.run: pyproject.toml deployments/constraints.txt
+$(VENV)/.run: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv --clear $(VENV)
 	$(INSTALL) -e .
 	@touch $@
@@ -46,6 +48,12 @@ check: $(VENV)/.test
 
 test: check
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# In an environment of its own beside the other.
+lowest:
+	$(MAKE) VENV=$(VENV)/lowest CONSTRAINTS=deployments/lowest.txt $(VENV)/lowest/.test
+	$(VENV)/lowest/bin/python flows/sync.py --demo --lake $(VENV)/lowest/lake
+	$(VENV)/lowest/bin/pytest -n 2 -W default tests/unit tests/integration/test_sync.py
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks.run $(PARTS)

@@ -2,6 +2,7 @@
 
     IntercomLakeError
     ├── ConfigurationError          a connection, a parameter or a lake URL is wrong; found before the first request
+    ├── ClusterError                the cluster that was to merge cannot be used; merging needs none
     ├── ApiError                    Intercom's answer; names connection, table and request id
     │   ├── FatalApiError           asking again gives the same answer
     │   │   ├── PermissionDeniedError   401, 402, 403: token, scope, region or plan
@@ -26,6 +27,10 @@ class IntercomLakeError(Exception):
 
 class ConfigurationError(IntercomLakeError):
     """Bad input, found before the first request; the message names the place and the cure."""
+
+
+class ClusterError(IntercomLakeError):
+    """A Dask or Ray cluster that cannot be made or reached."""
 
 
 class ApiError(IntercomLakeError):

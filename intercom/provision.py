@@ -24,6 +24,11 @@ from intercom.limits import sync_limit
 from intercom.slots import ensure_limit
 from intercom.watermark_blocks import IntercomWatermark
 
+LEASE_STORAGE: Final = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem"
+"""The setting of a server that remembers, when it is started anew, which runs were at work."""
+
+_FORGETFUL: Final = "prefect.server.concurrency.lease_storage.memory"
+
 WORK_POOL: Final = "local-process"
 """The work pool of prefect.yaml."""
 
@@ -64,6 +69,11 @@ def set_up(connections: Sequence[Connection]) -> Iterator[str]:
                 yield f"block intercom-connection/{document.name}: updated to the form of this version"
         for slug in sorted({DEFAULT_CONNECTION, *(str(document.name) for document in found)}):
             yield f"limit {sync_limit(slug)}: {'created' if ensure_limit(sync_limit(slug)) else 'already there'}"
+        if _forgets_leases(client):
+            yield (
+                "note: this server keeps leases in memory. Started anew while a run is at work, it may cancel the "
+                f"deployment's later runs until that one is cancelled. Start it with {LEASE_STORAGE}"
+            )
 
 
 def connections_of(file: Path, environ: Mapping[str, str]) -> list[Connection]:
@@ -127,6 +137,15 @@ def _make_pool(client: SyncPrefectClient) -> str:
         client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type=ProcessWorker.type, base_job_template=template))
         return "created"
     return "already there" if kept.type == ProcessWorker.type else f"already there, of type {kept.type}: left as it is"
+
+
+def _forgets_leases(client: SyncPrefectClient) -> bool:
+    """False where it cannot be told, as of Prefect Cloud, which has no such setting."""
+    try:
+        settings = client.request("GET", "/admin/settings").json()
+        return bool(settings["server"]["concurrency"]["lease_storage"] == _FORGETFUL)
+    except (httpx.HTTPError, ValueError, LookupError, TypeError):
+        return False
 
 
 def _renew_form(client: SyncPrefectClient, document: BlockDocument) -> None:

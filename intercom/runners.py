@@ -20,7 +20,7 @@ from prefect import Task
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner
 
-from intercom.errors import ConfigurationError
+from intercom.errors import ClusterError, ConfigurationError
 
 _RUNNER, _ADDRESS, _WORKERS = "INTERCOM_TASK_RUNNER", "INTERCOM_TASK_RUNNER_ADDRESS", "INTERCOM_TASK_RUNNER_WORKERS"
 
@@ -131,9 +131,9 @@ def _started(settings: RunnerSettings) -> TaskRunner[Any]:
             _ = runner.client  # type: ignore[attr-defined]  # it connects now, and not for two threads at once
     except Exception as error:
         where = f"at {settings.address}" if settings.address else "on this machine"
-        raise ConfigurationError(
-            f"The {settings.kind} cluster {where} cannot be used: {error}. Rows that were read are staged, and the "
-            f"next run merges them. Check {_ADDRESS} and the cluster."
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise ClusterError(
+            f"The {settings.kind} cluster {where} cannot be used ({told}). Check {_ADDRESS} and the cluster."
         ) from error
     return runner
 
@@ -142,7 +142,7 @@ _CLUSTER = _Cluster()
 
 
 def submitting(settings: RunnerSettings) -> AbstractContextManager[Submit]:
-    """What submits tasks while it lasts; ConfigurationError when the cluster cannot be made or reached.
+    """What submits tasks while it lasts; ClusterError when the cluster cannot be made or reached.
 
     A function, since Prefect sends the globals of a task along, and the cluster itself cannot travel.
     """

@@ -129,7 +129,7 @@ class PartWriter:
 
     def _stage(self, number: int, month: str | None, rows: Any) -> None:
         with self._lake.scratch() as path:
-            with ParquetFile(path, self._schema, self._run_id) as file:
+            with ParquetFile(path, self._schema, self._run_id, dictionaries=False) as file:
                 file.write(rows)
             self._lake.publish(path, self._paths.part(self._run_id, month, number), rows=rows.num_rows)
 

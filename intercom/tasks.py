@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -26,7 +27,7 @@ from intercom.compact import compact_table
 from intercom.conclusion import conclude
 from intercom.dates import asked_range
 from intercom.due import When
-from intercom.errors import ConfigurationError, LakeError
+from intercom.errors import ClusterError, ConfigurationError, LakeError
 from intercom.ingest import ingest_table
 from intercom.job import Job, exclusive
 from intercom.ledger import Ledger
@@ -144,7 +145,12 @@ def compaction(table: str, job: Job, extracted: Timed | PrefectFuture[Timed] | N
         if len(pieces) <= 1 or (settings.kind is Kind.THREADS and not _has_threads_for_all()):
             return publish_months(entry, ledger, work)
         there = replace(job, lake=ledger.lake.url)  # a relative path is another folder elsewhere
-        with submitting(settings) as submit:
+        with ExitStack() as stack:
+            try:
+                submit = stack.enter_context(submitting(settings))
+            except ClusterError as error:
+                log.warning("%s: %s The months are merged in this process instead.", table, error)
+                return publish_months(entry, ledger, work)
             futures = [submit(merge_months, {"table": table, "job": there, "work": piece}) for piece in pieces]
             wait(futures)  # for all, also when one has failed: nothing may be published when the lock is gone
             return [outcome for future in futures for outcome in future.result()]

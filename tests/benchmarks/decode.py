@@ -88,7 +88,7 @@ def _stage(pages: Sequence[msgspec.Raw], folder: Path) -> None:
 
 def _write(batches: Sequence[pa.RecordBatch], folder: Path) -> None:
     for month, rows in split_by_month(pa.Table.from_batches(batches)):
-        with ParquetFile(folder / month, CONTACTS.schema.arrow, "bench") as file:
+        with ParquetFile(folder / month, CONTACTS.schema.arrow, "bench", dictionaries=False) as file:
             file.write(rows)
 
 

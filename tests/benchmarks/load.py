@@ -7,20 +7,23 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 import requests
 
 from intercom.sandbox import SandboxServer, Workspace
 from tests.benchmarks.decode import parsing_seconds
-from tests.benchmarks.processes import bare_flow, load, sync, told
+from tests.benchmarks.processes import Cost, bare_flow, load, sync, told
 from tests.benchmarks.table import Row
 
 CONTACTS = 200_000
 MOST_TIMES_PARSING = 9.5
 """60 us a contact where orjson parses one in 6.3 us."""
+ROUNDS = 3
+LEAST_PAGES = 50
 PAGE = 150
 LATENCY_SECONDS = 0.3
 CHAIN_PAGES = 40
@@ -73,28 +76,54 @@ def against_one_chain(workspace: Workspace) -> Iterator[Row]:
 
 
 def at_full_speed(workspace: Workspace) -> Iterator[Row]:
+    """In rounds, each with its own floors: both go up and down with the machine."""
+    rounds = [_round(workspace) for _ in range(ROUNDS)]
+    own, times = median(each.own for each in rounds), median(each.own / each.parsing for each in rounds)
+    yield Row(
+        f"CPU of a whole run, {CONTACTS:,} contacts",
+        f"{own * 1e6:.0f} us a record beyond a bare flow, {times:.1f}x parsing it "
+        f"(of {ROUNDS} rounds: {', '.join(f'{each.own / each.parsing:.1f}x' for each in rounds)}; the last: "
+        f"{told(rounds[-1].whole)}; a bare flow: {told(rounds[-1].bare)})",
+        f"<= {MOST_TIMES_PARSING}x",
+        times <= MOST_TIMES_PARSING,
+    )
+    best = min(rounds, key=lambda each: each.reading)
+    yield Row(
+        f"first load of {CONTACTS:,} contacts without latency or limit",
+        f"{best.pages / best.reading:.0f} pages a second, read in {best.reading:.1f} s, "
+        f"{best.whole.wall_seconds:.1f} s in all (a bare flow: {best.bare.wall_seconds:.1f} s)",
+        f">= {LEAST_PAGES} pages a second",
+        best.pages / best.reading >= LEAST_PAGES,
+    )
+    yield Row("the simulated workspace itself", f"{best.served / best.pages * 1e6:.0f} us CPU a page")
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """Seconds: `parsing` a contact, `served` of the workspace's CPU, `reading` from the first page to the last."""
+
+    parsing: float
+    bare: Cost
+    whole: Cost
+    pages: int
+    reading: float
+    served: float
+
+    @property
+    def own(self) -> float:
+        """CPU seconds of a record beyond the bare flow."""
+        return (self.whole.cpu_seconds - self.bare.cpu_seconds) / CONTACTS
+
+
+def _round(workspace: Workspace) -> _Round:
+    parsing, bare = [parsing_seconds()], bare_flow()
     with serving(workspace, rate_limit=UNLIMITED) as (server, lake):
         served = time.process_time()
         whole = sync(server, lake, tables="contacts")
         served = time.process_time() - served
         searches = server.requests("/contacts/search")
-    bare = bare_flow()
-    own = (whole.cpu_seconds - bare.cpu_seconds) / CONTACTS * 1e6
-    parsing = parsing_seconds() * 1e6
-    reading = searches[-1].time - searches[0].time
-    yield Row(
-        f"CPU of a whole run, {CONTACTS:,} contacts",
-        f"{own:.0f} us a record beyond a bare flow , {own / parsing:.1f}x parsing it ({told(whole)}; "
-        f"a bare flow: {told(bare)})",
-        f"<= {MOST_TIMES_PARSING}x",
-        own <= MOST_TIMES_PARSING * parsing,
-    )
-    yield Row(
-        f"first load of {CONTACTS:,} contacts without latency or limit",
-        f"{len(searches) / reading:.0f} pages a second, read in {reading:.1f} s, {whole.wall_seconds:.1f} s in all "
-        f"(a bare flow: {bare.wall_seconds:.1f} s)",
-    )
-    yield Row("the simulated workspace itself", f"{served / len(searches) * 1e6:.0f} us CPU a page")
+    parsing.append(parsing_seconds())
+    return _Round(mean(parsing), bare, whole, len(searches), searches[-1].time - searches[0].time, served)
 
 
 def at_a_small_allowance(workspace: Workspace) -> Iterator[Row]:

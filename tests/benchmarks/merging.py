@@ -5,40 +5,26 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from intercom.compact import compact_table
 from intercom.lake import Lake
 from intercom.ledger import Ledger
-from intercom.normalise import Normaliser, split_records
-from intercom.partition import RowGroupWriter
-from intercom.paths import TablePaths
-from intercom.tables import TABLES
-from intercom.watermarks import StagedRun, TableState, Watermark
-from tests.benchmarks.decode import contact_pages
+from intercom.watermarks import Watermark
+from tests.benchmarks.lakes import CONTACTS, PATHS, SCHEMA, Month, clones, grow, lay_out, names, update, write
 from tests.benchmarks.processes import cost_of
 from tests.benchmarks.table import Row
 
-CONTACTS = TABLES["contacts"]
-SCHEMA = CONTACTS.schema.arrow
-PATHS = TablePaths("bench", CONTACTS.name)
 UPDATES = 10_000
-CLONED = 6_000
 MOST_RATIO, MOST_MEGABYTES, MOST_FIRST_MEGABYTES, MOST_GROWTH = 1.4, 700, 400, 1.15
 FULL_PARTS_ROWS = 400
-
-Month = tuple[Path | None, Sequence[Path]]  # the published file, the staged parts
 
 
 def measure() -> Iterator[Row]:
@@ -51,13 +37,13 @@ def measure() -> Iterator[Row]:
 
 def _increment(folder: Path, what: str, *, rows: int, months: int, rounds: int) -> Iterator[Row]:
     stored, part = folder / "stored.parquet", folder / "part.parquet"
-    _grow(stored, rows // months)
-    _update(stored, part, UPDATES // months)
+    grow(stored, rows // months)
+    update(stored, part, UPDATES // months)
     merged, plain, peak = [], [], 0.0
     for _ in range(rounds):
-        cost = _cost("floor", folder, {month: (stored, [part]) for month in _names(months)})
+        cost = _cost("floor", folder, {month: (stored, [part]) for month in names(months)})
         plain.append(cost[0])
-        cost = _cost("merge", folder, {month: (stored, [part]) for month in _names(months)})
+        cost = _cost("merge", folder, {month: (stored, [part]) for month in names(months)})
         merged.append(cost[0])
         peak = max(peak, cost[1])
     ratio = median(merged) / median(plain)
@@ -72,10 +58,10 @@ def _first_load(folder: Path, months: int) -> Iterator[Row]:
     for count in (8, 42):
         parts = [folder / f"part-{number}.parquet" for number in range(count)]
         rows = 0
-        for path, clones in zip(parts, _clones(count * FULL_PARTS_ROWS, FULL_PARTS_ROWS), strict=True):
-            _write(path, [clones])
-            rows += months * clones.num_rows
-        seconds, peak = _cost("merge", folder, dict.fromkeys(_names(months), (None, parts)))
+        for path, rows_of_part in zip(parts, clones(count * FULL_PARTS_ROWS, FULL_PARTS_ROWS), strict=True):
+            write(path, [rows_of_part])
+            rows += months * rows_of_part.num_rows
+        seconds, peak = _cost("merge", folder, dict.fromkeys(names(months), (None, parts)))
         peaks.append(peak)
         yield Row(
             f"merging a first load of {rows:,} rows, {months} months in {months * count:,} parts",
@@ -87,85 +73,12 @@ def _first_load(folder: Path, months: int) -> Iterator[Row]:
     yield Row("its peak memory, five times the rows", f"{growth:.2f}x", f"<= {MOST_GROWTH}x", growth <= MOST_GROWTH)
 
 
-# -- lakes --------------------------------------------------------------------------------------------------------
-
-
-def _names(months: int) -> list[str]:
-    return [f"{2020 + number // 12}-{number % 12 + 1:02}" for number in range(months)]
-
-
 def _cost(what: str, folder: Path, months: Mapping[str, Month]) -> tuple[float, float]:
     """CPU seconds of the work and peak megabytes of the process, over a lake of links to these files."""
     with tempfile.TemporaryDirectory(dir=folder) as root:
-        number = 0
-        for month, (stored, parts) in months.items():
-            if stored is not None:
-                _link(stored, Path(root, PATHS.published(month)))
-            for part in parts:
-                _link(part, Path(root, PATHS.part("bench", month, number)))
-                number += 1
-        lake = Lake(root)
-        state = TableState(lake_id=lake.identity().id, fingerprint=CONTACTS.schema.fingerprint)
-        Ledger(lake, PATHS).save(state.with_staged(StagedRun("bench", number)))
+        lay_out(Path(root), months)
         cost = cost_of(["-m", "tests.benchmarks.merging", what, root])
     return float(cost.output.split()[-1]), cost.peak_megabytes
-
-
-def _link(file: Path, name: Path) -> None:
-    name.parent.mkdir(parents=True, exist_ok=True)
-    os.link(file, name)
-
-
-def _grow(path: Path, rows: int) -> None:
-    _write(path, _clones(rows, CLONED))
-
-
-def _write(path: Path, tables: Sequence[Any] | Iterator[Any]) -> None:
-    with RowGroupWriter(path, SCHEMA, "bench") as writer:
-        for rows in tables:
-            writer.add(rows)
-
-
-def _clones(rows: int, at_a_time: int) -> Iterator[Any]:
-    """So many contacts: the same ones again and again, with ids of their own, also in their JSON."""
-    normaliser = Normaliser(CONTACTS, datetime(2026, 1, 1, tzinfo=UTC))
-    records = [record for page in contact_pages(CLONED) for record in split_records(page) if record is not None]
-    some = normaliser.batch_pages([(records, "bench")]).slice(0, at_a_time)
-    ids = some.column("id").to_pylist()
-    own = {
-        name: values
-        for name in SCHEMA.names
-        if pa.types.is_string(SCHEMA.field(name).type)
-        and ids[0] in ((values := some.column(name).to_pylist())[0] or "")
-    }
-    for first in range(0, rows, at_a_time):
-        new = [
-            f"{(first + number) * 0x9E3779B97F4A7C15 % 2**64:016x}{first + number:08x}" for number in range(len(ids))
-        ]
-        columns = [
-            pa.array([value and value.replace(*pair) for value, *pair in zip(own[name], ids, new, strict=True)])
-            if name in own
-            else some.column(name)
-            for name in SCHEMA.names
-        ]
-        yield pa.table(columns, schema=SCHEMA).slice(0, rows - first)
-
-
-def _update(stored: Path, part: Path, updates: int) -> None:
-    """Every n-th row again, changed later."""
-    later = pa.scalar(datetime(2100, 1, 1, tzinfo=UTC), pa.timestamp("us", "UTC"))
-    found = []
-    with pq.ParquetFile(stored) as file:
-        step, first = file.metadata.num_rows // updates, 0
-        for group in range(file.num_row_groups):
-            rows = file.read_row_group(group)
-            chosen = rows.take(pa.array(range(-first % step, rows.num_rows, step), pa.int64()))
-            for name in ("updated_at", "_ingested_at"):
-                place = SCHEMA.get_field_index(name)
-                chosen = chosen.set_column(place, SCHEMA.field(place), pa.repeat(later, chosen.num_rows))
-            found.append(chosen)
-            first += rows.num_rows
-    _write(part, found)
 
 
 # -- what is measured ---------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from intercom.provision import LEASE_STORAGE
 from tests.support.prefect_server import Prefect
 from tests.support.rig import CONNECTION, Rig
 from tests.support.truth import assert_exact, read_lake
@@ -71,6 +72,8 @@ def test_all_is_made_once_and_a_second_time_changes_nothing(prefect: Prefect) ->
         "block type intercom-watermark: created",
         "work pool local-process: created",
         "limit intercom-sync-default: created",
+        "note: this server keeps leases in memory. Started anew while a run is at work, it may cancel the "
+        f"deployment's later runs until that one is cancelled. Start it with {LEASE_STORAGE}",
     ]
     before = everything(prefect)
     assert bootstrap(prefect) == [line.replace("created", "already there") for line in made]

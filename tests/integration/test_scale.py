@@ -63,6 +63,20 @@ def test_a_local_dask_cluster_merges_to_an_exact_lake(
     assert prefect.tasks_named("merge ")
 
 
+def test_a_cluster_that_is_not_there_is_named_and_the_run_merges_by_itself(
+    prefect: Prefect, rig: Rig, tmp_path: Path, arguments: list[str]
+) -> None:
+    result = prefect.run(
+        str(tmp_path / "program.py"), "", *arguments, INTERCOM_ACCESS_TOKEN=rig.server.token,
+        INTERCOM_TASK_RUNNER="dask", INTERCOM_TASK_RUNNER_ADDRESS="tcp://127.0.0.1:9",
+        DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT="1s",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    (warning,) = [line for line in result.stderr.splitlines() if "merged in this process" in line]
+    assert "contacts: The dask cluster at tcp://127.0.0.1:9 cannot be used" in warning
+    rig.check(["contacts"])
+
+
 def test_a_piece_that_fails_is_told_when_all_others_have_ended(
     prefect: Prefect, rig: Rig, tmp_path: Path, arguments: list[str]
 ) -> None:
