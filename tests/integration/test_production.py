@@ -106,6 +106,10 @@ class Production:
         return [line["message"] for line in lines]
 
 
+if not PROGRAMS and os.environ.get("POSTGRESQL_TESTS") == "required":
+    raise pytest.UsageError("POSTGRESQL_TESTS=required, but there is none: install Debian's package `postgresql`.")
+
+
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"] if PROGRAMS else ["sqlite"])
 def production(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
     with ExitStack() as stack:
