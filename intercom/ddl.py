@@ -4,7 +4,8 @@
 declared ones, by name; nothing is looked up in the lake.
 
 Sources: Amazon Athena User Guide, *Supported types for partition projection*, *Names for tables, databases, and
-columns*, *Specify a table location in Amazon S3*; DuckDB documentation, *Hive partitioning*.
+columns*, *Specify a table location in Amazon S3*, *Create tables for Linux Foundation Delta Lake*; DuckDB
+documentation, *Hive partitioning*, *Delta extension*.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Final, Self
 import pyarrow as pa
 
 from intercom.errors import ConfigurationError
-from intercom.paths import UNKNOWN_MONTH, TablePaths
+from intercom.paths import UNKNOWN_MONTH, TableFormat, TablePaths
 from intercom.tables import Strategy, Table, select_tables
 
 FIRST_MONTH: Final = "2011-01"
@@ -67,12 +68,20 @@ class Months:
         return [*(month for month in months if self.first <= month <= self.last), UNKNOWN_MONTH]
 
 
-def athena_table(table: Table, connection: str, location: str, months: Months, database: str | None = None) -> str:
+def athena_table(
+    table: Table,
+    connection: str,
+    location: str,
+    months: Months,
+    database: str | None = None,
+    table_format: TableFormat = TableFormat.PARQUET,
+) -> str:
     """One ``CREATE EXTERNAL TABLE`` for Athena and the Glue catalogue, over the lake at `location` (``s3://...``).
 
     Months are projected as an enumeration: a projection of dates would grow by itself but has no place for the month
     ``unknown``, and an injected one refuses queries that do not name a month. A month without a file has no rows and
-    is no error; one that is not in the list is not seen, so the table's comment says which are.
+    is no error; one that is not in the list is not seen, so the table's comment says which are. Of a Delta table
+    Athena finds columns and months in its log.
     """
     if not re.match(r"s3://[^/]", location):
         raise ConfigurationError(f"Athena reads S3 only, and {location!r} is not there: give s3://bucket/prefix.")
@@ -80,6 +89,10 @@ def athena_table(table: Table, connection: str, location: str, months: Months, d
         raise ConfigurationError(
             f"Athena has no database {database!r}: lower-case letters, digits and underscores make a name."
         )
+    name = f"`{table.name}`" if database is None else f"`{database}`.`{table.name}`"
+    where = f"LOCATION {_hive_text(_folder(table, connection, location) + '/')}"
+    if table_format is TableFormat.DELTA:
+        return f"CREATE EXTERNAL TABLE {name}\n{where}\nTBLPROPERTIES (\n  'table_type' = 'DELTA'\n);"
     columns = ",\n".join(f"  `{column.name}` {_HIVE_TYPES[column.type]}" for column in table.schema.arrow)
     comment, partitioned, properties = "", "", {"classification": "parquet"}
     if table.strategy is Strategy.MERGE:
@@ -88,10 +101,9 @@ def athena_table(table: Table, connection: str, location: str, months: Months, d
         partitioned = f"PARTITIONED BY (`{PARTITION}` string)\n"
         properties |= _projection(months)
     listed = ",\n".join(f"  {_hive_text(name)} = {_hive_text(value)}" for name, value in properties.items())
-    name = f"`{table.name}`" if database is None else f"`{database}`.`{table.name}`"
     return (
         f"CREATE EXTERNAL TABLE {name} (\n{columns}\n)\n{comment}{partitioned}STORED AS PARQUET\n"
-        f"LOCATION {_hive_text(_folder(table, connection, location) + '/')}\nTBLPROPERTIES (\n{listed}\n);"
+        f"{where}\nTBLPROPERTIES (\n{listed}\n);"
     )
 
 
@@ -103,21 +115,30 @@ def _projection(months: Months) -> dict[str, str]:
     }
 
 
-def duckdb_view(table: Table, connection: str, location: str, database: str | None = None) -> str:
+def duckdb_view(
+    table: Table,
+    connection: str,
+    location: str,
+    database: str | None = None,
+    table_format: TableFormat = TableFormat.PARQUET,
+) -> str:
     """One ``CREATE OR REPLACE VIEW`` for DuckDB, over the lake at `location` (a folder or a URL that DuckDB reads).
 
     Columns are named, so that a lake below a folder such as ``env=prod`` does not get a column more. DuckDB opens a
-    file when the view is made: a merge table without rows has none yet.
+    file when the view is made: a merge table without rows has none yet. A Delta table is read by its log, which needs
+    DuckDB's extension ``delta``.
     """
     columns: list[str] = [_duckdb_name(name) for name in table.schema.arrow.names]
-    options = "hive_partitioning = false"
-    if table.strategy is Strategy.MERGE:
+    partitioned = table.strategy is Strategy.MERGE
+    if partitioned:
         columns.append(_duckdb_name(PARTITION))
-        options = "hive_partitioning = true"
+    folder = _folder(table, connection, location)
+    rows = f"delta_scan({_duckdb_text(folder)})"
+    if table_format is TableFormat.PARQUET:
+        rows = f"read_parquet({_duckdb_text(folder + '/**/*.parquet')}, hive_partitioning = {str(partitioned).lower()})"
     selected = fill(", ".join(columns), 110, initial_indent="  ", subsequent_indent="  ", break_long_words=False)
     name = ".".join(_duckdb_name(part) for part in (database, table.name) if part is not None)
-    files = _duckdb_text(_folder(table, connection, location) + "/**/*.parquet")
-    return f"CREATE OR REPLACE VIEW {name} AS SELECT\n{selected}\nFROM read_parquet({files}, {options});"
+    return f"CREATE OR REPLACE VIEW {name} AS SELECT\n{selected}\nFROM {rows};"
 
 
 def _folder(table: Table, connection: str, location: str) -> str:
@@ -144,14 +165,16 @@ def _athena(arguments: argparse.Namespace, tables: Sequence[Table]) -> Iterator[
     if arguments.database is not None:
         yield f"CREATE DATABASE IF NOT EXISTS `{arguments.database}`;"
     for table in tables:
-        yield athena_table(table, arguments.connection, arguments.location, months, arguments.database)
+        yield athena_table(
+            table, arguments.connection, arguments.location, months, arguments.database, arguments.table_format
+        )
 
 
 def _duckdb(arguments: argparse.Namespace, tables: Sequence[Table]) -> Iterator[str]:
     if arguments.database is not None:
         yield f"CREATE SCHEMA IF NOT EXISTS {_duckdb_name(arguments.database)};"
     for table in tables:
-        yield duckdb_view(table, arguments.connection, arguments.location, arguments.database)
+        yield duckdb_view(table, arguments.connection, arguments.location, arguments.database, arguments.table_format)
 
 
 def _parser(months: Months) -> argparse.ArgumentParser:
@@ -171,6 +194,10 @@ def _parser(months: Months) -> argparse.ArgumentParser:
         engine.add_argument("--connection", required=True, metavar="NAME", help="the connection that was copied")
         engine.add_argument("--location", required=True, metavar="URL", help=location)
         engine.add_argument("--database", metavar="NAME", help=database)
+        engine.add_argument(
+            "--table-format", type=TableFormat, choices=list(TableFormat), default=TableFormat.PARQUET,
+            help="parquet if not given; of a Delta table plain files would show replaced rows as well",
+        )  # fmt: skip
         engine.add_argument("--tables", metavar="A,B,...", help="only these tables")
     for option, month, end in (("--first-month", months.first, "first"), ("--last-month", months.last, "last")):
         athena.add_argument(

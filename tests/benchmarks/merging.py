@@ -23,7 +23,7 @@ from tests.benchmarks.processes import cost_of
 from tests.benchmarks.table import Row
 
 UPDATES = 10_000
-MOST_RATIO, MOST_MEGABYTES, MOST_FIRST_MEGABYTES, MOST_GROWTH = 1.4, 700, 400, 1.15
+MOST_RATIO, MOST_MEGABYTES, MOST_FIRST_MEGABYTES = 1.4, 700, 400
 FULL_PARTS_ROWS = 400
 
 
@@ -69,8 +69,8 @@ def _first_load(folder: Path, months: int) -> Iterator[Row]:
             f"<= {MOST_FIRST_MEGABYTES} MB",
             peak <= MOST_FIRST_MEGABYTES,
         )
-    growth = peaks[1] / peaks[0]
-    yield Row("its peak memory, five times the rows", f"{growth:.2f}x", f"<= {MOST_GROWTH}x", growth <= MOST_GROWTH)
+    # Without a target here: `memory` has it, for whole runs, and the less both take the larger is the same difference.
+    yield Row("its peak memory, five times the rows", f"{peaks[1] / peaks[0]:.2f}x")
 
 
 def _cost(what: str, folder: Path, months: Mapping[str, Month]) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from sqlglot import exp
 from intercom import ddl
 from intercom.ddl import Months, athena_table, duckdb_view
 from intercom.errors import ConfigurationError
+from intercom.paths import TableFormat
 from intercom.tables import TABLES, Strategy
 from tests.support.truth import assert_exact
 
@@ -154,6 +155,29 @@ def test_a_view_that_is_made_again_shows_what_the_lake_has_now(lake: ReadableLak
     assert view_of(tmp_path, "tags", "b").num_rows == before.num_rows == len(lake.served["tags"])
 
 
+def test_an_athena_table_over_a_delta_table_leaves_all_else_to_its_log() -> None:
+    statement = athena("contacts", table_format=TableFormat.DELTA, database="acme")
+    assert statement.this.sql(dialect="athena") == '"acme"."contacts"'
+    assert statement.find(exp.LocationProperty) == athena("contacts").find(exp.LocationProperty)
+    assert properties(statement) == {"table_type": "DELTA"}
+    assert not statement.find(exp.PartitionedByProperty, exp.FileFormatProperty)
+
+
+@pytest.mark.parametrize("table", WITH_FILES)
+def test_a_duckdb_view_over_a_delta_table_reads_its_folder_by_its_log(lake: ReadableLake, table: str) -> None:
+    """DuckDB's extension is not in its package: a macro of that name stands in, which reads all files of the folder."""
+    with duckdb.connect() as session:
+        session.execute(
+            "CREATE MACRO delta_scan(folder) AS TABLE SELECT * FROM "
+            "read_parquet(folder || '/**/*.parquet', hive_partitioning = true, hive_types_autocast = false)"
+        )
+        session.execute(duckdb_view(TABLES[table], CONNECTION, str(lake.root), table_format=TableFormat.DELTA))
+        session.execute("SET TimeZone = 'UTC'")
+        rows = session.table(table).to_arrow_table()
+    assert rows.schema.names == TABLES[table].schema.arrow.names + ["created_month"] * (table in MERGED)
+    assert_exact(lake.served[table], rows, table)
+
+
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     ddl.main(arguments)
     return capsys.readouterr().out
@@ -168,6 +192,9 @@ def test_the_command_prints_a_statement_for_each_table(capsys: pytest.CaptureFix
     assert tables == [athena(table, database="acme") for table in TABLES]
     views = printed(capsys, "duckdb", *place, "--tables", "tags, teams")
     assert views.count("CREATE OR REPLACE VIEW") == 2
+    assert "delta_scan" not in views
+    of_delta = [printed(capsys, engine, *place, "--table-format", "delta") for engine in ("athena", "duckdb")]
+    assert of_delta[0].count("'table_type' = 'DELTA'") == of_delta[1].count("FROM delta_scan(") == len(TABLES)
 
 
 def test_the_commands_views_run_as_one_script(lake: ReadableLake, capsys: pytest.CaptureFixture[str]) -> None:
