@@ -17,6 +17,7 @@ from moto.server import ThreadedMotoServer
 from intercom.paths import TableFormat
 from intercom.sandbox import SandboxServer, Workspace
 from tests.support.nursery import Nursery
+from tests.support.prefect_server import new_database
 from tests.support.rig import Rig
 
 # A deadline measures the machine, and tests run side by side; how many examples there are is what counts.
@@ -81,6 +82,13 @@ def s3_storage(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[di
         client.delete_object(Bucket=BUCKET, Key=entry["Key"])
     client.delete_bucket(Bucket=BUCKET)
     client.close()
+
+
+@pytest.fixture(scope="session")
+def prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a new Prefect server, one for all processes of the session; to be copied."""
+    own = tmp_path_factory.getbasetemp()
+    return new_database(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
 
 
 @pytest.fixture

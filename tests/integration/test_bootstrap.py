@@ -160,7 +160,7 @@ def test_documents_of_older_and_of_newer_versions_are_read_and_get_the_present_f
 
 
 def test_watermarks_move_to_another_server_where_the_next_run_is_exact_and_incremental(
-    prefect: Prefect, rig: Rig, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    prefect: Prefect, rig: Rig, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, prefect_database: Path
 ) -> None:
     file, exported = tmp_path / "connections.yml", tmp_path / "watermarks.json"
     connections(file, f'name: {CONNECTION}, access_token: "{rig.server.token}", base_url: "{rig.server.base_url}"')
@@ -171,7 +171,7 @@ def test_watermarks_move_to_another_server_where_the_next_run_is_exact_and_incre
     assert "exported" in bootstrap(prefect, "--export", exported)[-1]
     assert rig.server.token not in exported.read_text()
 
-    other = Prefect(tmp_path_factory.mktemp("other"))
+    other = Prefect(tmp_path_factory.mktemp("other"), prefect_database)
     other.start()
     try:
         lines = bootstrap(other, "--import", exported, "--connections-file", file)

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,8 +35,9 @@ raise SystemExit(run_from_shell(sys.argv[1], sys.argv[2:]))
 
 
 @pytest.fixture(scope="module")
-def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
-    server = Prefect(tmp_path_factory.mktemp("prefect"), PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS="2")
+def prefect(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Iterator[Prefect]:
+    home = tmp_path_factory.mktemp("prefect")
+    server = Prefect(home, prefect_database, PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS="2")
     server.start()
     yield server
     server.stop()

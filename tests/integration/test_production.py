@@ -111,12 +111,16 @@ if not PROGRAMS and os.environ.get("POSTGRESQL_TESTS") == "required":
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"] if PROGRAMS else ["sqlite"])
-def production(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
+def production(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, prefect_database: Path
+) -> Iterator[Production]:
     with ExitStack() as stack:
-        settings = dict(SETTINGS)
-        if request.param == "postgresql":
+        settings, database = dict(SETTINGS), None
+        if request.param == "sqlite":
+            database = prefect_database
+        else:
             settings["PREFECT_API_DATABASE_CONNECTION_URL"] = stack.enter_context(Postgres()).url
-        prefect = Prefect(tmp_path_factory.mktemp(request.param), **settings)
+        prefect = Prefect(tmp_path_factory.mktemp(request.param), database, **settings)
         prefect.start()
         stack.callback(prefect.stop)
         production = Production(prefect)

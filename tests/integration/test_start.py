@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -58,9 +59,11 @@ def gone(api: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One Prefect home for all tests, since a new one costs its database's migrations."""
-    return tmp_path_factory.mktemp("home")
+def home(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Path:
+    """One Prefect home for all tests, with a database: making one takes longer than all else."""
+    home = tmp_path_factory.mktemp("home")
+    shutil.copy(prefect_database, home)
+    return home
 
 
 RUN_AND_TELL = """

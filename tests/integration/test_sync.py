@@ -70,7 +70,7 @@ def test_changes_around_local_midnight_are_not_lost(make_rig: Callable[..., Rig]
     rig = make_rig(timezone=zone, now=midnight.timestamp() - 3 * 3600)
     tables = ZONES[zone]
     rig.sync(tables)
-    for seconds in (-60, -1, 0, 1, 60, 86_399, 86_401):
+    for seconds in (-1, 0, 1, 86_399, 86_401):
         rig.workspace.travel_to(midnight.timestamp() + seconds)
         change_some(rig, every=11)
         rig.workspace.travel(2)
@@ -91,9 +91,9 @@ def test_changes_that_fill_several_pages_just_after_the_watermark_are_all_read(m
 
 def test_the_25_hour_day_loses_nothing(make_rig: Callable[..., Rig]) -> None:
     clocks_change = datetime(2026, 11, 1, 9, 0, tzinfo=UTC).timestamp()  # 2 am in Los Angeles becomes 1 am
-    rig = make_rig(timezone="America/Los_Angeles", now=clocks_change - 30 * 3600)
+    rig = make_rig(timezone="America/Los_Angeles", now=clocks_change - 21 * 3600)
     rig.sync(["contacts"])
-    for _ in range(20):
+    for _ in range(14):
         rig.workspace.travel(3 * 3600)
         change_some(rig, every=13)
         rig.workspace.travel(1)

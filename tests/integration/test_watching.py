@@ -127,8 +127,8 @@ def create_automation(prefect: Prefect, folder: Path, block: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    prefect = Prefect(tmp_path_factory.mktemp("prefect"))
+def watched(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Iterator[Watched]:
+    prefect = Prefect(tmp_path_factory.mktemp("prefect"), prefect_database)
     prefect.start()
     lake = tmp_path_factory.mktemp("a lake")
     with SandboxServer(Workspace.seeded(now=NOW, history_days=80)) as server:

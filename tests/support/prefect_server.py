@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -22,12 +24,36 @@ def inherited() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "INTERCOM_"))}
 
 
+def new_database(folder: Path) -> Path:
+    """A database of Prefect's server with nothing in it, made by the first process that asks for the one of a folder.
+
+    To make one takes a server more time than all else about its start.
+    """
+    home = folder / "prefect-database"
+    home.mkdir(exist_ok=True)
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "made").exists():
+            subprocess.run(
+                [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"],
+                env={**inherited(), "PREFECT_HOME": str(home), "DO_NOT_TRACK": "1"},
+                check=True, capture_output=True, timeout=240,
+            )  # fmt: skip
+            (home / "made").touch()
+    return home / "prefect.db"
+
+
 class Prefect:
     """A Prefect server of its own, and processes that use it."""
 
-    def __init__(self, home: Path, **settings: str) -> None:
-        """`settings` are environment variables of the server and of all processes that use it."""
+    def __init__(self, home: Path, database: Path | None = None, **settings: str) -> None:
+        """`settings` are environment variables of the server and of all processes that use it.
+
+        It begins with a copy of the `database`; without one it makes its own.
+        """
         self.home = home
+        if database is not None:
+            shutil.copyfile(database, home / "prefect.db")
         self.port = free_port()
         self.api = f"http://127.0.0.1:{self.port}/api"
         self.environment = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import urllib.error
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +19,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
+def prefect(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Iterator[Prefect]:
     """A server with the deployments of `prefect.yaml`, and no worker: no run of theirs begins."""
-    server = Prefect(tmp_path_factory.mktemp("prefect"))
+    server = Prefect(tmp_path_factory.mktemp("prefect"), prefect_database)
     server.start()
     try:
         for command in (
