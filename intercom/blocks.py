@@ -64,19 +64,19 @@ IntercomConnection(access_token="...", region="eu").save("my-intercom")
     base_url: str | None = Field(
         default=None,
         title="Base URL",
-        description="Leave empty to reach Intercom at its region's address. Otherwise a proxy in front of it, for "
+        description="None reaches Intercom at its region's address. Otherwise the URL of a proxy in front of it, for "
         "example https://proxy.example.com/intercom (https; plain http on loopback only).",
     )
     requests_per_10s: int | None = Field(
         default=None,
         title="Requests per 10 s",
-        description="Leave empty to use what Intercom allows, 166 for a limit of 1,000 a minute. A smaller number, for "
+        description="None uses all that Intercom allows, 166 for a limit of 1,000 a minute. A smaller number, for "
         "example 80, leaves the rest to other apps of the workspace.",
     )
     requests_in_flight: int | None = Field(
         default=None,
         title="Requests in flight",
-        description=f"How many requests may be under way at once, 1 to {MOST_IN_FLIGHT}. Leave empty for "
+        description=f"How many requests may be under way at once, 1 to {MOST_IN_FLIGHT}. None means "
         f"{MOST_IN_FLIGHT}, of which a run uses as many as bring something; 1 reads one page after the other.",
     )
 

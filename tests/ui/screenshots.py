@@ -52,7 +52,7 @@ def _take(ui: Browser, deployment: str, run: str) -> None:
 
     ui.open(f"runs/flow-run/{run}", "Artifacts")
     ui.page.get_by_role("tab", name="Artifacts").click()
-    _photograph(ui, "run", 800)
+    _photograph(ui, "run", 900)
 
     key = f"intercom-{connection_slug(CONNECTION)}-sync"
     (summary,) = ui.prefect.post("artifacts/filter", {"artifacts": {"key": {"any_": [key]}}})
