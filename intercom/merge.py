@@ -65,7 +65,8 @@ class Contest:
 
 def contest(stored: Any, staged: Any, primary_key: str, cursor_field: str) -> Contest:
     """Match stored keys with staged ones; both hold `key_columns`, the staged keys are distinct."""
-    rival = pc.index_in(stored.column(primary_key), value_set=staged.column(primary_key).combine_chunks())
+    # Flat: of no chunks at all, which is what an empty file has, older Arrows (20 to 23) crash.
+    rival = pc.index_in(flat(stored.column(primary_key)), value_set=flat(staged.column(primary_key)))
     row = pc.indices_nonzero(pc.is_valid(rival))
     rival = rival.take(row)
     ours = _comparable(stored.take(row), primary_key, cursor_field)

@@ -22,7 +22,9 @@ def replace_file(table: Table, old: Path | None, parts: Sequence[Path], new: Pat
     attributes repeat.
     """
     schema = table.schema.arrow
-    rows = pa.concat_tables([schema.empty_table(), *[pq.read_table(part, schema=schema) for part in parts]])
+    rows = pa.concat_tables(
+        [schema.empty_table(), *[pq.read_table(part, schema=schema, partitioning=None) for part in parts]]
+    )
     before = _read_if_same(old, schema)
     ours, theirs = _by_key(before, table.primary_key), _by_key(rows, table.primary_key)
     met = ours.keys() & theirs.keys()
@@ -58,4 +60,4 @@ def _has_columns(path: Path, schema: Any) -> bool:
 
 
 def _read_if_same(path: Path | None, schema: Any) -> Any:
-    return pq.read_table(path) if path and _has_columns(path, schema) else schema.empty_table()
+    return pq.read_table(path, partitioning=None) if path and _has_columns(path, schema) else schema.empty_table()
