@@ -22,8 +22,15 @@ _A_DAY = "^[0-9]{4}-((0[1-9]|1[0-2])-(0[1-9]|[12][0-9])|(0[13-9]|1[0-2])-30|(0[1
 Day = Annotated[date, Field(json_schema_extra={"pattern": _A_DAY})]
 """With a pattern, since Prefect's server leaves a schema's formats unchecked when a run is created."""
 FilePath = Annotated[str, Field(title="path", min_length=1)]
-StoreText = Annotated[str, Field(title="text", min_length=1)]
-StoreObject = Annotated[dict[str, Any], Field(title="object (in YAML)")]
+_SECRET = "([A-Za-z_]+_)?(key|secret|password|passphrase|access_key_id|connection_string)"
+"""Refused when a run is created, before Prefect stores it; `intercom.storage` knows more of them when it begins."""
+StoreText = Annotated[
+    str, Field(title="text", min_length=1, json_schema_extra={"not": {"pattern": f'"{_SECRET}"[ \\n]*:'}})
+]
+StoreObject = Annotated[
+    dict[str, Any],
+    Field(title="object (in YAML)", json_schema_extra={"propertyNames": {"not": {"pattern": f"^{_SECRET}$"}}}),
+]
 """Prefect's form has no field for an object of any keys: there it is typed as text."""
 
 

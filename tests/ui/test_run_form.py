@@ -111,6 +111,7 @@ def test_what_is_chosen_in_the_form_is_what_the_run_gets(
         ("sync", {"advanced": {"compacted": "always"}}),
         ("sync", {"advanced": {"connections_file": ""}}),
         ("sync", {"advanced": {"storage_options": ["profile"]}}),
+        ("sync", {"advanced": {"storage_options": {"key": "AKIA", "secret": "s"}}}),
         ("compact", {"advanced": {"table_format": "csv"}}),
         ("compact", {"advanced": {"compact": "always"}}),
     ],

@@ -54,6 +54,8 @@ GOOD: list[dict[str, Any]] = [
     {"advanced": {"compact": "always"}},
     {"advanced": {"storage_options": {"profile": "lake"}, "table_format": "delta", "connections_file": None}},
     {"advanced": {"storage_options": "secret/lake", "connections_file": "connections.yml"}},
+    {"advanced": {"storage_options": {"token": "anon", "key_file": "a.json", "client_kwargs": {"verify": False}}}},
+    {"advanced": {"storage_options": '{"profile": "key", "s3_additional_kwargs": {"SSEKMSKeyId": "alias/lake"}}'}},
 ]
 BAD: list[dict[str, Any]] = [
     {"connection": ""},
@@ -74,6 +76,12 @@ BAD: list[dict[str, Any]] = [
     {"advanced": {"compacted": "always"}},
     {"advanced": {"connections_file": ""}},
     {"advanced": {"storage_options": ["profile"]}},
+    {"advanced": {"storage_options": {"key": "AKIA", "anon": False}}},
+    {"advanced": {"storage_options": {"secret": "s"}}},
+    {"advanced": {"storage_options": {"aws_secret_access_key": "s"}}},
+    {"advanced": {"storage_options": {"account_key": "s"}}},
+    {"advanced": {"storage_options": '{"key": "AKIA", "secret": "s"}'}},
+    {"advanced": {"storage_options": '{"client_kwargs": {"aws_secret_access_key" : "s"}}'}},
     {"advanced": "always"},
 ]
 
