@@ -100,6 +100,7 @@ def commit(table: Table, ledger: Ledger, plan: Intent, journal: RunJournal, read
         history_from=plan.history_from,
         workspace=run.workspace or kept.workspace,
         complete=complete,
+        notes=tuple(read.completeness.notes),
         run_id=run.run_id,
         ingested_at=journal.ingested_at,
         saved_at=datetime.now(UTC),

@@ -101,9 +101,8 @@ def _read_already(table: Table, ledger: Ledger, store: WatermarkStore, state: Ta
     log.info("%s: was read by an earlier try of this run", table.name)
     if table.cursor_field is not None:
         store.save(ledger.watermark(table.cursor_field, state))
-    return Ingested(
-        0, Traffic(), state.watermark, state.watermark, "read by an earlier try of this run", earlier_try=True
-    )
+    reason = "read by an earlier try of this run"
+    return Ingested(0, Traffic(), state.watermark, state.watermark, reason, earlier_try=True, notes=state.notes)
 
 
 def _plan(table: Table, ledger: Ledger, store: WatermarkStore, run: Run) -> Intent:

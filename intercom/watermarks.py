@@ -89,7 +89,8 @@ class TableState:
     `partitions` maps month (``""`` for the one file of a replace table) to what was published; `staged` lists
     committed runs that are not compacted yet, oldest first; `compaction` is the version of the files that the last
     compaction has published, or was about to; `history_from` is the start date (unix seconds) that limited the first
-    load, None when everything was read; `complete` is False when run `run_id` found fewer rows than Intercom counts.
+    load, None when everything was read; `complete` is False when run `run_id` found fewer rows than Intercom counts by
+    more than an index may be wrong, and `notes` has a line for each search or list that stayed short at all.
     `columns` is the declaration that all files and waiting parts were written by, but for those that `rewriting` has
     done; None in records of older versions, and when files of two declarations lie in the lake.
     """
@@ -106,6 +107,7 @@ class TableState:
     staged: tuple[StagedRun, ...] = ()
     compaction: str | None = None
     complete: bool = True
+    notes: tuple[str, ...] = ()
     columns: TableSchema | None = None
     rewriting: Rewriting | None = None
 
@@ -151,6 +153,7 @@ class TableState:
             staged=tuple(StagedRun(**entry) for entry in record["staged"]),
             compaction=record["compaction"],
             complete=bool(record.get("complete", True)),  # records of the first version do not say
+            notes=tuple(map(str, record.get("notes", ()))),
             columns=None if record.get("columns") is None else TableSchema.from_json(record["columns"]),
             rewriting=None if record.get("rewriting") is None else _rewriting(record["rewriting"]),
         )

@@ -59,6 +59,17 @@ def test_a_few_rows_that_are_counted_but_never_served_do_not_stop_the_watermark(
     assert ingested.notes
 
 
+def test_a_run_that_is_tried_again_says_once_more_what_its_first_try_found_short(rig: Rig) -> None:
+    everything = len(rig.workspace.rows("contacts"))
+    serve_short(rig, everything, everything + 2, times=2)
+    first, _ = rig.sync(["contacts"], run_id="again")["contacts"]
+    second, _ = rig.sync(["contacts"], run_id="again")["contacts"]
+    assert second.earlier_try
+    assert second.notes == first.notes != ()
+    later, _ = rig.sync(["contacts"])["contacts"]
+    assert later.notes == ()
+
+
 def test_a_full_refresh_that_stays_short_removes_nothing(rig: Rig) -> None:
     rig.sync(["contacts", "articles"])
     serve_short(rig, 10, 300, times=2)
