@@ -47,14 +47,14 @@ check: $(VENV)/.test
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 # In an environment of its own beside the other, and a Prefect home: an older server does not take a newer one's database.
 lowest: export PREFECT_HOME := $(CURDIR)/$(VENV)/lowest/prefect
 lowest:
 	$(MAKE) VENV=$(VENV)/lowest CONSTRAINTS=deployments/lowest.txt $(VENV)/lowest/.test
 	$(VENV)/lowest/bin/python flows/sync.py --demo --lake $(VENV)/lowest/lake
-	$(VENV)/lowest/bin/pytest -n 3 -W default tests/unit
+	$(VENV)/lowest/bin/pytest -n 2 -W default tests/unit
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks.run $(PARTS)

@@ -231,7 +231,9 @@ def test_a_run_that_overlaps_waits_or_is_cancelled_as_configured(production: Pro
     go_on.set()
     for run in (first, *waits, second_weekly):
         end = production.ended(run)
-        assert end["state_type"] == "COMPLETED", end["state"]
+        assert end["state_type"] == "COMPLETED", "\n".join(
+            [end["name"], str(end["state"]["message"]), *production.log(run)]
+        )
     check(rig)
     assert gone not in read_lake(rig.lake_url, CONNECTION, "contacts").column("id").to_pylist()
 

@@ -111,7 +111,8 @@ def test_a_checkpoint_is_told_only_when_all_rows_before_it_are_durable(lake: Slo
         assert told == []
         lake.gate.set()
         parts.flush()
-        assert told == [(1, 2)]
+        ((count, durable),) = told  # the part after it may be there by then, too
+        assert count == 1 <= durable
 
 
 def test_a_part_that_cannot_be_written_ends_it_and_no_checkpoint_passes_it(tmp_path: Path) -> None:
