@@ -19,6 +19,7 @@ from pydantic import Field, HttpUrl, SecretStr, ValidationError
 from intercom.config import Connection, connection_slug, make_connection
 from intercom.errors import ConfigurationError
 from intercom.inflight import MOST_IN_FLIGHT
+from intercom.patience import patiently
 from intercom.storage import block_named, from_block
 
 LOGO: Final = HttpUrl("https://github.com/intercom.png?size=256")
@@ -82,9 +83,12 @@ IntercomConnection(access_token="...", region="eu").save("my-intercom")
 
 
 def load_connection(name: str) -> Connection | None:
-    """The connection of block ``intercom-connection/<slug of name>``, None when there is no such block."""
+    """The connection of block ``intercom-connection/<slug of name>``, None when there is no such block.
+
+    Raises PrefectError when the server does not say.
+    """
     slug = connection_slug(name)
-    block = load_document(IntercomConnection, slug)
+    block = patiently(f"read block intercom-connection/{slug}", lambda: load_document(IntercomConnection, slug))
     if not isinstance(block, IntercomConnection):
         return None
     return make_connection(
@@ -101,18 +105,31 @@ def load_connection(name: str) -> Connection | None:
 def load_storage_options(reference: str) -> dict[str, Any]:
     """fsspec's options from a block given as ``<type>/<name>``; ConfigurationError when there is none.
 
-    Its content is asked for as it is: the collections that define these block types need not be installed.
+    Its content is asked for as it is: the collections that define these block types need not be installed. Raises
+    PrefectError when the server does not give it.
     """
     kind, name = block_named(reference)
-    with get_client(sync_client=True) as client:
-        try:
-            document = client.read_block_document_by_name(name, kind, include_secrets=True)
-        except ObjectNotFound as error:
-            raise ConfigurationError(
-                f"There is no Prefect block {reference!r} with storage options. Save it, or name another. "
-                "Nothing was read."
-            ) from error
+
+    def read() -> BlockDocument:
+        with get_client(sync_client=True) as client:
+            return client.read_block_document_by_name(name, kind, include_secrets=True)
+
+    try:
+        document = patiently(f"read block {reference}", read)
+    except ObjectNotFound as error:
+        raise ConfigurationError(
+            f"There is no Prefect block {reference!r} with storage options. Save it, or name another. Nothing was read."
+        ) from error
     return from_block(kind, document.data)
+
+
+def register(kind: type[Block]) -> None:
+    """Tell the server of a block type and its present form, unless it knows them. Raises PrefectError."""
+    patiently(f"register block type {kind.get_block_type_slug()}", lambda: _registered(kind))
+
+
+def _registered(kind: type[Block]) -> None:
+    kind.register_type_and_schema()
 
 
 def documents(client: SyncPrefectClient, kind: type[Block]) -> Iterator[BlockDocument]:

@@ -12,6 +12,7 @@
     ├── AbandonedError              a table that is not read on, because another part of it failed or the process ends
     ├── SchemaError                 a record or a file that has no place in its table
     ├── LakeError                   the lake's storage: cannot be read or written, or is not what it was
+    ├── PrefectError                Prefect's server refuses what a run needs, or has not answered for minutes
     ├── BusyError                   another run has kept what this one waited for
     └── SyncFailedError             one or more tables of a run failed; one line for each
 
@@ -89,6 +90,14 @@ class SchemaError(IntercomLakeError):
 
 class LakeError(IntercomLakeError):
     """The lake's storage cannot be read or written, or is not what the lake's own records say."""
+
+
+class PrefectError(IntercomLakeError):
+    """Prefect's server refuses what a run needs (`refused`), or was asked for minutes and did not answer."""
+
+    def __init__(self, message: str, *, refused: bool) -> None:
+        super().__init__(message)
+        self.refused = refused
 
 
 class BusyError(IntercomLakeError):

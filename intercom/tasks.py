@@ -22,6 +22,7 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from intercom.announce import announce_table
+from intercom.blocks import register
 from intercom.commit import Run
 from intercom.compact import compact_table
 from intercom.conclusion import conclude
@@ -80,7 +81,7 @@ def prepare_run(
     RunnerSettings.from_environ(os.environ).check_lake(lake)
     client, in_lake = job.client(), job.open_lake()
     in_lake.identity()
-    IntercomWatermark.register_type_and_schema()  # once, before tables save at the same time and meet here
+    register(IntercomWatermark)  # once, before tables save at the same time and meet here
     workspace = identify(client)
     run = Run(
         run_id=job.run_id,
@@ -116,7 +117,7 @@ def prepare_compaction(connection: str, lake: str, tables: Sequence[str], advanc
             f"The lake {lake} has no record of these tables of connection {connection!r}: nothing was synced under "
             "that name. Check --connection, --lake and --tables; nothing was changed."
         )
-    IntercomWatermark.register_type_and_schema()
+    register(IntercomWatermark)
     return replace(job, lake_url=in_lake.url)
 
 

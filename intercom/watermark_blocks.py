@@ -11,7 +11,8 @@ from pydantic import Field, HttpUrl, ValidationError
 
 from intercom.blocks import LOGO, load_document, save_document
 from intercom.config import connection_slug
-from intercom.errors import ConfigurationError
+from intercom.errors import ConfigurationError, PrefectError
+from intercom.patience import patiently
 from intercom.transfer import to_record
 from intercom.watermarks import Watermark
 
@@ -63,9 +64,13 @@ class BlockWatermarks:
     """Watermarks in Prefect blocks, one document per connection, table and lake."""
 
     def load(self, connection: str, table: str, lake_id: str) -> Watermark | None:
-        """The saved watermark; None when there is none, or when it cannot be read: then the lake's own counts."""
+        """The saved watermark; None when there is none, or when it cannot be read: then the lake's own counts.
+
+        Raises PrefectError when the server does not give it, for which nothing is read.
+        """
+        name = document_name(connection, table, lake_id)
         try:
-            block = load_document(IntercomWatermark, document_name(connection, table, lake_id))
+            block = patiently(f"read the watermark block {name}", lambda: load_document(IntercomWatermark, name))
         except ValidationError as error:
             log.warning("The watermark block of %s cannot be read and is ignored: %s", table, error)
             return None
@@ -89,10 +94,30 @@ class BlockWatermarks:
         )
 
     def save(self, watermark: Watermark) -> None:
-        """Save over the older document."""
+        """Save over the older document, when its copy in the lake is saved already.
+
+        A server that does not take it in minutes ends no run: the next one begins at the older of the two, which costs
+        time only. PrefectError when it refuses, since it would do so each time.
+        """
         name = document_name(watermark.connection, watermark.table, watermark.lake_id)
-        with get_client(sync_client=True) as client:
-            save_document(client, IntercomWatermark, name, to_record(watermark))
+
+        def save() -> None:
+            with get_client(sync_client=True) as client:
+                save_document(client, IntercomWatermark, name, to_record(watermark))
+
+        try:
+            patiently(f"save the watermark block {name}", save)
+        except PrefectError as error:
+            if error.refused:
+                raise PrefectError(
+                    f"{error} All rows are in the lake, and the watermark in the lake's own record; what was read is "
+                    "merged by the next run. Let the runs' API key write blocks, and run again.",
+                    refused=True,
+                ) from error
+            log.warning(
+                "%s: %s The watermark is in the lake's own record; the next run begins at the block's older one and "
+                "reads some rows again.", watermark.table, error,
+            )  # fmt: skip
 
 
 def document_name(connection: str, table: str, lake_id: str) -> str:

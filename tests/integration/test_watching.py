@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from intercom.sandbox import SandboxServer, Workspace
 from tests.conftest import NOW
 from tests.support.prefect_server import ROOT, Prefect
+from tests.support.relay import relayed, serving
 from tests.support.rig import Rig
 from tests.support.truth import assert_exact, read_lake
 
@@ -69,20 +67,6 @@ def sync(prefect: Prefect, rig: Rig, *options: str, **environment: str) -> Any:
 def latest_run(prefect: Prefect) -> dict[str, Any]:
     found: dict[str, Any] = prefect.post("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})[0]
     return found
-
-
-@contextmanager
-def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """A server in this process; its address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @contextmanager
@@ -250,44 +234,11 @@ def test_no_secret_and_no_storage_option_is_shown(watched: Watched) -> None:
     assert OPTION not in json.dumps([artifacts, events])
 
 
-@contextmanager
-def refusing(prefect: Prefect, refused: Callable[[str], bool]) -> Iterator[str]:
-    """An address of Prefect's API that answers 500 for some paths, and for events, which are no plain requests."""
-    api = urlsplit(prefect.api)
-
-    class Relay(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, content = (500, b'{"detail": "out of order"}')
-            if not refused(self.path) and "upgrade" not in self.headers.get("Connection", "").lower():
-                connection = http.client.HTTPConnection(str(api.hostname), api.port, timeout=60)
-                headers = {name: value for name, value in self.headers.items() if name.lower() != "accept-encoding"}
-                connection.request(self.command, self.path, body, headers)
-                answer = connection.getresponse()
-                status, content = answer.status, answer.read()
-                connection.close()
-            self.send_response(status)
-            if status != 204:
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = answer
-
-        def log_message(self, format: str, *args: Any) -> None: ...
-
-    with serving(Relay) as url:
-        yield f"{url}/api"
-
-
 def test_a_server_that_takes_neither_artifacts_nor_events_gets_a_warning_and_the_run_is_fine(watched: Watched) -> None:
     prefect, rig = watched.prefect, watched.rig
     rig.workspace.travel(60)
     rig.workspace.create("tags")
-    with refusing(prefect, lambda path: path.startswith("/api/artifacts")) as api:
+    with relayed(prefect, lambda _method, path: 500 if path.startswith("/artifacts") else None) as api:
         result = sync(prefect, rig, PREFECT_API_URL=api)
     assert result.returncode == 0, result.stderr
     for table in TABLES:

@@ -1,0 +1,155 @@
+"""Prefect's server answers 503, refuses, or is started anew while runs need their blocks."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+from intercom import patience
+from intercom.blocks import load_connection, load_storage_options, register
+from intercom.errors import PrefectError
+from intercom.watermark_blocks import BlockWatermarks, IntercomWatermark, document_name
+from intercom.watermarks import Watermark
+from tests.support.prefect_server import Prefect
+from tests.support.relay import relayed
+from tests.support.rig import CONNECTION, Rig
+from tests.support.truth import assert_exact, read_lake
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def watermark(value: int) -> Watermark:
+    return Watermark(
+        connection=CONNECTION, table="contacts", lake_id="0123456789", lake_url="/lake", cursor_field="updated_at",
+        value=value, run_id="run-1", rows=1, saved_at=datetime.now(UTC),
+    )  # fmt: skip
+
+
+def saved() -> int | None:
+    kept = BlockWatermarks().load(CONNECTION, "contacts", "0123456789")
+    return None if kept is None else kept.value
+
+
+class Faults:
+    """Answers so many requests about block documents by a status; all others are passed on."""
+
+    def __init__(self, status: int, times: int, methods: str = "GET POST PATCH") -> None:
+        self.status, self.left, self.methods = status, times, methods.split()
+
+    def __call__(self, method: str, path: str) -> int | None:
+        about_blocks = path.startswith(("/block_documents", "/block_types"))
+        if not self.left or not about_blocks or method not in self.methods:
+            return None
+        self.left -= 1
+        return self.status
+
+
+@contextmanager
+def using(api: str) -> Iterator[None]:
+    """Prefect in this process asks each thing once by itself."""
+    with temporary_settings({PREFECT_API_URL: api, PREFECT_CLIENT_MAX_RETRIES: 0}):
+        yield
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "TIMING", patience.Timing(most=1.0, pause=0.1))
+
+
+def test_a_run_whose_blocks_meet_a_busy_server_completes_and_is_exact(prefect: Prefect, rig: Rig) -> None:
+    """As SQLite answers when much is written: the connection is read, and watermarks are saved, after some tries."""
+    prefect.save_connection(CONNECTION, rig)
+    met: Counter[str] = Counter()
+
+    def busy(method: str, path: str) -> int | None:
+        if "intercom-connection" in path or (method in ("POST", "PATCH") and path.startswith("/block_documents")):
+            met[method] += 1
+            return 503 if met[method] <= 2 else None
+        return None
+
+    with relayed(prefect, busy) as api:
+        options = ("--connection", CONNECTION, "--lake", rig.lake_url, "--tables", "contacts,articles,tags")
+        done = prefect.run("flows/sync.py", *options, PREFECT_API_URL=api, PREFECT_CLIENT_MAX_RETRIES="0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert min(met["GET"], met["POST"]) >= 3
+    assert "Trying again to save the watermark block" in done.stderr
+    assert "Traceback" not in done.stderr
+    for table in ("contacts", "articles", "tags"):
+        assert_exact(rig.workspace.rows(table), read_lake(rig.lake_url, CONNECTION, table), table)
+    lake_id = rig.lake().identity().id
+    with using(prefect.api):
+        for table in ("contacts", "articles"):
+            assert BlockWatermarks().load(CONNECTION, table, lake_id) is not None
+
+
+@pytest.mark.parametrize("methods", ["GET", "PATCH"])
+def test_a_watermark_is_saved_when_the_server_has_been_busy(prefect: Prefect, methods: str) -> None:
+    with using(prefect.api):
+        BlockWatermarks().save(watermark(1))
+    with relayed(prefect, faults := Faults(503, 1, methods)) as api, using(api):
+        BlockWatermarks().save(watermark(2))
+        assert faults.left == 0
+        assert saved() == 2
+
+
+def test_a_watermark_is_saved_though_the_server_is_started_anew_meanwhile(
+    prefect: Prefect, caplog: pytest.LogCaptureFixture
+) -> None:
+    with using(prefect.api):
+        BlockWatermarks().save(watermark(3))
+        prefect.stop()
+        saving = threading.Thread(target=lambda: in_settings(prefect, lambda: BlockWatermarks().save(watermark(4))))
+        saving.start()
+        prefect.start()
+        saving.join(120)
+        assert saved() == 4
+    assert "Trying again to save the watermark block acme-contacts-01234567" in caplog.text
+
+
+def in_settings(prefect: Prefect, do: object) -> None:
+    """Settings of Prefect are a thread's own."""
+    assert callable(do)
+    with using(prefect.api):
+        do()
+
+
+def test_a_watermark_that_no_server_takes_ends_no_run(
+    prefect: Prefect, impatient: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with using(prefect.api):
+        BlockWatermarks().save(watermark(5))
+    with relayed(prefect, Faults(503, 1000, "PATCH")) as api, using(api):
+        BlockWatermarks().save(watermark(6))
+        assert saved() == 5
+    assert "the next run begins at the block's older one" in caplog.text
+
+
+def test_a_server_that_refuses_a_watermark_is_told_with_the_cure(prefect: Prefect) -> None:
+    with using(prefect.api):
+        BlockWatermarks().save(watermark(7))
+    with (
+        relayed(prefect, faults := Faults(403, 10, "PATCH")) as api,
+        using(api),
+        pytest.raises(PrefectError, match=r"refuses to save the watermark block acme-.*403.*API key write blocks"),
+    ):
+        BlockWatermarks().save(watermark(8))
+    assert faults.left == 9  # asked once
+
+
+def test_blocks_that_a_server_does_not_give_are_named(prefect: Prefect, rig: Rig, impatient: None) -> None:
+    lake_id, name = "0123456789", document_name(CONNECTION, "contacts", "0123456789")
+    with relayed(prefect, Faults(503, 1000)) as api, using(api):
+        for what, ask in {
+            f"read the watermark block {name}": lambda: BlockWatermarks().load(CONNECTION, "contacts", lake_id),
+            f"read block intercom-connection/{CONNECTION}": lambda: load_connection(CONNECTION),
+            "read block secret/keys": lambda: load_storage_options("secret/keys"),
+            "register block type intercom-watermark": lambda: register(IntercomWatermark),
+        }.items():
+            with pytest.raises(PrefectError, match=rf"asked for 0 minutes and did not {what}: .*503"):
+                ask()
