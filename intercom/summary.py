@@ -15,6 +15,9 @@ HEADINGS = (
 )  # fmt: skip
 TEXT_HEADINGS = tuple(heading for heading in HEADINGS if heading != "received")
 """Those of them that there is room for in a terminal."""
+_WATERMARKS = ("table", "watermark before", "watermark after")
+_COUNTS = tuple(heading for heading in HEADINGS if heading not in _WATERMARKS[1:])
+"""Prefect's page is too narrow for all columns: it would break times into three lines each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +83,17 @@ def as_text(tables: Sequence[TableSummary]) -> str:
 
 
 def as_markdown(tables: Sequence[TableSummary]) -> str:
-    """The same as a markdown table with one more column, then what the run took of the allowance, then the lines."""
+    """The same in markdown: the counts, what the run took of the allowance, the lines, then the watermarks in UTC."""
     traffic = together(table.traffic for table in tables)
     allowance = spent(traffic) + ("; without tables that failed" if failures(tables) else "")
+    marked = [table for table in tables if (table.watermark_before, table.watermark_after) != (None, None)]
     return "\n".join(
         [
-            *markdown_table(HEADINGS, [table.cells() for table in tables]),
+            *markdown_table(_COUNTS, [table.cells(_COUNTS) for table in tables]),
             *(["", allowance] if traffic.requests else []),
             "",
             *[f"- {remark}" for remark in remarks(tables)],
+            *(["", *markdown_table(_WATERMARKS, [table.cells(_WATERMARKS) for table in marked])] if marked else []),
         ]
     )
 

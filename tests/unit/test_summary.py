@@ -106,14 +106,26 @@ def test_an_empty_error_message_is_still_a_failure() -> None:
     assert TableSummary("tags", error="").cells()[1] == "failed"
 
 
-def test_markdown_holds_the_same_cells_and_remarks() -> None:
-    lines = as_markdown([CONTACTS, FAILED]).splitlines()
-    assert [cell.strip() for cell in lines[0].strip("|").split("|")] == list(HEADINGS)
-    assert lines[1] == "|---|" + "---:|" * (len(HEADINGS) - 1)
-    assert [cell.strip() for cell in lines[2].strip("|").split("|")] == CONTACTS.cells()
-    assert [line.count("|") for line in lines[:4]] == [len(HEADINGS) + 1] * 4
-    assert lines[4] == ""
-    assert lines[6:] == ["", *[f"- {remark}" for remark in remarks([CONTACTS, FAILED])]]
+def row(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_markdown_holds_the_same_cells_and_remarks_and_the_watermarks_in_a_table_of_their_own() -> None:
+    lines = as_markdown([CONTACTS, FAILED, TAGS]).splitlines()
+    counts, times = list(HEADINGS[:-2]), ["table", "watermark before", "watermark after"]
+    assert row(lines[0]) == counts
+    assert lines[1] == "|---|" + "---:|" * (len(counts) - 1)
+    assert row(lines[2]) == CONTACTS.cells()[:-2]
+    assert row(lines[3]) == FAILED.cells()[:-2]
+    assert row(lines[4]) == TAGS.cells()[:-2]
+    told = [f"- {remark}" for remark in remarks([CONTACTS, FAILED, TAGS])]
+    assert lines[5:8:2] == ["", ""]
+    assert lines[8 : 8 + len(told)] == told
+    after = lines[8 + len(told) :]
+    assert after[0] == ""
+    assert row(after[1]) == times
+    assert after[2] == "|---|---:|---:|"
+    assert [row(line) for line in after[3:]] == [["contacts", *CONTACTS.cells()[-2:]]]
 
 
 def test_text_leaves_out_what_a_terminal_has_no_room_for() -> None:
