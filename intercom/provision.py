@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,13 +17,16 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 from prefect.workers.process import ProcessWorker
 
-from intercom.blocks import IntercomConnection, documents, save_document
+from intercom.blocks import IntercomConnection, documents, load_connection, save_document
+from intercom.client import IntercomClient, RetryPolicy
 from intercom.config import DEFAULT_CONNECTION, Connection, connection_slug, read_connections_file
-from intercom.errors import ConfigurationError
+from intercom.errors import ApiError, ConfigurationError, FatalApiError
 from intercom.inflight import MOST_IN_FLIGHT
-from intercom.limits import sync_limit
+from intercom.limiter import RateLimiter
+from intercom.limits import scroll_limit, sync_limit
 from intercom.slots import ensure_limit
 from intercom.watermark_blocks import IntercomWatermark
+from intercom.workspace import ask_workspace
 
 LEASE_STORAGE: Final = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem"
 """The setting of a server that remembers, when it is started anew, which runs were at work."""
@@ -31,6 +35,9 @@ _FORGETFUL: Final = "prefect.server.concurrency.lease_storage.memory"
 
 WORK_POOL: Final = "local-process"
 """The work pool of prefect.yaml."""
+
+_ONCE: Final = RetryPolicy(tries=2, total_seconds=30.0, connect_seconds=5.0, read_seconds=15.0)
+"""Somebody waits for it, and nothing depends on it."""
 
 
 def check_api() -> str:
@@ -54,7 +61,10 @@ def check_api() -> str:
 
 
 def set_up(connections: Sequence[Connection]) -> Iterator[str]:
-    """Block types, the given connections as blocks, the work pool, a limit for each connection; a line for each."""
+    """Block types, the given connections as blocks, the work pool, limits for runs and scrolls; a line for each.
+
+    All connections that the server has are tried with one request: a wrong token is told here, and changes nothing.
+    """
     with get_client(sync_client=True) as client:
         for kind in (IntercomConnection, IntercomWatermark):
             yield f"block type {kind.get_block_type_slug()}: {_register(client, kind)}"
@@ -68,7 +78,9 @@ def set_up(connections: Sequence[Connection]) -> Iterator[str]:
                 _renew_form(client, document)
                 yield f"block intercom-connection/{document.name}: updated to the form of this version"
         for slug in sorted({DEFAULT_CONNECTION, *(str(document.name) for document in found)}):
-            yield f"limit {sync_limit(slug)}: {'created' if ensure_limit(sync_limit(slug)) else 'already there'}"
+            yield _limit(sync_limit(slug))
+        for document in found:
+            yield from _try_connection(str(document.name))
         if _forgets_leases(client):
             yield (
                 "note: this server keeps leases in memory. Started anew while a run is at work, it may cancel the "
@@ -137,6 +149,31 @@ def _make_pool(client: SyncPrefectClient) -> str:
         client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type=ProcessWorker.type, base_job_template=template))
         return "created"
     return "already there" if kept.type == ProcessWorker.type else f"already there, of type {kept.type}: left as it is"
+
+
+def _limit(name: str) -> str:
+    return f"limit {name}: {'created' if ensure_limit(name) else 'already there'}"
+
+
+def _try_connection(slug: str) -> Iterator[str]:
+    """Whose token it is, and the limit of that workspace's scrolls, which runs make where this cannot ask."""
+    try:
+        connection = load_connection(slug)
+        if connection is None:
+            return
+        client = IntercomClient(connection, RateLimiter(connection.requests_per_10s), policy=_ONCE)
+        with closing(client):
+            code = ask_workspace(client).code
+    except ConfigurationError as error:
+        yield f"warning: runs over connection {slug} will fail: {error}"
+    except FatalApiError as error:
+        yield f"warning: Intercom does not say whose token connection {slug} has: {error}"
+    except ApiError as error:
+        yield f"note: connection {slug} was not tried, Intercom is out of reach from here: {error}"
+    else:
+        yield f"connection {slug}: Intercom takes its token, of workspace {code or 'unknown'}"
+        if code is not None:
+            yield _limit(scroll_limit(code))
 
 
 def _forgets_leases(client: SyncPrefectClient) -> bool:

@@ -27,17 +27,24 @@ class Workspace:
 
 
 def identify(client: IntercomClient) -> Workspace:
-    """Ask whose token this is.
+    """Ask whose token this is, before tables are read.
 
     A refusal is no failure here: some tokens may read tables but not this, and a bad token shows in every table's own
-    error. The time then comes from the refusal's Date header. A region that differs from the configured one is only
-    warned of, since its spelling is not specified.
+    error. The time then comes from the refusal's Date header.
     """
     try:
-        answer = client.for_table("workspace", "read admins").get("/me")
+        return ask_workspace(client)
     except FatalApiError as error:
         log.warning("The workspace of connection %s cannot be identified: %s", client.connection.name, error)
         return Workspace(error.server_time or int(time.time()))
+
+
+def ask_workspace(client: IntercomClient) -> Workspace:
+    """Ask whose token this is; raises ApiError.
+
+    A region that differs from the configured one is only warned of, since its spelling is not specified.
+    """
+    answer = client.for_table("workspace", "read admins").get("/me")
     app = _app(answer.fields.get("app"))
     region = str(app.get("region") or client.connection.region).lower()
     if not region.startswith(client.connection.region):

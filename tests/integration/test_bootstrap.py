@@ -87,17 +87,28 @@ def test_all_is_made_once_and_a_second_time_changes_nothing(prefect: Prefect) ->
 def test_connections_of_a_file_are_saved_updated_and_used(prefect: Prefect, rig: Rig, tmp_path: Path) -> None:
     file = tmp_path / "connections.yml"
     entry = f'name: {CONNECTION}, access_token: "${{TOKEN}}", base_url: "{rig.server.base_url}"'
-    connections(file, entry + ", requests_per_10s: 80", 'name: "My EU", access_token: other, region: eu')
+    away = 'name: "My EU", access_token: other, region: eu, base_url: "http://127.0.0.1:9"'
+    connections(file, entry + ", requests_per_10s: 80", away)
     named = f"connection {CONNECTION} (block intercom-connection/{CONNECTION}): "
     first = bootstrap(prefect, "--connections-file", file, TOKEN="old")
     assert named + "created" in first
     assert "connection My EU (block intercom-connection/my-eu): created" in first
     assert {f"limit intercom-sync-{CONNECTION}: created", "limit intercom-sync-my-eu: created"} <= set(first)
+    refused = next(line for line in first if f"whose token connection {CONNECTION} has" in line)
+    assert refused.startswith("warning: ")
+    assert "status 401" in refused
+    assert any(line.startswith("note: connection my-eu was not tried") for line in first)
+    assert not any("intercom-scroll" in line for line in first)
     assert named + "already there" in bootstrap(prefect, "--connections-file", file, TOKEN="old")
     connections(file, entry)
     second = bootstrap(prefect, "--connections-file", file, TOKEN=rig.server.token)
     assert named + "updated" in second
     assert f"limit intercom-sync-{CONNECTION}: already there" in second
+    workspace = rig.workspace.options.app_id
+    scrolls = f"limit intercom-scroll-{workspace}: "
+    assert f"connection {CONNECTION}: Intercom takes its token, of workspace {workspace}" in second
+    assert scrolls + "created" in second
+    assert scrolls + "already there" in bootstrap(prefect)
     saved = prefect.get(f"block_types/slug/intercom-connection/block_documents/name/{CONNECTION}?include_secrets=true")
     assert saved["data"] == {"access_token": rig.server.token, "region": "us", "base_url": rig.server.base_url}
     assert not any(rig.server.token in line for line in first + second)
