@@ -12,6 +12,7 @@ import httpx
 
 from intercom.errors import IntercomLakeError
 from intercom.moving import export_watermarks, import_watermarks, watermarks_of
+from intercom.patience import in_a_line
 from intercom.provision import check_api, connections_of, set_up
 
 
@@ -39,7 +40,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     except httpx.HTTPError as error:
-        print(f"Prefect's API has failed: {error}\nRun again: what was made stays.", file=sys.stderr)
+        print(f"Prefect's API has failed: {in_a_line(error)}\nRun again: what was made stays.", file=sys.stderr)
         return 1
     return 0
 

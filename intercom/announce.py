@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from intercom.artifacts import keep_artifacts
 from intercom.assets import materialized
+from intercom.disclosure import shown
 from intercom.events import synced
 from intercom.job import Job
 from intercom.summary import TableSummary
@@ -58,5 +59,5 @@ def _told(steps: Sequence[Callable[[], None]]) -> None:
 
 def _named(error: Exception) -> str:
     """The error in a line; Prefect's own go on with the body of the answer and a link to a page on status codes."""
-    first = str(error).split("\n", 1)[0]
+    first = shown(str(error).split("\n", 1)[0])
     return f"{type(error).__name__}: {first}" if first else type(error).__name__

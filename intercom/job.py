@@ -25,6 +25,7 @@ from intercom.lock import TableLocks
 from intercom.lockfiles import LockToken
 from intercom.paths import TableFormat, TablePaths
 from intercom.rival import Stillness
+from intercom.slots import Hold
 from intercom.storage import checked_options
 from intercom.tables import Access, Table
 from intercom.workspace import identify
@@ -40,7 +41,7 @@ class Job:
 
     `run` is what the tables are read by, None where nothing is read; `storage_options` are fsspec's, or name a block;
     `lake_url` is the lake's whole URL, to be shown; `lock` is the run's hold on its tables, None before it has one;
-    `limited`: it also has its turn by the connection's concurrency limit.
+    `limited`: Prefect has a limit for runs over the connection.
     """
 
     run_id: str
@@ -69,13 +70,13 @@ class Job:
         """The run's client, one in each process."""
         return client_of(self.run_id, self.connection, self.connections_file)
 
-    def turn(self, table: Table, sleep: Callable[[float], None]) -> AbstractContextManager[bool]:
+    def turn(self, table: Table, sleep: Callable[[float], None]) -> AbstractContextManager[Hold]:
         """Waits until a table may be read: of a workspace's companies one scroll can be open at a time.
 
         Only where the connection has a limit: on a server that nobody has set up nothing would free a slot left over.
         """
         if table.access is not Access.SCROLL or not self.limited or self.run is None or self.run.workspace is None:
-            return nullcontext(False)
+            return nullcontext(Hold.NONE)
         return scroll_turn(self.run.workspace, sleep)
 
     def _still_ours(self, lake: Lake, table: str) -> Callable[[], None]:
@@ -97,11 +98,12 @@ def exclusive(job: Job) -> Iterator[Job]:
     lake = job.open_lake()
     with (
         closing(job.client()) if job.run else nullcontext(),
-        sync_turn(job.connection, Stillness(lake, job.connection).lasts) as limited,
+        sync_turn(job.connection, Stillness(lake, job.connection).lasts) as hold,
         TableLocks(lake, job.connection, job.tables, job.run_id) as locks,
     ):
         _held[locks.attempt] = locks
         try:
+            limited = hold is not Hold.NONE
             yield replace(job, lock=locks.token, limited=limited, run=job.run and _begun(job.run, job.client()))
         finally:
             _held.pop(locks.attempt, None)

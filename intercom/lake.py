@@ -11,7 +11,6 @@ import errno
 import json
 import logging
 import os
-import re
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,13 +26,13 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from intercom import disk, exclusive, objects
+from intercom.disclosure import has_password, shown
 from intercom.errors import ConfigurationError, LakeError
 from intercom.paths import LAKE_FILE
 from intercom.watermarks import FORMAT
 
 log = logging.getLogger(__name__)
 
-_PASSWORD = re.compile(r"://[^/@]*:[^/]*@")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _probed: dict[str, bool] = {}
@@ -63,9 +62,9 @@ class Lake:
 
     def __init__(self, url: str, storage_options: Mapping[str, Any] | None = None) -> None:
         options = dict(storage_options or {})
-        if _PASSWORD.search(url):
+        if has_password(url):
             raise ConfigurationError(
-                f"The lake URL {_PASSWORD.sub('://...@', url)!r} has a password in it, which would get into logs and "
+                f"The lake URL {shown(url)!r} has a password in it, which would get into logs and "
                 "records. Give credentials in the environment or in fsspec's configuration instead."
             )
         if url.startswith(("s3://", "s3a://")):

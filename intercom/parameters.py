@@ -11,26 +11,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from intercom.disclosure import WITHOUT_PASSWORD, WITHOUT_SECRETS, options_without_secrets
 from intercom.storage import object_or_name
 from intercom.tables import TABLES
 
 ConnectionName = Annotated[str, Field(min_length=1)]
-LakeURL = Annotated[str, Field(min_length=1)]
+LakeURL = Annotated[str, Field(min_length=1, json_schema_extra=WITHOUT_PASSWORD)]
 TableName = Annotated[str, WithJsonSchema({"type": "string", "enum": list(TABLES)})]
 """One of the nine, to choose from. A call from Python is checked by `intercom.tables.select_tables`."""
-_A_DAY = "^[0-9]{4}-((0[1-9]|1[0-2])-(0[1-9]|[12][0-9])|(0[13-9]|1[0-2])-30|(0[13578]|1[02])-31)$"
+_LEAP_YEAR = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)"
+_DAY_OF_ANY_YEAR = "(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31"
+_A_DAY = f"^([0-9]{{4}}-({_DAY_OF_ANY_YEAR})|{_LEAP_YEAR}-02-29)$"
 Day = Annotated[date, Field(json_schema_extra={"pattern": _A_DAY})]
 """With a pattern, since Prefect's server leaves a schema's formats unchecked when a run is created."""
 FilePath = Annotated[str, Field(title="path", min_length=1)]
-_SECRET = "([A-Za-z_]+_)?(key|secret|password|passphrase|access_key_id|connection_string)"
-"""Refused when a run is created, before Prefect stores it; `intercom.storage` knows more of them when it begins."""
-StoreText = Annotated[
-    str, Field(title="text", min_length=1, json_schema_extra={"not": {"pattern": f'"{_SECRET}"[ \\n]*:'}})
-]
-StoreObject = Annotated[
-    dict[str, Any],
-    Field(title="object (in YAML)", json_schema_extra={"propertyNames": {"not": {"pattern": f"^{_SECRET}$"}}}),
-]
+StoreText = Annotated[str, Field(title="text", min_length=1, json_schema_extra=WITHOUT_SECRETS)]
+StoreObject = Annotated[dict[str, Any], Field(title="object (in YAML)", json_schema_extra=options_without_secrets())]
 """Prefect's form has no field for an object of any keys: there it is typed as text."""
 
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random
 
+from intercom.disclosure import shown
 from intercom.errors import PrefectError
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def patiently(what: str, ask: Callable[[], _T]) -> _T:
 
     def tell(state: RetryCallState) -> None:
         if state.attempt_number == 1 and state.outcome is not None:
-            log.warning("Trying again to %s: %s", what, _line(state.outcome.exception()))
+            log.warning("Trying again to %s: %s", what, in_a_line(state.outcome.exception()))
 
     tries = Retrying(
         retry=retry_if_exception(_may_pass),
@@ -56,7 +57,7 @@ def patiently(what: str, ask: Callable[[], _T]) -> _T:
     except httpx.HTTPError as error:
         refused = not _may_pass(error)
         how = "refuses to" if refused else f"was asked for {TIMING.most / 60:.0f} minutes and did not"
-        raise PrefectError(f"Prefect's server {how} {what}: {_line(error)}", refused=refused) from error
+        raise PrefectError(f"Prefect's server {how} {what}: {in_a_line(error)}", refused=refused) from error
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -65,6 +66,9 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, httpx.TransportError)
 
 
-def _line(error: BaseException | None) -> str:
-    """An error in one line, without Prefect's hint where to read about HTTP; some of httpx have no text."""
-    return " ".join(str(error).partition("- For more information")[0].split()) or type(error).__name__
+def in_a_line(error: BaseException | None) -> str:
+    """An error of Prefect's client in one line, without its hint where to read about HTTP; some of httpx have no text.
+
+    Without the password that may be in the address of the API, too.
+    """
+    return shown(" ".join(str(error).partition("- For more information")[0].split()) or type(error).__name__)

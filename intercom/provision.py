@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -20,10 +19,12 @@ from prefect.workers.process import ProcessWorker
 from intercom.blocks import IntercomConnection, documents, load_connection, save_document
 from intercom.client import IntercomClient, RetryPolicy
 from intercom.config import DEFAULT_CONNECTION, Connection, connection_slug, read_connections_file
+from intercom.disclosure import shown
 from intercom.errors import ApiError, ConfigurationError, FatalApiError
 from intercom.inflight import MOST_IN_FLIGHT
 from intercom.limiter import RateLimiter
 from intercom.limits import scroll_limit, sync_limit
+from intercom.patience import in_a_line
 from intercom.slots import ensure_limit
 from intercom.watermark_blocks import IntercomWatermark
 from intercom.workspace import ask_workspace
@@ -42,7 +43,7 @@ _ONCE: Final = RetryPolicy(tries=2, total_seconds=30.0, connect_seconds=5.0, rea
 
 def check_api() -> str:
     """The address of Prefect's API; ConfigurationError when none is configured or it does not answer."""
-    url = re.sub("//[^/@]*@", "//...@", PREFECT_API_URL.value() or "")  # the password of a proxy is nobody's business
+    url = shown(PREFECT_API_URL.value() or "")  # the password of a proxy is nobody's business
     if not url:
         raise ConfigurationError(
             "No Prefect server is configured. Start one (prefect server start), tell its address (prefect config set "
@@ -52,10 +53,10 @@ def check_api() -> str:
         try:
             client.read_work_pools(limit=1)  # its health it tells to everybody; this also needs the right key
         except httpx.HTTPError as error:
-            told = str(error).splitlines() or [type(error).__name__]
             raise ConfigurationError(
-                f"Prefect's API at {url} does not answer as it should: {told[0]}. Check that the server runs, the "
-                "address (PREFECT_API_URL) and the key (PREFECT_API_KEY, PREFECT_API_AUTH_STRING). Nothing was changed."
+                f"Prefect's API at {url} does not answer as it should: {in_a_line(error)}. Check that the server runs, "
+                "the address (PREFECT_API_URL) and the key (PREFECT_API_KEY, PREFECT_API_AUTH_STRING). Nothing was "
+                "changed."
             ) from error
     return url
 

@@ -20,6 +20,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import FlowRunContext, TaskRunContext
 
 from intercom.config import connection_slug
+from intercom.patience import in_a_line
 from intercom.progress import BOARD, LOGGER, Snapshot, TableProgress, Tracked, Usage, described
 
 log = logging.getLogger(LOGGER)
@@ -135,7 +136,7 @@ class Reporter:
                 one.context.run(self._show, one, snapshot, usage)
             except Exception as error:  # whatever it is: progress is no reason to stop
                 if not self._complained:
-                    one.context.run(log.info, "Prefect does not take progress artifacts: %s", error)
+                    one.context.run(log.info, "Prefect does not take progress artifacts: %s", in_a_line(error))
                 self._complained = True
 
     def _show(self, one: _Followed, snapshot: Snapshot, usage: Usage) -> None:

@@ -23,6 +23,7 @@ from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.exceptions import ObjectAlreadyExists
 
 from intercom.errors import BusyError
+from intercom.patience import in_a_line
 from intercom.rival import awake_and_asleep
 
 log = logging.getLogger(__name__)
@@ -64,19 +65,28 @@ class Turn:
     sleep: Callable[[float], None] | None = None
 
 
+class Hold(Enum):
+    """How somebody stands to a slot that was asked for."""
+
+    SLOT = auto()  # it is held
+    LEFT_OVER = auto()  # there is a limit, and nobody seemed to use its slot
+    NONE = auto()  # no limit, or no answer
+
+
 @contextmanager
-def occupied(turn: Turn, timing: Timing = TIMING) -> Iterator[bool]:
-    """Hold the slot while the block lasts; the value is False where it is not held: no limit, no answer, or left over.
+def occupied(turn: Turn, timing: Timing = TIMING) -> Iterator[Hold]:
+    """Hold the slot while the block lasts, where there is one to hold.
 
     Raises BusyError when somebody else keeps the slot for too long.
     """
     slot = _Slot(turn.limit, turn.made, timing)
-    if not _wait(slot, turn, timing):
-        yield False
+    hold = _wait(slot, turn, timing)
+    if hold is not Hold.SLOT:
+        yield hold
         return
     try:
         slot.start_renewing()
-        yield True
+        yield hold
     finally:
         slot.release()
 
@@ -98,8 +108,8 @@ class _Found(Enum):
     NO_LIMIT = auto()
 
 
-def _wait(slot: _Slot, turn: Turn, timing: Timing) -> bool:
-    """Whether the slot was taken in the end."""
+def _wait(slot: _Slot, turn: Turn, timing: Timing) -> Hold:
+    """What came of it in the end."""
     began = timing.clock()
     told, silent_since, seen_taken = began - timing.tell, None, False
     while True:
@@ -110,11 +120,13 @@ def _wait(slot: _Slot, turn: Turn, timing: Timing) -> bool:
         except httpx.HTTPError as error:
             silent_since = now if silent_since is None else silent_since
             if not seen_taken and (now - silent_since >= timing.silent or _refused(error)):
-                log.warning("Going on without limit %s, for which Prefect gives no slot: %s", turn.limit, error)
-                return False
+                log.warning(
+                    "Going on without limit %s, for which Prefect gives no slot: %s", turn.limit, in_a_line(error)
+                )
+                return Hold.NONE
             found = _Found.BUSY
         if found in (_Found.TAKEN, _Found.NO_LIMIT):
-            return found is _Found.TAKEN
+            return Hold.SLOT if found is _Found.TAKEN else Hold.NONE
         waited = now - began
         if waited >= timing.most:
             raise BusyError(_too_long(turn, waited))
@@ -123,12 +135,12 @@ def _wait(slot: _Slot, turn: Turn, timing: Timing) -> bool:
             log.info("Waiting for limit %s: %s. %d min until now", turn.limit, _reason(found, turn), waited // 60)
             if found is _Found.BUSY and waited > timing.lease and turn.left_over(waited):
                 log.warning(
-                    "Going on without limit %s: nobody seems to be at work, and still its slot is taken. If no such "
-                    "run is under way, free it: %s",
+                    "Going on without limit %s: its slot is taken, and nobody seems to be at work. If no such run is "
+                    "under way, into another lake neither, free it: %s",
                     turn.limit,
                     _cure(turn.limit),
                 )
-                return False
+                return Hold.LEFT_OVER
         (turn.sleep or timing.sleep)(timing.pause)
 
 
@@ -195,7 +207,9 @@ class _Slot:
                     client.release_concurrency_slots_with_lease(self._lease)
         except httpx.HTTPError as error:
             log.warning(
-                "The slot of limit %s was not given back, and is free when its lease ends: %s", self._limit, error
+                "The slot of limit %s was not given back, and is free when its lease ends: %s",
+                self._limit,
+                in_a_line(error),
             )
 
     def _keep(self) -> None:
@@ -212,7 +226,7 @@ class _Slot:
                 told = False
             except httpx.HTTPError as error:
                 if not told:
-                    log.warning("The slot of limit %s was not renewed, trying again: %s", self._limit, error)
+                    log.warning("The slot of limit %s was not renewed, trying again: %s", self._limit, in_a_line(error))
                 told = True
 
     def _renewed(self) -> bool:

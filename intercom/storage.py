@@ -12,13 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+from intercom.disclosure import holds_secret
 from intercom.errors import ConfigurationError
-
-_SECRETS: Final = re.compile("key|secret|token|passw|passphrase|auth|sas|credential|connection_string", re.IGNORECASE)
-"""Words of which the names of secret options are made, in fsspec's filesystems."""
-_NO_SECRETS: Final = re.compile(".*kms.*|bucketkeyenabled|key_file(name)?|token_uri", re.IGNORECASE)
-_NO_SECRET_VALUES: Final = (None, True, False, "anon", "cloud", "google_default")
-_PASSWORD_IN_URL: Final = re.compile(r"://[^/@]*:[^/]*@")
 
 BLOCK_TYPES: Final = ("secret", "aws-credentials", "minio-credentials")
 """Slugs of the Prefect block types that `from_block` knows."""
@@ -38,8 +33,7 @@ def object_or_name(text: str) -> dict[str, Any] | str:
 def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a flow parameter; ConfigurationError when one of them is a secret, without its value."""
     for name, value in _values(options):
-        named = _SECRETS.search(name) and not _NO_SECRETS.fullmatch(name) and value not in _NO_SECRET_VALUES
-        if named or (isinstance(value, str) and _PASSWORD_IN_URL.search(value)):
+        if holds_secret(name, value):
             raise ConfigurationError(
                 f"The storage option {name!r} holds a secret, and Prefect keeps flow parameters as plain text. Put it "
                 "into the environment, fsspec's configuration or an AWS profile, or save the options as a Secret "

@@ -17,7 +17,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from intercom.errors import BusyError
 from intercom.limits import scroll_limit
-from intercom.slots import Timing, Turn, ensure_limit, occupied
+from intercom.slots import Hold, Timing, Turn, ensure_limit, occupied
 from tests.support.prefect_server import ROOT, Prefect, inherited
 from tests.support.rig import CONNECTION, Rig
 from tests.support.truth import assert_exact, read_lake
@@ -74,15 +74,15 @@ def slots(prefect: Prefect, limit: str) -> int:
 
 def test_a_limit_that_is_not_there_keeps_nobody(prefect: Prefect, here: None) -> None:
     with occupied(turn("nobody-made-this")) as held, occupied(turn("nobody-made-this")) as second:
-        assert not held
-        assert not second
+        assert held is Hold.NONE
+        assert second is Hold.NONE
     assert "nobody-made-this" not in str(prefect.post("v2/concurrency_limits/filter", {"limit": 200}))
 
 
 def test_a_slot_is_held_while_the_block_lasts_and_given_back_when_it_fails(prefect: Prefect, here: None) -> None:
     def fail_while_it_is_held() -> None:
         with occupied(turn("made", made=True)) as held:
-            assert held
+            assert held is Hold.SLOT
             assert slots(prefect, "made") == 1
             raise ZeroDivisionError
 
@@ -121,7 +121,7 @@ def test_a_slot_that_is_left_over_is_not_waited_for_once_its_lease_would_have_en
     prefect.post("v2/concurrency_limits/increment", {"names": ["ghost"], "slots": 1, "mode": "concurrency"})
     patience = Patience()
     with occupied(turn("ghost", left_over=True), patience.timing()) as held:
-        assert not held
+        assert held is Hold.LEFT_OVER
         assert 60 < patience.now <= 125
     assert slots(prefect, "ghost") == 1  # it may be somebody else's after all
     assert "prefect gcl update ghost" in caplog.text
@@ -141,7 +141,7 @@ def test_a_lost_slot_and_a_server_that_is_gone_end_no_run(
         prefect.stop()
     assert "was not given back" in caplog.text
     with occupied(turn("anew"), Patience().timing()) as held:  # no answer: the lake's lock has to do
-        assert not held
+        assert held is Hold.NONE
     prefect.start()
 
 

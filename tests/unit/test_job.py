@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +13,8 @@ import pytest
 from intercom import job
 from intercom.commit import Run
 from intercom.errors import LakeError
+from intercom.slots import Hold
+from intercom.tables import TABLES
 from intercom.watermarks import TableState
 from tests.support.rig import Rig
 
@@ -52,13 +54,36 @@ def test_a_run_that_was_overtaken_writes_no_record(tmp_path: Path) -> None:
     assert ledger.state() is None
 
 
+@pytest.mark.parametrize(("hold", "asked"), [(Hold.SLOT, True), (Hold.LEFT_OVER, True), (Hold.NONE, False)])
+def test_scrolls_take_turns_wherever_runs_do_also_when_a_run_was_not_waited_for(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold: Hold, asked: bool
+) -> None:
+    """It may be at work, into another lake: Intercom allows both one scroll."""
+    turns: list[str] = []
+
+    def turn(workspace: str, _sleep: object) -> AbstractContextManager[Hold]:
+        turns.append(workspace)
+        return nullcontext(Hold.SLOT)
+
+    monkeypatch.setattr(job, "sync_turn", lambda _connection, _idle: nullcontext(hold))
+    monkeypatch.setattr(job, "scroll_turn", turn)
+    monkeypatch.setattr(job, "load_connection", lambda _name: None)
+    file = rig.connections_file(tmp_path, rig.server.token)
+    run = Run("run", "acme", datetime(2026, 11, 3, tzinfo=UTC), run_start=rig.workspace.now())
+    with job.exclusive(job.Job("run", "acme", rig.lake_url, ("tags",), connections_file=str(file), run=run)) as held:
+        for table in ("companies", "contacts"):
+            with held.turn(TABLES[table], lambda _seconds: None):
+                pass
+    assert turns == ([rig.workspace.options.app_id] if asked else [])
+
+
 def test_a_run_begins_when_it_has_its_tables(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What changed while it waited for them is older than its start: else a full refresh would take it for deleted."""
 
     @contextmanager
-    def after_hours(connection: str, idle: object) -> Iterator[bool]:
+    def after_hours(connection: str, idle: object) -> Iterator[Hold]:
         rig.workspace.travel(6 * 3600)
-        yield True
+        yield Hold.SLOT
 
     monkeypatch.setattr(job, "sync_turn", after_hours)
     monkeypatch.setattr(job, "load_connection", lambda _name: None)

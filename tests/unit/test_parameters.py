@@ -56,6 +56,14 @@ GOOD: list[dict[str, Any]] = [
     {"advanced": {"storage_options": "secret/lake", "connections_file": "connections.yml"}},
     {"advanced": {"storage_options": {"token": "anon", "key_file": "a.json", "client_kwargs": {"verify": False}}}},
     {"advanced": {"storage_options": '{"profile": "key", "s3_additional_kwargs": {"SSEKMSKeyId": "alias/lake"}}'}},
+    {
+        "advanced": {
+            "storage_options": {"s3_additional_kwargs": {"SSEKMSKeyId": "alias/lake", "BucketKeyEnabled": True}}
+        }
+    },
+    {"advanced": {"storage_options": '{"token": "anon", "endpoint_url": "http://127.0.0.1:9000", "x": "a:b@c"}'}},
+    {"advanced": {"storage_options": {"token": "cloud", "endpoint_url": "https://minio.example.com:9000"}}},
+    {"start_date": "2028-02-29", "end_date": "2400-02-29"},
 ]
 BAD: list[dict[str, Any]] = [
     {"connection": ""},
@@ -82,6 +90,19 @@ BAD: list[dict[str, Any]] = [
     {"advanced": {"storage_options": {"account_key": "s"}}},
     {"advanced": {"storage_options": '{"key": "AKIA", "secret": "s"}'}},
     {"advanced": {"storage_options": '{"client_kwargs": {"aws_secret_access_key" : "s"}}'}},
+    {"advanced": {"storage_options": '{"token": "s"}'}},
+    {"advanced": {"storage_options": '{"KEY":\n"s"}'}},
+    {"advanced": {"storage_options": '{"endpoint_url": "https://me:s@minio.example.com"}'}},
+    {"advanced": {"storage_options": {"token": "s"}}},
+    {"advanced": {"storage_options": {"Key": "s"}}},
+    {"advanced": {"storage_options": {"sas_token": "s"}}},
+    {"advanced": {"storage_options": {"client_kwargs": {"aws_session_token": "s"}}}},
+    {"advanced": {"storage_options": {"config_kwargs": {"b": {"password": "s"}}}}},
+    {"advanced": {"storage_options": {"endpoint_url": "https://me:s@minio.example.com"}}},
+    {"advanced": {"storage_options": {"client_kwargs": {"proxies": ["http://me:s@proxy"]}}}},
+    {"lake": "s3://KEY:s@bucket/prefix"},
+    {"start_date": "2027-02-29"},
+    {"start_date": "2100-02-29"},
     {"advanced": "always"},
 ]
 

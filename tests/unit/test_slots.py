@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from intercom import slots
-from intercom.slots import Timing, Turn, occupied
+from intercom.slots import Hold, Timing, Turn, occupied
 
 REQUEST = httpx.Request("POST", "http://prefect/api")
 
@@ -88,7 +88,7 @@ def turn(left_over: Callable[[float], bool] = lambda _waited: False) -> Turn:
 
 def test_a_slot_is_renewed_while_it_is_held_and_not_after(server: Server) -> None:
     with occupied(turn(), Timing(lease=0.04)) as held:
-        assert held
+        assert held is Hold.SLOT
         assert server.after("renew", 3).wait(60)
     assert server.calls[-1] == "release"
     assert set(server.calls) == {"take", "renew", "release"}
@@ -134,7 +134,7 @@ def test_who_has_seen_the_slot_taken_waits_also_while_the_server_is_away(server:
     clock = Clock()
     server.answers["take"] = [refused(423), *[httpx.ConnectError("away")] * 60, refused(503)]
     with occupied(turn(), Timing(clock=clock, sleep=clock.sleep)) as held:
-        assert held
+        assert held is Hold.SLOT
     assert clock.now > 300
 
 
@@ -144,7 +144,7 @@ def test_a_server_that_is_away_from_the_beginning_holds_nobody_up_for_long(
     clock = Clock()
     server.answers["take"] = [httpx.ConnectError("away")] * 60
     with occupied(turn(), Timing(clock=clock, sleep=clock.sleep)) as held:
-        assert not held
+        assert held is Hold.NONE
     assert clock.now == 30
     assert "Going on without limit" in caplog.text
     assert "release" not in server.calls
@@ -162,7 +162,7 @@ def test_a_slot_that_nobody_uses_is_left_as_it_is(server: Server, caplog: pytest
         return len(asked) == 2
 
     with occupied(turn(at_the_second_look), Timing(clock=clock, sleep=clock.sleep)) as held:
-        assert not held
+        assert held is Hold.LEFT_OVER
     assert asked == [180, 240]
     assert set(server.calls) == {"take"}
     assert "prefect gcl update limit" in caplog.text

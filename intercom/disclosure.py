@@ -1,0 +1,59 @@
+"""What must not be shown or kept as plain text: passwords in addresses, options whose names say that they are secrets.
+
+Prefect keeps flow parameters as plain text. The JSON schemas here let its server refuse a run before it keeps them;
+they say the same as `holds_secret`, which is asked when the run begins. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+_WORDS: Final = "key|secret|token|passw|passphrase|auth|sas|credential|connection_string"
+"""Of which the names of secret options are made, in fsspec's filesystems."""
+_NAMES_OF_NONE: Final = ".*kms.*|bucketkeyenabled|key_file(name)?|token_uri"
+_VALUES_OF_NONE: Final = (None, True, False, "anon", "cloud", "google_default")
+_DEEP: Final = 3
+"""Options in options that a schema sees: fsspec's filesystems pass no deeper ones on."""
+
+
+def _in_any_case(pattern: str) -> str:
+    """Spelled out, since the patterns of JSON schema know no flags."""
+    return re.sub("[a-z]", lambda letter: f"[{letter[0]}{letter[0].upper()}]", pattern)
+
+
+_SECRET_NAME: Final = _in_any_case(f"^(?!({_NAMES_OF_NONE})$).*({_WORDS})")
+_PASSWORD: Final = '://[^/@"]*:[^/@"]*@'
+_SECRET_IN_TEXT: Final = _in_any_case(f'"(?!({_NAMES_OF_NONE})")[^"]*({_WORDS})[^"]*"') + (
+    r'\s*:\s*(?!\s|null|true|false|"anon"|"cloud"|"google_default")'
+)
+
+WITHOUT_PASSWORD: Final[dict[str, Any]] = {"not": {"type": "string", "pattern": _PASSWORD}}
+"""JSON schema of a URL, or of what may be one."""
+WITHOUT_SECRETS: Final[dict[str, Any]] = {"not": {"anyOf": [{"pattern": _PASSWORD}, {"pattern": _SECRET_IN_TEXT}]}}
+"""JSON schema of options as text."""
+
+
+def options_without_secrets(deep: int = _DEEP) -> dict[str, Any]:
+    """JSON schema of options as an object."""
+    if not deep:
+        return WITHOUT_PASSWORD
+    inner = options_without_secrets(deep - 1)
+    named = {_SECRET_NAME: {"enum": list(_VALUES_OF_NONE)}}
+    return {**WITHOUT_PASSWORD, "patternProperties": named, "additionalProperties": inner, "items": inner}
+
+
+def holds_secret(name: str, value: object) -> bool:
+    """Whether an option of this name, with a value that is no object, should be nobody's to see."""
+    named = re.search(_SECRET_NAME, name) is not None and value not in _VALUES_OF_NONE
+    return named or (isinstance(value, str) and has_password(value))
+
+
+def has_password(url: str) -> bool:
+    """Whether an address names a user and a password."""
+    return re.search(_PASSWORD, url) is not None
+
+
+def shown(text: str) -> str:
+    """The text with ``//...@`` in place of users and passwords in its addresses."""
+    return re.sub(r"//[^/@\s]*@", "//...@", text)
