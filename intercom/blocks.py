@@ -85,12 +85,20 @@ IntercomConnection(access_token="...", region="eu").save("my-intercom")
 def load_connection(name: str) -> Connection | None:
     """The connection of block ``intercom-connection/<slug of name>``, None when there is no such block.
 
-    Raises PrefectError when the server does not say.
+    Raises PrefectError when the server does not say, ConfigurationError, which names the block and the field, for
+    values that cannot be used.
     """
     slug = connection_slug(name)
-    block = patiently(f"read block intercom-connection/{slug}", lambda: load_document(IntercomConnection, slug))
-    if not isinstance(block, IntercomConnection):
+    place = f"block intercom-connection/{slug}"
+    values = patiently(f"read {place}", lambda: load_values("intercom-connection", slug))
+    if values is None:
         return None
+    try:
+        block = IntercomConnection.model_validate(values)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        told = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
+        raise ConfigurationError(f"{place}: {told}. Correct it in Prefect's UI (Blocks) and run again.") from None
     return make_connection(
         name=name,
         access_token=block.access_token,
@@ -98,7 +106,7 @@ def load_connection(name: str) -> Connection | None:
         base_url=block.base_url,
         requests_per_10s=block.requests_per_10s,
         requests_in_flight=block.requests_in_flight,
-        place=f"block intercom-connection/{slug}",
+        place=place,
     )
 
 
@@ -109,18 +117,12 @@ def load_storage_options(reference: str) -> dict[str, Any]:
     PrefectError when the server does not give it.
     """
     kind, name = block_named(reference)
-
-    def read() -> BlockDocument:
-        with get_client(sync_client=True) as client:
-            return client.read_block_document_by_name(name, kind, include_secrets=True)
-
-    try:
-        document = patiently(f"read block {reference}", read)
-    except ObjectNotFound as error:
+    values = patiently(f"read block {reference}", lambda: load_values(kind, name))
+    if values is None:
         raise ConfigurationError(
             f"There is no Prefect block {reference!r} with storage options. Save it, or name another. Nothing was read."
-        ) from error
-    return from_block(kind, document.data)
+        )
+    return from_block(kind, values)
 
 
 def register(kind: type[Block]) -> None:
@@ -171,16 +173,13 @@ def save_document(client: SyncPrefectClient, kind: type[Block], name: str, data:
         client.update_block_document(document.id, update)
 
 
-def load_document(kind: type[Block], name: str) -> Block | None:
-    """A block document, None when there is none.
+def load_values(slug: str, name: str) -> dict[str, Any] | None:
+    """What a block document holds, with its secrets and unchecked; None when there is none.
 
-    Prefect says so by a plain ValueError; a ValidationError, which is one too, means a damaged document.
+    Not by `Block.load`, whose error for a value that does not fit repeats it, and says neither place nor cure.
     """
-    try:
-        return kind.load(name)  # type: ignore[return-value]
-    except ValidationError:
-        raise
-    except ValueError as error:
-        if "Unable to find block document" not in str(error):
-            raise
-        return None
+    with get_client(sync_client=True) as client:
+        try:
+            return dict(client.read_block_document_by_name(name, slug, include_secrets=True).data)
+        except ObjectNotFound:
+            return None

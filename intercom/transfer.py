@@ -89,6 +89,6 @@ def _time(text: Any, place: str) -> datetime | None:
         time = datetime.fromisoformat(text)
     except (TypeError, ValueError):
         time = None
-    if time is None or time.tzinfo is None:
-        raise ConfigurationError(f"{place}: no time with a zone, such as 2026-11-02T08:58:43Z.")
-    return time
+    if time is None:
+        raise ConfigurationError(f"{place}: no time, such as 2026-11-02T08:58:43Z.")
+    return time if time.tzinfo else time.replace(tzinfo=UTC)  # as the field of the block says

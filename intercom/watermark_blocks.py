@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from datetime import datetime
 
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
-from pydantic import Field, HttpUrl, ValidationError
+from pydantic import Field, HttpUrl
 
-from intercom.blocks import LOGO, load_document, save_document
+from intercom.blocks import LOGO, load_values, save_document
 from intercom.config import connection_slug
 from intercom.errors import ConfigurationError, PrefectError
 from intercom.patience import patiently
-from intercom.transfer import to_record
+from intercom.transfer import from_record, to_record
 from intercom.watermarks import Watermark
 
 log = logging.getLogger(__name__)
@@ -69,29 +69,23 @@ class BlockWatermarks:
         Raises PrefectError when the server does not give it, for which nothing is read.
         """
         name = document_name(connection, table, lake_id)
+        slug = IntercomWatermark.get_block_type_slug()
+        values = patiently(f"read the watermark block {name}", lambda: load_values(slug, name))
+        if values is None:
+            return None
         try:
-            block = patiently(f"read the watermark block {name}", lambda: load_document(IntercomWatermark, name))
-        except ValidationError as error:
-            log.warning("The watermark block of %s cannot be read and is ignored: %s", table, error)
+            found = from_record(values, f"block {slug}/{name}")
+        except ConfigurationError as error:
+            log.warning("%s: what the lake's own record says counts instead. %s", table, error)
             return None
-        if not isinstance(block, IntercomWatermark) or (block.table, block.lake_id) != (table, lake_id):
+        if (found.table, found.lake_id) != (table, lake_id):
             return None
-        if block.connection != connection:
+        if found.connection != connection:
             raise ConfigurationError(
-                f"Connections {connection!r} and {block.connection!r} are one name to Prefect "
+                f"Connections {connection!r} and {found.connection!r} are one name to Prefect "
                 f"({connection_slug(connection)!r}) and would share watermarks. Rename one of them; nothing was read."
             )
-        return Watermark(
-            connection=connection,
-            table=table,
-            lake_id=lake_id,
-            lake_url=block.lake_url,
-            cursor_field=block.cursor_field,
-            value=None if block.value is None else int(block.value.timestamp()),
-            run_id=block.run_id or "",
-            rows=block.rows or 0,
-            saved_at=block.saved_at or datetime.now(UTC),
-        )
+        return found
 
     def save(self, watermark: Watermark) -> None:
         """Save over the older document, when its copy in the lake is saved already.

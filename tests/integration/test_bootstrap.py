@@ -113,7 +113,6 @@ def test_connections_of_a_file_are_saved_updated_and_used(prefect: Prefect, rig:
     assert saved["data"] == {"access_token": rig.server.token, "region": "us", "base_url": rig.server.base_url}
     assert not any(rig.server.token in line for line in first + second)
     sync(prefect, rig, "tags")
-    assert len(prefect.post("block_documents/filter", {"limit": 200})) >= 2
 
 
 def test_a_wrong_connections_file_changes_nothing(prefect: Prefect, tmp_path: Path) -> None:
@@ -127,6 +126,9 @@ def test_a_wrong_connections_file_changes_nothing(prefect: Prefect, tmp_path: Pa
 def test_a_server_that_is_not_there_is_told_in_a_sentence(prefect: Prefect) -> None:
     told = refusal(prefect, PREFECT_API_URL="http://me:hidden@127.0.0.1:9/api")
     assert "does not answer" in told
+    assert "hidden" not in told
+    told = refusal(prefect, PREFECT_API_URL=f"http://me:hidden@127.0.0.1:{prefect.port}/wrong")
+    assert "404" in told
     assert "hidden" not in told
     assert "No Prefect server is configured" in refusal(prefect, PREFECT_API_URL="")
 
@@ -168,6 +170,37 @@ def test_documents_of_older_and_of_newer_versions_are_read_and_get_the_present_f
         assert document["data"] == was
         assert "requests_in_flight" in document["block_schema"]["fields"]["properties"]
     assert not [line for line in bootstrap(prefect) if "updated" in line]
+
+
+def change(prefect: Prefect, slug: str, name: str, **values: Any) -> None:
+    """What somebody does to a document by hand."""
+    document = prefect.get(f"block_types/slug/{slug}/block_documents/name/{name}?include_secrets=true")
+    data = {**document["data"], **values}
+    prefect.patch(f"block_documents/{document['id']}", {"data": data, "merge_existing_data": False})
+
+
+def test_a_damaged_watermark_is_passed_over_and_a_damaged_connection_is_named(prefect: Prefect, rig: Rig) -> None:
+    prefect.save_connection(CONNECTION, rig)
+    sync(prefect, rig, "articles")
+    name = f"{CONNECTION}-articles-{rig.lake().identity().id[:8]}"
+    good = watermarks(prefect, CONNECTION)[name]["value"]
+    change(prefect, "intercom-watermark", name, value="")
+    options = ("--connection", CONNECTION, "--lake", rig.lake_url, "--tables", "articles")
+    done = prefect.run("flows/sync.py", *options)
+    assert done.returncode == 0, done.stderr
+    told = f"what the lake's own record says counts instead. block intercom-watermark/{name}, 'value': no time"
+    assert told in done.stderr
+    assert watermarks(prefect, CONNECTION)[name]["value"] == good
+
+    change(prefect, "intercom-connection", CONNECTION, region="EU", requests_per_10s="many")
+    rig.server.clear_log()
+    done = prefect.run("flows/sync.py", *options)
+    assert done.returncode == 1
+    fault = f"block intercom-connection/{CONNECTION}: region: Input should be 'us', 'eu' or 'au'; requests_per_10s: "
+    assert fault in done.stderr
+    assert rig.server.token not in done.stdout + done.stderr
+    assert not rig.server.log
+    assert f"warning: runs over connection {CONNECTION} will fail: {fault}" in "\n".join(bootstrap(prefect))
 
 
 def test_watermarks_move_to_another_server_where_the_next_run_is_exact_and_incremental(

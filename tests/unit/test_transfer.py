@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -37,13 +38,24 @@ def test_a_record_of_the_oldest_version_is_read() -> None:
     assert replace(found, saved_at=CONTACTS.saved_at) == replace(CONTACTS, value=None, run_id="", rows=0)
 
 
+def test_a_time_without_a_zone_is_in_utc_wherever_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/Los_Angeles")
+    time.tzset()
+    try:
+        found = from_record({**to_record(CONTACTS), "value": "2026-11-02 08:58:43"}, "block")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert found.value == int(datetime(2026, 11, 2, 8, 58, 43, tzinfo=UTC).timestamp())
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"table": None}, "watermark 2: 'table' is missing"),
         ({"lake_id": 7}, "watermark 2: 'lake_id' is missing"),
         ({"value": "yesterday"}, "watermark 2, 'value': no time"),
-        ({"value": "2026-11-02T08:58:43"}, "watermark 2, 'value': no time with a zone"),
+        ({"value": ""}, "watermark 2, 'value': no time"),
         ({"value": 1_790_000_000}, "watermark 2, 'value': no time"),
         ({"rows": "many"}, "watermark 2: 'rows' is no whole number"),
         ({"table": "contacts"}, "watermark 2: contacts of the same lake is there twice"),
