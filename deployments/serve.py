@@ -63,7 +63,7 @@ def main() -> None:
     os.environ["PWD"] = str(ROOT)  # what prefect.yaml is filled in with, also where no shell has set it
     entries = apply_values(yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"], {})
     for entry in entries:
-        for name, value in entry["work_pool"]["job_variables"]["env"].items():
+        for name, value in entry.get("work_pool", {}).get("job_variables", {}).get("env", {}).items():
             os.environ.setdefault(name, value)  # runs inherit it
     deployments = [served(entry) for entry in entries]
     for deployment in deployments:

@@ -235,7 +235,13 @@ class _Call:
         connection, scope = self._caller.connection, self._caller.scope
         error: type[FatalApiError] = RequestRejectedError
         cure = "Asking again gives the same answer."
-        if failure.status in (401, 402, 403):
+        if failure.status == 401:
+            error = PermissionDeniedError
+            cure = (
+                "The token is wrong, expired or revoked, or of another region. Put the app's present access token into "
+                f"the connection, whose region is {connection.region.value!r} ({connection.base_url})."
+            )
+        elif failure.status in (402, 403):
             error = PermissionDeniedError
             first = f"Grant the token the permission {scope!r}" if scope else "Check the token"
             cure = (

@@ -294,6 +294,13 @@ def test_what_cannot_pass_fails_at_once(
     assert "elsewhere" not in str(caught.value)
 
 
+def test_a_refused_token_is_told_apart_from_a_missing_permission(server: Server, contacts: TableClient) -> None:
+    server.script = [FATAL["401"]]
+    with pytest.raises(PermissionDeniedError, match=r"wrong, expired or revoked.* region is 'us'") as caught:
+        contacts.get("/contacts")
+    assert "Grant" not in str(caught.value)
+
+
 def test_a_refused_permission_says_who_must_do_what(server: Server, contacts: TableClient) -> None:
     server.script = [error(403, "forbidden", "Not\x07 allowed\r\nhere")]
     with pytest.raises(PermissionDeniedError) as caught:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -39,3 +40,31 @@ def test_the_demos_output_is_shown_with_every_table() -> None:
     begun = [line.split()[0] for line in shown.splitlines()[2:] if line.strip()]
     assert begun[: len(TABLES)] == list(TABLES)
     assert set(begun[len(TABLES) :]) == {"note:"}
+
+
+def messages() -> str:
+    """All texts of the package, with a blank for what is filled in."""
+    texts = []
+    for file in (ROOT / "intercom").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                texts.append(
+                    "".join(str(part.value) if isinstance(part, ast.Constant) else " " for part in node.values)
+                )
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return "\n".join(texts)
+
+
+def test_what_the_runbook_quotes_is_what_the_code_says() -> None:
+    of_others = {"No space left", "Access Denied"}  # the operating system's, and S3's
+    section = README.split("## Runbook")[1].split("\n## ")[0]
+    seen = [line.split(" | ")[0] for line in section.splitlines() if line.startswith("| ")][1:]
+    quoted = {
+        part.strip()
+        for quote in re.findall("`([^`]+)`", "\n".join(seen))
+        for part in re.split(r"\.\.\.|<[a-z]+>|[0-9]+", quote)
+    }
+    said = messages()
+    assert len(quoted) > 15
+    assert [text for text in sorted(quoted - of_others) if text not in said] == []
