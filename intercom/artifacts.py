@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.utilities.urls import url_for
 
 from intercom.config import connection_slug
-from intercom.history import as_history
+from intercom.history import as_history, unbroken
 from intercom.job import Job
 from intercom.summary import TableSummary, as_markdown, verdict
 
@@ -76,7 +76,7 @@ def _kind(job: Job) -> str:
 
 def _now(job: Job) -> str:
     """The time to the minute, as a link to the run where the address of Prefect's pages is known."""
-    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
+    now = unbroken(f"{datetime.now(UTC):%Y-%m-%d %H:%M}")
     page = url_for("flow-run", obj_id=job.run_id)
     return f"[{now}]({page})" if page else now
 

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from playwright.sync_api import FloatRect
+
 from intercom.config import connection_slug
 from intercom.sandbox import SandboxServer, Workspace
 from tests.support.browser import WIDTH, Browser, browser
@@ -33,7 +35,10 @@ def main() -> None:
         _worker(prefect),
         browser(prefect) as ui,
     ):
-        run = _run(prefect, f"{folder}/lake")
+        for changed in (0, 37, 12):
+            for contact in workspace.rows("contacts")[:changed]:
+                workspace.update("contacts", contact["id"], name="Somebody else")
+            run = _run(prefect, f"{folder}/lake")
         _deploy(prefect, INSTALLED)
         PICTURES.mkdir(exist_ok=True)
         _take(ui, prefect.get("deployments/name/intercom-sync/sync")["id"], run)
@@ -48,16 +53,24 @@ def _take(ui: Browser, deployment: str, run: str) -> None:
     _photograph(ui, "run-form", 1450)
 
     ui.open("blocks/catalog/intercom-connection/create", "Access token")
-    _photograph(ui, "block-form", 930)
+    _photograph(ui, "block-form", 930, shown=985)  # the picture beside the form is in the internet
 
     ui.open(f"runs/flow-run/{run}", "Artifacts")
     ui.page.get_by_role("tab", name="Artifacts").click()
     _photograph(ui, "run", 900)
 
-    key = f"intercom-{connection_slug(CONNECTION)}-sync"
-    (summary,) = ui.prefect.post("artifacts/filter", {"artifacts": {"key": {"any_": [key]}}})
-    ui.open(f"artifacts/artifact/{summary['id']}", "data_attributes")
-    _photograph(ui, "summary", 800, width=1800)  # Prefect lays its own column over a table that is wider
+    ui.open(f"artifacts/artifact/{_latest(ui, 'sync')}", "data_attributes")
+    _photograph(ui, "summary", 1000, width=1500)
+
+    ui.open(f"artifacts/artifact/{_latest(ui, 'contacts')}", "kind")
+    _photograph(ui, "history", 600, width=1500)
+
+
+def _latest(ui: Browser, what: str) -> str:
+    """Id of an artifact's newest version."""
+    key = f"intercom-{connection_slug(CONNECTION)}-{what}"
+    asked = {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC", "limit": 1}
+    return str(ui.prefect.post("artifacts/filter", asked)[0]["id"])
 
 
 @contextmanager
@@ -66,7 +79,7 @@ def _set_up(folder: Path, workspace: Workspace) -> Iterator[Prefect]:
     prefect = Prefect(folder)
     prefect.start()
     try:
-        with SandboxServer(workspace) as server:
+        with SandboxServer(workspace, rate_limit=166) as server:
             connections = folder / "connections.yml"
             connections.write_text(
                 f"connections:\n  intercom:\n    - name: {CONNECTION}\n      access_token: {server.token}\n"
@@ -116,12 +129,13 @@ def _do(prefect: Prefect, *command: str, **environment: str) -> None:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
 
 
-def _photograph(ui: Browser, name: str, height: int, width: int = WIDTH) -> None:
-    """The page down to that height, once it has come to rest."""
+def _photograph(ui: Browser, name: str, height: int, width: int = WIDTH, shown: int | None = None) -> None:
+    """The page down to that height, once it has come to rest; `shown` of its width, if not all."""
     ui.page.set_viewport_size({"width": width, "height": height})
     ui.page.wait_for_timeout(6000)  # the chart of a run draws itself bit by bit
     picture = PICTURES / f"{name}.png"
-    ui.page.screenshot(path=picture, animations="disabled", caret="hide")
+    part = FloatRect(x=0, y=0, width=shown or width, height=height)
+    ui.page.screenshot(path=picture, animations="disabled", caret="hide", clip=part)
     print(f"{picture.relative_to(ROOT)}: {picture.stat().st_size // 1024} KB")
 
 

@@ -13,7 +13,7 @@ TAGS = TableSummary(
 SHORT = TableSummary("tags", rows_read=1, notes=("tags: 1 of 2 rows",), hints=("tags: 1 field has no column",))
 
 
-def history(table: TableSummary, previous: str | None, at: str = "now", lake: str = "s3://lake") -> str:
+def history(table: TableSummary, previous: str | None, at: str = "now", lake: str = "s3://bucket/crm") -> str:
     return as_history(table, at=at, kind="sync", lake=lake, previous=previous)
 
 
@@ -25,7 +25,8 @@ def rows(text: str) -> list[list[str]]:
 
 def test_each_number_stands_under_its_heading() -> None:
     text = history(TAGS, None)
-    heading = [cell.strip() for cell in text.splitlines()[0].strip("|").split("|")]
+    assert text.splitlines()[:2] == ["`s3://bucket/crm`", ""]
+    heading = [cell.strip() for cell in text.splitlines()[2].strip("|").split("|")]
     assert dict(zip(heading, rows(text)[0], strict=True)) == {
         "run (UTC)": "now",
         "kind": "sync",
@@ -34,23 +35,21 @@ def test_each_number_stands_under_its_heading() -> None:
         "changed": "1",
         "removed": "3",
         "in table": "9",
-        "seconds": "0.4",
-        "watermark after": "2026-11-03 11:59:59",
         "requests": "4",
-        "429s": "1",
-        "received": "1.2 kB",
-        "lake": "s3://lake",
+        "seconds": "0.4",
+        "watermark after": "2026\u201111\u201103\u00a011:59:59",
+        "lake": "crm",
     }
 
 
 def test_the_newest_run_is_on_top_and_the_earlier_ones_follow_as_they_were() -> None:
     first = history(TAGS, None, at="one")
     second = history(TableSummary("tags", error="401"), first, at="two")
-    third = history(TAGS, second, at="three", lake="s3://other")
+    third = history(TAGS, second, at="three", lake="s3://other/")
     assert [(row[0], row[2], row[-1]) for row in rows(third)] == [
-        ("three", "7", "s3://other"),
-        ("two", "failed", "s3://lake"),
-        ("one", "7", "s3://lake"),
+        ("three", "7", "other"),
+        ("two", "failed", "crm"),
+        ("one", "7", "crm"),
     ]
     assert rows(third)[1:] == rows(second)
 
@@ -80,5 +79,5 @@ def test_what_is_no_such_table_is_not_taken_over() -> None:
 
 def test_a_bar_in_a_lakes_name_does_not_end_its_cell() -> None:
     text = history(TAGS, history(TAGS, None, lake="file:///a|b"))
-    assert text.count(r"file:///a\|b") == 1
-    assert len({line.replace(r"\|", "").count("|") for line in text.splitlines() if line}) == 1
+    assert text.count(r"a\|b") == 1
+    assert len({line.replace(r"\|", "").count("|") for line in text.splitlines()[2:] if line}) == 1
