@@ -23,14 +23,17 @@ def _in_any_case(pattern: str) -> str:
 
 
 _SECRET_NAME: Final = _in_any_case(f"^(?!({_NAMES_OF_NONE})$).*({_WORDS})")
-_PASSWORD: Final = '://[^/@"]*:[^/@"]*@'
+_PASSWORD: Final = "://[^/@]*:[^/]*@"
+_PASSWORD_IN_TEXT: Final = '://[^/@"]*:[^/"]*@'
 _SECRET_IN_TEXT: Final = _in_any_case(f'"(?!({_NAMES_OF_NONE})")[^"]*({_WORDS})[^"]*"') + (
     r'\s*:\s*(?!\s|null|true|false|"anon"|"cloud"|"google_default")'
 )
 
 WITHOUT_PASSWORD: Final[dict[str, Any]] = {"not": {"type": "string", "pattern": _PASSWORD}}
 """JSON schema of a URL, or of what may be one."""
-WITHOUT_SECRETS: Final[dict[str, Any]] = {"not": {"anyOf": [{"pattern": _PASSWORD}, {"pattern": _SECRET_IN_TEXT}]}}
+WITHOUT_SECRETS: Final[dict[str, Any]] = {
+    "not": {"anyOf": [{"pattern": _PASSWORD_IN_TEXT}, {"pattern": _SECRET_IN_TEXT}]}
+}
 """JSON schema of options as text."""
 
 
@@ -56,4 +59,4 @@ def has_password(url: str) -> bool:
 
 def shown(text: str) -> str:
     """The text with ``//...@`` in place of users and passwords in its addresses."""
-    return re.sub(r"//[^/@\s]*@", "//...@", text)
+    return re.sub(r"//[^/\s]*@", "//...@", text)

@@ -50,5 +50,7 @@ def test_the_server_refuses_text_with_secrets(text: str, taken: bool) -> None:
 def test_a_password_in_an_address_is_not_shown() -> None:
     told = "'404 Not Found' for url 'http://me:hidden@host/api/me@x' and https://host/api"
     assert shown(told) == "'404 Not Found' for url 'http://...@host/api/me@x' and https://host/api"
+    assert shown("s3://KEY:SE@CRET@bucket/prefix") == "s3://...@bucket/prefix"
     assert has_password("s3://KEY:SECRET@bucket/prefix")
+    assert has_password('s3://KEY:SE"@CRET@bucket/prefix')
     assert not has_password("s3://bucket/prefix:with@signs")
