@@ -237,8 +237,9 @@ class _Call:
         cure = "Asking again gives the same answer."
         if failure.status == 401:
             error = PermissionDeniedError
+            needed = f", which needs the permission {scope!r}," if scope else ""
             cure = (
-                "The token is wrong, expired or revoked, or of another region. Put the app's present access token into "
+                f"The token is wrong, expired or revoked, or of another region. Put the app's present one{needed} into "
                 f"the connection, whose region is {connection.region.value!r} ({connection.base_url})."
             )
         elif failure.status in (402, 403):

@@ -114,8 +114,9 @@ def test_a_busy_server_is_asked_again_by_us_and_not_by_prefects_client(
 
 
 def test_a_watermark_is_saved_though_the_server_is_started_anew_meanwhile(
-    prefect: Prefect, caplog: pytest.LogCaptureFixture
+    prefect: Prefect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(patience, "_TOLD_AT", 1)  # how often it is asked until the server is there is left to chance
     with using(prefect.api):
         BlockWatermarks().save(watermark(3))
         prefect.stop()

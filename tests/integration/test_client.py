@@ -296,7 +296,7 @@ def test_what_cannot_pass_fails_at_once(
 
 def test_a_refused_token_is_told_apart_from_a_missing_permission(server: Server, contacts: TableClient) -> None:
     server.script = [FATAL["401"]]
-    with pytest.raises(PermissionDeniedError, match=r"wrong, expired or revoked.* region is 'us'") as caught:
+    with pytest.raises(PermissionDeniedError, match=r"wrong, expired or revoked.* region is 'eu'") as caught:
         contacts.get("/contacts")
     assert "Grant" not in str(caught.value)
 
