@@ -1,7 +1,7 @@
 """What must not be shown or kept as plain text: passwords in addresses, options whose names say that they are secrets.
 
 Prefect keeps flow parameters as plain text. The JSON schemas here let its server refuse a run before it keeps them;
-they say the same as `holds_secret`, which is asked when the run begins. Pure.
+they know the same names as `holds_secret`, which is asked when the run begins. Pure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _WORDS: Final = "key|secret|token|passw|passphrase|auth|sas|credential|connectio
 _NAMES_OF_NONE: Final = ".*kms.*|bucketkeyenabled|key_file(name)?|token_uri"
 _VALUES_OF_NONE: Final = (None, True, False, "anon", "cloud", "google_default")
 _DEEP: Final = 3
-"""Options in options that a schema sees: fsspec's filesystems pass no deeper ones on."""
+"""Levels of options that a schema looks into. The check when a run begins looks into all of them."""
 
 
 def _in_any_case(pattern: str) -> str:
