@@ -14,6 +14,7 @@ import msgspec
 
 from intercom.client import Answer, TableClient
 from intercom.normalise import Record, epoch_seconds, split_records
+from intercom.records import Rejected
 from intercom.tables import Table
 
 Params = Mapping[str, str | int]
@@ -24,12 +25,17 @@ PER_PAGE = 150
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Records of one answer; `number` counts from 1 within a chain of requests, `size` is in bytes of JSON."""
+    """Records of one answer; `number` counts from 1 within a chain of requests, `size` is in bytes of JSON.
+
+    `nulls` elements of the answer's list were null, and are no records; `rejected` ones cannot be rows.
+    """
 
     number: int
     request_id: str | None
     records: list[Record]
     size: int = 0
+    nulls: int = 0
+    rejected: tuple[Rejected, ...] = ()
 
     @property
     def where(self) -> str:
@@ -50,7 +56,8 @@ def page_of(answer: Answer, table: Table, number: int) -> Page:
     text = answer.fields[table.records_key]
     page = Page(number, answer.request_id, [], size=len(text))
     records = split_records(text, where=f"Table {table.name!r}, {page.where}")
-    return replace(page, records=[record for record in records if record is not None])
+    found = [record for record in records if record is not None]
+    return replace(page, records=found, nulls=len(records) - len(found))
 
 
 def number_of(raw: msgspec.Raw | None) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -20,6 +21,14 @@ Record = Mapping[str, Raw]
 _OBJECT_STARTS: Final = ord("{")
 _ELEMENTS: Final = Decoder(list[Raw])
 _MEMBERS: Final = Decoder(dict[str, Raw])
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that cannot be a row: its text as sent, and why, in words that show nothing of its content."""
+
+    text: bytes
+    reason: str
 
 
 class SentRecord(Record):
