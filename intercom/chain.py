@@ -1,7 +1,7 @@
-"""One chain of search pages, each naming the place of the next by a cursor.
+"""One chain of search pages, each naming the place of the next by a cursor, held against what Intercom counts.
 
-Every chain sends its own order and checks it against the rows: stopping early is allowed only as long as the pages
-prove that they come in that order.
+An answer can be well formed and wrong, so the rows of a chain are never held against a count of the same answer alone:
+what was counted by requests of their own, before and after the reading, decides whether the chain is whole.
 
 Source of the API facts: Intercom REST API reference 2.14, "Search contacts", "Search conversations", "Sorting".
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from intercom.client import Answer, TableClient
@@ -18,27 +18,35 @@ from intercom.errors import PageTooHeavyError, RetriableApiError
 from intercom.pages import PER_PAGE, Page, number_of, page_of, paging
 from intercom.reading import Reading
 from intercom.tables import Table
+from intercom.tally import Tally
 from intercom.windows import Bounds, Slice
 
 log = logging.getLogger(__name__)
 
-_READS = 2
+_OPPOSITE = {"ascending": "descending", "descending": "ascending"}
 _PAGES_BEFORE_GROWING = 4
+_MOST_LOST = 0.2
+"""A count that shrinks by more than this share of the rows is believed only after a second read by another order."""
+
+Stop = Callable[[list[int]], bool]
+"""Gets the sort field's values of a page that came, like all before it, in the order asked for: is it the last?"""
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """One search: its query, its order, and when the rest of it need not be read.
+    """One search: its query and its order.
 
-    `stop` gets the sort field's values of a page that, like all before it, came in the order asked for. `what` names
-    table and window in messages.
+    `what` names table and window in messages. `counted` is the number of rows that other requests have counted for
+    the same query. `until`: rows whose cursor value lies after this second may be left to the next run, once all rows
+    that were counted are read.
     """
 
     what: str
     query: dict[str, Any]
     field: str
     order: str
-    stop: Callable[[list[int]], bool]
+    counted: int = 0
+    until: int | None = None
 
     def body(self, rows: int, cursor: str | None = None) -> dict[str, Any]:
         """The request for a page of so many rows, from the beginning or from a cursor on."""
@@ -50,6 +58,10 @@ class Chain:
             "pagination": pagination,
             "sort": {"field": self.field, "order": self.order},
         }
+
+    def backwards(self) -> Chain:
+        """The same rows in the opposite order: another question about them."""
+        return replace(self, order=_OPPOSITE[self.order])
 
 
 def between(field: str, bounds: Bounds, narrowed: tuple[str, str, str] | None = None) -> dict[str, Any]:
@@ -84,7 +96,7 @@ class FirstPage:
     @property
     def counted(self) -> int:
         """Rows that the search counts; 0 when it does not say."""
-        return number_of(self.answer.fields.get("total_count")) or 0
+        return _counted(self.answer) or 0
 
 
 def first_page(api: TableClient, table: Table, chain: Chain) -> FirstPage:
@@ -101,43 +113,66 @@ def first_row(api: TableClient, table: Table, chain: Chain) -> FirstPage:
 
 
 def read_chain(reading: Reading, chain: Chain, first: FirstPage | None = None) -> None:
-    """Deliver the chain's pages; all of them once more when there were fewer rows than the search itself counts."""
-    for read in range(1, _READS + 1):
-        counted, found = _walk(reading, chain, first)
+    """Deliver the chain's pages; once more, in the opposite order, when fewer rows came than are counted."""
+    tally = Tally(chain.what, chain.counted)
+    for read, one in enumerate((chain, chain.backwards()), start=1):
+        walk(reading, one, tally, first)
         first = None
-        if found >= counted:
-            reading.completeness.found(counted)
+        if tally.short_by and (read > 1 or tally.short_by <= _MOST_LOST * tally.counted):
+            _count_again(reading, chain, tally)
+        if not tally.short_by:
+            reading.completeness.found(tally.counted)
             return
-        log.warning("%s: search counts %d rows and gave %d", chain.what, counted, found)
-        if read == _READS:
-            reading.completeness.short(chain.what, counted, found, _READS)
+        log.warning("%s: search counts %d rows and gave %d", chain.what, tally.counted, tally.found)
+    reading.completeness.short(chain.what, tally.counted, tally.found, reads=2)
 
 
-def _walk(reading: Reading, chain: Chain, first: FirstPage | None) -> tuple[int, int]:
-    """One pass over a chain; gives the rows that search counted and that it gave, both 0 when it was cut short.
+def _count_again(reading: Reading, chain: Chain, tally: Tally) -> None:
+    """Believe a smaller count when two requests of their own name it after the reading: rows leave a search.
 
-    Rows may leave a search while it is read: the least count that an answer gave is what must be found.
+    The last page of a longer chain counts as one of the two, unless it is empty: another request than the one that
+    brought most of the rows.
     """
-    size, proof = first.size if first else PageSize(), _Order(chain.order)
-    number, rows = 0, 0
-    counts: list[int] = []
+    names: list[int] = [] if tally.last_count is None else [tally.last_count]
+    for _ in range(2):
+        if any(count > tally.found for count in names) or len(names) == 2:
+            break
+        names.append(first_row(reading.api, reading.table, chain).counted)
+    if len(names) == 2 and max(names) <= tally.found:
+        log.info("%s: %d rows were counted at first and %d at last", chain.what, tally.counted, max(names))
+        tally.believe(max(names))
+
+
+def walk(
+    reading: Reading,
+    chain: Chain,
+    tally: Tally,
+    first: FirstPage | None = None,
+    stop: Stop | None = None,
+    rows: int | None = None,
+) -> bool:
+    """Deliver one pass over a chain and tell `tally` of it; False when it was not read to the end of the search.
+
+    With `stop` the pass ends where that says so; else, and only with `chain.until`, behind all rows that are counted.
+    """
+    size, proof = first.size if first else PageSize(rows), _Order(chain.order)
     cursor: str | None = None
     seen: set[str] = set()
-    while True:
+    tally.begin()
+    for number in range(1, 1 << 62):
         answer = first.answer if first else _ask(reading.api, reading.table, chain, cursor, size)
-        number += 1
         page = first.page if first else page_of(answer, reading.table, number)
-        first = None
-        rows += len(page.records)
-        counted = number_of(answer.fields.get("total_count"))
-        counts += [] if counted is None else [counted]
-        values = proof.values_in_order(page.seconds(chain.field))
-        reading.page(page)
-        if values and chain.stop(values):
-            return 0, 0
+        first, asked = None, size.asked
         following = _cursor(answer)
+        tally.add(page, page.seconds(chain.field), _counted(answer), full=asked if following else 0)
+        reading.page(page)
+        values = proof.values_in_order(page.seconds(chain.field))
+        if stop is not None and values and stop(values):
+            return False
+        if stop is None and chain.until is not None and not tally.short_by and _is_newer(reading, page, chain.until):
+            return False
         if following is None:
-            return min(counts, default=0), rows
+            return True
         if following in seen:
             raise RetriableApiError(
                 f"{chain.what}: search repeats a cursor on page {number} (request {answer.request_id}), so its rest "
@@ -146,6 +181,13 @@ def _walk(reading: Reading, chain: Chain, first: FirstPage | None) -> tuple[int,
             )
         seen.add(following)
         cursor = following
+    raise AssertionError("unreachable")
+
+
+def _is_newer(reading: Reading, page: Page, second: int) -> bool:
+    """Whether every row of the page has changed after this second; a page without rows tells nothing."""
+    values = page.seconds(str(reading.table.cursor_field))
+    return bool(values) and all(value is not None and value > second for value in values)
 
 
 def _ask(api: TableClient, table: Table, chain: Chain, cursor: str | None, size: PageSize) -> Answer:
@@ -161,6 +203,10 @@ def _ask(api: TableClient, table: Table, chain: Chain, cursor: str | None, size:
             return answer
 
 
+def _counted(answer: Answer) -> int | None:
+    return number_of(answer.fields.get("total_count"))
+
+
 def _cursor(answer: Answer) -> str | None:
     following = paging(answer).get("next")
     cursor = following.get("starting_after") if isinstance(following, dict) else None
@@ -168,10 +214,13 @@ def _cursor(answer: Answer) -> str | None:
 
 
 class PageSize:
-    """Rows per page: halved when a page is too heavy, doubled again after some pages that were not."""
+    """Rows per page: halved when a page is too heavy, doubled again after some pages that were not.
 
-    def __init__(self) -> None:
-        self.rows = PER_PAGE
+    `asked` is the size of the page that came last.
+    """
+
+    def __init__(self, rows: int | None = None) -> None:
+        self.rows = self.asked = self._most = rows or PER_PAGE
         self._good = 0
 
     def halve(self) -> None:
@@ -179,9 +228,10 @@ class PageSize:
         self._good = 0
 
     def grow(self) -> None:
+        self.asked = self.rows
         self._good += 1
         if self._good >= _PAGES_BEFORE_GROWING:
-            self.rows, self._good = min(PER_PAGE, self.rows * 2), 0
+            self.rows, self._good = min(self._most, self.rows * 2), 0
 
 
 class _Order:

@@ -77,7 +77,8 @@ class Reading:
 
     `run_start` is the server's time before the first page, in unix seconds. `deliver` takes each page, from any
     thread; it may block while others wait to be staged. `expect` learns how many rows there are to come. `exact`: rows
-    that are not delivered will be removed, so that those which change meanwhile must come, too.
+    that are not delivered will be removed, so that those which change meanwhile must come, too. `compares_days`: how
+    search was found to compare dates; None: as the table declares.
     """
 
     api: TableClient
@@ -88,6 +89,12 @@ class Reading:
     journal: Journal
     exact: bool = False
     completeness: Completeness = field(default_factory=Completeness)
+    compares_days: bool | None = None
+
+    @property
+    def by_day(self) -> bool:
+        """Whether bounds for days are sent: they are right under both readings, and those for seconds are not."""
+        return self.table.day_cut or bool(self.compares_days)
 
     def page(self, page: Page) -> None:
         """Deliver a page. Raises AbandonedError when the table is not to be read on."""

@@ -91,8 +91,9 @@ class TableState:
     compaction has published, or was about to; `history_from` is the start date (unix seconds) that limited the first
     load, None when everything was read; `complete` is False when run `run_id` found fewer rows than Intercom counts by
     more than an index may be wrong, and `notes` has a line for each search or list that stayed short at all.
-    `columns` is the declaration that all files and waiting parts were written by, but for those that `rewriting` has
-    done; None in records of older versions, and when files of two declarations lie in the lake.
+    `search_check` says how the table's search compares dates (`intercom.canary.SearchCheck` as JSON), None where nobody
+    has looked. `columns` is the declaration that all files and waiting parts were written by, but for those that
+    `rewriting` has done; None in records of older versions, and when files of two declarations lie in the lake.
     """
 
     lake_id: str
@@ -110,6 +111,7 @@ class TableState:
     notes: tuple[str, ...] = ()
     columns: TableSchema | None = None
     rewriting: Rewriting | None = None
+    search_check: Mapping[str, Any] | None = None
 
     @property
     def rows(self) -> int:
@@ -156,6 +158,7 @@ class TableState:
             notes=tuple(map(str, record.get("notes", ()))),
             columns=None if record.get("columns") is None else TableSchema.from_json(record["columns"]),
             rewriting=None if record.get("rewriting") is None else _rewriting(record["rewriting"]),
+            search_check=record.get("search_check"),
         )
 
     def with_staged(self, run: StagedRun, *earlier: StagedRun) -> TableState:
