@@ -6,9 +6,10 @@ the client, so that a wrong reading of the API on one side shows up on the other
 
 from .answers import Answer
 from .faults import Fault
+from .logged import LoggedRequest
 from .options import Options
 from .records import ABSENT, raw
-from .server import LoggedRequest, SandboxServer
+from .server import SandboxServer
 from .workspace import TABLES, Workspace
 
 __all__ = [

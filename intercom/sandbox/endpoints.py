@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
 
 from .answers import Answer, Refusal, html_answer, json_answer, list_answer
+from .listing import Numbered, Params, whole_number
 from .records import ABSENT
 from .search import Page
+from .single import single
 from .workspace import Workspace
 
-Params = Mapping[str, str]
 MODELS = ("contact", "company", "conversation")
 ARTICLES = "/articles"
 ARTICLES_PER_PAGE = 25
+COMPANIES = "/companies"
+COMPANIES_PER_PAGE = 15
+COMPANIES_MOST_PER_PAGE = 60
 
 
 class Endpoints:
@@ -27,6 +29,7 @@ class Endpoints:
         self._ends = itertools.count()
         self._lists: dict[str, Callable[[Params], Answer]] = {
             "/me": self._me,
+            COMPANIES: self._companies,
             "/companies/scroll": self._scroll,
             ARTICLES: self._articles,
             "/tags": self._tags,
@@ -45,6 +48,8 @@ class Endpoints:
         with self._workspace.lock:
             if method == "GET" and path in self._lists:
                 return self._lists[path](params)
+            if method == "GET" and (record := single(self._workspace, path)) is not None:
+                return record
             if method == "POST" and path in self._searches:
                 return self._search(path, body)
         # Also for a known path with the wrong method: a method that a resource lacks answers 404.
@@ -111,10 +116,20 @@ class Endpoints:
         rest = {"pages": None, "total_count": None, "scroll_param": token}
         return list_answer("list", "data", companies.bodies(keys), rest)
 
+    def _companies(self, params: Params) -> Answer:
+        """The list by page number. It leaves out companies without users, and so does its count."""
+        size = whole_number(params, "per_page", COMPANIES_PER_PAGE)
+        if size > COMPANIES_MOST_PER_PAGE:
+            message = f"per_page must be {COMPANIES_MOST_PER_PAGE} at most"
+            raise Refusal(400, message, "parameter_invalid", "per_page")
+        used = [company.body for company in self._workspace.tables["companies"] if company.value("user_count") != 0]
+        page = Numbered(COMPANIES, whole_number(params, "page", 1), size, len(used))
+        pages = page.place() | {"total_pages": page.total_pages} | page.following("string")
+        return list_answer("list", "data", list(page.of(used)), {"pages": pages, "total_count": page.total})
+
     def _articles(self, params: Params) -> Answer:
         options, articles = self._workspace.options, self._workspace.tables["articles"]
-        number = _whole_number(params, "page", 1)
-        size = _whole_number(params, "per_page", ARTICLES_PER_PAGE)
+        size = whole_number(params, "per_page", ARTICLES_PER_PAGE)
         if size > options.articles_max_per_page:
             if options.articles_over_max == "refuse":
                 message = f"per_page must be {options.articles_max_per_page} at most"
@@ -123,25 +138,12 @@ class Endpoints:
         if self._too_heavy(ARTICLES, size):
             return html_answer(502)
         newest_first = articles.order("updated_at")[::-1]
-        total_pages = math.ceil(len(newest_first) / size)
-        pages: dict[str, Any] = {"type": "pages", "page": number, "per_page": size}
-        rest: dict[str, Any] = {"pages": pages | self._articles_next(number, size, total_pages)}
+        page = Numbered(ARTICLES, whole_number(params, "page", 1), size, len(newest_first))
+        rest: dict[str, Any] = {"pages": page.place() | page.following(options.articles_next)}
         if options.articles_total_pages:
-            rest["pages"]["total_pages"] = total_pages
-            rest["total_count"] = len(newest_first)
-        keys = [key for _, _, key in newest_first[(number - 1) * size : number * size]]
-        return list_answer("list", "data", articles.bodies(keys), rest)
-
-    def _articles_next(self, number: int, size: int, total_pages: int) -> dict[str, Any]:
-        form = self._workspace.options.articles_next
-        if form == "absent":
-            return {}
-        if form == "null" or number >= total_pages:
-            return {"next": None}
-        following = {"page": number + 1, "per_page": size}
-        if form == "object":
-            return {"next": following | {"starting_after": None}}
-        return {"next": f"https://api.intercom.io{ARTICLES}?{urlencode({'per_page': size, 'page': number + 1})}"}
+            rest["pages"]["total_pages"] = page.total_pages
+            rest["total_count"] = page.total
+        return list_answer("list", "data", articles.bodies(key for _, _, key in page.of(newest_first)), rest)
 
     def _tags(self, _: Params) -> Answer:
         return self._whole_table("tags", "list", "data")
@@ -182,10 +184,3 @@ class Endpoints:
     def _too_heavy(self, path: str, per_page: int) -> bool:
         limit = self._workspace.options.heavy_above.get(path)
         return limit is not None and per_page > limit
-
-
-def _whole_number(params: Params, name: str, default: int) -> int:
-    text = params.get(name, str(default))
-    if not text.isdecimal() or int(text) < 1:
-        raise Refusal(400, f"{name} must be a positive number", "parameter_invalid", name)
-    return int(text)

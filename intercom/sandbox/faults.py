@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Literal, get_args
 
+from . import untrue
 from .answers import SCROLL_BROKEN, Answer, Refusal, html_answer
+from .logged import LoggedRequest
 
 Kind = Literal[
     "status",
@@ -22,6 +24,9 @@ Kind = Literal[
     "not_json",
     "redirect",
     "wrong_shape",
+    "shard_away",
+    "short",
+    "shifted",
 ]
 SCROLL_PATH = "/companies/scroll"
 HALF_A_LIST = b'{"type":"list","data":[{"type":"contact","id":"5ba682d23d7cf92bef87bfd4","em'
@@ -45,12 +50,18 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
     executed: bool = False
     seconds: float = 0.0
+    every: int = 10
+    where: Callable[[LoggedRequest], bool] | None = None
     matches: int = 0
     hits: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ValueError(f"Unknown kind of fault {self.kind!r}; known are {', '.join(get_args(Kind))}")
+
+    def concerns(self, request: LoggedRequest) -> bool:
+        """Whether a request is one of those that may fail."""
+        return self.path in (None, request.path) and (self.where is None or self.where(request))
 
     @property
     def kills_scroll(self) -> bool:
@@ -67,12 +78,27 @@ class Fault:
         if self.kind == "delay":
             time.sleep(self.seconds)
             return execute()
+        if self.kind in ("shard_away", "short", "shifted"):
+            return self._untrue(execute())
         done = execute() if self.executed else None
         if self.kind == "reset":
             raise Reset
         answer = self._failure(path, request_id, done)
         answer.headers.update(self.headers)
         return answer
+
+    def _untrue(self, right: Answer) -> Answer:
+        """The right answer made wrong; a refusal stays one."""
+        if right.status == 200:
+            match self.kind:
+                case "shard_away":
+                    right.body = untrue.shard_away(right.body)
+                case "short":
+                    right.body = untrue.short(right.body, self.every)
+                case _:
+                    right.body = untrue.shifted(right.body)
+        right.headers.update(self.headers)
+        return right
 
     def _failure(self, path: str, request_id: str, done: Answer | None) -> Answer:
         part = HALF_A_LIST if done is None else done.body[: len(done.body) // 2]
@@ -123,12 +149,12 @@ class Faults:
         with self._lock:
             self._faults.clear()
 
-    def match(self, path: str) -> Fault | None:
+    def match(self, request: LoggedRequest) -> Fault | None:
         """The fault for this request, if any: the first that matches, has waited long enough and is not used up."""
         with self._lock:
             due = None
             for fault in self._faults:
-                if fault.path not in (None, path):
+                if not fault.concerns(request):
                     continue
                 fault.matches += 1
                 if due is None and fault.matches > fault.after and fault.hits < fault.times:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hmac
 import json
 import time
@@ -17,24 +16,11 @@ from .answers import Answer, Refusal
 from .endpoints import Endpoints
 from .faults import SCROLL_PATH, Fault, Faults, Kind
 from .limits import Allowance, RateLimit
+from .logged import LoggedRequest
 from .transport import Headers, Transport
 from .workspace import Workspace
 
 VERSION = "2.14"
-
-
-@dataclasses.dataclass(slots=True)
-class LoggedRequest:
-    """A request as it arrived; ``status`` is None until it is answered and for a connection that was reset."""
-
-    number: int
-    time: float
-    method: str
-    path: str
-    params: dict[str, str]
-    body: dict[str, Any] | None
-    headers: dict[str, str]
-    status: int | None = None
 
 
 class SandboxServer:
@@ -111,13 +97,21 @@ class SandboxServer:
         headers: Mapping[str, str] | None = None,
         executed: bool = False,
         seconds: float = 0.0,
+        every: int = 10,
+        where: Callable[[LoggedRequest], bool] | None = None,
     ) -> Fault:
         """Let requests fail: those to ``path`` (None: any), after ``after`` of them, ``times`` times.
 
         ``executed`` says that the server does the work before the answer is lost, so that a scroll moves on.
         ``body`` (text, bytes or JSON) replaces the fault's own, ``headers`` come on top, ``seconds`` is for "delay".
+        ``where`` restricts the fault to some requests of the path, for example to one query; only these are counted
+        for ``after`` and ``times``.
+
+        Three kinds are the right answer made wrong, well formed and with status 200. "shard_away": no records, a count
+        of 0, no next page. "short": each ``every``-th record of a page left out, under the same count. "shifted": a
+        record of the page twice, and another one not. A scroll has moved on by such a page.
         """
-        fault = Fault(kind, path, status, times, after, body, headers or {}, executed, seconds)
+        fault = Fault(kind, path, status, times, after, body, headers or {}, executed, seconds, every, where)
         self._faults.add(fault)
         return fault
 
@@ -190,7 +184,7 @@ class SandboxServer:
         """Credentials first: an answer without valid ones has no rate headers."""
         self._authenticate(headers.get("Authorization"))
         allowance = self._limit.take()
-        fault = self._faults.match(request.path) if allowance.allowed else None
+        fault = self._faults.match(request) if allowance.allowed else None
 
         def execute() -> Answer:
             try:
