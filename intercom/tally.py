@@ -6,7 +6,9 @@ A count is the largest that any answer named for the same rows, until a smaller 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
+from intercom.distinct import keys_of
 from intercom.errors import RetriableApiError
 from intercom.pages import Page
 
@@ -30,7 +32,6 @@ class Tally:
         self._keys: set[int] = set()
         self._versions: set[int] = set()
         """Of keys that came more than once."""
-        self._nameless = 0
         self.begin()
 
     def begin(self) -> None:
@@ -39,13 +40,13 @@ class Tally:
         """Whether no page of the pass was odd: short of rows, with a row twice, or with a smaller count than others."""
         self.new = 0
         """Keys that no earlier pass has brought."""
-        self._pages = self._rows = self._idle = self._odd = self._nulls = 0
+        self._pages = self._rows = self._idle = self._nulls = 0
         self._of_pass: set[int] = set()
 
     @property
     def found(self) -> int:
-        """Distinct keys, and records that cannot be rows: these have no usable key, but they were served."""
-        return len(self._keys) + self._nameless
+        """Distinct rows, with records that cannot be rows: they were served all the same."""
+        return len(self._keys)
 
     @property
     def short_by(self) -> int:
@@ -62,9 +63,9 @@ class Tally:
 
         Raises RetriableApiError when the pages make no progress: the same rows, or none, again and again.
         """
-        keys = [hash(key) for key in page.identities()]
-        progress = bool(page.rejected) and self._pages == 0
-        for key, value in zip(keys, values, strict=True):
+        keys = [hash(key) for key in keys_of(page)]
+        progress = False
+        for key, value in zip_longest(keys, values):
             if key not in self._keys:
                 self._keys.add(key)
                 self.new += 1
@@ -72,12 +73,10 @@ class Tally:
             elif (version := hash((key, value))) not in self._versions:
                 self._versions.add(version)
                 progress = True
-        served = len(keys) + len(page.rejected) + page.nulls
+        served = len(keys) + page.nulls
         self._pages += 1
         self._rows += served
-        self._odd += len(page.rejected)
         self._nulls += page.nulls
-        self._nameless = max(self._nameless, self._odd)
         before = len(self._of_pass)
         self._of_pass.update(keys)
         self.sound &= len(self._of_pass) - before == len(keys) and served >= full

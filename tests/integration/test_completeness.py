@@ -18,7 +18,7 @@ from intercom.ingest import ingest_table
 from intercom.lake import Lake
 from intercom.paths import TablePaths
 from intercom.tables import TABLES
-from tests.support.rig import CONNECTION, Rig
+from tests.support.rig import CONNECTION, Rig, is_page
 
 CONTACTS = TABLES["contacts"]
 MERGED = ("contacts", "companies", "conversations", "articles")
@@ -30,8 +30,16 @@ def short_answer(rig: Rig, rows: int, counted: int) -> dict[str, Any]:
 
 
 def serve_short(rig: Rig, rows: int, counted: int, times: int) -> None:
+    """So many reads of contacts end early; what is counted by itself is right."""
     body = short_answer(rig, rows, counted)
-    rig.server.fail("/contacts/search", kind="status", status=200, body=body, times=times)
+    rig.server.fail("/contacts/search", kind="status", status=200, body=body, times=times, where=is_page)
+
+
+def count_more_than_there_is(rig: Rig, more: int) -> None:
+    """Searches of contacts count records that are never served, however they are asked, until faults are cleared."""
+    everything = len(rig.workspace.rows("contacts"))
+    body = short_answer(rig, everything, everything + more)
+    rig.server.fail("/contacts/search", kind="status", status=200, body=body, times=1000)
 
 
 def test_a_short_search_is_read_once_more(rig: Rig) -> None:
@@ -51,8 +59,7 @@ def test_a_first_load_that_stays_short_is_reported_and_leaves_no_watermark(rig: 
 
 
 def test_a_few_rows_that_are_counted_but_never_served_do_not_stop_the_watermark(rig: Rig) -> None:
-    everything = len(rig.workspace.rows("contacts"))
-    serve_short(rig, everything, everything + 2, times=2)
+    count_more_than_there_is(rig, 2)
     ingested, _ = rig.sync(["contacts"])["contacts"]
     rig.check(["contacts"])
     assert ingested.watermark_after is not None
@@ -60,14 +67,26 @@ def test_a_few_rows_that_are_counted_but_never_served_do_not_stop_the_watermark(
 
 
 def test_a_run_that_is_tried_again_says_once_more_what_its_first_try_found_short(rig: Rig) -> None:
-    everything = len(rig.workspace.rows("contacts"))
-    serve_short(rig, everything, everything + 2, times=2)
+    count_more_than_there_is(rig, 2)
     first, _ = rig.sync(["contacts"], run_id="again")["contacts"]
     second, _ = rig.sync(["contacts"], run_id="again")["contacts"]
+    rig.server.clear_faults()
     assert second.earlier_try
     assert second.notes == first.notes != ()
     later, _ = rig.sync(["contacts"])["contacts"]
     assert later.notes == ()
+
+
+def test_an_answer_without_a_count_does_not_hide_what_is_missing(rig: Rig) -> None:
+    contacts = rig.workspace.rows("contacts")[:15]
+    first = {"type": "list", "data": contacts[:10], "total_count": 20, "pages": {"next": {"starting_after": "x"}}}
+    second = {"type": "list", "data": contacts[10:], "pages": None}
+    for _ in range(2):
+        rig.server.fail("/contacts/search", kind="status", status=200, body=first, times=1, where=is_page)
+        rig.server.fail("/contacts/search", kind="status", status=200, body=second, times=1, where=is_page)
+    ingested, _ = rig.sync(["contacts"])["contacts"]
+    assert "counts 300 rows, 15 were found" in ingested.notes[0]
+    assert ingested.watermark_after is None
 
 
 def test_a_full_refresh_that_stays_short_removes_nothing(rig: Rig) -> None:
@@ -130,7 +149,7 @@ def test_a_cursor_that_goes_in_circles_is_an_error(rig: Rig) -> None:
         }
 
     for cursor in ("a", "b", "a"):
-        rig.server.fail("/contacts/search", kind="status", status=200, body=page(cursor), times=1)
+        rig.server.fail("/contacts/search", kind="status", status=200, body=page(cursor), times=1, where=is_page)
     with pytest.raises(RetriableApiError, match="repeats a cursor"):
         rig.sync(["contacts"])
 

@@ -22,7 +22,7 @@ from intercom.lake import Lake
 from intercom.ledger import Ledger
 from intercom.limiter import RateLimiter
 from intercom.paths import TableFormat, TablePaths
-from intercom.sandbox import SandboxServer, Workspace
+from intercom.sandbox import LoggedRequest, SandboxServer, Workspace
 from intercom.tables import TABLES
 from intercom.watermarks import Watermark
 from intercom.workspace import identify
@@ -145,4 +145,9 @@ class Rig:
     def serve_short(self, times: int) -> None:
         """From now on so many searches of contacts claim ten rows more than they give."""
         body = {"type": "list", "data": self.workspace.rows("contacts")[:3], "total_count": 13, "pages": None}
-        self.server.fail("/contacts/search", kind="status", status=200, body=body, times=times)
+        self.server.fail("/contacts/search", kind="status", status=200, body=body, times=times, where=is_page)
+
+
+def is_page(request: LoggedRequest) -> bool:
+    """Whether a search asks for a page of rows; one row is asked for to count."""
+    return request.body is not None and request.body["pagination"]["per_page"] > 1
