@@ -13,14 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from intercom import disk
 from intercom.bounds import statistics_of
 from intercom.deltalog import DeltaLog, Version
 from intercom.errors import LakeError
 from intercom.files import Placed, check_format
 from intercom.lake import Lake
+from intercom.parquet import footer_of
 from intercom.paths import TableFormat, TablePaths, partition_month
 
 log = logging.getLogger(__name__)
@@ -70,7 +69,7 @@ class DeltaFiles:
 
     def place(self, written: Path, month: str, rows: int) -> Placed:
         """Put the file beside the month's present one; `conclude` shows it."""
-        footer = pq.read_metadata(written)
+        footer = footer_of(written)
         path = self._paths.versioned(month, uuid.uuid4().hex)
         size = self._lake.publish(written, path, rows=rows)
         columns = footer.schema.to_arrow_schema().remove_metadata()

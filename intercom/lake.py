@@ -22,12 +22,12 @@ from threading import Lock
 from typing import Any
 
 import fsspec
-import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from intercom import disk, exclusive, objects
 from intercom.disclosure import has_password, shown
 from intercom.errors import ConfigurationError, LakeError
+from intercom.parquet import footer_of
 from intercom.paths import LAKE_FILE
 from intercom.watermarks import FORMAT
 
@@ -125,7 +125,7 @@ class Lake:
     def publish(self, written: Path, path: str, *, rows: int) -> int:
         """Put a finished Parquet file of exactly `rows` rows at `path` in one atomic step; gives its size in bytes."""
         with self._told("write", path):
-            found = pq.read_metadata(written).num_rows
+            found = footer_of(written).num_rows
             if found != rows:
                 raise LakeError(f"{path} was written with {found} rows instead of {rows}; it was not published.")
             size = written.stat().st_size

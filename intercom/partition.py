@@ -18,12 +18,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from intercom.arrays import between, flat, joined, numbers, taken
 from intercom.errors import LakeError, SchemaError
 from intercom.merge import POSITION, Contest, contest, contests_in_a_row, key_columns, newest_positions, same_content
-from intercom.parquet import ParquetFile
+from intercom.parquet import ParquetFile, has_checksums, open_parquet
 from intercom.parts import HELD_BYTES, StagedParts
 from intercom.shelf import Shelf
 
@@ -50,6 +49,8 @@ class PartitionMerge:
     With `replaces` the parts are the whole new partition: stored rows that they do not hold are removed, and of rows
     that differ the staged one wins whatever its cursor value. With `whole` the parts hold every row that Intercom
     has, so that a stored file which cannot be read may be left out; without it that is a LakeError.
+
+    A stored file without page checksums is written anew, also where nothing else changes.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class PartitionMerge:
         self._stored = self._open_stored(stored, whole=whole or replaces)
         # A new month in one part is copied as it is: only its keys are looked at.
         self._parts = StagedParts(parts, schema, HELD_BYTES if self._stored or len(parts) > 1 else 0)
-        self._unusable = stored is not None and self._stored is None
+        self._rewrites = stored is not None and (self._stored is None or not has_checksums(stored))
         self._groups = self._stored.num_row_groups if self._stored else 0
         sizes = (self._stored.metadata.row_group(group).num_rows for group in range(self._groups))
         self._firsts = list(accumulate(sizes, initial=0))  # of each row group, and the number of rows
@@ -93,7 +94,7 @@ class PartitionMerge:
             changed=len(met.row) - len(losers),
             unchanged=len(losers),
             removed=removed,
-            written=bool(len(write) or removed or self._unusable),
+            written=bool(len(write) or removed or self._rewrites),
         )
         if merged.written:
             self._write(target, version, met.row.filter(pc.invert(beaten) if self._replaces else beaten), write)
@@ -146,8 +147,8 @@ class PartitionMerge:
 
     def _write(self, target: Path, version: str, rows: Any, positions: Any) -> None:
         """Write stored rows and the staged ones at `positions`; `rows` are those that stay, or that go (see _kept)."""
-        only = self._parts.holds_only(positions)
-        if self._stored is None and only is not None:
+        only = self._parts.holds_only(positions) if self._stored is None else None
+        if only is not None:
             shutil.copyfile(only, target)  # a new month in one part is the finished file already
             return
         with RowGroupWriter(target, self._schema, version) as writer:
@@ -174,7 +175,7 @@ class PartitionMerge:
         if path is None:
             return None
         try:
-            stored = pq.ParquetFile(path)
+            stored = open_parquet(path)
         except (pa.ArrowException, OSError) as error:
             if whole:
                 return None

@@ -12,10 +12,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from intercom.arrays import between, joined, numbers, taken
 from intercom.merge import POSITION
+from intercom.parquet import has_checksums, is_whole, open_parquet
 from intercom.shelf import Shelf
 
 HELD_BYTES = 32 << 20
@@ -38,7 +38,7 @@ class StagedParts:
         """These columns of all rows, and POSITION (int64). Comes first: `rows` goes by the sizes that it finds."""
         found = [self._schema.empty_table().select(columns)]
         for number, path in enumerate(self._paths):
-            with pq.ParquetFile(path) as file:
+            with open_parquet(path) as file:
                 rows = self._hold(number, file)
                 found.append(
                     (file.read(columns=columns) if rows is None else rows.select(columns)).cast(found[0].schema)
@@ -79,8 +79,10 @@ class StagedParts:
                     yield number, rows
 
     def holds_only(self, positions: Any) -> Path | None:
-        """The one part there is, if these sorted positions are all of its rows."""
-        return self._paths[0] if self._ends == [len(positions)] else None
+        """The one part there is, if these sorted positions are all of its rows, and it can be published as it is."""
+        if self._ends != [len(positions)] or not has_checksums(self._paths[0]):
+            return None
+        return self._paths[0] if is_whole(self._paths[0]) else None  # `rows` says what is wrong with it
 
     def _hold(self, number: int, file: Any) -> Any:
         """All rows of a part, as long as there is room to keep all parts; else None, and none is kept."""
@@ -97,7 +99,7 @@ class StagedParts:
         if number in self._held:
             yield taken(self._held[number], wanted)
             return
-        with pq.ParquetFile(self._paths[number]) as file:
+        with open_parquet(self._paths[number]) as file:
             first = 0
             for group in range(file.num_row_groups):
                 last = first + file.metadata.row_group(group).num_rows

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from intercom.merge import INGESTED_AT
-from intercom.parquet import ParquetFile
+from intercom.parquet import ParquetFile, footer_of, has_checksums, open_parquet
 from intercom.partition import Merged
 from intercom.tables import Table
 
@@ -22,9 +21,7 @@ def replace_file(table: Table, old: Path | None, parts: Sequence[Path], new: Pat
     attributes repeat.
     """
     schema = table.schema.arrow
-    rows = pa.concat_tables(
-        [schema.empty_table(), *[pq.read_table(part, schema=schema, partitioning=None) for part in parts]]
-    )
+    rows = pa.concat_tables([schema.empty_table(), *[_rows(part).select(schema.names).cast(schema) for part in parts]])
     before = _read_if_same(old, schema)
     ours, theirs = _by_key(before, table.primary_key), _by_key(rows, table.primary_key)
     met = ours.keys() & theirs.keys()
@@ -36,7 +33,7 @@ def replace_file(table: Table, old: Path | None, parts: Sequence[Path], new: Pat
         changed=rows.num_rows - new_rows - unchanged,
         unchanged=unchanged,
         removed=max(0, before.num_rows - sum(len(ours[key]) for key in met)),
-        written=old is None or ours != theirs or not _has_columns(old, schema),
+        written=old is None or ours != theirs or not (_has_columns(old, schema) and has_checksums(old)),
     )
     if merged.written:
         with ParquetFile(new, schema, version) as file:
@@ -54,10 +51,15 @@ def _by_key(rows: Any, primary_key: Sequence[str]) -> dict[tuple[Any, ...], list
 def _has_columns(path: Path, schema: Any) -> bool:
     """Whether a file can be read and has these columns; any other is replaced."""
     try:
-        return bool(pq.read_schema(path).equals(schema))
+        return bool(footer_of(path).schema.to_arrow_schema().equals(schema))
     except (pa.ArrowException, OSError):
         return False
 
 
 def _read_if_same(path: Path | None, schema: Any) -> Any:
-    return pq.read_table(path, partitioning=None) if path and _has_columns(path, schema) else schema.empty_table()
+    return _rows(path) if path and _has_columns(path, schema) else schema.empty_table()
+
+
+def _rows(path: Path) -> Any:
+    with open_parquet(path) as file:
+        return file.read()

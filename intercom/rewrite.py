@@ -18,13 +18,12 @@ from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from intercom.compact import compact_table
 from intercom.errors import LakeError, SchemaError
 from intercom.files import Placed
 from intercom.ledger import Ledger
-from intercom.parquet import version_of
+from intercom.parquet import open_parquet, version_of
 from intercom.partition import RowGroupWriter
 from intercom.reshape import Reshape
 from intercom.room import Room
@@ -126,7 +125,7 @@ def _rewrite_one(
 
 def _opened(path: Path, name: str) -> Any:
     try:
-        return pq.ParquetFile(path)
+        return open_parquet(path)
     except (pa.ArrowException, OSError) as error:
         raise LakeError(f"{name} is damaged ({error}). {_CURE}") from error
 

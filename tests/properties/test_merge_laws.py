@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from intercom.merge import POSITION, contest, key_columns, newest_positions, same_content
 from intercom.partition import Merged, PartitionMerge
+from tests.support.parquet import write_parquet
 
 TIME = pa.timestamp("us", tz="UTC")
 SCHEMA = pa.schema(
@@ -113,8 +114,7 @@ def as_arrow(rows: Sequence[Row]) -> Any:
 
 
 def written(path: Path, rows: Sequence[Row], row_group_size: int = 1_000) -> Path:
-    pq.write_table(as_arrow(rows), path, row_group_size=row_group_size)
-    return path
+    return write_parquet(path, as_arrow(rows), row_group_size)
 
 
 def rows_in(path: Path) -> list[Row]:

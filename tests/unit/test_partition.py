@@ -13,6 +13,7 @@ import pytest
 
 from intercom.errors import SchemaError
 from intercom.partition import ROW_GROUP_BYTES, ROW_GROUP_ROWS, Merged, PartitionMerge, RowGroupWriter
+from tests.support.parquet import write_parquet
 
 TIME = pa.timestamp("us", tz="UTC")
 SCHEMA = pa.schema([("id", pa.string()), ("updated_at", TIME), ("name", pa.string()), ("_ingested_at", TIME)])
@@ -43,8 +44,7 @@ def rows_of(path: Path) -> list[Row]:
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     def write_rows(name: str, rows: Sequence[Row], row_group_size: int = 1_000_000) -> Path:
-        pq.write_table(table(rows), tmp_path / name, row_group_size=row_group_size)
-        return tmp_path / name
+        return write_parquet(tmp_path / name, table(rows), row_group_size)
 
     return write_rows
 

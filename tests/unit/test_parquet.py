@@ -1,0 +1,152 @@
+"""Parquet files as they are written and opened: bytes that change on the disk are noticed, never read as values."""
+
+from __future__ import annotations
+
+import ast
+import errno
+import random
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import intercom
+from intercom.parquet import has_checksums, is_damage, is_whole, open_parquet, version_of
+from intercom.partition import Merged, PartitionMerge
+from intercom.replacing import replace_file
+from intercom.tables import TABLES
+from tests.support.parquet import damaged, write_parquet
+
+TIME = pa.timestamp("us", tz="UTC")
+SCHEMA = pa.schema([("id", pa.string()), ("updated_at", TIME), ("name", pa.string()), ("_ingested_at", TIME)])
+
+
+def rows(count: int = 5_000, ingested: int = 1) -> Any:
+    """Rows that do not compress to nothing, always the same."""
+    chance = random.Random(7)
+    return pa.table(
+        [
+            pa.array([f"{chance.getrandbits(96):024x}" for _ in range(count)]),
+            pa.array([chance.randrange(10**15) for _ in range(count)], pa.int64()).cast(TIME),
+            pa.array([f"{chance.getrandbits(64):x}" for _ in range(count)]),
+            pa.array([ingested] * count, pa.int64()).cast(TIME),
+        ],
+        schema=SCHEMA,
+    )
+
+
+def without_checksums(path: Path, table: Any) -> Path:
+    """A file as the first versions wrote it."""
+    with pq.ParquetWriter(path, table.schema, compression="zstd") as writer:
+        writer.add_key_value_metadata({"intercom_lake.version": "first"})
+        writer.write_table(table)
+    return path
+
+
+def merge(stored: Path | None, parts: Sequence[Path], target: Path) -> Merged:
+    merge = PartitionMerge(stored, parts, SCHEMA, primary_key="id", cursor_field="updated_at")
+    try:
+        return merge.write(target, "merged")
+    finally:
+        merge.close()
+
+
+def test_twenty_bad_bytes_in_any_column_are_an_error_and_never_values(tmp_path: Path) -> None:
+    """Most of these files pyarrow by itself reads to the end, with other values in them."""
+    table = rows()
+    path = write_parquet(tmp_path / "x.parquet", table, row_group_size=1_000)
+    silent = 0
+    for group in range(5):
+        for column in ("id", "updated_at", "name"):
+            bad = damaged(path, tmp_path / "bad.parquet", column, group)
+            with pytest.raises(OSError, match="checksum") as error, open_parquet(bad) as file:
+                file.read()
+            assert is_damage(error.value)
+            assert not is_whole(bad)
+            with suppress(OSError, pa.ArrowException):
+                silent += not pq.ParquetFile(bad).read().equals(table)
+    assert silent >= 5
+    assert is_whole(path)
+
+
+@pytest.mark.parametrize("size", [0, 3, 11, -1, -2_000])
+def test_an_empty_file_and_one_cut_short_are_damaged(tmp_path: Path, size: int) -> None:
+    path = write_parquet(tmp_path / "x.parquet", rows())
+    path.write_bytes(path.read_bytes()[:size])
+    assert not is_whole(path)
+    assert version_of(path) is None
+    assert not has_checksums(path)
+
+
+def test_what_says_nothing_of_the_file_is_no_damage(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        is_whole(tmp_path / "gone.parquet")
+    assert not is_damage(OSError(errno.EIO, "the disk"))
+    assert not is_damage(pa.ArrowMemoryError("no memory"))
+    assert not is_damage(pa.ArrowCancelled("ended"))
+
+
+def test_no_other_module_opens_parquet_files() -> None:
+    """Whoever does would have to remember the checksums."""
+    found = set()
+    for path in Path(intercom.__path__[0]).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
+            module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+            for name in (*names, module, *(f"{module}.{name}" for name in names)):
+                if name.startswith(("pyarrow.parquet", "pyarrow.dataset", "pyarrow._parquet")):
+                    found.add(path.name)
+    assert found == {"parquet.py"}
+
+
+# -- files of the first versions ------------------------------------------------------------------------------------
+
+
+def test_a_stored_file_without_checksums_is_written_anew_although_nothing_changed(tmp_path: Path) -> None:
+    table = rows(count=100)
+    stored = without_checksums(tmp_path / "stored.parquet", table)
+    part = write_parquet(tmp_path / "part.parquet", rows(count=100, ingested=2))
+    merged = merge(stored, [part], tmp_path / "new.parquet")
+    assert merged == Merged(rows=100, unchanged=100, written=True)
+    assert has_checksums(tmp_path / "new.parquet")
+    assert pq.read_table(tmp_path / "new.parquet").equals(table)
+    assert not merge(tmp_path / "new.parquet", [part], tmp_path / "newer.parquet").written
+
+
+def test_a_staged_part_without_checksums_is_not_published_as_it_is(tmp_path: Path) -> None:
+    part = without_checksums(tmp_path / "part.parquet", rows(count=100))
+    assert merge(None, [part], tmp_path / "new.parquet").written
+    assert has_checksums(tmp_path / "new.parquet")
+    assert version_of(tmp_path / "new.parquet") == "merged"
+
+
+def test_a_replace_table_without_checksums_is_written_anew_although_nothing_changed(tmp_path: Path) -> None:
+    tags = TABLES["tags"]
+    values = {"id": ["1"], "name": ["vip"], "_ingested_at": [0]}
+    table = pa.table(
+        [pa.array(values.get(field.name, [None])).cast(field.type) for field in tags.schema.arrow],
+        schema=tags.schema.arrow,
+    )
+    stored = without_checksums(tmp_path / "stored.parquet", table)
+    part = write_parquet(tmp_path / "part.parquet", table)
+    merged = replace_file(tags, stored, [part], tmp_path / "new.parquet", "merged")
+    assert merged == Merged(rows=1, unchanged=1, written=True)
+    assert has_checksums(tmp_path / "new.parquet")
+    assert not replace_file(tags, tmp_path / "new.parquet", [part], tmp_path / "newer.parquet", "again").written
+
+
+# -- damaged parts --------------------------------------------------------------------------------------------------
+
+
+def test_a_damaged_part_is_not_published_as_it_is(tmp_path: Path) -> None:
+    """Of a new month in one part only the keys are needed; the other columns are read for their checksums."""
+    part = write_parquet(tmp_path / "part.parquet", rows())
+    bad = damaged(part, tmp_path / "bad.parquet", "name")
+    with pytest.raises(OSError, match="checksum"):
+        merge(None, [bad], tmp_path / "new.parquet")
+    assert merge(None, [part], tmp_path / "new.parquet").written
+    assert (tmp_path / "new.parquet").read_bytes() == part.read_bytes()
