@@ -35,7 +35,8 @@ def announce_run(job: Job, tables: Sequence[TableSummary]) -> None:
 
 def _is_in_step(job: Job, table: TableSummary) -> bool:
     """Whether the table has all that Intercom had; a backfill and a merge do not ask for what is new."""
-    return _is_news(job, table) and job.run is not None and job.run.until is None and table.complete
+    told = _is_news(job, table) and job.run is not None and job.run.until is None
+    return told and table.complete and table.error is None
 
 
 def _is_news(job: Job, table: TableSummary) -> bool:

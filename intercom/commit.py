@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from intercom.errors import LakeError
 from intercom.journal import RunJournal
 from intercom.ledger import Ledger
 from intercom.reading import Completeness
+from intercom.schemas import TableSchema
 from intercom.tables import Strategy, Table
 from intercom.watermarks import StagedRun, StartingPoint, TableState, intact, missing_from, next_watermark
 from intercom.windows import Window
@@ -21,7 +23,8 @@ class Run:
 
     `started_at` becomes ``_ingested_at``; `run_start` is the server's clock before the first page, in unix seconds;
     `history_from` and `until` limit the cursor field, unix seconds, ``[from, until)``; `workspace` is Intercom's code
-    of the workspace, None when it could not be asked.
+    of the workspace, None when it could not be asked. `allow_mass_removal`: a full refresh may remove a large part of a
+    table.
     """
 
     run_id: str
@@ -32,6 +35,7 @@ class Run:
     history_from: int | None = None
     until: int | None = None
     workspace: str | None = None
+    allow_mass_removal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +53,17 @@ class Intent:
     lake_id: str
     committed: bool
 
+    def has_other_columns(self, columns: TableSchema) -> bool:
+        """Whether files of the table lack the declared columns, so that nothing can be merged into them."""
+        return self.state is not None and bool(self.state.partitions) and self.state.columns not in (None, columns)
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
     """What was read and is staged, with that of earlier attempts: parts of this attempt, the newest cursor value.
 
-    `unknown` are the names of fields without a column that this attempt met.
+    `unknown` are the names of fields without a column that this attempt met. `removes`: rows that were not read may be
+    removed, `refused` says why a large part of the table was not. `search_check` is how search compares dates, as JSON.
     """
 
     parts: int
@@ -62,6 +71,9 @@ class Read:
     newest: int | None
     completeness: Completeness
     unknown: Sequence[str]
+    removes: bool = True
+    refused: str | None = None
+    search_check: Mapping[str, Any] | None = None
 
 
 def commit(table: Table, ledger: Ledger, plan: Intent, journal: RunJournal, read: Read, run: Run) -> TableState:
@@ -74,7 +86,7 @@ def commit(table: Table, ledger: Ledger, plan: Intent, journal: RunJournal, read
     staged = StagedRun(
         journal.attempt,
         read.parts,
-        replaces=complete and (plan.start.replaces or table.strategy is Strategy.REPLACE),
+        replaces=complete and read.removes and (plan.start.replaces or table.strategy is Strategy.REPLACE),
         whole=everything and plan.window == Window(),
         rows=read.rows - sum(kept.rows for kept in journal.earlier.values()),
         committed_at=int(datetime.now(UTC).timestamp()),
@@ -101,6 +113,8 @@ def commit(table: Table, ledger: Ledger, plan: Intent, journal: RunJournal, read
         workspace=run.workspace or kept.workspace,
         complete=complete,
         notes=tuple(read.completeness.notes),
+        refused=read.refused,
+        search_check=read.search_check or kept.search_check,
         run_id=run.run_id,
         ingested_at=journal.ingested_at,
         saved_at=datetime.now(UTC),

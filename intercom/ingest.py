@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from intercom.canary import SearchCheck
 from intercom.client import TableClient
 from intercom.commit import Intent, Read, Run, commit
-from intercom.errors import ConfigurationError
-from intercom.extract import read_table
+from intercom.confirm_removals import Verdict, confirm_removals
+from intercom.errors import ConfigurationError, LakeError
 from intercom.journal import Beginning, RunJournal
 from intercom.ledger import Ledger
-from intercom.normalise import MOST_NAMED, Normaliser
-from intercom.pages import Page
-from intercom.pipeline import WAITING_BYTES, Checkpoint, Pipeline
+from intercom.normalise import MOST_NAMED
 from intercom.progress import TableProgress
-from intercom.reading import Reading
 from intercom.rewrite import with_declared_columns
-from intercom.staging import PartWriter
+from intercom.table_read import TableRead
 from intercom.tables import Access, Strategy, Table
 from intercom.traffic import Traffic
 from intercom.watermarks import (
@@ -37,7 +35,6 @@ from intercom.windows import Window
 
 log = logging.getLogger(__name__)
 
-_SCROLL_WAITING_BYTES = 32 << 20  # a scroll dies after a minute without use, so it waits for the store only at last
 _NAMES_SHOWN = 10
 _NAME_LENGTH = 40
 
@@ -48,7 +45,8 @@ class Ingested:
 
     `complete`: nothing, or next to nothing, of what Intercom counts was missing. `earlier_try`: an earlier try of the
     run has read the table, this one has not.
-    `notes` and `hints` are lines for the end of the run: what stayed short, and what is only worth knowing.
+    `notes` and `hints` are lines for the end of the run: what stayed short, and what is only worth knowing. `refused`:
+    the table has failed, since a large part of it would have been removed; all that was read is committed.
     """
 
     rows: int
@@ -60,6 +58,7 @@ class Ingested:
     earlier_try: bool = False
     notes: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
+    refused: str | None = None
 
 
 def ingest_table(
@@ -80,7 +79,7 @@ def ingest_table(
         return _read_already(table, ledger, store, plan.state)
     log.info("%s: %s", table.name, _described(table, plan, run))
     journal = _journal(table, ledger, plan, run)
-    read = _read(table, api, ledger, plan, journal, progress or TableProgress(table.name))
+    read = _read(table, api, ledger, plan, journal, progress or TableProgress(table.name), run)
     after = commit(table, ledger, plan, journal, read, run)
     if table.cursor_field is not None:
         store.save(ledger.watermark(table.cursor_field, after))
@@ -93,6 +92,7 @@ def ingest_table(
         complete=read.completeness.complete,
         notes=tuple(read.completeness.notes),
         hints=_hints(table, read.unknown),
+        refused=read.refused,
     )
 
 
@@ -128,7 +128,7 @@ def _plan(table: Table, ledger: Ledger, store: WatermarkStore, run: Run) -> Inte
             "Run without an end date first; nothing was read and the watermark has not moved."
         )
     history = _history(state, start, run)
-    tried = state is not None and state.run_id == run.run_id and state.complete
+    tried = state is not None and state.run_id == run.run_id and state.complete and state.refused is None
     committed = tried and state is not None and missing_from(state, findings) is None
     return Intent(state, start, _window(table, start, run, history), history, lake_id, committed)
 
@@ -178,46 +178,39 @@ def _journal(table: Table, ledger: Ledger, plan: Intent, run: Run) -> RunJournal
 
 
 def _read(
-    table: Table, api: TableClient, ledger: Ledger, plan: Intent, journal: RunJournal, progress: TableProgress
+    table: Table, api: TableClient, ledger: Ledger, plan: Intent, journal: RunJournal, progress: TableProgress, run: Run
 ) -> Read:
-    """Read the table into staged parts; when this returns, every one is durable."""
-    earlier = journal.earlier.values()
-
-    def keep(done: Checkpoint) -> None:
-        ledger.still_ours()  # a run that was overtaken need not read to the end
-        journal.save(done.finished, done.parts, done.rows, done.newest)
-
-    parts = PartWriter(
-        ledger.lake, ledger.paths, journal.attempt, table.schema.arrow, by_month=table.strategy is Strategy.MERGE
+    """Read the table into staged parts; when this returns, every one is durable, and what may be removed is decided."""
+    known = plan.state.search_check if plan.state else None
+    read = TableRead(
+        table,
+        api,
+        ledger,
+        journal,
+        plan.window,
+        progress,
+        exact=plan.start.replaces,
+        search_check=SearchCheck.from_json(known) if known else None,
     )
-    normaliser = Normaliser(table, journal.ingested_at)
-    waiting = _SCROLL_WAITING_BYTES if table.access is Access.SCROLL else WAITING_BYTES
-    with parts, Pipeline(parts, normaliser, table.cursor_field, keep, waiting_bytes=waiting) as pipeline:
-        journal.follow(pipeline.finish)
-
-        def deliver(page: Page) -> None:
-            pipeline.deliver(page)
-            progress.page(len(page.records))
-
-        reading = Reading(
-            api,
-            table,
-            journal.run_start,
-            deliver,
-            expect=progress.expect,
-            journal=journal,
-            exact=plan.start.replaces,
-            completeness=journal.recalled(),
-        )
-        read_table(reading, plan.window)
-        progress.finish()
-    newest = [kept.newest for kept in earlier] + [pipeline.newest]
+    read.read()
+    verdict = Verdict(True)
+    if read.completeness.complete and (plan.start.replaces or table.strategy is Strategy.REPLACE):
+        verdict = confirm_removals(read, plan.state, permitted=run.allow_mass_removal)
+        if not verdict.allowed and plan.has_other_columns(table.schema):
+            raise LakeError(
+                f"Table {table.name} has to be written anew ({plan.start.reason}), but {verdict.note}. Nothing was "
+                "changed, and the watermark has not moved."
+            )
+    notes = [] if verdict.failed or not verdict.note else [verdict.note]
     return Read(
-        parts=parts.parts,
-        rows=parts.rows + sum(kept.rows for kept in earlier),
-        newest=max((value for value in newest if value is not None), default=None),
-        completeness=reading.completeness,
-        unknown=normaliser.unknown,
+        parts=read.parts,
+        rows=read.rows,
+        newest=read.newest,
+        completeness=replace(read.completeness, notes=[*read.completeness.notes, *notes]),
+        unknown=read.unknown,
+        removes=verdict.allowed,
+        refused=verdict.note if verdict.failed else None,
+        search_check=read.search_check.to_json() if read.search_check else None,
     )
 
 

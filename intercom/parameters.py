@@ -58,3 +58,6 @@ class SyncOptions(LakeOptions):
     hundred waits or after six hours), always, or never (the flow intercom-compact does it then)."""
     connections_file: FilePath | None = None
     """YAML file with connections, where the flow runs; connections.yml in the current folder if that exists."""
+    allow_mass_removal: bool = False
+    """Lets a full refresh remove more than a fifth of a table of over a hundred rows, when two reads agree that these
+    rows are gone. Without it such a table fails, and keeps them."""

@@ -29,7 +29,7 @@ _WRITING_BYTES = 16 << 20
 
 
 class PartWriter:
-    """Collects record batches of one table and run, and stages them as parts, numbered from 0.
+    """Collects record batches of one table and run, and stages them as parts, numbered from `first` on.
 
     Leaving the block without an exception waits until every part is durable; `parts` and `rows` count them then.
     With an exception, parts that are not yet on their way are dropped. To be used by one thread.
@@ -43,11 +43,12 @@ class PartWriter:
         schema: Any,
         *,
         by_month: bool,
+        first: int = 0,
         split_bytes: int = SPLIT_BYTES,
         held_bytes: int = HELD_BYTES,
     ) -> None:
         self.rows = 0
-        self.parts = 0
+        self.parts = first
         """Parts that are durable, all of them numbered below this."""
         self._lake, self._paths, self._run_id, self._schema = lake, paths, run_id, schema
         self._by_month, self._split_bytes, self._held_bytes = by_month, split_bytes, held_bytes
@@ -55,7 +56,7 @@ class PartWriter:
         self._bytes = 0
         self._held: dict[str | None, list[Any]] = {}
         self._sizes: dict[str | None, int] = {}
-        self._numbers = count()
+        self._numbers = count(first)
         self._pool = ThreadPoolExecutor(lake.at_a_time, thread_name_prefix=f"stage-{paths.table}")
         self._writing: deque[tuple[Future[None], int]] = deque()
         self._checkpoints: deque[tuple[int, Callable[[int], None]]] = deque()

@@ -41,7 +41,8 @@ class Table:
     of an answer that holds the records. ``scope`` says which permission the token needs. ``requests`` has the query
     parameters of each chain of requests that together read the table. ``day_cut``: search compares calendar days of the
     workspace's time zone instead of seconds. ``declared_key`` is the key that the table is documented with where that
-    is not unique; empty: the primary key.
+    is not unique; empty: the primary key. ``record_path``, ending with a slash, is where records are found by their
+    id; ``record_omits`` are members that a record has only there, which are no part of the table.
     """
 
     name: str
@@ -56,6 +57,8 @@ class Table:
     scope: str
     requests: tuple[Mapping[str, str | int], ...] = field(default=({},), hash=False)
     day_cut: bool = False
+    record_path: str = ""
+    record_omits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for wrong, message in (
@@ -64,6 +67,11 @@ class Table:
             (not self.path.startswith("/"), f"has the path {self.path!r}, which does not start with '/'"),
             (self.strategy is Strategy.MERGE and not self.cursor_field, "merges without a cursor field"),
             (self.access is Access.SEARCH and not self.cursor_field, "is searched without a cursor field"),
+            (
+                self.strategy is Strategy.MERGE
+                and not (self.record_path.startswith("/") and self.record_path[-1] == "/"),
+                "merges without an address of its records",
+            ),
             (self.day_cut and self.access is not Access.SEARCH, "cuts days but is not searched"),
             (not set(self.declared_key) <= set(self.primary_key), "declares a key outside its primary key"),
         ):
@@ -107,6 +115,7 @@ _CATALOGUE: Final = (
         schema=schemas.CONTACTS,
         cursor_field="updated_at",
         strategy=Strategy.MERGE,
+        record_path="/contacts/",
         scope="read and list users and companies",
         day_cut=True,  # the seconds of a timestamp filter are dropped; conversations keep them
     ),
@@ -119,6 +128,7 @@ _CATALOGUE: Final = (
         schema=schemas.COMPANIES,
         cursor_field="updated_at",
         strategy=Strategy.MERGE,
+        record_path="/companies/",
         scope="read and list users and companies",
     ),
     Table(
@@ -129,6 +139,8 @@ _CATALOGUE: Final = (
         schema=schemas.CONVERSATIONS,
         cursor_field="updated_at",
         strategy=Strategy.MERGE,
+        record_path="/conversations/",
+        record_omits=("conversation_parts",),
         scope="read conversations",
     ),
     Table(
@@ -139,6 +151,7 @@ _CATALOGUE: Final = (
         schema=schemas.ARTICLES,
         cursor_field="updated_at",
         strategy=Strategy.MERGE,
+        record_path="/articles/",
         scope="read and list articles",
     ),
     Table(

@@ -92,6 +92,7 @@ def prepare_run(
         history_from=history_from,
         until=until,
         workspace=workspace.code,
+        allow_mass_removal=advanced.allow_mass_removal,
     )
     return replace(job, run=run, lake_url=in_lake.url)
 

@@ -42,4 +42,5 @@ class Timed:
             earlier_try=ingested.earlier_try,
             notes=ingested.notes,
             hints=(*ingested.hints, *compacted.hints(table)),
+            error=ingested.refused,
         )

@@ -92,7 +92,8 @@ class TableState:
     load, None when everything was read; `complete` is False when run `run_id` found fewer rows than Intercom counts by
     more than an index may be wrong, and `notes` has a line for each search or list that stayed short at all.
     `search_check` says how the table's search compares dates (`intercom.canary.SearchCheck` as JSON), None where nobody
-    has looked. `columns` is the declaration that all files and waiting parts were written by, but for those that
+    has looked. `refused` is why run `run_id` failed although it has read everything: a large part of the table would
+    have been removed. `columns` is the declaration that all files and waiting parts were written by, but for those that
     `rewriting` has done; None in records of older versions, and when files of two declarations lie in the lake.
     """
 
@@ -112,6 +113,7 @@ class TableState:
     columns: TableSchema | None = None
     rewriting: Rewriting | None = None
     search_check: Mapping[str, Any] | None = None
+    refused: str | None = None
 
     @property
     def rows(self) -> int:
@@ -159,6 +161,7 @@ class TableState:
             columns=None if record.get("columns") is None else TableSchema.from_json(record["columns"]),
             rewriting=None if record.get("rewriting") is None else _rewriting(record["rewriting"]),
             search_check=record.get("search_check"),
+            refused=record.get("refused"),
         )
 
     def with_staged(self, run: StagedRun, *earlier: StagedRun) -> TableState:

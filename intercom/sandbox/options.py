@@ -16,6 +16,8 @@ class Options:
     """Zone in which stored times are put into days, when it is not the zone of the filter's value."""
     contacts_by_second: bool = False
     """Contact search compares seconds instead of days, as the preview version of the API does."""
+    conversations_by_day: bool = False
+    """Conversation search compares calendar days instead of seconds."""
     inclusive_bounds: bool = False
     """``>`` and ``<`` of conversation search include the bound: "greater (or equal)" in the specification's table."""
     sortable_fields: set[str] = field(default_factory=lambda: {"updated_at", "created_at", "id"})

@@ -100,6 +100,8 @@ class QueryReader:
         self._check_type(field, operator, value)
         if field.kind is Kind.DAY:
             return self._day(field.path, operator, value)
+        if field.kind is Kind.SECOND and self._options.conversations_by_day and operator in ("=", ">", "<"):
+            return self._day(field.path, operator, value)
         if field.kind is Kind.SECOND and operator not in ("!=", "IN", "NIN"):
             return self._second(field.path, operator, value)
         ending = value if field.path == "id" and operator == "$" else ""

@@ -1,0 +1,143 @@
+"""What a full read would remove from a table: rows of the lake that the read lacks, and whether they may go.
+
+A read can be well formed and wrong, so that rows are missing from it that the workspace still has. Few of them are
+asked for one by one; many are removed only when a second read lacks them as well, and a large part of a table only
+when the person who runs this has said so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from intercom.arrays import joined
+from intercom.ledger import Ledger, Part
+from intercom.parquet import is_damage, open_parquet
+from intercom.tables import Table
+from intercom.watermarks import TableState
+
+ASKED_ONE_BY_ONE = 200
+"""Missing rows of a table that are asked for by their own address."""
+_LARGE_SHARE = 0.2
+_SMALL_TABLE = 100
+_BETWEEN_KEYS = "\x1f"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Rows of a table that a full read lacks: `known` rows are in the lake, `keys` of them (strings) were not read.
+
+    Rows from before the start date of the read count as neither.
+    """
+
+    known: int
+    keys: Sequence[str]
+
+    @property
+    def count(self) -> int:
+        """How many rows the read lacks."""
+        return len(self.keys)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether they are more than a fifth of the table."""
+        return self.count > _LARGE_SHARE * self.known
+
+    @property
+    def needs_permission(self) -> bool:
+        """Whether they are a large part of a table of more than a hundred rows."""
+        return self.is_large and self.known > _SMALL_TABLE
+
+    def __str__(self) -> str:
+        return f"{self.count:,} of {self.known:,} rows ({100 * self.count / max(1, self.known):.0f} %)"
+
+
+def find_missing(
+    table: Table, ledger: Ledger, state: TableState | None, read: Iterable[tuple[str, int]], start: int | None
+) -> Missing:
+    """Compare the keys in the lake with those in staged parts: `read` gives attempts and how many parts of each count.
+
+    `start` (unix seconds) is where the read begins by the cursor field. Memory grows with the missing keys, not with
+    the table. Files that cannot be read hold nothing that is known.
+    """
+    counted = dict(read)
+    waiting = {run.run_id: run.parts for run in state.staged} if state else {}
+    parts = [part for part in ledger.parts() if part.number < counted.get(part.run_id, 0)]
+    before = [
+        part for part in ledger.parts() if part.run_id not in counted and part.number < waiting.get(part.run_id, 0)
+    ]
+    by_month = {part.month or "": [one for one in parts if one.month == part.month] for part in parts}
+    known, missing = 0, pa.array([], pa.string())
+    for month in ledger.published():
+        keys = _distinct([_keys_of_month(table, ledger, month, start)])
+        known += len(keys)
+        missing = pa.concat_arrays([missing, _without(keys, _keys_of(table, ledger, by_month.get(month, [])))])
+    for part in before:  # of runs that are not merged yet: what is not in the read by now would go with the rest
+        missing = pa.concat_arrays([missing, _distinct([_keys_of(table, ledger, [part], start)])])
+    missing = pc.unique(missing)
+    for found in by_month.values():
+        if len(missing) == 0:
+            break
+        missing = _without(missing, _keys_of(table, ledger, found))
+    return Missing(max(known, len(missing)), missing.to_pylist())
+
+
+def a_key(table: Table, ledger: Ledger, attempt: str) -> str | None:
+    """A key that an attempt has staged; None when it has staged no row."""
+    for part in ledger.parts():
+        if part.run_id == attempt and len(keys := _keys_of(table, ledger, [part])):
+            return str(keys[0])
+    return None
+
+
+def _without(keys: Any, others: Any) -> Any:
+    return keys.filter(pc.invert(pc.is_in(keys, value_set=others))) if len(keys) else keys
+
+
+def _distinct(arrays: Sequence[Any]) -> Any:
+    return pc.unique(joined(arrays, pa.string()))
+
+
+def _keys_of(table: Table, ledger: Ledger, parts: Iterable[Part], start: int | None = None) -> Any:
+    def keys(part: Part) -> Any:
+        with ledger.lake.fetch(part.path) as path, open_parquet(path) as file:
+            return _keys(table, file, start)
+
+    return joined([keys(part) for part in parts], pa.string())
+
+
+def _keys_of_month(table: Table, ledger: Ledger, month: str, start: int | None) -> Any:
+    with _nothing_where_damaged() as keys, ledger.files.fetch(month) as path, open_parquet(path) as file:
+        keys.append(_keys(table, file, start))
+    return joined(keys, pa.string())
+
+
+@contextmanager
+def _nothing_where_damaged() -> Iterator[list[Any]]:
+    found: list[Any] = []
+    try:
+        yield found
+    except Exception as error:
+        if not (is_damage(error) or isinstance(error, KeyError)):
+            raise
+        found.clear()
+
+
+def _keys(table: Table, file: Any, start: int | None) -> Any:
+    """The keys of a file's rows, of several columns joined; KeyError where the file lacks one of the columns."""
+    cursor = [table.cursor_field] if table.cursor_field and start is not None else []
+    names = file.schema_arrow.names
+    if absent := [name for name in (*table.primary_key, *cursor) if name not in names]:
+        raise KeyError(absent[0])
+    rows = file.read(columns=[*table.primary_key, *cursor])
+    if cursor:
+        begin = pa.scalar(start * 1_000_000, pa.int64()) if start is not None else None
+        at = rows.column(cursor[0]).cast(pa.int64())
+        rows = rows.filter(pc.or_kleene(pc.is_null(at), pc.greater_equal(at, begin)))
+    columns = [pc.fill_null(rows.column(name), "") for name in table.primary_key]
+    return columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, _BETWEEN_KEYS)

@@ -1,0 +1,278 @@
+"""Answers that are well formed and wrong: no row is lost, none is removed, and what stays doubtful is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from intercom.canary import SearchCheck
+from intercom.errors import RetriableApiError
+from intercom.sandbox import LoggedRequest
+from tests.conftest import NOW
+from tests.support.rig import Rig, is_page
+
+SEARCHED = ("contacts", "conversations")
+PATHS = {
+    "contacts": "/contacts/search",
+    "conversations": "/conversations/search",
+    "companies": "/companies/scroll",
+    "articles": "/articles",
+}
+LISTS = {"tags": "/tags", "segments": "/segments", "admins": "/admins", "teams": "/teams"}
+DAY = 86_400
+ALWAYS = 100_000
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chains of many pages, without a workspace of many rows."""
+    monkeypatch.setattr("intercom.chain.PER_PAGE", 10)
+
+
+def is_window(request: LoggedRequest) -> bool:
+    """Whether a page of one window is asked for, not of the whole search."""
+    return is_page(request) and '"OR"' not in json.dumps(request.body)
+
+
+def ids(rig: Rig, table: str = "contacts") -> list[str]:
+    return sorted(rig.rows(table).column("id").to_pylist())
+
+
+def known(rig: Rig, table: str = "contacts") -> list[str]:
+    return sorted(row["id"] for row in rig.workspace.rows(table))
+
+
+# -- searches ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["shard_away", "short", "shifted"])
+@pytest.mark.parametrize("after", [0, 1, 6, 13])
+@pytest.mark.usefixtures("small_pages", "in_slices")
+def test_one_wrong_page_of_a_window_loses_no_row(rig: Rig, kind: Any, after: int) -> None:
+    fault = rig.server.fail("/contacts/search", kind, every=3, where=is_window, after=after)
+    ingested, _ = rig.sync(["contacts"])["contacts"]
+    assert fault.hits == 1
+    rig.check(["contacts"])
+    assert ingested.notes == ()
+    assert ingested.watermark_after is not None
+
+
+@pytest.mark.parametrize("kind", ["shard_away", "short", "shifted"])
+@pytest.mark.usefixtures("small_pages", "in_slices")
+def test_a_full_refresh_with_one_wrong_page_removes_nothing(rig: Rig, kind: Any) -> None:
+    rig.sync(SEARCHED)
+    for table in SEARCHED:
+        rig.server.fail(PATHS[table], kind, every=3, where=is_window, after=4)
+    results = rig.sync(SEARCHED, full_refresh=True)
+    rig.check(SEARCHED)
+    assert [results[table][1].removed for table in SEARCHED] == [0, 0]
+
+
+@pytest.mark.slow
+def test_an_empty_first_page_of_one_window_of_14000_contacts_loses_no_row(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(contacts=14_000)
+    fault = rig.server.fail("/contacts/search", "shard_away", where=is_window)
+    ingested, _ = rig.sync(["contacts"])["contacts"]
+    assert fault.hits == 1
+    assert len(set(ids(rig))) == 14_000
+    assert ingested.notes == ()
+
+
+@pytest.mark.parametrize("table", SEARCHED)
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_first_load_does_not_believe_a_first_answer_that_is_empty(rig: Rig, table: str, times: int) -> None:
+    rig.server.fail(PATHS[table], "shard_away", times=times)
+    rig.sync([table])
+    rig.check([table])
+
+
+def test_ten_of_ten_is_not_believed_where_three_hundred_are_counted(rig: Rig) -> None:
+    rig.sync(["contacts"])
+    ten = {"type": "list", "data": rig.workspace.rows("contacts")[:10], "total_count": 10, "pages": None}
+    rig.server.fail("/contacts/search", status=200, body=ten, where=is_page)
+    _, compacted = rig.sync(["contacts"], full_refresh=True)["contacts"]
+    assert compacted.removed == 0
+    rig.check(["contacts"])
+
+
+@pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize("kind", ["short", "shifted"])
+def test_changes_that_are_read_newest_first_are_held_against_full_pages(rig: Rig, kind: Any) -> None:
+    """Such a chain ends early, where no count tells: 28 of 40 changes would be lost without a word."""
+    rig.sync(["contacts"])
+    rig.workspace.travel(3_000)
+    for number, row in enumerate(rig.workspace.rows("contacts")[:40]):
+        rig.workspace.update("contacts", row["id"], name=f"changed {number}")
+    fault = rig.server.fail("/contacts/search", kind, every=3, where=is_page, after=1)
+    ingested, _ = rig.sync(["contacts"])["contacts"]
+    assert fault.hits == 1
+    rig.check(["contacts"])
+    assert ingested.notes == ()
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_changes_that_differ_from_read_to_read_are_told(rig: Rig) -> None:
+    rig.sync(["contacts"])
+    rig.workspace.travel(3_000)
+    for number, row in enumerate(rig.workspace.rows("contacts")[:40]):
+        rig.workspace.update("contacts", row["id"], name=f"changed {number}")
+    for every in (3, 4, 5):
+        rig.server.fail("/contacts/search", "short", every=every, where=is_page, times=3)
+    ingested, _ = rig.sync(["contacts"])["contacts"]
+    assert "were found in 3 reads" in ingested.notes[0]
+
+
+def test_null_elements_are_no_missing_rows(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(contacts=12)
+    body = {"type": "list", "data": [None, *rig.workspace.rows("contacts")], "total_count": 13, "pages": None}
+    rig.server.fail("/contacts/search", status=200, body=body, times=ALWAYS)
+    ingested, _ = rig.sync(["contacts"])["contacts"]
+    assert ingested.watermark_after is not None
+    assert ingested.notes == ()
+
+
+def test_nothing_but_null_elements_is_no_answer(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(contacts=12)
+    body = {"type": "list", "data": [None] * 12, "total_count": 12, "pages": None}
+    rig.server.fail("/contacts/search", status=200, body=body, times=ALWAYS)
+    ingested, _ = rig.sync(["contacts"])["contacts"]
+    assert ingested.watermark_after is None
+    assert "12 rows, 0 were found" in ingested.notes[0]
+
+
+@pytest.mark.usefixtures("small_pages", "in_slices")
+def test_rows_that_change_and_go_while_windows_are_read_are_no_shortfall(rig: Rig) -> None:
+    rows = rig.workspace.rows("contacts")
+    asked: list[LoggedRequest] = []
+
+    def busy(request: LoggedRequest) -> None:
+        """One row in a hundred is deleted and one in twenty changes, spread over the pages."""
+        if request.path == "/contacts/search" and is_window(request):
+            asked.append(request)
+            place = 10 * len(asked)
+            if place < len(rows):
+                rig.workspace.update("contacts", rows[place]["id"], name="changed meanwhile")
+                rig.workspace.update("contacts", rows[place + 1]["id"], name="changed meanwhile")
+            if len(asked) % 10 == 0 and place < len(rows):
+                rig.workspace.delete("contacts", rows[place - 1]["id"])
+
+    rig.server.before_request(busy)
+    ingested, _ = rig.sync(["contacts"])["contacts"]
+    rig.server.clear_hooks()
+    assert len(asked) > 25
+    assert ingested.notes == ()
+    assert ingested.watermark_after is not None
+    deleted = len(rows) - len(known(rig))
+    assert deleted >= 2
+    counts_after = [r for r in rig.server.requests("/contacts/search")[-deleted - 5 :] if not is_page(r)]
+    assert len(counts_after) <= 2 * deleted
+    rig.sync(["contacts"], full_refresh=True)
+    rig.check(["contacts"])
+
+
+# -- chains that end early ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize("table", SEARCHED)
+@pytest.mark.parametrize("rows", [(400, 20), (4, 2)])
+def test_rows_that_an_importer_made_in_the_future_are_all_read(
+    make_rig: Callable[..., Rig], table: str, rows: tuple[int, int]
+) -> None:
+    rig = make_rig(**{table: 0})
+    imported, others = rows
+    for number in range(imported):
+        rig.workspace.create(table, created_at=1_893_456_000 + number, updated_at=1_700_000_000 + number)
+    for _ in range(others):
+        rig.workspace.create(table)
+    for _ in range(2):
+        rig.sync([table])
+        assert len(set(ids(rig, table))) == imported + others
+    _, compacted = rig.sync([table], full_refresh=True)[table]
+    assert compacted.removed == 0
+    rig.check([table])
+
+
+@pytest.mark.usefixtures("small_pages", "in_slices")
+@pytest.mark.parametrize("table", SEARCHED)
+def test_rows_of_the_future_are_read_in_windows_too(make_rig: Callable[..., Rig], table: str) -> None:
+    rig = make_rig(**{table: 150})
+    for number in range(50):
+        rig.workspace.create(table, created_at=NOW + 9 * 3_600 + number, updated_at=NOW - 100 * DAY)
+    rig.sync([table])
+    rig.check([table])
+
+
+@pytest.mark.parametrize("served", ["the same rows", "no rows"])
+def test_a_search_that_names_new_cursors_for_ever_is_an_error(rig: Rig, served: str) -> None:
+    asked = 0
+
+    def serve(request: LoggedRequest) -> None:
+        nonlocal asked
+        if request.path == "/contacts/search" and is_page(request):
+            asked += 1
+            following = {"page": asked + 1, "starting_after": f"cursor {asked}"}
+            data = rig.workspace.rows("contacts")[:3] if served == "the same rows" else []
+            body = {"type": "list", "data": data, "total_count": 300, "pages": {"next": following}}
+            rig.server.fail("/contacts/search", status=200, body=body, where=is_page)
+
+    rig.server.before_request(serve)
+    with pytest.raises(RetriableApiError, match="no progress"):
+        rig.sync(["contacts"])
+    assert asked < 20
+
+
+# -- how search compares ----------------------------------------------------------------------------------------------
+
+
+def test_conversations_are_exact_where_search_compares_days(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(timezone="America/Los_Angeles")
+    rig.workspace.options.conversations_by_day = True
+    first = rig.sync(["conversations"])["conversations"][0]
+    assert "compares days" in first.notes[0]
+    for hours in (1, 3, 7):
+        rig.workspace.travel(hours * 3_600)
+        for row in rig.workspace.rows("conversations")[hours::20]:
+            rig.workspace.update("conversations", row["id"], title=f"after {hours}")
+        later = rig.sync(["conversations"])["conversations"][0]
+        rig.check(["conversations"])
+        assert "compares days" in later.notes[0]
+
+
+def test_contacts_are_exact_where_search_compares_seconds(rig: Rig) -> None:
+    rig.workspace.options.contacts_by_second = True
+    first = rig.sync(["contacts"])["contacts"][0]
+    assert "compares seconds" in first.notes[0]
+    rig.workspace.travel(3_600)
+    rig.workspace.update("contacts", rig.workspace.rows("contacts")[0]["id"], name="changed")
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+
+
+@pytest.mark.parametrize("table", SEARCHED)
+def test_the_canary_costs_two_counts_a_day(rig: Rig, table: str) -> None:
+    assert rig.sync([table])[table][0].notes == ()
+    rig.server.clear_log()
+    rig.sync([table])
+    same_day = len(rig.server.requests(PATHS[table]))
+    rig.workspace.travel(DAY)
+    rig.server.clear_log()
+    rig.sync([table])
+    assert same_day < len(rig.server.requests(PATHS[table])) <= same_day + 2
+
+
+def test_a_canary_that_meets_an_empty_answer_asks_again(rig: Rig) -> None:
+    half = lambda request: not is_page(request) and '"AND"' in json.dumps(request.body)  # noqa: E731
+    rig.server.fail("/conversations/search", "shard_away", times=2, where=half)
+    assert rig.sync(["conversations"])["conversations"][0].notes == ()
+    rig.check(["conversations"])
+
+
+def test_what_the_canary_finds_is_kept_as_json() -> None:
+    found = SearchCheck("2026-11-03", True, NOW)
+    assert SearchCheck.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert SearchCheck.from_json(replace(found, by_day=False).to_json()) != found
