@@ -66,25 +66,22 @@ def find_missing(
     the table. Files that cannot be read hold nothing that is known.
     """
     counted = dict(read)
-    waiting = {run.run_id: run.parts for run in state.staged} if state else {}
-    parts = [part for part in ledger.parts() if part.number < counted.get(part.run_id, 0)]
-    before = [
-        part for part in ledger.parts() if part.run_id not in counted and part.number < waiting.get(part.run_id, 0)
-    ]
-    by_month = {part.month or "": [one for one in parts if one.month == part.month] for part in parts}
+    waiting = {run.run_id: run.parts for run in state.staged if run.run_id not in counted} if state else {}
+    parts = ledger.parts()
+    now = _by_month(part for part in parts if part.number < counted.get(part.run_id, 0))
+    before = _by_month(part for part in parts if part.number < waiting.get(part.run_id, 0))
     known, missing = 0, pa.array([], pa.string())
-    for month in ledger.published():
-        keys = _distinct([_keys_of_month(table, ledger, month, start)])
+    published = ledger.published()
+    for month in dict.fromkeys([*published, *before]):
+        stored = [_keys_of_month(table, ledger, month, start)] if month in published else []
+        keys = pc.unique(joined([*stored, _keys_of(table, ledger, before.get(month, []), start)], pa.string()))
         known += len(keys)
-        missing = pa.concat_arrays([missing, _without(keys, _keys_of(table, ledger, by_month.get(month, [])))])
-    for part in before:  # of runs that are not merged yet: what is not in the read by now would go with the rest
-        missing = pa.concat_arrays([missing, _distinct([_keys_of(table, ledger, [part], start)])])
-    missing = pc.unique(missing)
-    for found in by_month.values():
+        missing = joined([missing, _without(keys, _keys_of(table, ledger, now.get(month, [])))], pa.string())
+    for found in now.values():  # of another month by now
         if len(missing) == 0:
             break
         missing = _without(missing, _keys_of(table, ledger, found))
-    return Missing(max(known, len(missing)), missing.to_pylist())
+    return Missing(known, pc.unique(missing).to_pylist())
 
 
 def a_key(table: Table, ledger: Ledger, attempt: str) -> str | None:
@@ -99,8 +96,11 @@ def _without(keys: Any, others: Any) -> Any:
     return keys.filter(pc.invert(pc.is_in(keys, value_set=others))) if len(keys) else keys
 
 
-def _distinct(arrays: Sequence[Any]) -> Any:
-    return pc.unique(joined(arrays, pa.string()))
+def _by_month(parts: Iterable[Part]) -> dict[str, list[Part]]:
+    found: dict[str, list[Part]] = {}
+    for part in parts:
+        found.setdefault(part.month or "", []).append(part)
+    return found
 
 
 def _keys_of(table: Table, ledger: Ledger, parts: Iterable[Part], start: int | None = None) -> Any:

@@ -35,7 +35,12 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def is_window(request: LoggedRequest) -> bool:
     """Whether a page of one window is asked for, not of the whole search."""
-    return is_page(request) and '"OR"' not in json.dumps(request.body)
+    return is_page(request) and not is_of_everything(request)
+
+
+def is_of_everything(request: LoggedRequest) -> bool:
+    """Whether the whole search is asked for, to read or to count it."""
+    return '"OR"' in json.dumps(request.body)
 
 
 def ids(rig: Rig, table: str = "contacts") -> list[str]:
@@ -129,7 +134,7 @@ def test_changes_that_differ_from_read_to_read_are_told(rig: Rig) -> None:
 def test_null_elements_are_no_missing_rows(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(contacts=12)
     body = {"type": "list", "data": [None, *rig.workspace.rows("contacts")], "total_count": 13, "pages": None}
-    rig.server.fail("/contacts/search", status=200, body=body, times=ALWAYS)
+    rig.server.fail("/contacts/search", status=200, body=body, times=ALWAYS, where=is_of_everything)
     ingested, _ = rig.sync(["contacts"])["contacts"]
     assert ingested.watermark_after is not None
     assert ingested.notes == ()
@@ -138,7 +143,7 @@ def test_null_elements_are_no_missing_rows(make_rig: Callable[..., Rig]) -> None
 def test_nothing_but_null_elements_is_no_answer(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(contacts=12)
     body = {"type": "list", "data": [None] * 12, "total_count": 12, "pages": None}
-    rig.server.fail("/contacts/search", status=200, body=body, times=ALWAYS)
+    rig.server.fail("/contacts/search", status=200, body=body, times=ALWAYS, where=is_of_everything)
     ingested, _ = rig.sync(["contacts"])["contacts"]
     assert ingested.watermark_after is None
     assert "12 rows, 0 were found" in ingested.notes[0]
