@@ -164,12 +164,12 @@ def walk(
         page = first.page if first else page_of(answer, reading.table, number)
         first, asked = None, size.asked
         following = _cursor(answer)
-        tally.add(page, page.seconds(chain.field), _counted(answer), full=asked if following else 0)
+        seconds = page.seconds(chain.field)
+        tally.add(page, seconds, _counted(answer), full=asked if following else 0)
         reading.page(page)
-        values = proof.values_in_order(page.seconds(chain.field))
-        if stop is not None and values and stop(values):
+        if stop is not None and (values := proof.values_in_order(seconds)) and stop(values):
             return False
-        if stop is None and chain.until is not None and not tally.short_by and _is_newer(reading, page, chain.until):
+        if stop is None and chain.until is not None and tally.is_whole and _is_newer(reading, page, chain.until):
             return False
         if following is None:
             return True

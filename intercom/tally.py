@@ -54,6 +54,11 @@ class Tally:
         nulls = self._nulls if self._nulls <= self.found else 0
         return max(0, self.counted - nulls - self.found)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all rows that are counted were found; never where nothing is counted."""
+        return self.counted > 0 and not self.short_by
+
     def believe(self, count: int) -> None:
         """A smaller count holds from now on."""
         self.counted = count
@@ -85,7 +90,7 @@ class Tally:
             self.counted = max(self.counted, count)
         self.last_count = count if self._pages > 1 and served else None
         self._idle = 0 if progress else self._idle + 1
-        if self._idle >= _IDLE_PAGES or self._rows > 2 * self.counted + _ROOM_ROWS:
+        if self._idle >= _IDLE_PAGES or (self.counted and self._rows > 2 * self.counted + _ROOM_ROWS):
             raise RetriableApiError(
                 f"{self._what}: search makes no progress: {self._rows} rows on {self._pages} pages, {self.found} of "
                 f"them different, {self.counted} counted ({page.where}). Run again; nothing was committed and the "
