@@ -7,7 +7,7 @@ from dataclasses import replace
 from intercom.numbered import read_numbered
 from intercom.pages import Page, list_pages
 from intercom.reading import Reading
-from intercom.scroll import scroll_pages
+from intercom.scroll import read_scroll
 from intercom.search import read_search
 from intercom.tables import Access, Table
 from intercom.windows import Window
@@ -33,8 +33,7 @@ def read_table(reading: Reading, window: Window) -> None:
         case Access.PAGES:
             read_numbered(reading)
         case Access.SCROLL:
-            for page in scroll_pages(reading.api, reading.table):
-                reading.page(page)
+            read_scroll(reading)
         case Access.LIST:
             for page in list_pages(reading.api, reading.table):
                 reading.page(page)

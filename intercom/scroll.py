@@ -1,18 +1,21 @@
-"""The company scroll: every company of a workspace, one open scroll per workspace, no resuming.
+"""The company scroll: every company of a workspace, one open scroll per workspace, no going back.
 
-Source of the API facts: Intercom REST API reference 2.14, "Scroll over all companies", and what its users report.
+Source of the API facts: Intercom REST API reference 2.14, "Scroll over all companies", "List all companies", and what
+their users report.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 import msgspec
 
 from intercom.client import Answer, TableClient
-from intercom.errors import ApiError, PermissionDeniedError, RetriableApiError
-from intercom.pages import Page, page_of
+from intercom.coverage import Coverage
+from intercom.distinct import DistinctRows
+from intercom.errors import ApiError, FatalApiError, PermissionDeniedError, RetriableApiError
+from intercom.pages import number_of, page_of
+from intercom.reading import Reading
 from intercom.tables import Table
 
 log = logging.getLogger(__name__)
@@ -20,53 +23,91 @@ log = logging.getLogger(__name__)
 OPEN_WAITS_SECONDS = (3, 5, 10, 20, 30)
 """Pauses before asking again while another scroll is open; it dies a minute after its last use."""
 RESTART_WAITS_SECONDS = (0, 5, 15, 30)
-"""Pauses before a lost scroll is started anew: at once, then slower, as the server may be in trouble."""
+"""Pauses before the next scroll, where one was not enough: at once, then slower, as the server may be in trouble."""
+LOST_PAGE_WAITS_SECONDS = (1, 5, 15)
+"""Pauses after pages in a row that were lost; together well below the minute after which an unused scroll is dead."""
+_SHORT_SCROLLS = 2
+_COUNTS_AFTERWARDS = 2
 
 
 class _ScrollLostError(Exception):
     """The open scroll cannot be read on; its rows so far are valid, the rest is unknown."""
 
 
-def scroll_pages(api: TableClient, table: Table) -> Iterator[Page]:
-    """Every page of a scroll that was read to its end.
+def read_scroll(reading: Reading) -> None:
+    """Deliver every company: of one scroll without a gap, or of several that fill each other's gaps.
 
-    A scroll that is lost on the way (a 500, an answer that did not arrive, a token that expired) is started anew: its
-    place cannot be known. Rows then come twice, which the merge removes.
+    A scroll that is lost on the way (a 500, a token that expired) ends in a gap. A page that was lost (a 502, an answer
+    that did not arrive) leaves a gap, too, and the same scroll is read on. Rows of further scrolls come twice, which
+    the merge removes. An end is believed only when there are as many companies as the list counts. That count is a
+    floor: lists leave out companies without users. Below the floor, everything is read once more, and then
+    `completeness` has the shortfall.
 
-    Raises RetriableApiError when five scrolls were lost, or when another scroll stays open for more than a minute.
+    Raises RetriableApiError when five scrolls have left a gap, when a scroll brings the same companies again and again,
+    or when another scroll stays open for more than a minute.
     """
+    api, table = reading.api, reading.table
+    coverage, short = Coverage(), 0
     with api.scroll_lock:  # a second scroll of this process would only be refused
+        floor = _counted(api, table)
         for pause in (*RESTART_WAITS_SECONDS, None):
             try:
-                yield from _one_scroll(api, table)
+                _one_scroll(reading, coverage)
             except _ScrollLostError as lost:
                 log.warning("%s: the scroll was lost: %s", table.name, lost)
-                if pause:
-                    api.sleep(pause)
-            else:
-                return
+            if coverage.whole:
+                if coverage.found < floor:
+                    floor = min(floor, max(_counted(api, table) for _ in range(_COUNTS_AFTERWARDS)))
+                if coverage.found >= floor:
+                    reading.completeness.found(coverage.found)
+                    return
+                log.warning("%s: the list counts %d, scrolls gave %d", table.name, floor, coverage.found)
+                short += 1
+                if short == _SHORT_SCROLLS:
+                    reading.completeness.short(table.name, floor, coverage.found, short)
+                    return
+                coverage.distrust()
+            if pause:
+                api.sleep(pause)
     raise RetriableApiError(
-        f"{table.name}: {len(RESTART_WAITS_SECONDS) + 1} scrolls over all companies were lost before their end. Run "
-        "again later; what was read is not committed and the watermark has not moved."
+        f"{table.name}: {len(RESTART_WAITS_SECONDS) + 1} scrolls over all companies ended early or lost "
+        "pages that no other one had. Run again later; what was read is not committed and the watermark has not moved."
     )
 
 
-def _one_scroll(api: TableClient, table: Table) -> Iterator[Page]:
-    """Pages until an empty one; an empty first page is believed only after a second look."""
-    answer = _open(api, table)
-    number, token, empty = 1, _token(answer, None), 0
-    while True:
+def _counted(api: TableClient, table: Table) -> int:
+    """Companies that the list counts, those without users left out; 0 where there is no such list for this token."""
+    try:
+        answer = api.get(table.path.removesuffix("/scroll"), {"per_page": 1}, expect=table.records_key)
+    except FatalApiError as error:
+        log.info("%s: the scroll cannot be held against the list's count: %s", table.name, error)
+        return 0
+    return number_of(answer.fields.get("total_count")) or 0
+
+
+def _one_scroll(reading: Reading, coverage: Coverage) -> None:
+    """Pages until the end. An empty page is the end only when the next request says so, too: by 404 or another one."""
+    api, table = reading.api, reading.table
+    answer: Answer | None = _open(api, table)
+    coverage.begin()
+    seen = DistinctRows(table.name)
+    number, token, empty = 0, None, 0
+    while answer is not None:
+        number, token = number + 1, _token(answer, token)
         page = page_of(answer, table, number)
-        yield page
-        empty = 0 if page.records else empty + 1
-        if (empty and number > 1) or (empty and token is None):
-            return
+        keys = seen.add(page)
+        reading.page(page)
+        empty = 0 if keys or page.nulls else empty + 1
+        if empty:
+            coverage.empty()
+        else:
+            coverage.add(keys)
+        if empty == 2 or (empty and token is None):
+            break
         if token is None:
-            raise _ScrollLostError("the answer has no scroll_param")
-        following = _following(api, table, token, after_empty_first=bool(empty))
-        if following is None:
-            return
-        answer, number, token = following, number + 1, _token(following, token)
+            raise _ScrollLostError(f"the answer has no scroll_param ({page.where})")
+        answer = _following(api, table, token, coverage, after_empty=bool(empty))
+    coverage.end()
 
 
 def _open(api: TableClient, table: Table) -> Answer:
@@ -75,7 +116,7 @@ def _open(api: TableClient, table: Table) -> Answer:
         try:
             return api.get(table.path, expect=table.records_key)
         except ApiError as error:
-            if error.code != "scroll_exists":
+            if not _another_is_open(error):
                 raise
             if pause is None:
                 raise RetriableApiError(
@@ -91,25 +132,38 @@ def _open(api: TableClient, table: Table) -> Answer:
     raise AssertionError("unreachable")
 
 
-def _following(api: TableClient, table: Table, token: str, *, after_empty_first: bool) -> Answer | None:
-    """The next page, None where a 404 is the clean end.
+def _another_is_open(error: ApiError) -> bool:
+    """Whether a scroll was refused because of another one; some answers have only the message, without its code."""
+    refused = isinstance(error, FatalApiError) and not isinstance(error, PermissionDeniedError)
+    return refused and (error.code == "scroll_exists" or "scroll already exists" in str(error).lower())
+
+
+def _following(api: TableClient, table: Table, token: str, coverage: Coverage, *, after_empty: bool) -> Answer | None:
+    """The next page that arrives, None where a 404 is the clean end; pages lost before it are a gap.
 
     A page is asked for once: the server may have moved on although its answer was lost, and asking again would skip
-    a page. Only a 429 is repeated (by the client), since it was never executed. The token usually stays the same, so
-    a repeated token is no end.
+    a page unseen. Only a 429 is repeated (by the client), since it was never executed. The token usually stays the
+    same, so a repeated token is no end.
     """
-    try:
-        return api.get(table.path, {"scroll_param": token}, expect=table.records_key, once=True)
-    except PermissionDeniedError:
-        raise
-    except RetriableApiError as error:
-        raise _ScrollLostError(f"{error} (status {error.status})") from error
-    except ApiError as error:
-        if error.status != 404:
+    for pause in (*LOST_PAGE_WAITS_SECONDS, None):
+        try:
+            return api.get(table.path, {"scroll_param": token}, expect=table.records_key, once=True)
+        except PermissionDeniedError:
             raise
-        if after_empty_first:
-            return None
-        raise _ScrollLostError(f"the scroll has expired (request {error.request_id})") from error
+        except RetriableApiError as error:
+            # A 500 ends the scroll itself. After an empty page nothing but an answer tells what the page was.
+            if after_empty or pause is None or error.status in (429, 500):
+                raise _ScrollLostError(f"{error} (status {error.status})") from error
+            log.warning("%s: a page of the scroll was lost, reading on: %s", table.name, error)
+            coverage.gap()
+            api.sleep(pause)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            if after_empty:
+                return None
+            raise _ScrollLostError(f"the scroll has expired (request {error.request_id})") from error
+    raise AssertionError("unreachable")
 
 
 def _token(answer: Answer, previous: str | None) -> str | None:
