@@ -6,6 +6,7 @@ counted and still lacks some. A read that brings nothing new would go on for eve
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from hashlib import blake2b
 
 from intercom.errors import RetriableApiError
@@ -50,21 +51,27 @@ class DistinctRows:
         when far more rows have come than are counted.
         """
         keys = keys_of(page)
+        self.note(keys, page.number, page.request_id)
+        return keys
+
+    def note(self, keys: Collection[bytes], number: int, request_id: str | None) -> None:
+        """Take in a page of which only these keys, its number and its request are at hand; raises as `add` does."""
         before = len(self._keys)
         self._keys.update(keys)
         self.rows += len(keys)
         self._still = 0 if len(self._keys) > before else self._still + 1
         if self._still >= STILL_PAGES:
-            raise self._no_progress(page, f"{self._still} pages in a row brought no row that had not come before")
+            raise self._no_progress(
+                number, request_id, f"{self._still} pages in a row brought no row that had not come before"
+            )
         if self.counted is not None and self.rows > 2 * self.counted + SPARE_ROWS:
-            raise self._no_progress(page, f"{self.rows} rows came where {self.counted} are counted")
-        return keys
+            raise self._no_progress(number, request_id, f"{self.rows} rows came where {self.counted} are counted")
 
-    def _no_progress(self, page: Page, why: str) -> RetriableApiError:
+    def _no_progress(self, number: int, request_id: str | None, why: str) -> RetriableApiError:
         return RetriableApiError(
-            f"{self.what}: no progress up to {page.where}: {why}. Run again later; nothing was committed and the "
-            "watermark has not moved.",
-            request_id=page.request_id,
+            f"{self.what}: no progress up to page {number}, request {request_id or 'without id'}: {why}. Run again "
+            "later; nothing was committed and the watermark has not moved.",
+            request_id=request_id,
         )
 
 

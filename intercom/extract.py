@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from intercom.lists import read_list
 from intercom.numbered import read_numbered
-from intercom.pages import Page, list_pages
+from intercom.pages import Page
 from intercom.reading import Reading
 from intercom.scroll import read_scroll
 from intercom.search import read_search
@@ -35,8 +36,7 @@ def read_table(reading: Reading, window: Window) -> None:
         case Access.SCROLL:
             read_scroll(reading)
         case Access.LIST:
-            for page in list_pages(reading.api, reading.table):
-                reading.page(page)
+            read_list(reading)
 
 
 def _inside(page: Page, table: Table, window: Window) -> Page:

@@ -1,18 +1,18 @@
-"""Pages of records: what an answer holds, where the next one is, and lists that need no more than that.
+"""Pages of records: what an answer holds, and where the next one is.
 
-Source of the API facts: Intercom REST API reference 2.14, "Pagination", "List all tags" and its neighbours.
+Source of the API facts: Intercom REST API reference 2.14, "Pagination".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from intercom.client import Answer, TableClient
+from intercom.client import Answer
 from intercom.normalise import Record, epoch_seconds, split_records
 from intercom.records import Rejected
 from intercom.tables import Table
@@ -86,23 +86,9 @@ def next_params(answer: Answer) -> dict[str, str | int]:
     return {name: following[name] for name in ("page", "starting_after") if following.get(name)}
 
 
-def list_pages(api: TableClient, table: Table) -> Iterator[Page]:
-    """Every page of each of the table's requests; a list normally has one, but ``pages.next`` is followed if set.
-
-    Records of a request by ``model`` carry that model, also where the answer leaves it out.
-    """
-    number = 0
-    for params in table.requests:
-        filled = {name: msgspec.Raw(msgspec.json.encode(params[name])) for name in ("model",) if name in params}
-        following: dict[str, str | int] = {}
-        while True:
-            answer = api.get(table.path, {**params, **following}, expect=table.records_key)
-            number += 1
-            page = page_of(answer, table, number)
-            yield replace(page, records=[{**filled, **record} for record in page.records])
-            previous, following = following, next_params(answer)
-            if not following or following == previous:
-                break
+def place_of(params: Params) -> frozenset[tuple[str, str]]:
+    """Query parameters as one value: a page number is the same as a number and as text."""
+    return frozenset((name, str(value)) for name, value in params.items())
 
 
 def _decoded(raw: msgspec.Raw | None) -> Any:

@@ -15,13 +15,14 @@ from intercom.tables import Table
 
 
 def replace_file(table: Table, old: Path | None, parts: Sequence[Path], new: Path, version: str) -> Merged:
-    """The parts, as they were read, become the file `new`; small tables, so they are held in memory.
+    """The parts, in the order of reading, become the file `new`; small tables, so they are held in memory.
 
-    An unchanged table is left as it is. Rows are counted by primary key, but never merged by it: names of data
-    attributes repeat.
+    Of rows that came more than once, on pages that overlap or because the list was read twice, the last one stays. An
+    unchanged table is left as it is.
     """
     schema = table.schema.arrow
-    rows = pa.concat_tables([schema.empty_table(), *[_rows(part).select(schema.names).cast(schema) for part in parts]])
+    parts_of_run = [_rows(part).select(schema.names).cast(schema) for part in parts]
+    rows = _each_once(pa.concat_tables([schema.empty_table(), *parts_of_run]), table)
     before = _read_if_same(old, schema)
     ours, theirs = _by_key(before, table.primary_key), _by_key(rows, table.primary_key)
     met = ours.keys() & theirs.keys()
@@ -39,6 +40,14 @@ def replace_file(table: Table, old: Path | None, parts: Sequence[Path], new: Pat
         with ParquetFile(new, schema, version) as file:
             file.write(rows)
     return merged
+
+
+def _each_once(rows: Any, table: Table) -> Any:
+    """The last of the rows with one key: the primary key and the id, as an archived data attribute shares its name."""
+    names = dict.fromkeys((*table.primary_key, *(name for name in ("id",) if name in rows.column_names)))
+    keys = zip(*(rows.column(name).to_pylist() for name in names), strict=True)
+    last = {key: place for place, key in enumerate(keys)}
+    return rows if len(last) == rows.num_rows else rows.take(sorted(last.values()))
 
 
 def _by_key(rows: Any, primary_key: Sequence[str]) -> dict[tuple[Any, ...], list[dict[str, Any]]]:

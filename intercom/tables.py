@@ -30,7 +30,7 @@ class Strategy(StrEnum):
     """What a run does with the rows that the lake has."""
 
     MERGE = "merge"  # one row per primary key, the newest by the cursor field
-    REPLACE = "replace"  # the table becomes what was read, every row of it, and nothing is deduplicated
+    REPLACE = "replace"  # the table becomes what was read, every row of it once
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,7 +198,7 @@ _CATALOGUE: Final = (
         records_key="data",
         schema=schemas.DATA_ATTRIBUTES,
         # Contacts and companies both have a `name`, a `created_at`, ...; an archived attribute may share even
-        # model and name with a live one, so neither key may be used to drop rows.
+        # model and name with a live one, so neither key may be used to drop rows without looking at the id.
         primary_key=("model", "name"),
         declared_key=("name",),
         strategy=Strategy.REPLACE,
