@@ -1,7 +1,8 @@
 """Which version of a row stays: pure decisions over key columns, as Arrow arrays.
 
-A version is the triple (cursor value, time of ingestion, position). Per primary key the greatest wins; a stored row
-keeps its place against an equal pair of cursor value and time of ingestion, which makes merging again free.
+A version is a cursor value, a time of ingestion and a position. Per primary key the newest wins: `Table.newest_by`
+names the columns to compare, in their order, and the position comes last. A stored row keeps its place against a staged
+one that is equal in these columns, which makes merging again free.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ POSITION = "_position"
 _BEFORE_ALL = -(2**63)
 
 
-def key_columns(primary_key: str, cursor_field: str) -> list[str]:
+def key_columns(primary_key: str, newest_by: Sequence[str]) -> list[str]:
     """The columns that decide between versions."""
-    return [primary_key, cursor_field, INGESTED_AT]
+    return [primary_key, *newest_by]
 
 
-def newest_positions(keys: Any, primary_key: str, cursor_field: str) -> Any:
+def newest_positions(keys: Any, primary_key: str, newest_by: Sequence[str]) -> Any:
     """Positions (sorted, int64) of each primary key's newest version.
 
     `keys` holds `key_columns` and `POSITION`, unique, growing in the order in which rows were read: among rows that
@@ -35,7 +36,7 @@ def newest_positions(keys: Any, primary_key: str, cursor_field: str) -> Any:
     counts = pc.struct_field(pc.value_counts(codes), "counts")  # by code: codes are given in the order of appearance
     again = pc.greater(counts.take(codes), 1)
     positions = flat(keys.column(POSITION))
-    rivals = _comparable(keys, primary_key, cursor_field).set_column(0, primary_key, codes).filter(again)
+    rivals = comparable(keys, primary_key, newest_by).set_column(0, primary_key, codes).filter(again)
     return _sorted(joined([positions.filter(pc.invert(again)), _last_of_each(rivals)], pa.int64()))
 
 
@@ -53,8 +54,8 @@ def _last_of_each(rivals: Any) -> Any:
 class Contest:
     """Stored rows that meet a staged version of their key; the arrays run in parallel.
 
-    `row`: index of the stored row; `rival`: index of the staged one; `newer`: the staged cursor value is greater;
-    `tie`: cursor values are equal and the staged row was read later, so the content has to decide.
+    `row`: index of the stored row; `rival`: index of the staged one. The staged version is the newer one where `newer`,
+    with another cursor value, and where `tie`, with the same one: it was only read later, so the content has to decide.
     """
 
     row: Any
@@ -63,18 +64,20 @@ class Contest:
     tie: Any
 
 
-def contest(stored: Any, staged: Any, primary_key: str, cursor_field: str) -> Contest:
+def contest(stored: Any, staged: Any, primary_key: str, newest_by: Sequence[str]) -> Contest:
     """Match stored keys with staged ones; both hold `key_columns`, the staged keys are distinct."""
     # Flat: of no chunks at all, which is what an empty file has, older Arrows (20 to 23) crash.
     rival = pc.index_in(flat(stored.column(primary_key)), value_set=flat(staged.column(primary_key)))
     row = pc.indices_nonzero(pc.is_valid(rival))
     rival = rival.take(row)
-    ours = _comparable(stored.take(row), primary_key, cursor_field)
-    theirs = _comparable(staged.take(rival), primary_key, cursor_field)
-    newer = pc.greater(theirs.column(cursor_field), ours.column(cursor_field))
-    equal = pc.equal(theirs.column(cursor_field), ours.column(cursor_field))
-    later = pc.greater(theirs.column(INGESTED_AT), ours.column(INGESTED_AT))
-    return Contest(flat(row), flat(rival), flat(newer), flat(pc.and_(equal, later)))
+    ours = comparable(stored.take(row), primary_key, newest_by)
+    theirs = comparable(staged.take(rival), primary_key, newest_by)
+    greater, same = (pa.repeat(pa.scalar(value), len(row)) for value in (False, True))
+    for name in reversed(newest_by):
+        equal = pc.equal(theirs.column(name), ours.column(name))
+        greater = pc.or_(pc.greater(theirs.column(name), ours.column(name)), pc.and_(equal, greater))
+        same = same if name == INGESTED_AT else pc.and_(same, equal)
+    return Contest(flat(row), flat(rival), flat(pc.and_not(greater, same)), flat(pc.and_(greater, same)))
 
 
 def contests_in_a_row(contests: Sequence[tuple[int, Contest]]) -> Contest:
@@ -105,10 +108,10 @@ def _equal_or_null(left: Any, right: Any) -> Any:
     return pc.or_(equal, pc.and_(pc.is_null(left), pc.is_null(right)))
 
 
-def _comparable(keys: Any, primary_key: str, cursor_field: str) -> Any:
-    """Times as integers, with a missing cursor value before every other."""
+def comparable(keys: Any, primary_key: str, newest_by: Sequence[str]) -> Any:
+    """Key columns with times as integers, a missing cursor value before every other, and positions if there are any."""
     columns = {primary_key: keys.column(primary_key)}
-    for name in (cursor_field, INGESTED_AT):
+    for name in newest_by:
         columns[name] = keys.column(name).cast(pa.int64()).fill_null(_BEFORE_ALL)
     if POSITION in keys.schema.names:
         columns[POSITION] = keys.column(POSITION)

@@ -46,8 +46,9 @@ class Merged:
 class PartitionMerge:
     """Merge staged `parts`, in the order in which they were read, into the file `stored` (None: there is none).
 
+    Of two versions of a row the newer one stays, told by the columns `newest_by` (see `merge`).
     With `replaces` the parts are the whole new partition: stored rows that they do not hold are removed, and of rows
-    that differ the staged one wins whatever its cursor value. With `whole` the parts hold every row that Intercom
+    that differ the staged one wins, however old it is. With `whole` the parts hold every row that Intercom
     has, so that a stored file which cannot be read may be left out; without it that is a LakeError.
 
     A stored file without page checksums is written anew, also where nothing else changes.
@@ -60,11 +61,11 @@ class PartitionMerge:
         schema: Any,
         *,
         primary_key: str,
-        cursor_field: str,
+        newest_by: Sequence[str],
         replaces: bool = False,
         whole: bool = False,
     ) -> None:
-        self._key, self._cursor, self._schema, self._replaces = primary_key, cursor_field, schema, replaces
+        self._key, self._newest_by, self._schema, self._replaces = primary_key, newest_by, schema, replaces
         self._stored = self._open_stored(stored, whole=whole or replaces)
         # A new month in one part is copied as it is: only its keys are looked at.
         self._parts = StagedParts(parts, schema, HELD_BYTES if self._stored or len(parts) > 1 else 0)
@@ -104,8 +105,8 @@ class PartitionMerge:
 
     def _winners(self) -> Any:
         """Key columns and position of the newest staged version of each key, in the order of positions."""
-        keys = self._parts.keys(key_columns(self._key, self._cursor))
-        return keys.take(newest_positions(keys, self._key, self._cursor))
+        keys = self._parts.keys(key_columns(self._key, self._newest_by))
+        return keys.take(newest_positions(keys, self._key, self._newest_by))
 
     def _met(self, winners: Any) -> Contest:
         """The contest of all stored rows, counted through the whole file.
@@ -116,9 +117,9 @@ class PartitionMerge:
         waiting: list[Any] = []
         first = 0
         for group, last in enumerate(self._firsts[1:] if winners.num_rows else []):
-            waiting.append(self._stored.read_row_group(group, columns=key_columns(self._key, self._cursor)))
+            waiting.append(self._stored.read_row_group(group, columns=key_columns(self._key, self._newest_by)))
             if last - first >= winners.num_rows or last == self._firsts[-1]:
-                found.append((first, contest(pa.concat_tables(waiting), winners, self._key, self._cursor)))
+                found.append((first, contest(pa.concat_tables(waiting), winners, self._key, self._newest_by)))
                 waiting, first = [], last
         return contests_in_a_row(found)
 

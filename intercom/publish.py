@@ -133,13 +133,12 @@ def _remove_damaged(table: Table, ledger: Ledger, parts: Mapping[str, Path], err
 
 def _merge(table: Table, old: Path | None, parts: Sequence[Path], new: Path, work: Work) -> Merged:
     (key,) = table.primary_key
-    assert table.cursor_field is not None
     merge = PartitionMerge(
         old,
         parts,
         table.schema.arrow,
         primary_key=key,
-        cursor_field=table.cursor_field,
+        newest_by=table.newest_by,
         replaces=work.replaces,
         whole=work.whole,
     )

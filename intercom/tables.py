@@ -101,6 +101,22 @@ class Table:
             raise ValueError(f"Table {self.name!r} takes flat columns from fields without members: {', '.join(solid)}.")
 
     @property
+    def read_whole(self) -> bool:
+        """Whether every run reads every row; of a table that is searched it reads what has changed."""
+        return self.access is not Access.SEARCH
+
+    @property
+    def newest_by(self) -> tuple[str, ...]:
+        """Columns that tell the newer of two versions of a row; the first one that differs decides.
+
+        A search may answer from an index that lags, so the cursor field comes first there. Where all rows are read
+        the later read is the newer one: the cursor value may have gone back, or be gone.
+        """
+        assert self.cursor_field is not None, self.name
+        by_cursor = (self.cursor_field, schemas.INGESTED_AT)
+        return by_cursor[::-1] if self.read_whole else by_cursor
+
+    @property
     def required(self) -> tuple[str, ...]:
         """Columns without which a record is refused: the declared key, else the primary key."""
         return self.declared_key or self.primary_key

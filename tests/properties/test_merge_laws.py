@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from intercom.merge import POSITION, contest, key_columns, newest_positions, same_content
 from intercom.partition import Merged, PartitionMerge
+from intercom.tables import TABLES
 from tests.support.parquet import write_parquet
 
 TIME = pa.timestamp("us", tz="UTC")
@@ -40,9 +41,9 @@ class Row(NamedTuple):
     score: float | None
     ingested_at: int
 
-    @property
-    def version(self) -> tuple[float, int]:
-        return (-math.inf if self.updated_at is None else self.updated_at, self.ingested_at)
+    def version(self, order: Order) -> tuple[float, ...]:
+        cursor = -math.inf if self.updated_at is None else self.updated_at
+        return tuple(cursor if name == "updated_at" else self.ingested_at for name in order)
 
     @property
     def content(self) -> tuple[Any, ...]:
@@ -55,33 +56,35 @@ class Row(NamedTuple):
 
 
 Table = dict[str, Row]
+Order = tuple[str, ...]
+SEARCHED, READ_WHOLE = TABLES["contacts"].newest_by, TABLES["companies"].newest_by
 
 
 # -- the model ----------------------------------------------------------------------------------------------------
 
 
-def newest(rows: Sequence[Row]) -> Table:
+def newest(rows: Sequence[Row], order: Order) -> Table:
     """Per key the greatest version; among equal ones the row that was read last."""
     found: Table = {}
     for row in rows:
-        if row.id not in found or row.version >= found[row.id].version:
+        if row.id not in found or row.version(order) >= found[row.id].version(order):
             found[row.id] = row
     return found
 
 
-def beats(staged: Row, stored: Row) -> bool:
-    return staged.version > stored.version and staged.content != stored.content
+def beats(staged: Row, stored: Row, order: Order) -> bool:
+    return staged.version(order) > stored.version(order) and staged.content != stored.content
 
 
-def merged(stored: Table, staged: Sequence[Row]) -> Table:
-    fresh = newest(staged)
-    return {**stored, **{key: row for key, row in fresh.items() if key not in stored or beats(row, stored[key])}}
+def merged(stored: Table, staged: Sequence[Row], order: Order) -> Table:
+    fresh = newest(staged, order)
+    return {**stored, **{key: row for key, row in fresh.items() if key not in stored or beats(row, stored[key], order)}}
 
 
-def replaced(stored: Table, staged: Sequence[Row]) -> Table:
+def replaced(stored: Table, staged: Sequence[Row], order: Order) -> Table:
     return {
         key: stored[key] if key in stored and stored[key].content == row.content else row
-        for key, row in newest(staged).items()
+        for key, row in newest(staged, order).items()
     }
 
 
@@ -131,8 +134,8 @@ def wholes(rows: Sequence[Row]) -> list[tuple[Any, ...]]:
 class Bench:
     """A folder with one partition; `run` merges parts into it, as compaction does."""
 
-    def __init__(self, folder: Path, stored: Sequence[Row] | None, row_group_size: int) -> None:
-        self.folder, self.size = folder, row_group_size
+    def __init__(self, folder: Path, stored: Sequence[Row] | None, row_group_size: int, order: Order) -> None:
+        self.folder, self.size, self.order = folder, row_group_size, order
         self.stored = None if stored is None else written(folder / "stored.parquet", stored, row_group_size)
         self.files = 0
 
@@ -143,9 +146,7 @@ class Bench:
             for number, part in enumerate(parts)
         ]
         target = self.folder / f"{self.files}-target.parquet"
-        merge = PartitionMerge(
-            self.stored, paths, SCHEMA, primary_key="id", cursor_field="updated_at", replaces=replaces
-        )
+        merge = PartitionMerge(self.stored, paths, SCHEMA, primary_key="id", newest_by=self.order, replaces=replaces)
         try:
             result = merge.write(target, "v1")
         finally:
@@ -167,9 +168,9 @@ class Bench:
 
 
 @contextmanager
-def bench(stored: Sequence[Row] | None, row_group_size: int) -> Iterator[Bench]:
+def bench(stored: Sequence[Row] | None, row_group_size: int, order: Order) -> Iterator[Bench]:
     with tempfile.TemporaryDirectory() as folder:
-        yield Bench(Path(folder), stored, row_group_size)
+        yield Bench(Path(folder), stored, row_group_size, order)
 
 
 # -- rows ---------------------------------------------------------------------------------------------------------
@@ -177,6 +178,7 @@ def bench(stored: Sequence[Row] | None, row_group_size: int) -> Iterator[Bench]:
 KEYS = st.sampled_from(["", "a", "b", "c", "d", "e", "é", "🙂"])
 TIMES = st.one_of(st.none(), st.integers(0, 3), st.sampled_from([EARLIEST, -1, LATEST - 1, LATEST]))
 SIZES = st.integers(1, 4)
+ORDERS = st.sampled_from([SEARCHED, READ_WHOLE])
 
 
 def rows(ingested: st.SearchStrategy[int]) -> st.SearchStrategy[Row]:
@@ -207,12 +209,12 @@ def tabled(rows: Sequence[Row] | None) -> Table:
 
 
 @settings(max_examples=70, deadline=None)
-@given(stored=STORED, parts=PARTS, size=SIZES)
+@given(stored=STORED, parts=PARTS, size=SIZES, order=ORDERS)
 def test_each_key_survives_once_with_its_newest_version(
-    stored: list[Row] | None, parts: list[list[Row]], size: int
+    stored: list[Row] | None, parts: list[list[Row]], size: int, order: Order
 ) -> None:
-    expected = merged(tabled(stored), flat(parts))
-    with bench(stored, size) as partition:
+    expected = merged(tabled(stored), flat(parts), order)
+    with bench(stored, size, order) as partition:
         result = partition.run(*parts)
         assert wholes(partition.rows) == wholes(list(expected.values()))
         assert result == counted(tabled(stored), flat(parts), expected)
@@ -222,12 +224,12 @@ def test_each_key_survives_once_with_its_newest_version(
 
 
 @settings(max_examples=70, deadline=None)
-@given(stored=STORED, parts=PARTS, size=SIZES)
+@given(stored=STORED, parts=PARTS, size=SIZES, order=ORDERS)
 def test_a_replacing_merge_leaves_exactly_what_was_staged(
-    stored: list[Row] | None, parts: list[list[Row]], size: int
+    stored: list[Row] | None, parts: list[list[Row]], size: int, order: Order
 ) -> None:
-    expected = replaced(tabled(stored), flat(parts))
-    with bench(stored, size) as partition:
+    expected = replaced(tabled(stored), flat(parts), order)
+    with bench(stored, size, order) as partition:
         result = partition.run(*parts, replaces=True)
         assert wholes(partition.rows) == wholes(list(expected.values()))
         assert result == counted(tabled(stored), flat(parts), expected)
@@ -235,11 +237,11 @@ def test_a_replacing_merge_leaves_exactly_what_was_staged(
 
 
 @settings(max_examples=30, deadline=None)
-@given(stored=STORED, parts=PARTS, size=SIZES, replaces=st.booleans())
+@given(stored=STORED, parts=PARTS, size=SIZES, order=ORDERS, replaces=st.booleans())
 def test_merging_the_same_parts_again_changes_nothing(
-    stored: list[Row] | None, parts: list[list[Row]], size: int, replaces: bool
+    stored: list[Row] | None, parts: list[list[Row]], size: int, replaces: bool, order: Order
 ) -> None:
-    with bench(stored, size) as partition:
+    with bench(stored, size, order) as partition:
         first = partition.run(*parts, replaces=replaces)
         before = wholes(partition.rows)
         again = partition.run(*parts, replaces=replaces)
@@ -252,38 +254,47 @@ def test_merging_the_same_parts_again_changes_nothing(
 @given(
     data=st.data(),
     stored=STORED,
-    staged=st.lists(ANY_RUN, max_size=8, unique_by=lambda row: (row.id, *row.version)),
+    staged=st.lists(ANY_RUN, max_size=8, unique_by=lambda row: (row.id, row.updated_at, row.ingested_at)),
     size=SIZES,
+    order=ORDERS,
 )
 def test_the_order_of_distinct_versions_and_their_cut_into_parts_do_not_matter(
-    data: st.DataObject, stored: list[Row] | None, staged: list[Row], size: int
+    data: st.DataObject, stored: list[Row] | None, staged: list[Row], size: int, order: Order
 ) -> None:
     shuffled = data.draw(st.permutations(staged))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(staged)), max_size=3)))
     parts = [shuffled[start:end] for start, end in zip([0, *cuts], [*cuts, len(staged)], strict=True)]
-    with bench(stored, size) as left, bench(stored, 1_000) as right:
+    with bench(stored, size, order) as left, bench(stored, 1_000, order) as right:
         assert left.run(*parts) == right.run(staged)
         assert wholes(left.rows) == wholes(right.rows)
 
 
 @settings(max_examples=30, deadline=None)
-@given(stored=STORED, staged=st.lists(ANY_RUN, min_size=1, max_size=12), size=SIZES, cuts=st.sets(st.integers(1, 11)))
+@given(
+    stored=STORED,
+    staged=st.lists(ANY_RUN, min_size=1, max_size=12),
+    size=SIZES,
+    order=ORDERS,
+    cuts=st.sets(st.integers(1, 11)),
+)
 def test_how_rows_are_cut_into_parts_does_not_matter(
-    stored: list[Row] | None, staged: list[Row], size: int, cuts: set[int]
+    stored: list[Row] | None, staged: list[Row], size: int, cuts: set[int], order: Order
 ) -> None:
     ends = [*sorted(cut for cut in cuts if cut < len(staged)), len(staged)]
     parts = [staged[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-    with bench(stored, size) as left, bench(stored, size) as right:
+    with bench(stored, size, order) as left, bench(stored, size, order) as right:
         assert left.run(*parts) == right.run(staged)
         assert wholes(left.rows) == wholes(right.rows)
 
 
 @settings(max_examples=30, deadline=None)
-@given(stored=run_of(0, min_size=0), first=run_of(1), second=run_of(2), size=SIZES)
-def test_two_short_runs_equal_one_long_run(stored: list[Row], first: list[Row], second: list[Row], size: int) -> None:
+@given(stored=run_of(0, min_size=0), first=run_of(1), second=run_of(2), size=SIZES, order=ORDERS)
+def test_two_short_runs_equal_one_long_run(
+    stored: list[Row], first: list[Row], second: list[Row], size: int, order: Order
+) -> None:
     """Up to the time of ingestion: a row that changed and changed back was written once more by the short runs."""
-    stored = list(newest(stored).values())
-    with bench(stored, size) as short, bench(stored, size) as long:
+    stored = list(newest(stored, order).values())
+    with bench(stored, size, order) as short, bench(stored, size, order) as long:
         short.run(first)
         short.run(second)
         long.run(first, second)
@@ -293,21 +304,23 @@ def test_two_short_runs_equal_one_long_run(stored: list[Row], first: list[Row], 
 
 
 @settings(max_examples=25, deadline=None)
-@given(stored=STORED, parts=PARTS, size=SIZES)
-def test_a_cursor_value_never_goes_back_in_a_merge(stored: list[Row] | None, parts: list[list[Row]], size: int) -> None:
-    with bench(stored, size) as partition:
+@given(stored=STORED, parts=PARTS, size=SIZES, order=ORDERS)
+def test_a_version_never_gets_older_by_a_merge(
+    stored: list[Row] | None, parts: list[list[Row]], size: int, order: Order
+) -> None:
+    with bench(stored, size, order) as partition:
         partition.run(*parts)
         after = partition.table()
         for key, row in tabled(stored).items():
-            assert after[key].version >= row.version
+            assert after[key].version(order) >= row.version(order)
 
 
 @settings(max_examples=25, deadline=None)
-@given(stored=STORED, parts=PARTS, size=SIZES)
+@given(stored=STORED, parts=PARTS, size=SIZES, order=ORDERS)
 def test_a_replacing_merge_gives_the_same_rows_whatever_was_stored(
-    stored: list[Row] | None, parts: list[list[Row]], size: int
+    stored: list[Row] | None, parts: list[list[Row]], size: int, order: Order
 ) -> None:
-    with bench(stored, size) as used, bench(None, size) as fresh:
+    with bench(stored, size, order) as used, bench(None, size, order) as fresh:
         used.run(*parts, replaces=True)
         fresh.run(*parts, replaces=True)
         assert {key: row.content for key, row in used.table().items()} == {
@@ -316,9 +329,11 @@ def test_a_replacing_merge_gives_the_same_rows_whatever_was_stored(
 
 
 @settings(max_examples=20, deadline=None)
-@given(staged=st.lists(ANY_RUN, min_size=1, max_size=6, unique_by=lambda row: row.id), size=SIZES)
-def test_a_new_month_in_one_part_without_doubles_keeps_the_rows_in_their_order(staged: list[Row], size: int) -> None:
-    with bench(None, size) as partition:
+@given(staged=st.lists(ANY_RUN, min_size=1, max_size=6, unique_by=lambda row: row.id), size=SIZES, order=ORDERS)
+def test_a_new_month_in_one_part_without_doubles_keeps_the_rows_in_their_order(
+    staged: list[Row], size: int, order: Order
+) -> None:
+    with bench(None, size, order) as partition:
         assert partition.run(staged) == Merged(rows=len(staged), new=len(staged), written=True)
         assert [row.whole for row in partition.rows] == [row.whole for row in staged]
 
@@ -327,20 +342,20 @@ def test_a_new_month_in_one_part_without_doubles_keeps_the_rows_in_their_order(s
 
 
 def keys_of(rows: Sequence[Row]) -> Any:
-    keys = as_arrow(rows).select(key_columns("id", "updated_at"))
+    keys = as_arrow(rows).select(key_columns("id", SEARCHED))
     return keys.append_column(POSITION, pa.array(range(len(rows)), pa.int64()))
 
 
 @settings(max_examples=80, deadline=None)
-@given(data=st.data(), staged=st.lists(ANY_RUN, max_size=12))
+@given(data=st.data(), staged=st.lists(ANY_RUN, max_size=12), order=ORDERS)
 def test_newest_positions_are_those_of_the_greatest_versions_in_rising_order(
-    data: st.DataObject, staged: list[Row]
+    data: st.DataObject, staged: list[Row], order: Order
 ) -> None:
     """Whatever the order in which the key columns lie in memory: the position says what was read last."""
-    order = data.draw(st.permutations(range(len(staged))))
-    keys = keys_of(staged).take(pa.array(order, pa.int64()))
-    positions = newest_positions(keys, "id", "updated_at").to_pylist()
-    last = {key: max(n for n, other in enumerate(staged) if other is row) for key, row in newest(staged).items()}
+    shuffled = data.draw(st.permutations(range(len(staged))))
+    keys = keys_of(staged).take(pa.array(shuffled, pa.int64()))
+    positions = newest_positions(keys, "id", order).to_pylist()
+    last = {key: max(n for n, other in enumerate(staged) if other is row) for key, row in newest(staged, order).items()}
     assert positions == sorted(positions)
     assert len(positions) == len(last)
     assert {staged[position].id: staged[position].whole for position in positions} == {
@@ -348,22 +363,28 @@ def test_newest_positions_are_those_of_the_greatest_versions_in_rising_order(
     }
     for position in positions:
         rivals = [n for n, row in enumerate(staged) if row.id == staged[position].id]
-        assert position == max(rivals, key=lambda n: (staged[n].version, n))
+        assert position == max(rivals, key=lambda n: (staged[n].version(order), n))
 
 
 @settings(max_examples=80, deadline=None)
-@given(stored=st.lists(ANY_RUN, max_size=8), staged=st.lists(ANY_RUN, max_size=8, unique_by=lambda row: row.id))
-def test_a_contest_is_held_for_each_stored_row_with_a_staged_rival(stored: list[Row], staged: list[Row]) -> None:
-    met = contest(keys_of(stored), keys_of(staged), "id", "updated_at")
+@given(
+    stored=st.lists(ANY_RUN, max_size=8),
+    staged=st.lists(ANY_RUN, max_size=8, unique_by=lambda row: row.id),
+    order=ORDERS,
+)
+def test_a_contest_is_held_for_each_stored_row_with_a_staged_rival(
+    stored: list[Row], staged: list[Row], order: Order
+) -> None:
+    met = contest(keys_of(stored), keys_of(staged), "id", order)
     place = {row.id: number for number, row in enumerate(staged)}
     matched = [number for number, row in enumerate(stored) if row.id in place]
     assert met.row.to_pylist() == matched
     assert met.rival.to_pylist() == [place[stored[number].id] for number in matched]
     pairs = [(stored[number], staged[place[stored[number].id]]) for number in matched]
-    assert met.newer.to_pylist() == [theirs.version[0] > ours.version[0] for ours, theirs in pairs]
-    assert met.tie.to_pylist() == [
-        theirs.version[0] == ours.version[0] and theirs.ingested_at > ours.ingested_at for ours, theirs in pairs
-    ]
+    beaten = [theirs.version(order) > ours.version(order) for ours, theirs in pairs]
+    same = [theirs.updated_at == ours.updated_at for ours, theirs in pairs]
+    assert met.newer.to_pylist() == [won and not equal for won, equal in zip(beaten, same, strict=True)]
+    assert met.tie.to_pylist() == [won and equal for won, equal in zip(beaten, same, strict=True)]
 
 
 @settings(max_examples=80, deadline=None)

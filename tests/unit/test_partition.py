@@ -17,6 +17,7 @@ from tests.support.parquet import write_parquet
 
 TIME = pa.timestamp("us", tz="UTC")
 SCHEMA = pa.schema([("id", pa.string()), ("updated_at", TIME), ("name", pa.string()), ("_ingested_at", TIME)])
+NEWEST_BY = ("updated_at", "_ingested_at")
 DAY = 24 * 60 * 60 * 10**6
 
 Row = tuple[str, int | None, str | None, int]  # id, day of the change, name, day of the ingestion
@@ -68,7 +69,7 @@ def merge(write: Write, tmp_path: Path) -> Merge:
 
 
 def run(stored: Path | None, parts: Sequence[Path], target: Path, *, replaces: bool = False) -> Merged:
-    merge = PartitionMerge(stored, parts, SCHEMA, primary_key="id", cursor_field="updated_at", replaces=replaces)
+    merge = PartitionMerge(stored, parts, SCHEMA, primary_key="id", newest_by=NEWEST_BY, replaces=replaces)
     try:
         return merge.write(target, "v1")
     finally:
