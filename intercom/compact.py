@@ -16,8 +16,11 @@ from intercom.due import When, is_due, waiting_rows
 from intercom.errors import LakeError
 from intercom.lake import stamped_size
 from intercom.ledger import Ledger, Part
+from intercom.lookup import find_moves
+from intercom.moves import Moves
 from intercom.partition import Merged
 from intercom.publish import Month, Outcome, Work, publish_months
+from intercom.steps import after, both, counted_as_changed, in_steps
 from intercom.tables import Strategy, Table
 from intercom.watermarks import Partition, TableState, WatermarkStore, intact, missing_from
 
@@ -85,10 +88,14 @@ def compact_table(
         known = {**state.partitions, **intact(state, findings)}
         state = replace(state, partitions=known, compaction=uuid4().hex)
         ledger.save(state)
-        outcomes = publish(table, ledger, _work(table, ledger, state, parts, files))
+        published = ledger.published()
+        work = _work(table, state, parts, files, published)
+        moves = find_moves(table, ledger, work, {part.path: files[part.path] for part in parts}, published)
+        outcomes = _published(table, ledger, work, moves, publish)
         state = _finish(table, ledger, state, outcomes, damage, store)
         for outcome in outcomes:
             done = done.plus(outcome.merged)
+        done = replace(done, unchanged=done.unchanged + moves.outdated)
     _clean_up(ledger, state, files)
     log.info(
         "%s: %d rows new, %d changed, %d unchanged, %d removed; files written: %d",
@@ -165,12 +172,31 @@ def _partitions(state: TableState, outcomes: Sequence[Outcome]) -> dict[str, Par
     return kept | {outcome.month: outcome.partition for outcome in outcomes if outcome.partition}
 
 
-def _work(table: Table, ledger: Ledger, state: TableState, parts: Sequence[Part], sizes: Mapping[str, int]) -> Work:
+def _published(table: Table, ledger: Ledger, work: Work, moves: Moves, publish: Publish) -> list[Outcome]:
+    """Merge and publish; gives one outcome for each month.
+
+    A row that moves leaves its old month first: until its new month is published, too, a reader of plain files lacks
+    it, and at no time finds it twice. After a crash in between, the row is still staged, and the next run goes on.
+    """
+    if not moves:
+        return list(publish(table, ledger, work))
+    log.info("%s: rows that are in another month now: %d", table.name, sum(map(len, moves.gained.values())))
+    first, then = in_steps(work, moves, together=ledger.files.together)
+    outcomes = {outcome.month: outcome for outcome in publish(table, ledger, first)}
+    if then is not None:
+        ledger.still_ours()
+        for outcome in publish(table, ledger, after(then, outcomes)):
+            outcomes[outcome.month] = both(outcomes.get(outcome.month), outcome)
+    return [counted_as_changed(outcome, len(moves.gained.get(month, ()))) for month, outcome in outcomes.items()]
+
+
+def _work(
+    table: Table, state: TableState, parts: Sequence[Part], sizes: Mapping[str, int], published: Mapping[str, str]
+) -> Work:
     """What is to be merged: the partitions that the parts touch.
 
     When everything was read, all published partitions are looked at: of those without rows some may have to go.
     """
-    published = ledger.published()
     by_month: dict[str, list[str]] = {part.month or "": [] for part in parts}
     if any(run.replaces or run.whole for run in state.staged):
         by_month |= {month: [] for month in published}

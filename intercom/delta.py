@@ -18,9 +18,10 @@ from intercom.bounds import statistics_of
 from intercom.deltalog import DeltaLog, Version
 from intercom.errors import LakeError
 from intercom.files import Placed, check_format
-from intercom.lake import Lake
+from intercom.lake import Lake, stamped_size
 from intercom.parquet import footer_of
 from intercom.paths import TableFormat, TablePaths, partition_month
+from intercom.ranges import Ranges
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ class DeltaFiles:
     Raises ConfigurationError when deltalake is not installed or cannot work with the lake.
     """
 
+    together = True
+
     def __init__(self, lake: Lake, paths: TablePaths) -> None:
         self._lake, self._paths = lake, paths
         self._log = DeltaLog(lake, paths)
@@ -65,6 +68,13 @@ class DeltaFiles:
         """The month's file when the table was last looked at."""
         path, _ = self._snapshot().files[month]
         with self._lake.fetch(path) as file:
+            yield file
+
+    @contextmanager
+    def open(self, month: str, stamp: str) -> Iterator[Path | Ranges]:
+        """The month's file when the table was last looked at."""
+        path, _ = self._snapshot().files[month]
+        with self._lake.open(path, stamped_size(stamp)) as file:
             yield file
 
     def place(self, written: Path, month: str, rows: int) -> Placed:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from intercom.errors import ConfigurationError
-from intercom.lake import Lake
+from intercom.lake import Lake, stamped_size
 from intercom.paths import TableFormat, TablePaths
+from intercom.ranges import Ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,11 @@ class Placed:
 class TableFiles(Protocol):
     """The published files of one table; months are ``YYYY-MM``, ``unknown``, or ``""`` for an unpartitioned table.
 
-    `stamps` raises ConfigurationError when the files there are of another format.
+    `stamps` raises ConfigurationError when the files there are of another format. `together`: what a compaction
+    changes is shown by `conclude`, in one step; else each partition is shown when it is placed or removed.
     """
+
+    together: bool
 
     def stamps(self) -> dict[str, str]:
         """Month -> stamp of each partition, from a fresh look: two versions of a file differ in their stamp."""
@@ -43,6 +47,9 @@ class TableFiles(Protocol):
 
     def fetch(self, month: str) -> AbstractContextManager[Path]:
         """A local, readable copy of a partition's file for the time of the block."""
+
+    def open(self, month: str, stamp: str) -> AbstractContextManager[Path | Ranges]:
+        """A partition's file to read some columns of, for the time of the block; `stamp` is its entry of `stamps`."""
 
     def place(self, written: Path, month: str, rows: int) -> Placed:
         """Put a finished local file of `rows` rows into the lake; visible now, or with `conclude`."""
@@ -56,6 +63,8 @@ class TableFiles(Protocol):
 
 class PlainFiles:
     """One Parquet file per partition under a fixed name; each is replaced by itself, in one atomic step."""
+
+    together = False
 
     def __init__(self, lake: Lake, paths: TablePaths) -> None:
         self._lake, self._paths = lake, paths
@@ -81,6 +90,12 @@ class PlainFiles:
         """The partition's file."""
         with self._lake.fetch(self._path(month)) as path:
             yield path
+
+    @contextmanager
+    def open(self, month: str, stamp: str) -> Iterator[Path | Ranges]:
+        """The partition's file."""
+        with self._lake.open(self._path(month), stamped_size(stamp)) as file:
+            yield file
 
     def place(self, written: Path, month: str, rows: int) -> Placed:
         """Replace the partition's file; visible at once."""

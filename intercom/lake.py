@@ -29,6 +29,7 @@ from intercom.disclosure import has_password, shown
 from intercom.errors import ConfigurationError, LakeError
 from intercom.parquet import footer_of
 from intercom.paths import LAKE_FILE
+from intercom.ranges import Ranges
 from intercom.watermarks import FORMAT
 
 log = logging.getLogger(__name__)
@@ -121,6 +122,15 @@ class Lake:
             with self._told("read", path):
                 self._fs.get_file(self._at(path), str(copy))
             yield copy
+
+    @contextmanager
+    def open(self, path: str, size: int) -> Iterator[Path | Ranges]:
+        """A file of `size` bytes to read pieces of: the file itself on a local lake, else what asks for byte ranges."""
+        if self.local:
+            yield Path(self._at(path))
+            return
+        with Ranges(lambda start, end: self._range(path, start, end), size) as file:
+            yield file
 
     def publish(self, written: Path, path: str, *, rows: int) -> int:
         """Put a finished Parquet file of exactly `rows` rows at `path` in one atomic step; gives its size in bytes."""
@@ -289,6 +299,10 @@ class Lake:
         finally:
             with suppress(LakeError):  # what stays does no harm, and what went wrong before is to be told
                 self.delete([path])
+
+    def _range(self, path: str, start: int, end: int) -> bytes:
+        with self._told("read", path):
+            return bytes(self._fs.cat_file(self._at(path), start=start, end=end))
 
     def _put(self, written: Path, path: str) -> None:
         """Publish a local file in one atomic step."""

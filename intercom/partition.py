@@ -33,7 +33,10 @@ _CURE = "Run with --full-refresh: the table is read again and written anew; noth
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What a merge found; `rows` of the new file, or of the old one when nothing `written`."""
+    """What a merge found; `rows` of the new file, or of the old one when nothing `written`.
+
+    Evicted rows and staged ones that were left out are in none of the other numbers.
+    """
 
     rows: int
     new: int = 0
@@ -50,6 +53,7 @@ class PartitionMerge:
     With `replaces` the parts are the whole new partition: stored rows that they do not hold are removed, and of rows
     that differ the staged one wins, however old it is. With `whole` the parts hold every row that Intercom
     has, so that a stored file which cannot be read may be left out; without it that is a LakeError.
+    Staged rows of keys `left_out` are not taken, and stored rows of keys `evicted` go: they belong to other partitions.
 
     A stored file without page checksums is written anew, also where nothing else changes.
     """
@@ -64,8 +68,11 @@ class PartitionMerge:
         newest_by: Sequence[str],
         replaces: bool = False,
         whole: bool = False,
+        left_out: Sequence[str] = (),
+        evicted: Sequence[str] = (),
     ) -> None:
         self._key, self._newest_by, self._schema, self._replaces = primary_key, newest_by, schema, replaces
+        self._left_out, self._evicted = (pa.array(keys, pa.string()) for keys in (left_out, evicted))
         self._stored = self._open_stored(stored, whole=whole or replaces)
         # A new month in one part is copied as it is: only its keys are looked at.
         self._parts = StagedParts(parts, schema, HELD_BYTES if self._stored or len(parts) > 1 else 0)
@@ -84,7 +91,8 @@ class PartitionMerge:
         winners = self._winners()
         met = self._met(winners)
         beaten = self._beaten(met, winners, target)
-        stored_rows = self._firsts[-1]
+        gone = self._gone()
+        stored_rows = self._firsts[-1] - len(gone)
         positions = flat(winners.column(POSITION))
         losers = positions.take(met.rival.filter(pc.invert(beaten)))
         write = positions.filter(pc.invert(pc.is_in(positions, value_set=losers)))
@@ -95,10 +103,11 @@ class PartitionMerge:
             changed=len(met.row) - len(losers),
             unchanged=len(losers),
             removed=removed,
-            written=bool(len(write) or removed or self._rewrites),
+            written=bool(len(write) or len(gone) or removed or self._rewrites),
         )
         if merged.written:
-            self._write(target, version, met.row.filter(pc.invert(beaten) if self._replaces else beaten), write)
+            rows = met.row.filter(pc.invert(beaten)) if self._replaces else _sorted(met.row.filter(beaten), gone)
+            self._write(target, version, rows, write)
         return merged
 
     # -- first pass ---------------------------------------------------------------------------------------------
@@ -106,7 +115,10 @@ class PartitionMerge:
     def _winners(self) -> Any:
         """Key columns and position of the newest staged version of each key, in the order of positions."""
         keys = self._parts.keys(key_columns(self._key, self._newest_by))
-        return keys.take(newest_positions(keys, self._key, self._newest_by))
+        winners = keys.take(newest_positions(keys, self._key, self._newest_by))
+        if len(self._left_out) == 0:
+            return winners
+        return winners.filter(pc.invert(pc.is_in(winners.column(self._key), value_set=self._left_out)))
 
     def _met(self, winners: Any) -> Contest:
         """The contest of all stored rows, counted through the whole file.
@@ -122,6 +134,15 @@ class PartitionMerge:
                 found.append((first, contest(pa.concat_tables(waiting), winners, self._key, self._newest_by)))
                 waiting, first = [], last
         return contests_in_a_row(found)
+
+    def _gone(self) -> Any:
+        """Numbers of the stored rows that are evicted; no staged row meets one of these."""
+        found = []
+        for group in range(self._groups if len(self._evicted) else 0):
+            keys = flat(self._stored.read_row_group(group, columns=[self._key]).column(0))
+            rows = pc.indices_nonzero(pc.is_in(keys, value_set=self._evicted))
+            found.append(pc.add(rows, pa.scalar(self._firsts[group], pa.uint64())))
+        return joined(found, pa.uint64())
 
     def _beaten(self, met: Contest, winners: Any, target: Path) -> Any:
         """For each matched row: the staged version takes its place."""
@@ -222,6 +243,12 @@ class RowGroupWriter:
             size = -(-self._rows // max(1, round(self._bytes / ROW_GROUP_BYTES)))
             self._file.write(pa.concat_tables(self._waiting), row_group_size=min(size, ROW_GROUP_ROWS))
         self._waiting, self._rows, self._bytes = [], 0, 0
+
+
+def _sorted(*arrays: Any) -> Any:
+    """Row numbers of several arrays in one, sorted."""
+    rows = joined(arrays, pa.uint64())
+    return rows.take(pc.sort_indices(rows))
 
 
 def _name(path: Path) -> str:

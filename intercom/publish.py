@@ -39,13 +39,16 @@ _UNPACKED = 10
 class Month:
     """One partition to be merged: the staged `parts` in the order of reading, whether a file is `stored`.
 
-    `size` is in bytes, of all these files.
+    `size` is in bytes, of all these files. `left_out` are keys of staged rows that are not taken, `evicted` those of
+    stored rows that go, since the rows belong to another partition.
     """
 
     month: str
     parts: tuple[str, ...]
     stored: bool
     size: int
+    left_out: tuple[str, ...] = ()
+    evicted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +103,9 @@ def _publish_one(table: Table, ledger: Ledger, work: Work, month: Month) -> Outc
                 if table.strategy is Strategy.REPLACE:
                     merged = replace_file(table, old, parts, new, work.version)
                 else:
-                    merged = _merge(table, old, parts, new, work)
+                    merged = _merge(table, old, parts, new, work, month)
             except (pa.ArrowException, OSError) as error:
-                _remove_damaged(table, ledger, dict(zip(month.parts, parts, strict=True)), error)
+                remove_damaged(table, ledger, dict(zip(month.parts, parts, strict=True)), error)
                 raise
         ledger.still_ours()
         if merged.written and merged.rows == 0 and month.month:
@@ -118,7 +121,7 @@ def _publish_one(table: Table, ledger: Ledger, work: Work, month: Month) -> Outc
         return Outcome(month.month, merged, Partition(merged.rows, version, placed.stamp), placed)
 
 
-def _remove_damaged(table: Table, ledger: Ledger, parts: Mapping[str, Path], error: Exception) -> None:
+def remove_damaged(table: Table, ledger: Ledger, parts: Mapping[str, Path], error: Exception) -> None:
     """Take staged parts that cannot be read out of the lake, since nothing else would make the next run read again."""
     damaged = [path for path, local in parts.items() if not is_whole(local)]
     if not damaged:
@@ -131,7 +134,7 @@ def _remove_damaged(table: Table, ledger: Ledger, parts: Mapping[str, Path], err
     ) from error
 
 
-def _merge(table: Table, old: Path | None, parts: Sequence[Path], new: Path, work: Work) -> Merged:
+def _merge(table: Table, old: Path | None, parts: Sequence[Path], new: Path, work: Work, month: Month) -> Merged:
     (key,) = table.primary_key
     merge = PartitionMerge(
         old,
@@ -141,6 +144,8 @@ def _merge(table: Table, old: Path | None, parts: Sequence[Path], new: Path, wor
         newest_by=table.newest_by,
         replaces=work.replaces,
         whole=work.whole,
+        left_out=month.left_out,
+        evicted=month.evicted,
     )
     try:
         return merge.write(new, work.version)

@@ -1,4 +1,4 @@
-"""Which version is the newer one: what was read later, of tables that every run reads whole; else the cursor decides."""
+"""Which version is the newer one: what was read later, where every run reads all rows; else the cursor decides."""
 
 from __future__ import annotations
 
