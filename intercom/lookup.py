@@ -165,7 +165,7 @@ class _Reader:
         """Columns of a part. One that is damaged is taken out of the lake, and LakeError says so."""
         with self._ledger.lake.open(path, self._sizes[path]) as source:
             try:
-                with pq.ParquetFile(source) as file:
+                with _opened(source) as file:
                     return file.read(columns=list(columns))
             except (pa.ArrowException, OSError) as error:
                 with self._ledger.lake.fetch(path) as local:
@@ -225,7 +225,7 @@ class _Reader:
         with (
             self._ledger.files.open(month, stamp) as source,
             self._readable(month),
-            pq.ParquetFile(source) as file,
+            _opened(source) as file,
         ):
             for group in range(file.num_row_groups):
                 if among is None or _may_hold(file.metadata.row_group(group), self._key, among):
@@ -257,6 +257,10 @@ class _Reader:
     def _at_once(self, work: Callable[[Other], Some], on: Sequence[Other]) -> list[Some]:
         with ThreadPoolExecutor(self._ledger.lake.at_a_time, thread_name_prefix=f"lookup-{self._table.name}") as pool:
             return list(pool.map(work, on))
+
+
+def _opened(source: Any) -> Any:
+    return pq.ParquetFile(source)
 
 
 def _with_month(rows: Any, month: str, newest_by: Sequence[str], *, stored: bool) -> Any:

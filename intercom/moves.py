@@ -60,7 +60,7 @@ def decide(versions: Any, newest_by: Sequence[str], *, replaces: bool) -> Moves:
     if versions.num_rows == 0:
         return Moves()
     # The newest comes last: of equal ones the stored one, and among staged ones that which was read last.
-    order = [STORED, *newest_by, PLACE] if replaces else [*newest_by, STORED, PLACE]
+    order = [STORED, *newest_by, PLACE, MONTH] if replaces else [*newest_by, STORED, PLACE, MONTH]
     down = {STORED} if replaces else set()
     rows = versions.sort_by([(name, "descending" if name in down else "ascending") for name in (KEY, *order)])
     keys, months, stored = (flat(rows.column(name)) for name in (KEY, MONTH, STORED))

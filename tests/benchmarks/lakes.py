@@ -1,6 +1,7 @@
 """Lakes with a large table of contacts and staged rows that wait to be merged into it, made in seconds.
 
-One file stands for all months of a table, and one for all parts: they are linked, not copied.
+One file stands for all months of a table, and one for all parts: what is the same is linked, not copied. A key lives
+in one month, so each of several months has a copy of them with ids of its own.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from intercom.lake import Lake
@@ -36,9 +39,9 @@ def lay_out(root: Path, months: Mapping[str, Month]) -> None:
     number = 0
     for month, (stored, parts) in months.items():
         if stored is not None:
-            _link(stored, root / PATHS.published(month))
+            _link(_of_month(stored, month, months), root / PATHS.published(month))
         for part in parts:
-            _link(part, root / PATHS.part("bench", month, number))
+            _link(_of_month(part, month, months), root / PATHS.part("bench", month, number))
             number += 1
     lake = Lake(str(root))
     state = TableState(lake_id=lake.identity().id, fingerprint=CONTACTS.schema.fingerprint)
@@ -53,6 +56,23 @@ def names(months: int) -> list[str]:
 def _link(file: Path, name: Path) -> None:
     name.parent.mkdir(parents=True, exist_ok=True)
     os.link(file, name)
+
+
+def _of_month(file: Path, month: str, months: Mapping[str, Month]) -> Path:
+    """The file itself for the only month; else a copy, made once, with the month in each id."""
+    own = file.with_name(f"{month}-{file.name}")
+    if len(months) == 1:
+        return file
+    if not own.exists():
+        with pq.ParquetFile(file) as shared:
+            groups = (shared.read_row_group(group) for group in range(shared.num_row_groups))
+            write(own, map(partial(_with_ids_of, month), groups))
+    return own
+
+
+def _with_ids_of(month: str, rows: Any) -> Any:
+    place = SCHEMA.get_field_index("id")
+    return rows.set_column(place, SCHEMA.field(place), pc.binary_join_element_wise(rows.column("id"), month, "-"))
 
 
 def grow(path: Path, rows: int) -> None:

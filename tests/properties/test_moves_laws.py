@@ -1,0 +1,134 @@
+"""Rows that move between months, in random histories: a table is what a dictionary of the newest versions says."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intercom import lookup, moves
+from intercom.moves import decide, in_two_months, versions_schema
+from intercom.tables import Table
+from tests.support.staged import READ_WHOLE, SEARCHED, Row, StagedTable, WatchedLake
+
+KEYS = [f"{number:02}" for number in range(6)]
+MONTHS = st.sampled_from([None, 0, 1, 2])
+TABLES = st.sampled_from([SEARCHED, READ_WHOLE])
+
+ROWS = st.builds(Row, st.sampled_from(KEYS), MONTHS, st.sampled_from([None, 1, 2, 3]), st.sampled_from("xyz"))
+EVERYTHING = st.lists(ROWS, max_size=6, unique_by=lambda row: row.id)
+RUNS = st.one_of(
+    st.tuples(st.just("some"), st.lists(ROWS, max_size=6, unique_by=lambda row: (row.id, row.updated_at))),
+    st.tuples(st.just("whole"), EVERYTHING),
+    st.tuples(st.just("replaces"), EVERYTHING),
+)
+
+
+class Model:
+    """Per key the newest version; `waiting` runs are merged by `compact`."""
+
+    def __init__(self, table: Table) -> None:
+        self._by_cursor = not table.read_whole
+        self.rows: dict[str, tuple[tuple[int, ...], Row]] = {}
+        self.waiting: list[tuple[str, int, Sequence[Row]]] = []
+
+    def version(self, row: Row, run: int) -> tuple[int, ...]:
+        cursor = -1 if row.updated_at is None else row.updated_at
+        return (cursor, run) if self._by_cursor else (run, cursor)
+
+    def compact(self) -> None:
+        starts = [number for number, (kind, _, _) in enumerate(self.waiting) if kind == "replaces"]
+        if starts:
+            self.waiting, self.rows = self.waiting[starts[-1] :], {}
+        for _, run, rows in self.waiting:
+            for row in rows:
+                version = self.version(row, run)
+                if row.id not in self.rows or version >= self.rows[row.id][0]:
+                    self.rows[row.id] = (version, row)
+        self.waiting = []
+
+
+@pytest.mark.parametrize("little", [0, 64 << 20], ids=["all keys compared", "few keys looked up"])
+@settings(max_examples=25, deadline=None)
+@given(table=TABLES, history=st.lists(st.tuples(RUNS, st.booleans()), min_size=1, max_size=6))
+def test_each_key_is_left_once_in_its_newest_version_and_month(
+    little: int, table: Table, history: list[tuple[tuple[str, list[Row]], bool]]
+) -> None:
+    with tempfile.TemporaryDirectory() as url, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lookup, "LITTLE_BYTES", little)
+        lake, model = StagedTable(url, table), Model(table)
+        for (kind, rows), compact in [*history, (("some", []), True)]:
+            lake.stage(rows, whole=kind == "whole", replaces=kind == "replaces")
+            model.waiting.append((kind, lake.runs, rows))
+            if not compact:
+                continue
+            before, keys = (
+                {row.id: row for row in lake.rows()},
+                {row.id for _, _, rows in model.waiting for row in rows},
+            )
+            done = lake.compact(WatchedLake(lake))
+            model.compact()
+            assert sorted(lake.rows(), key=str) == sorted((row for _, row in model.rows.values()), key=str)
+            after = {row.id: row for row in lake.rows()}
+            assert done.new == len(after.keys() - before.keys())
+            assert done.removed == len(before.keys() - after.keys())
+            assert done.new + done.changed + done.unchanged == len(keys & after.keys())
+            assert done.changed >= sum(before[key] != after[key] for key in before.keys() & after.keys())
+
+
+# -- the decisions --------------------------------------------------------------------------------------------------
+
+VERSIONS = st.lists(
+    st.tuples(st.sampled_from("ab"), st.sampled_from("MNO"), st.integers(0, 2), st.integers(0, 2), st.booleans()),
+    max_size=8,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(versions=VERSIONS, replaces=st.booleans())
+def test_of_each_key_the_newest_version_and_nothing_of_other_months_is_left(
+    versions: list[tuple[str, str, int, int, bool]], replaces: bool
+) -> None:
+    order = SEARCHED.newest_by
+    places = [0 if one[-1] else place for place, one in enumerate(versions)]
+    columns = [list(values) for values in zip(*versions, strict=True)] or [[]] * 5
+    schema = versions_schema(order)
+    arrays = [pa.array(values, kind.type) for values, kind in zip([*columns, places], schema, strict=True)]
+    table = pa.table(arrays, schema=schema)
+    found = decide(table, order, replaces=replaces)
+    for key in "ab":
+        rows = [(*one, place) for one, place in zip(versions, places, strict=True) if one[0] == key]
+        if not rows:
+            continue
+        best = max(rows, key=lambda one: (replaces and not one[4], *one[2:], one[1]))
+        home, stored = best[1], {one[1] for one in rows if one[4]}
+        staged = {one[1] for one in rows if not one[4]}
+        assert {month for month, keys in found.left_out.items() if key in keys} == staged - {home}
+        assert {month for month, keys in found.evicted.items() if key in keys} == stored - {home}
+        moved = not best[4] and home not in stored and bool(stored)
+        assert {month for month, keys in found.gained.items() if key in keys} == ({home} if moved else set())
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    staged=st.dictionaries(st.sampled_from("MNO"), st.lists(st.integers(-9, 9))),
+    stored=st.dictionaries(st.sampled_from("MNO"), st.lists(st.integers(-9, 9))),
+    at_a_time=st.sampled_from([1, 4, 1 << 20]),
+)
+def test_hashes_in_two_months_are_found_in_whatever_shares(
+    staged: dict[str, list[int]], stored: dict[str, list[int]], at_a_time: int
+) -> None:
+    def arrays(months: dict[str, list[int]]) -> dict[str, Any]:
+        return {month: pa.array(hashes, pa.int64()) for month, hashes in months.items()}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(moves, "_HASHES_AT_A_TIME", at_a_time)
+        found = in_two_months(arrays(staged), arrays(stored)).to_pylist()
+    lies = {value: {month for months in (staged, stored) for month, values in months.items() if value in values}
+            for values in staged.values() for value in values}  # fmt: skip
+    assert sorted(found) == sorted(value for value, months in lies.items() if len(months) > 1)

@@ -1,0 +1,167 @@
+"""One table in a lake, and runs that stage rows of a few columns for it: compactions without an API and a workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+
+from intercom.compact import Compacted, compact_table
+from intercom.lake import Lake
+from intercom.ledger import Ledger
+from intercom.paths import TableFormat, TablePaths
+from intercom.schemas import Column, Kind, TableSchema
+from intercom.staging import PartWriter
+from intercom.tables import TABLES, Table
+from intercom.watermarks import StagedRun, TableState
+from tests.support.rig import MemoryWatermarks
+
+COLUMNS = TableSchema(
+    (
+        Column("id", Kind.STRING),
+        Column("created_at", Kind.TIMESTAMP),
+        Column("updated_at", Kind.TIMESTAMP),
+        Column("name", Kind.STRING),
+    )
+)
+SEARCHED = replace(TABLES["contacts"], schema=COLUMNS)
+READ_WHOLE = replace(TABLES["companies"], schema=COLUMNS)
+
+
+class Row(NamedTuple):
+    """A row as Intercom sends it: `created_at` by its month, 0 for January 2026, and `updated_at` in seconds."""
+
+    id: str
+    month: int | None
+    updated_at: int | None
+    name: str = ""
+
+
+@dataclass
+class StagedTable:
+    """`stage` is a run that has read rows and is committed; `compact` merges all that wait."""
+
+    url: str
+    table: Table = SEARCHED
+    table_format: TableFormat = TableFormat.PARQUET
+    storage: dict[str, Any] = field(default_factory=dict)
+    runs: int = 0
+
+    def lake(self) -> Lake:
+        return Lake(self.url, self.storage)
+
+    def ledger(self, lake: Lake | None = None) -> Ledger:
+        paths = TablePaths("acme", self.table.name)
+        return Ledger(lake or self.lake(), paths, table_format=self.table_format)
+
+    def stage(self, rows: Sequence[Row], *, whole: bool = False, replaces: bool = False) -> None:
+        """Rows are staged as one part for each month and stretch of one month: parts are numbered as they are read."""
+        self.runs += 1
+        ledger, run_id = self.ledger(), f"run-{self.runs}"
+        writer = PartWriter(ledger.lake, ledger.paths, run_id, COLUMNS.arrow, by_month=True)
+        with writer:
+            for stretch in stretches(rows):
+                writer.add(as_arrow(stretch, self.runs).combine_chunks().to_batches()[0])
+                writer.flush()
+        state = ledger.state() or TableState(ledger.lake.identity().id, COLUMNS.fingerprint, columns=COLUMNS)
+        ledger.save(state.with_staged(StagedRun(run_id, writer.parts, replaces, whole or replaces, len(rows), 1)))
+
+    def compact(self, lake: Lake | None = None) -> Compacted:
+        return compact_table(self.table, self.ledger(lake), MemoryWatermarks())
+
+    def rows(self) -> list[Row]:
+        """All rows that a reader finds; each lies in its month."""
+        found: list[Row] = []
+        for month, rows in self._files():
+            found += rows_of(rows)
+            assert {folder(row.month) for row in rows_of(rows)} <= {month}
+        return found
+
+    def _files(self) -> Iterator[tuple[str, Any]]:
+        root = f"{self.url}/data/acme/{self.table.name}"
+        if self.table_format is TableFormat.DELTA:
+            rows = DeltaTable(root).to_pyarrow_table()
+            for month in rows.column("created_month").unique().to_pylist():
+                yield f"created_month={month}", rows.filter(pa.compute.equal(rows.column("created_month"), month))
+            return
+        for path in sorted(Path(root).glob("*/*.parquet")):
+            yield path.parent.name, pq.read_table(path, partitioning=None)
+
+
+class WatchedLake(Lake):
+    """A reader with a plain glob looks after each step that changes a table, and must find no key twice."""
+
+    def __init__(self, staged: StagedTable) -> None:
+        super().__init__(staged.url, staged.storage)
+        self.at_a_time = 1  # else a file may go between being listed and being read
+        self._staged = staged
+        self.missing: list[set[str]] = []
+        """Keys that were there before, not seen after each step."""
+        self._all = {row.id for row in staged.rows()}
+
+    def publish(self, written: Path, path: str, *, rows: int) -> int:
+        size = super().publish(written, path, rows=rows)
+        self._look(path)
+        return size
+
+    def delete(self, paths: Any) -> None:
+        for path in paths:
+            super().delete([path])
+            self._look(path)
+
+    def _look(self, path: str) -> None:
+        if path.startswith("data/"):
+            found = [row.id for row in self._staged.rows()]
+            assert len(found) == len(set(found)), (path, found)
+            self.missing.append(self._all - set(found))
+
+
+def stretches(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Rows cut where the same key comes again, so that all that is known of their order is in the parts' numbers."""
+    stretch: list[Row] = []
+    for row in rows:
+        if row.id in {other.id for other in stretch}:
+            yield stretch
+            stretch = []
+        stretch.append(row)
+    if stretch:
+        yield stretch
+
+
+def folder(month: int | None) -> str:
+    return "created_month=unknown" if month is None else f"created_month={created(month):%Y-%m}"
+
+
+def created(month: int) -> datetime:
+    return datetime(2026, 1, 15, tzinfo=UTC) + timedelta(days=30 * month)
+
+
+def as_arrow(rows: Sequence[Row], run: int) -> Any:
+    names = COLUMNS.arrow.names
+    values = {
+        "id": [row.id for row in rows],
+        "created_at": [None if row.month is None else created(row.month) for row in rows],
+        "updated_at": [None if row.updated_at is None else datetime.fromtimestamp(row.updated_at, UTC) for row in rows],
+        "name": [row.name for row in rows],
+        "_extra": [None] * len(rows),
+        "_ingested_at": [datetime.fromtimestamp(run, UTC)] * len(rows),
+    }
+    return pa.table([pa.array(values[name], COLUMNS.arrow.field(name).type) for name in names], schema=COLUMNS.arrow)
+
+
+def rows_of(rows: Any) -> list[Row]:
+    return [
+        Row(
+            row["id"],
+            None if row["created_at"] is None else round((row["created_at"] - created(0)).days / 30),
+            None if row["updated_at"] is None else int(row["updated_at"].timestamp()),
+            row["name"],
+        )
+        for row in rows.to_pylist()
+    ]
