@@ -43,14 +43,18 @@ def walk(folder: str) -> list[tuple[str, os.stat_result]]:
 
 
 def delete(paths: Iterable[str], root: str) -> None:
-    """Remove files below the root, gone ones too, and then the folders that got empty, but not the root."""
+    """Remove files below the root, gone ones too, and then the folders that got empty, but not the root.
+
+    What is gone stays gone after a power cut: each folder that lost an entry is synced, once.
+    """
     folders = set()
     for path in paths:
         with suppress(FileNotFoundError):
             os.unlink(path)  # noqa: PTH108 - a Path for each of many thousand files costs more than their removal
         folders.add(os.path.dirname(path))  # noqa: PTH120
-    for folder in folders:
-        _prune(folder, root)
+    for folder in {_prune(folder, root) for folder in folders}:
+        with suppress(FileNotFoundError):  # there never was one, or somebody has removed it since
+            sync(Path(folder))
 
 
 def sweep(folder: Path) -> None:
@@ -115,11 +119,12 @@ def _make_folder(folder: Path) -> None:
     sync(folder.parent)
 
 
-def _prune(folder: str, root: str) -> None:
-    """Remove empty folders upwards, down to the root exclusively."""
+def _prune(folder: str, root: str) -> str:
+    """Remove empty folders upwards, down to the root exclusively; gives the first that stays."""
     while folder.startswith(f"{root}/"):
         try:
             os.rmdir(folder)  # noqa: PTH106
         except OSError:  # not empty, or gone already
-            return
+            break
         folder = os.path.dirname(folder)  # noqa: PTH120
+    return folder

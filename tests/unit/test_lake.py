@@ -175,6 +175,34 @@ def test_the_root_of_a_local_lake_stays_when_its_last_file_goes(tmp_path: Path) 
     assert list((tmp_path / "lake").iterdir()) == []
 
 
+def test_what_was_deleted_stays_deleted_after_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every folder that lost an entry is synced when it has lost it, and once, however many files were in it."""
+    lake, root = Lake(str(tmp_path / "lake")), tmp_path / "lake"
+    paths = [f"_staging/c/contacts/run/created_month=2026-{month:02}/part-{n}" for month in (1, 2) for n in range(50)]
+    kept = root / "_staging/c/contacts/run/created_month=2026-02/kept"
+    for path in (*paths, "_staging/c/tags/run/part"):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+    kept.touch()
+    synced: list[tuple[int, tuple[str, ...]]] = []
+    sync = os.fsync
+
+    def watched(handle: int) -> None:
+        synced.append((os.fstat(handle).st_ino, tuple(os.listdir(handle))))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    lake.delete([*paths, "_staging/c/tags/run/part", "_staging/c/gone/part"])
+    run, c = kept.parent.parent, root / "_staging/c"
+    assert sorted(synced) == sorted(
+        [
+            (c.stat().st_ino, ("contacts",)),
+            (run.stat().st_ino, (kept.parent.name,)),
+            (kept.parent.stat().st_ino, ("kept",)),
+        ]
+    )
+
+
 # -- records ------------------------------------------------------------------------------------------------------
 
 
