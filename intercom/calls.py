@@ -20,6 +20,8 @@ from intercom.answers import Answer, Failure, Received, read_answer, read_refusa
 from intercom.budget import Permit
 from intercom.connection import Connection
 from intercom.errors import (
+    AnswerTooLargeError,
+    ApiError,
     FatalApiError,
     PageTooHeavyError,
     PermissionDeniedError,
@@ -73,6 +75,8 @@ class RetryPolicy:
     Before try n + 1 it waits between one half and the whole of ``base_seconds * 2 ** (n - 1)``, at most
     ``cap_seconds``, and at least what a Retry-After header asks for. It gives up after ``tries`` failures, or when
     the next wait would end later than ``total_seconds`` after the start. A 429 is no failure: it was never executed.
+    ``read_seconds`` bound each wait for bytes, ``answer_seconds`` a whole answer, and ``answer_bytes`` its body, packed
+    and unpacked.
     """
 
     tries: int = 7
@@ -81,6 +85,8 @@ class RetryPolicy:
     total_seconds: float = 900.0
     connect_seconds: float = 10.0
     read_seconds: float = 120.0
+    answer_seconds: float = 300.0
+    answer_bytes: int = 256 << 20
 
     def backoff(self, failures: int) -> float:
         """Seconds to wait after so many failures, the first being 1."""
@@ -209,7 +215,18 @@ class _Call:
     def _unanswered(self, lost: NoAnswer) -> Failure:
         if lost.unsendable:
             raise FatalApiError(f"{self._what}: the request cannot be sent ({lost.names}). Check base_url and proxies.")
+        if lost.too_large:
+            raise self._too_large()
         return Failure(f"no answer ({lost.names})", heavy=lost.timed_out)
+
+    def _too_large(self) -> ApiError:
+        """Of a search a smaller page may fit."""
+        error = PageTooHeavyError if self._heavy else AnswerTooLargeError
+        return error(
+            f"{self._what}: the answer is larger than {self._caller.policy.answer_bytes / (1 << 20):g} MiB, packed or "
+            "unpacked, and was not read to its end. Check what answers at "
+            f"{self._caller.connection.base_url}; the watermark has not moved."
+        )
 
     def _judge(self, permit: Permit, received: Received) -> Answer | Failure:
         limiter, status = self._caller.limiter, received.status

@@ -41,7 +41,11 @@ class IntercomClient:
         # Intercom allows one open company scroll per workspace and answers a second one with 400 scroll_exists.
         self.scroll_lock = threading.Lock()
         self._sessions = SessionPool(
-            connection, connect_seconds=self.policy.connect_seconds, read_seconds=self.policy.read_seconds
+            connection,
+            connect_seconds=self.policy.connect_seconds,
+            read_seconds=self.policy.read_seconds,
+            answer_seconds=self.policy.answer_seconds,
+            answer_bytes=self.policy.answer_bytes,
         )
 
     def for_table(self, table: str, scope: str = "") -> TableClient:

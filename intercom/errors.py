@@ -6,7 +6,8 @@
     ├── ApiError                    Intercom's answer; names connection, table and request id
     │   ├── FatalApiError           asking again gives the same answer
     │   │   ├── PermissionDeniedError   401, 402, 403: token, scope, region or plan
-    │   │   └── RequestRejectedError    400, 404, 405, 422, ...: the request itself
+    │   │   ├── RequestRejectedError    400, 404, 405, 422, ...: the request itself
+    │   │   └── AnswerTooLargeError     an answer of more bytes than a page of any workspace has
     │   └── RetriableApiError       tries or time ran out; running the flow again may succeed
     │       └── PageTooHeavyError   the same page keeps failing with 502, 504, 408 or a time-out: ask for a smaller one
     ├── AbandonedError              a table that is not read on, because another part of it failed or the process ends
@@ -67,6 +68,10 @@ class PermissionDeniedError(FatalApiError):
 
 class RequestRejectedError(FatalApiError):
     """400, 404, 405, 406, 409, 415, 422: Intercom understood the request and refused it."""
+
+
+class AnswerTooLargeError(FatalApiError):
+    """An answer that was not read to its end, since it has more bytes than memory is kept for."""
 
 
 class RetriableApiError(ApiError):

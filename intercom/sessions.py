@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import requests
 from pydantic import SecretStr
@@ -18,6 +19,7 @@ from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from intercom.answers import Received
+from intercom.bodies import TooLargeError, TooSlowError, answers_within, read_body
 from intercom.connection import Connection
 
 API_VERSION = "2.14"
@@ -35,11 +37,12 @@ class Request:
 
 @dataclass(frozen=True)
 class NoAnswer:
-    """A request that nothing came back for; ``names`` are those of the errors' classes."""
+    """A request that nothing whole came back for; ``names`` are those of the errors' classes."""
 
     names: str
-    timed_out: bool  # while waiting for the answer
+    timed_out: bool  # while waiting for the answer, or for the rest of it
     unsendable: bool  # a bad URL or header: it fails before there is a connection
+    too_large: bool = False
 
 
 class SessionPool:
@@ -48,9 +51,18 @@ class SessionPool:
     A session per thread would leave its socket behind with every thread that ends; tasks start many.
     """
 
-    def __init__(self, connection: Connection, *, connect_seconds: float, read_seconds: float) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        connect_seconds: float,
+        read_seconds: float,
+        answer_seconds: float,
+        answer_bytes: int,
+    ) -> None:
         self._connection = connection
         self._timeout = (connect_seconds, read_seconds)
+        self._answer_seconds, self._answer_bytes = answer_seconds, answer_bytes
         self._idle: list[requests.Session] = []
         self._closed = False
         self._lock = threading.Lock()
@@ -61,7 +73,13 @@ class SessionPool:
         try:
             return self._send(request)
         except (OSError, ValueError, HTTPError) as error:  # OSError is the root of what requests means to raise
-            return NoAnswer(_names(error), _is_read_timeout(error), isinstance(error, ValueError))
+            slow = _is_too_slow(error)
+            return NoAnswer(
+                f"not whole after {self._answer_seconds:g} s" if slow else _names(error),
+                slow or _is_read_timeout(error),
+                isinstance(error, ValueError),
+                isinstance(error, TooLargeError),
+            )
 
     def close(self) -> None:
         """Close all sockets; requests that are under way close theirs when they end."""
@@ -84,8 +102,16 @@ class SessionPool:
                 allow_redirects=False,
                 stream=True,
             )
-            # Whole, by urllib3: requests would read it in pieces of 10 KB, which takes twice as long as all else here.
-            body: bytes = response.raw.read(decode_content=True)
+            try:
+                # By urllib3: requests would read it in pieces of 10 KB, which takes twice as long as all else here.
+                body = read_body(
+                    lambda most: response.raw.read(most, decode_content=False) or b"",
+                    response.headers.get("Content-Encoding", ""),
+                    self._answer_bytes,
+                )
+            except BaseException:
+                response.raw.close()  # what has not been read yet would be taken for the next answer
+                raise
         return Received(response.status_code, response.headers, body)
 
     @contextmanager
@@ -115,7 +141,7 @@ class SessionPool:
             }
         )
         for scheme in ("https://", "http://"):
-            session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0))
+            session.mount(scheme, _Adapter(self._answer_seconds))
         return session
 
 
@@ -124,6 +150,20 @@ class _Session(requests.Session):
         """None: requests reads the Location even when told not to follow it, and fails on a malformed one."""
         del resp
         return None
+
+
+class _Adapter(HTTPAdapter):
+    """One connection at a time, of which an answer has to be whole within a time; by a proxy or not."""
+
+    def __init__(self, answer_seconds: float) -> None:
+        self._response = answers_within(answer_seconds)
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        if pool.ConnectionCls.response_class is not self._response:
+            pool.ConnectionCls = type("_Connection", (pool.ConnectionCls,), {"response_class": self._response})
+        return pool
 
 
 class _BearerToken(AuthBase):
@@ -146,6 +186,13 @@ def _names(error: Exception) -> str:
     inner = error.args[0] if error.args else None
     inner = getattr(inner, "reason", inner)  # of urllib3's MaxRetryError
     return " from ".join(type(e).__name__ for e in (error, inner) if isinstance(e, Exception))
+
+
+def _is_too_slow(error: BaseException | None) -> bool:
+    """Whether our own time-out is at the bottom of it: the libraries turn it into theirs."""
+    return error is not None and (
+        isinstance(error, TooSlowError) or _is_too_slow(error.__cause__) or _is_too_slow(error.__context__)
+    )
 
 
 def _is_read_timeout(error: Exception) -> bool:
