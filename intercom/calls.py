@@ -95,7 +95,11 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class Caller:
-    """On whose behalf calls are made, and what they go through; ``scope`` is the permission that errors name."""
+    """On whose behalf calls are made, and what they go through.
+
+    ``scope`` is the permission that errors name. ``stopped`` is asked before every request; ``sleep`` raises
+    AbandonedError by itself.
+    """
 
     connection: Connection
     table: str
@@ -105,9 +109,10 @@ class Caller:
     limiter: RateLimiter
     policy: RetryPolicy
     sleep: Callable[[float], None]
+    stopped: Callable[[], bool]
 
     def call(self, request: Request, *, expect: str | None, once: bool = False, heavy: bool = False) -> Answer:
-        """The answer to a request after as many attempts as it needs; raises ApiError.
+        """The answer to a request after as many attempts as it needs; raises ApiError, or AbandonedError when stopped.
 
         ``expect``, ``once`` and ``heavy`` are explained at ``TableClient``.
         """
@@ -142,7 +147,7 @@ class _Call:
     def attempt(self) -> Answer | Failure:
         limiter = self._caller.limiter
         # A page of the scroll: one chain from end to end, which dies when it waits for a minute.
-        permit = limiter.acquire(urgent=self._once)
+        permit = limiter.acquire(urgent=self._once, stopped=self._caller.stopped)
         self._caller.usage.count(requests=1)
         received: Received | NoAnswer | None = None
         try:

@@ -38,6 +38,8 @@ class IntercomClient:
         self.policy = policy or RetryPolicy()
         self._sleep = sleep
         self._stopped: list[threading.Event] = []
+        self._ending = False
+        self._ending_lock = threading.Lock()
         # Intercom allows one open company scroll per workspace and answers a second one with 400 scroll_exists.
         self.scroll_lock = threading.Lock()
         self._sessions = SessionPool(
@@ -51,7 +53,10 @@ class IntercomClient:
     def for_table(self, table: str, scope: str = "") -> TableClient:
         """The same client for one table; ``scope`` is the permission that errors tell the operator to grant."""
         stopped = threading.Event()
-        self._stopped.append(stopped)
+        with self._ending_lock:
+            self._stopped.append(stopped)
+            if self._ending:  # a table whose turn comes while the process ends
+                stopped.set()
 
         def pause(seconds: float) -> None:
             if self._sleep is None:
@@ -61,13 +66,20 @@ class IntercomClient:
             if stopped.is_set():
                 raise AbandonedError
 
-        caller = Caller(self.connection, table, scope, Usage(), self._sessions, self.limiter, self.policy, pause)
+        caller = Caller(
+            self.connection, table, scope, Usage(), self._sessions, self.limiter, self.policy, pause, stopped.is_set
+        )
         return TableClient(caller, self.scroll_lock, stopped)
 
     def stop(self) -> None:
-        """End every reading at its next page or pause with AbandonedError: the process is told to end."""
-        for stopped in self._stopped:
-            stopped.set()
+        """Let no other request leave, of any table, also of one that begins later: the process is told to end.
+
+        What waits, or would ask next, ends with AbandonedError; what is under way comes back first.
+        """
+        with self._ending_lock:
+            self._ending = True
+            for stopped in self._stopped:
+                stopped.set()
 
     def close(self) -> None:
         """Close all sockets; requests that are under way close theirs when they end."""
@@ -78,12 +90,12 @@ class TableClient:
     """Requests of one table, from ``IntercomClient.for_table``. Safe to share between threads.
 
     Every method raises PermissionDeniedError (401, 402, 403), RequestRejectedError (other 4xx and redirects) at
-    once, and RetriableApiError when the retry policy is used up.
+    once, RetriableApiError when the retry policy is used up, and AbandonedError once the table is not to be read on.
     """
 
     def __init__(self, caller: Caller, scroll_lock: threading.Lock, stopped: threading.Event) -> None:
         self.stopped = stopped
-        """Set when this table is not to be read on; pauses end then."""
+        """Set when this table is not to be read on: pauses end then, and no other request leaves."""
         self.table = caller.table
         self.usage = caller.usage
         self.most_in_flight = caller.limiter.most_in_flight

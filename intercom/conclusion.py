@@ -22,13 +22,8 @@ log = logging.getLogger(__name__)
 
 def conclude(job: Job, tables: Mapping[str, Sequence[PrefectFuture[Timed]]]) -> State[None]:
     """Wait for the tasks of all tables, show in Prefect what they did, print it, and say whether the run failed."""
-    client = None if job.run is None else job.client()
     try:
         summaries = [_summary(name, futures) for name, futures in tables.items()]
-    except BaseException:
-        if client is not None:
-            client.stop()  # Ctrl-C and a cancelled run reach this thread only, and those that read would go on
-        raise
     finally:
         end_reports(job.run_id)
     for warning in warnings(summaries):

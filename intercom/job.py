@@ -105,6 +105,11 @@ def exclusive(job: Job) -> Iterator[Job]:
         try:
             limited = hold is not Hold.NONE
             yield replace(job, lock=locks.token, limited=limited, run=job.run and _begun(job.run, job.client()))
+        except BaseException:
+            # A signal, a cancelled run: they reach this thread only, and tasks that were submitted would read on.
+            if job.run is not None:
+                job.client().stop()
+            raise
         finally:
             _held.pop(locks.attempt, None)
 

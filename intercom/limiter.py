@@ -12,8 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from intercom.budget import RECHECK_SECONDS, Budget, Permit
+from intercom.errors import AbandonedError
 from intercom.headers import RateHeaders
 from intercom.inflight import MOST_IN_FLIGHT, InFlight
+
+_LOOK_SECONDS = 0.2
+"""How often a thread that waits for an answer of another one looks whether it is still to wait."""
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True)
@@ -51,19 +59,19 @@ class RateLimiter:
         self._urgent = False  # an urgent request waits
         self._changed = threading.Condition()  # its lock is for all but the turns; never held while sleeping
 
-    def acquire(self, *, urgent: bool = False) -> Permit:
+    def acquire(self, *, urgent: bool = False, stopped: Callable[[], bool] = _never) -> Permit:
         """Wait until a request may leave. It must be sent at once, and its permit given back whatever becomes of it.
 
         Urgent requests go before all that wait. They are for a chain of requests that decides how long a run takes;
-        two such chains would wait for each other.
+        two such chains would wait for each other. Raises AbandonedError, and lets nothing leave, once ``stopped``.
         """
         if not urgent:
             with self._turn:
-                return self._wait(urgent=False)
+                return self._wait(stopped, urgent=False)
         with self._urgent_turn:
             self._announce(True)
             try:
-                return self._wait(urgent=True)
+                return self._wait(stopped, urgent=True)
             finally:
                 self._announce(False)
 
@@ -111,14 +119,16 @@ class RateLimiter:
         with self._changed:
             return RateUsage(self._budget.recent(self._clock()), self._budget.limit, self._budget.in_flight)
 
-    def _wait(self, *, urgent: bool) -> Permit:
+    def _wait(self, stopped: Callable[[], bool], *, urgent: bool) -> Permit:
         while True:
+            if stopped():
+                raise AbandonedError
             with self._changed:
                 outcome = self.try_acquire(urgent=urgent)
                 if isinstance(outcome, Permit):
                     return outcome
                 if outcome == math.inf:
-                    self._changed.wait()
+                    self._changed.wait(_LOOK_SECONDS)
                     continue
             # In short naps: an answer may free a place before its time, a 429 may stop everybody meanwhile.
             self._sleep(min(outcome, RECHECK_SECONDS))

@@ -65,10 +65,10 @@ class CountingLimiter(RateLimiter):
         # It has naps of its own, on the same time.
         super().__init__(clock=lambda: clock.now + self.own.now, sleep=self.own.sleep)
 
-    def acquire(self, *, urgent=False):  # type: ignore[no-untyped-def]
+    def acquire(self, *, urgent=False, **options):  # type: ignore[no-untyped-def]
         self.outcomes.append("acquired")
         self.urgent.append(urgent)
-        return super().acquire(urgent=urgent)
+        return super().acquire(urgent=urgent, **options)
 
     def answered(self, permit, headers):  # type: ignore[no-untyped-def]
         self.outcomes.append("answered")
