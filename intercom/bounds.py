@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 BOUNDED = ("id", "created_at", "updated_at")
 """Columns that people look rows up by."""
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 def statistics_of(footer: Any) -> str:
@@ -24,7 +25,8 @@ def statistics_of(footer: Any) -> str:
         filled = [each for each in groups if each.num_values > 0]  # without the nulls
         if filled and all(each.has_min_max for each in filled):
             found["minValues"][name] = _told(min(each.min for each in filled))
-            found["maxValues"][name] = _told(max(each.max for each in filled), up=True)
+            if (most := _told(max(each.max for each in filled), up=True)) is not None:
+                found["maxValues"][name] = most
     return json.dumps(found)
 
 
@@ -41,12 +43,16 @@ def _groups(footer: Any, column: int) -> Iterable[Any]:
 
 
 def _told(value: Any, *, up: bool = False) -> Any:
-    """A value as the log has it: times in milliseconds, UTC, which for an upper bound must not fall short."""
+    """A value as the log has it: times in milliseconds, UTC, which for an upper bound must not fall short.
+
+    None where that would lie after the year 9999.
+    """
     if not isinstance(value, datetime):
         return value
     value = value.astimezone(UTC)
-    cut = value.microsecond // 1000 * 1000
-    if up and cut < value.microsecond:
-        cut += 1000
-    seconds = int(value.replace(microsecond=0).timestamp()) + cut // 1_000_000
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{cut % 1_000_000 // 1000:03d}Z"
+    cut = value.replace(microsecond=value.microsecond // 1000 * 1000)
+    if up and cut < value:
+        if datetime.max.replace(tzinfo=UTC) - cut < _MILLISECOND:
+            return None
+        cut += _MILLISECOND
+    return cut.isoformat(timespec="milliseconds").replace("+00:00", "Z")  # pads the year, which strftime does not

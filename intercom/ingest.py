@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from intercom.canary import SearchCheck
 from intercom.client import TableClient
@@ -20,6 +20,7 @@ from intercom.ledger import Ledger
 from intercom.normalise import MOST_NAMED
 from intercom.progress import TableProgress
 from intercom.rewrite import with_declared_columns
+from intercom.summary import shown_time
 from intercom.table_read import TableRead
 from intercom.tables import Access, Strategy, Table
 from intercom.traffic import Traffic
@@ -230,10 +231,10 @@ def _described(table: Table, plan: Intent, run: Run) -> str:
     if table.cursor_field is None:
         return "reading the whole table"
     if run.until is not None:
-        return f"reading the range up to {datetime.fromtimestamp(run.until, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return f"reading the range up to {shown_time(run.until)} UTC"
     if plan.start.watermark is None:
         return f"reading from the beginning, because {plan.start.reason}"
-    return f"reading what changed since {datetime.fromtimestamp(plan.start.watermark, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"reading what changed since {shown_time(plan.start.watermark)} UTC"
 
 
 def _later(now: datetime, last: datetime | None) -> datetime:

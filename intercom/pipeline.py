@@ -13,8 +13,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from intercom.normalise import Normaliser
@@ -148,9 +149,9 @@ class Pipeline:
     def _stage(self, pages: list[Page]) -> None:
         batch = self._normaliser.batch_pages([(page.records, page.where) for page in pages])
         self._parts.add(batch)
-        newest = pc.max(batch.column(self._cursor_field)).as_py() if self._cursor_field else None
+        newest = newest_second(batch.column(self._cursor_field)) if self._cursor_field else None
         if newest is not None:
-            self.newest = max(int(newest.timestamp()), self.newest or 0)
+            self.newest = newest if self.newest is None else max(newest, self.newest)
 
     def _is_due(self) -> bool:
         if len(self._finished) == self._kept:
@@ -164,3 +165,9 @@ class Pipeline:
         finished, rows, newest = tuple(self._finished), self._parts.rows, self.newest
         self._kept, self._rows_kept, self._kept_at = len(finished), rows, time.monotonic()
         self._parts.checkpoint(lambda parts: self._on_checkpoint(Checkpoint(finished, parts, rows, newest)))
+
+
+def newest_second(times: Any) -> int | None:
+    """The largest of a column of times, in whole unix seconds (floor), which are negative before 1970."""
+    microseconds = pc.max(times.cast(pa.int64())).as_py()
+    return None if microseconds is None else microseconds // 1_000_000

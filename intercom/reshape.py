@@ -21,7 +21,7 @@ from msgspec import Raw
 
 from intercom.normalise import Normaliser, Record
 from intercom.records import SentRecord
-from intercom.scalars import LARGEST_SECONDS
+from intercom.scalars import FIRST_SECOND, LAST_SECOND
 from intercom.schemas import EXTRA, INGESTED_AT, Column, Kind, TableSchema
 from intercom.tables import Table
 
@@ -97,7 +97,7 @@ def _texts(kind: Kind, values: Any) -> Sequence[bytes | None]:
 
 def _time_text(microseconds: int) -> bytes:
     seconds, rest = divmod(microseconds, 1_000_000)
-    if rest == 0 and abs(seconds) <= LARGEST_SECONDS:  # a greater number would be read as milliseconds
+    if rest == 0 and FIRST_SECOND <= seconds <= LAST_SECOND:  # another number would be read as milliseconds
         return b"%d" % seconds
     return msgspec.json.encode((_EPOCH + timedelta(microseconds=microseconds)).isoformat())
 

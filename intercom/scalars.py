@@ -24,12 +24,12 @@ UNREADABLE: Final = (msgspec.DecodeError, ValueError, OverflowError, RecursionEr
 """What decoders and Arrow raise for JSON text that is broken or does not fit."""
 
 FIRST_SECOND: Final = -62_135_596_800  # 0001-01-01
-# Intercom's times are seconds; old data also has milliseconds. As seconds, 1e11 is in the year 5138.
-LARGEST_SECONDS: Final = 100_000_000_000
+LAST_SECOND: Final = 253_402_300_799
+"""9999-12-31 23:59:59. Intercom's times are seconds, old data also has milliseconds: a number is taken for these only
+beyond `FIRST_SECOND` and `LAST_SECOND`, where no second can be meant."""
 EXACT_INTEGERS: Final = 2**53  # a float64 holds every integer up to here, and the next one becomes this one
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_END_SECOND: Final = 253_402_300_800  # 10000-01-01
 _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]*)")
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _STRING: Final = Decoder(str)
@@ -44,15 +44,15 @@ def read_value(kind: Kind, text: bytes) -> object:
 def epoch_seconds(value: Raw | None) -> int | None:
     """A timestamp in whole unix seconds (floor); None when it is absent, null or unreadable.
 
-    Reads what a TIMESTAMP column reads: seconds or milliseconds (above 1e11) as number or digits, or ISO 8601.
+    Reads what a TIMESTAMP column reads: seconds, or milliseconds beyond these, as number or digits, or ISO 8601.
     """
     if value is None:
         return None
     try:
         seconds = _INT.decode(value)
     except UNREADABLE:
-        seconds = LARGEST_SECONDS + 1  # not plain seconds
-    if FIRST_SECOND <= seconds <= LARGEST_SECONDS:
+        seconds = LAST_SECOND + 1  # not plain seconds
+    if FIRST_SECOND <= seconds <= LAST_SECOND:
         return seconds
     microseconds = _to_microseconds(bytes(value))
     return None if microseconds is None else microseconds // 1_000_000
@@ -104,9 +104,9 @@ def _to_microseconds(text: bytes) -> int | None:
     seconds = _to_decimal(moment)
     if seconds is None:
         return None
-    if abs(seconds) > LARGEST_SECONDS:
+    if not FIRST_SECOND <= seconds < LAST_SECOND + 1:
         seconds = seconds.scaleb(-3)
-    if not FIRST_SECOND <= seconds < _END_SECOND:
+    if not FIRST_SECOND <= seconds < LAST_SECOND + 1:
         return None
     return int((seconds * 1_000_000).to_integral_value(ROUND_FLOOR))
 
@@ -117,7 +117,7 @@ def _iso_to_microseconds(moment: str) -> int | None:
     except ValueError:
         return None
     since_epoch = (time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH
-    if not FIRST_SECOND <= since_epoch // timedelta(seconds=1) < _END_SECOND:
+    if not FIRST_SECOND <= since_epoch // timedelta(seconds=1) <= LAST_SECOND:
         return None
     return since_epoch // timedelta(microseconds=1)
 

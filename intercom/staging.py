@@ -153,4 +153,4 @@ def split_by_month(rows: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _month(begin: datetime | None) -> str:
-    return UNKNOWN_MONTH if begin is None else f"{begin:%Y-%m}"
+    return UNKNOWN_MONTH if begin is None else f"{begin.year:04d}-{begin.month:02d}"  # %Y is not padded everywhere

@@ -165,4 +165,4 @@ def _size(count: int) -> str:
 
 def shown_time(second: int | None) -> str:
     """``2026-11-03 11:59:59``, in UTC; a dash for none."""
-    return "-" if second is None else f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d %H:%M:%S}"
+    return "-" if second is None else datetime.fromtimestamp(second, UTC).isoformat(" ").removesuffix("+00:00")

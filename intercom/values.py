@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from msgspec import Raw
 from msgspec.json import Decoder
 
-from intercom.scalars import EXACT_INTEGERS, FIRST_SECOND, LARGEST_SECONDS, UNREADABLE, read_value
+from intercom.scalars import EXACT_INTEGERS, FIRST_SECOND, LAST_SECOND, UNREADABLE, read_value
 from intercom.schemas import Kind
 
 T = TypeVar("T")
@@ -120,7 +120,7 @@ def _floats(values: Sequence[float | None]) -> pa.Array:
 def _timestamps(values: Sequence[int | None]) -> pa.Array:
     seconds = pa.array(values, pa.int64())
     least, most = (bound.as_py() for bound in pc.min_max(seconds).values())
-    if least is not None and not FIRST_SECOND <= least <= most <= LARGEST_SECONDS:
+    if least is not None and not FIRST_SECOND <= least <= most <= LAST_SECOND:
         raise ValueError("perhaps milliseconds")
     return pc.multiply(seconds, 1_000_000).view(Kind.TIMESTAMP.arrow)
 
@@ -165,6 +165,6 @@ def _plain_microseconds(values: Sequence[Text]) -> list[int | None]:
     except UNREADABLE:
         return [None] * len(values)
     return [
-        number * 1_000_000 if type(number) is int and FIRST_SECOND <= number <= LARGEST_SECONDS else None
+        number * 1_000_000 if type(number) is int and FIRST_SECOND <= number <= LAST_SECOND else None
         for number in numbers
     ]

@@ -14,8 +14,9 @@ from .options import Options
 
 MAX_DEPTH = 2
 MAX_FILTERS = 15
-# Old data hold milliseconds: the seconds of the year 5138, beyond which no second is meant.
-MILLISECONDS_FROM = 100_000_000_000
+# Old data hold milliseconds: beyond the seconds of the years 1 to 9999 no second is meant.
+SECONDS_FROM = -62_135_596_800
+MILLISECONDS_FROM = 253_402_300_800
 
 Test = Callable[[Any], bool]
 
@@ -59,7 +60,7 @@ def seconds_of(value: Any) -> float | None:
         number = float(value)
     except (TypeError, ValueError):
         return None
-    return number / 1000 if abs(number) >= MILLISECONDS_FROM else number
+    return number if SECONDS_FROM <= number < MILLISECONDS_FROM else number / 1000
 
 
 class QueryReader:

@@ -26,7 +26,7 @@ numbers = st.one_of(
     st.integers(-(2**70), 2**70),
     st.integers(-(10**12), 10**12),
     st.floats(allow_nan=False, allow_infinity=False),
-    st.sampled_from([2**53 + 1, 2**63 - 1, 2**63, 10**11, 10**11 + 1, 253402300800, 10**400]),
+    st.sampled_from([2**53 + 1, 2**63 - 1, 2**63, 253402300799, 253402300800, -62135596800, -62135596801, 10**400]),
 )
 strings = st.one_of(
     st.text(), st.datetimes().map(datetime.isoformat), numbers.map(str), st.sampled_from(["\0", "😀", ""])
@@ -93,14 +93,14 @@ def says_the_same(kind: Kind, held: Any, text: str) -> bool:
         number = Decimal(sent)
     except ArithmeticError:
         return bool(held == datetime.fromisoformat(sent).replace(tzinfo=UTC))
-    micros = number * (1000 if abs(number) > 10**11 else 10**6)
+    micros = number * (10**6 if -62135596800 <= number < 253402300800 else 1000)
     return bool((held - EPOCH) // NOW.resolution == micros.to_integral_value(ROUND_FLOOR))
 
 
 @settings(max_examples=150, deadline=None)
 @given(pages())
-@example((KINDS, [{"id": '"k"', "a_float": "9007199254740993", "a_timestamp": "100000000001"}]))
-@example((KINDS, [{"id": '"k"', "a_float": "9007199254740992", "a_timestamp": "100000000000"}]))
+@example((KINDS, [{"id": '"k"', "a_float": "9007199254740993", "a_timestamp": "253402300800"}]))
+@example((KINDS, [{"id": '"k"', "a_float": "9007199254740992", "a_timestamp": "253402300799"}]))
 def test_nothing_of_a_record_is_lost(page: tuple[Table, list[dict[str, str]]]) -> None:
     table, records = page
     batch = read(table, records)

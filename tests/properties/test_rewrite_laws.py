@@ -100,7 +100,7 @@ def spelled(kind: Kind, value: Any) -> str:
         return str(value)
     if kind is Kind.TIMESTAMP:
         seconds = (value - EPOCH) / timedelta(seconds=1)
-        whole = (value - EPOCH) % timedelta(seconds=1) == timedelta(0) and seconds <= 100_000_000_000
+        whole = (value - EPOCH) % timedelta(seconds=1) == timedelta(0)
         return str(int(seconds)) if whole else json.dumps(value.isoformat())
     return msgspec.json.encode(value).decode()
 

@@ -121,7 +121,10 @@ def _seconds(value: Any) -> Any:
         if not value.lstrip("-").isdigit():
             return datetime.fromisoformat(value).astimezone(UTC).timestamp()
         value = int(value)
-    return float(value / 1000 if abs(value) > 1e11 else value)
+    for seconds in (value, value / 1000):  # milliseconds only where no second of the years 1 to 9999 can be meant
+        if -62_135_596_800 <= seconds < 253_402_300_800:
+            return float(seconds)
+    return value
 
 
 def _frozen(record: Row) -> str:

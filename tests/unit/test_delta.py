@@ -69,6 +69,15 @@ def test_whole_seconds_are_told_as_they_are_also_before_1970(tmp_path: Path) -> 
     assert found["minValues"] == found["maxValues"] == {"updated_at": "1969-12-31T23:59:58.000Z"}
 
 
+def test_bounds_in_the_first_and_last_year_have_four_digits_or_are_left_out(tmp_path: Path) -> None:
+    first, last = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    found = told(
+        tmp_path / "f", created_at=times(first, last), updated_at=times(last.replace(microsecond=999_999), None)
+    )
+    assert found["minValues"] == {"created_at": "0001-01-01T00:00:00.000Z", "updated_at": "9999-12-31T23:59:59.999Z"}
+    assert found["maxValues"] == {"created_at": "9999-12-31T23:59:59.000Z"}
+
+
 def test_columns_without_statistics_are_left_out(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": ["a"]}), tmp_path / "f", write_statistics=False)
     found = json.loads(statistics_of(pq.read_metadata(tmp_path / "f")))
