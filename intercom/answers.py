@@ -9,6 +9,7 @@ import msgspec
 
 from intercom.headers import http_date
 from intercom.jsontext import mend
+from intercom.salvage import elements, members
 
 _DETAIL_CHARACTERS = 200
 
@@ -32,12 +33,15 @@ class Answer:
     """A JSON object as the API sent it.
 
     ``fields`` holds its top-level members, each one's JSON text unchanged; the text stays valid for as long as the
-    value is held. ``server_time`` is the Date header in unix seconds.
+    value is held. ``server_time`` is the Date header in unix seconds. ``elements`` are the texts in the list that was
+    expected where not all of them are sound JSON; None where they are. Where no list was expected, it is the whole
+    body, and ``fields`` has its sound members only.
     """
 
     fields: dict[str, msgspec.Raw]
     server_time: int | None
     request_id: str | None
+    elements: list[bytes] | None = None
 
 
 @dataclass(frozen=True)
@@ -65,14 +69,18 @@ class Failure:
 def read_answer(received: Received, expect: str | None) -> Answer | Failure:
     """The answer, when it is whole: a body can be empty or cut although its status is 200.
 
-    ``expect`` names the member that must be a JSON array.
+    ``expect`` names the member that must be a JSON array. Its elements may be anything: of a body with an odd one the
+    others can be used.
     """
     request_id = received.headers.get("X-Request-Id")
     fault = None
     fields: dict[str, msgspec.Raw] = {}
     try:
         fields = _members(received.body)
-    except msgspec.MsgspecError as error:
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
+        salvaged = _salvaged(received.body, expect)
+        if salvaged is not None:
+            return Answer(salvaged[0], received.server_time, request_id, salvaged[1])
         fault = f"broken body, {error}"
     else:
         if expect is not None and not (expect in fields and bytes(memoryview(fields[expect])[:1]) == b"["):
@@ -117,15 +125,40 @@ def read_refusal(received: Received, secret: str) -> Failure:
 
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_VALUE = msgspec.json.Decoder(msgspec.Raw)
 
 
 def _members(body: bytes) -> dict[str, msgspec.Raw]:
-    """The members of a JSON object; raises msgspec's errors unless the whole body is sound JSON, once mended.
+    """The members of a JSON object; raises unless the whole body is sound JSON.
 
     The values are views that keep the body alive.
     """
+    body.decode()  # msgspec looks at no byte of what it leaves raw
+    return _OBJECT.decode(body)
+
+
+def _salvaged(body: bytes, expect: str | None) -> tuple[dict[str, msgspec.Raw], list[bytes] | None] | None:
+    """The members of a body that is whole but not sound throughout, and the elements of its list as sent.
+
+    None when it is not whole, or when what is odd lies beside the list, where it may tell what is still to come. There
+    characters that are no Unicode are mended.
+    """
+    found = members(body) or {}
+    sound = {name: text for name, sent in found.items() if name != expect and (text := _sound(sent)) is not None}
+    fields = {name: msgspec.Raw(text) for name, text in sound.items()}
+    if expect is None:
+        return (fields, None if len(fields) == len(found) else [body]) if fields else None
+    listed = elements(found.get(expect, b""))
+    if listed is None or len(fields) < len(found) - 1:
+        return None
+    return {**fields, expect: msgspec.Raw(found[expect])}, listed
+
+
+def _sound(text: bytes) -> bytes | None:
+    """A value that decodes, as it is or mended; None where none does."""
+    text = mend(text)
     try:
-        body.decode()  # msgspec looks at no byte of what it leaves raw
-        return _OBJECT.decode(body)
-    except (UnicodeDecodeError, msgspec.DecodeError):
-        return _OBJECT.decode(mend(body))
+        _VALUE.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return text

@@ -20,6 +20,7 @@ from intercom.lookup import find_moves
 from intercom.moves import Moves
 from intercom.partition import Merged
 from intercom.publish import Month, Outcome, Work, publish_months
+from intercom.rejected import remove_expired
 from intercom.steps import after, both, counted_as_changed, in_steps
 from intercom.tables import Strategy, Table
 from intercom.watermarks import Partition, TableState, WatermarkStore, intact, missing_from
@@ -105,10 +106,11 @@ def compact_table(
 
 
 def _clean_up(ledger: Ledger, state: TableState, files: Iterable[str]) -> None:
-    """Delete what is merged, what died before it could commit, and what attempts noted for a next one."""
+    """Delete what is merged, what died before it could commit, what attempts noted for a next one, old rejects."""
     waiting = {run.run_id for run in state.staged}
     ledger.still_ours()
     ledger.lake.delete(path for path in files if ledger.paths.attempt_of(path) not in waiting)
+    remove_expired(ledger.lake, ledger.paths, datetime.now(UTC))
 
 
 def _committed(ledger: Ledger, state: TableState, parts: Sequence[Part]) -> list[Part]:

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from intercom.errors import FatalApiError
 from intercom.pages import Page
+from intercom.records import NO_JSON, Rejected
 from intercom.removals import ASKED_ONE_BY_ONE, Missing, a_key, find_missing
 from intercom.scalars import read_value
 from intercom.schemas import Kind
@@ -103,7 +104,10 @@ def _ask_each(read: TableRead, missing: Missing) -> Verdict:
 
 
 def _record(read: TableRead, key: str) -> Page | FatalApiError | None:
-    """The record of this key, as a page of its own; None when there is none, or when it is another one's by now."""
+    """The record of this key, as a page of its own; None when there is none, or when it is another one's by now.
+
+    One that cannot be a row is told, and not kept by its earlier version: the read has met it, or could have.
+    """
     table = read.table
     try:
         answer = read.api.get(f"{table.record_path}{quote(key, safe='')}")
@@ -113,6 +117,9 @@ def _record(read: TableRead, key: str) -> Page | FatalApiError | None:
     (name,) = table.primary_key
     if read_value(Kind.STRING, bytes(members.get(name, b"null"))) != key:
         return None
+    if answer.elements is not None:
+        odd = [] if read.rejected.holds(name, key) else [Rejected(text, NO_JSON) for text in answer.elements]
+        return Page(1, answer.request_id, [], rejected=tuple(odd))
     return Page(1, answer.request_id, [members], size=sum(len(bytes(value)) for value in members.values()))
 
 

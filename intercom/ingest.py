@@ -19,6 +19,7 @@ from intercom.journal import Beginning, RunJournal
 from intercom.ledger import Ledger
 from intercom.normalise import MOST_NAMED
 from intercom.progress import TableProgress
+from intercom.rejected import RejectedRecords
 from intercom.rewrite import with_declared_columns
 from intercom.summary import shown_time
 from intercom.table_read import TableRead
@@ -190,12 +191,14 @@ def _read(
         journal,
         plan.window,
         progress,
+        rejected=RejectedRecords(ledger.lake, ledger.paths, run.run_id),
         exact=plan.start.replaces,
         search_check=SearchCheck.from_json(known) if known else None,
     )
     read.read()
     verdict = Verdict(True)
-    if read.completeness.complete and (plan.start.replaces or table.strategy is Strategy.REPLACE):
+    replaces = read.completeness.complete and (plan.start.replaces or table.strategy is Strategy.REPLACE)
+    if replaces:
         verdict = confirm_removals(read, plan.state, permitted=run.allow_mass_removal)
         if not verdict.allowed and plan.has_other_columns(table.schema):
             raise LakeError(
@@ -203,6 +206,7 @@ def _read(
                 "changed, and the watermark has not moved."
             )
     notes = [] if verdict.failed or not verdict.note else [verdict.note]
+    notes += read.rejected.notes(replaces=replaces and verdict.allowed)
     return Read(
         parts=read.parts,
         rows=read.rows,

@@ -187,17 +187,26 @@ class Lake:
 
     def read_json(self, path: str) -> Any | None:
         """The parsed JSON file, None when there is none. ValueError when it is no JSON."""
+        text = self.read_bytes(path)
+        return None if text is None else json.loads(text)
+
+    def read_bytes(self, path: str) -> bytes | None:
+        """A small file, None when there is none."""
         with self._told("read", path):
             try:
-                text = Path(self._at(path)).read_bytes() if self.local else self._fs.cat_file(self._at(path))
+                text: bytes = Path(self._at(path)).read_bytes() if self.local else self._fs.cat_file(self._at(path))
             except FileNotFoundError:
                 return None
-        return json.loads(text)
+        return text
 
     def write_json(self, path: str, record: Mapping[str, Any]) -> None:
         """Write or replace a small JSON file in one atomic step."""
+        self.write_bytes(path, json.dumps(record, indent=1, ensure_ascii=False).encode())
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        """Write or replace a small file in one atomic step."""
         with self.scratch(".json") as written:
-            written.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+            written.write_bytes(data)
             with self._told("write", path):
                 self._put(written, path)
 

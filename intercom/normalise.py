@@ -20,13 +20,13 @@ import pyarrow.compute as pc
 from intercom.columns import Members, to_arrays
 from intercom.errors import SchemaError
 from intercom.flat import Found, NestedMembers, texts_at
-from intercom.records import Record, members_of, object_text, split_records, text_of
+from intercom.records import Record, members_of, object_text, text_of
 from intercom.scalars import UNREADABLE, epoch_seconds
 from intercom.schemas import EXTRA, INGESTED_AT, Column, Kind, TableSchema
 from intercom.tables import Table
 from intercom.values import NULL, Text, nulls, to_array
 
-__all__ = ["MOST_NAMED", "Normaliser", "Record", "epoch_seconds", "split_records"]
+__all__ = ["MOST_NAMED", "Normaliser", "Record", "epoch_seconds"]
 
 Page = tuple[Sequence[Record], str]
 """Records, and the words for the page in errors."""

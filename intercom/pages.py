@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
 from intercom.client import Answer
-from intercom.normalise import Record, epoch_seconds, split_records
-from intercom.records import Rejected
+from intercom.errors import RetriableApiError
+from intercom.normalise import Record, epoch_seconds
+from intercom.records import Glance, Rejected, sort_out, split_records
+from intercom.scalars import UNREADABLE
 from intercom.tables import Table
 
 Params = Mapping[str, str | int]
@@ -52,23 +55,37 @@ class Page:
 
 
 def page_of(answer: Answer, table: Table, number: int) -> Page:
-    """The records of an answer; null elements, which the reference allows among admins, are left out."""
-    text = answer.fields[table.records_key]
-    page = Page(number, answer.request_id, [], size=len(text))
-    records = split_records(text, where=f"Table {table.name!r}, {page.where}")
-    found = [record for record in records if record is not None]
-    return replace(page, records=found, nulls=len(records) - len(found))
+    """The usable records of an answer, those that cannot be rows, and the number of null elements.
+
+    Null elements, which the reference allows among admins, are no records and no fault.
+    """
+    text, glance = answer.fields[table.records_key], _glance(table.required, table.cursor_field)
+    split = split_records(text, glance) if answer.elements is None else sort_out(answer.elements, glance)
+    return Page(number, answer.request_id, split.records, len(text), split.nulls, tuple(split.rejected))
 
 
 def number_of(raw: msgspec.Raw | None) -> int | None:
     """A JSON integer, or None for anything else."""
-    value = _decoded(raw)
+    try:
+        value = _decoded(raw)
+    except UNREADABLE:
+        return None
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def paging(answer: Answer) -> dict[str, Any]:
-    """The ``pages`` object of an answer; empty when it is missing, null or no object."""
-    pages = _decoded(answer.fields.get("pages"))
+    """The ``pages`` object of an answer; empty when it is missing, null or no object.
+
+    Raises RetriableApiError when it cannot be decoded: what it says of a next page is not known then.
+    """
+    try:
+        pages = _decoded(answer.fields.get("pages"))
+    except UNREADABLE as error:
+        raise RetriableApiError(
+            f"The place of the next page cannot be read (request {answer.request_id}, {type(error).__name__}). Run "
+            "again; the watermark has not moved.",
+            request_id=answer.request_id,
+        ) from error
     return pages if isinstance(pages, dict) else {}
 
 
@@ -93,3 +110,9 @@ def place_of(params: Params) -> frozenset[tuple[str, str]]:
 
 def _decoded(raw: msgspec.Raw | None) -> Any:
     return None if raw is None else msgspec.json.decode(raw)
+
+
+@lru_cache(maxsize=64)
+def _glance(required: tuple[str, ...], cursor_field: str | None) -> Glance:
+    """What is asked of every record while it is read: its key, and the times that it is ordered and kept by."""
+    return Glance(required, filter(None, ("created_at", cursor_field)))

@@ -4,6 +4,7 @@
     data/<connection>/<table>/data.parquet                            replace tables
     data/<connection>/<table>/[created_month=YYYY-MM/]<32 hex>.parquet, _delta_log/...    the same as Delta tables
     _staging/<connection>/<table>/<attempt>/[created_month=YYYY-MM/]part-NNNNNN.parquet, plan.json, done.json
+    _rejected/<connection>/<table>/<run-id>.jsonl                     records that cannot be rows
     _state/lake.json, _state/<connection>/<table>.json
     _locks/runs/..., _locks/tables/...                                see `intercom.lockfiles`
 
@@ -89,6 +90,15 @@ class TablePaths:
     def state(self) -> str:
         """The table's record in the lake: watermark, partitions, staged runs."""
         return f"_state/{folder_name(self.connection)}/{self.table}.json"
+
+    @property
+    def rejected(self) -> str:
+        """Folder of records that could not be rows."""
+        return f"_rejected/{folder_name(self.connection)}/{self.table}"
+
+    def rejected_of(self, run_id: str) -> str:
+        """Those of one run."""
+        return f"{self.rejected}/{folder_name(run_id)}.jsonl"
 
     def published(self, month: str | None) -> str:
         """The one file of a month's partition; of the whole table when month is None (replace tables)."""

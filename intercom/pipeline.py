@@ -10,8 +10,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from intercom.normalise import Normaliser
 from intercom.pages import Page
+from intercom.records import Rejected, text_of
 from intercom.staging import PartWriter
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,9 @@ class Pipeline:
 
     `finish` marks a part of the reading as complete. From time to time, and when the reading fails, `on_checkpoint`
     learns what is durable. `newest` is the largest cursor value so far in unix seconds.
+
+    A record that fails on its way to a row is left out, and `on_rejected` gets it, with the page's request: whatever
+    is in a record, the others are staged.
     """
 
     def __init__(
@@ -57,12 +61,14 @@ class Pipeline:
         normaliser: Normaliser,
         cursor_field: str | None,
         on_checkpoint: Callable[[Checkpoint], None],
+        on_rejected: Callable[[int, Sequence[Rejected], str | None], None],
         *,
         waiting_bytes: int = WAITING_BYTES,
     ) -> None:
         self.newest: int | None = None
         self._parts, self._normaliser, self._cursor_field = parts, normaliser, cursor_field
-        self._on_checkpoint, self._waiting_bytes = on_checkpoint, waiting_bytes
+        self._on_checkpoint, self._on_rejected = on_checkpoint, on_rejected
+        self._waiting_bytes = waiting_bytes
         lock = threading.Lock()
         self._arrived, self._room = threading.Condition(lock), threading.Condition(lock)
         self._queue: deque[Page | int] = deque()
@@ -147,11 +153,30 @@ class Pipeline:
             return taken
 
     def _stage(self, pages: list[Page]) -> None:
-        batch = self._normaliser.batch_pages([(page.records, page.where) for page in pages])
-        self._parts.add(batch)
-        newest = newest_second(batch.column(self._cursor_field)) if self._cursor_field else None
-        if newest is not None:
-            self.newest = newest if self.newest is None else max(newest, self.newest)
+        for batch in self._batches(pages):
+            self._parts.add(batch)
+            newest = newest_second(batch.column(self._cursor_field)) if self._cursor_field else None
+            if newest is not None:
+                self.newest = newest if self.newest is None else max(newest, self.newest)
+
+    def _batches(self, pages: Sequence[Page]) -> Iterator[pa.RecordBatch]:
+        """All pages as one batch; where a record fails, halves of halves, down to that record alone."""
+        failure = None
+        try:
+            yield self._normaliser.batch_pages([(page.records, page.where) for page in pages])
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever it is, it must not end the table at every run
+            failure = type(error).__name__  # its message may show what is in the record
+        if failure is None:
+            return
+        halves = _halves(pages)
+        for half in halves:
+            yield from self._batches(half)
+        if not halves:
+            (page,) = pages
+            found = [Rejected(bytes(text_of(record)), f"not made a row ({failure})") for record in page.records]
+            self._on_rejected(-len(found), found, page.request_id)  # it counted as a usable one
 
     def _is_due(self) -> bool:
         if len(self._finished) == self._kept:
@@ -171,3 +196,14 @@ def newest_second(times: Any) -> int | None:
     """The largest of a column of times, in whole unix seconds (floor), which are negative before 1970."""
     microseconds = pc.max(times.cast(pa.int64())).as_py()
     return None if microseconds is None else microseconds // 1_000_000
+
+
+def _halves(pages: Sequence[Page]) -> list[Sequence[Page]]:
+    """The pages' records in two parts; none when there is but one record."""
+    if len(pages) > 1:
+        return [pages[: len(pages) // 2], pages[len(pages) // 2 :]]
+    (page,) = pages
+    half = len(page.records) // 2
+    if half == 0:
+        return []
+    return [[replace(page, records=part)] for part in (page.records[:half], page.records[half:])]

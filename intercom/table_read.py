@@ -20,6 +20,7 @@ from intercom.pipeline import WAITING_BYTES, Checkpoint, Pipeline
 from intercom.plan import Plan
 from intercom.progress import TableProgress
 from intercom.reading import Completeness, Journal, Reading
+from intercom.rejected import RejectedRecords
 from intercom.staging import PartWriter
 from intercom.tables import Access, Strategy, Table
 from intercom.windows import Window
@@ -34,8 +35,8 @@ class TableRead:
     """A table of a run while it is read; `completeness` is that of the latest reading of the whole.
 
     `parts` are durable, `rows` counts what was read with earlier attempts at the run, `newest` is the greatest cursor
-    value in unix seconds. `exact`: rows that are not read will be removed. `search_check` is the latest finding of how
-    search compares dates.
+    value in unix seconds; `rejected` are records that could not be rows. `exact`: rows that are not read will be
+    removed. `search_check` is the latest finding of how search compares dates.
     """
 
     table: Table
@@ -44,6 +45,7 @@ class TableRead:
     journal: RunJournal
     window: Window
     progress: TableProgress
+    rejected: RejectedRecords
     exact: bool = False
     search_check: SearchCheck | None = None
     parts: int = 0
@@ -91,6 +93,7 @@ class TableRead:
 
         def keep(done: Checkpoint) -> None:
             ledger.still_ours()  # a run that was overtaken need not read to the end
+            self.rejected.save()  # the next attempt does not meet them again
             self.journal.save(done.finished, done.parts, done.rows, done.newest)
 
         parts = PartWriter(
@@ -102,10 +105,14 @@ class TableRead:
             first=self.parts,
         )
         waiting = _SCROLL_WAITING_BYTES if table.access is Access.SCROLL else WAITING_BYTES
-        with parts, Pipeline(parts, self._normaliser, table.cursor_field, keep, waiting_bytes=waiting) as pipeline:
+        pipeline = Pipeline(
+            parts, self._normaliser, table.cursor_field, keep, self.rejected.take, waiting_bytes=waiting
+        )
+        with self.rejected, parts, pipeline:
             self.journal.follow(pipeline.finish)
 
             def deliver(page: Page) -> None:
+                self.rejected.take(len(page.records), page.rejected, page.request_id)
                 pipeline.deliver(page)
                 self.progress.page(len(page.records))
 

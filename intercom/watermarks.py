@@ -90,7 +90,8 @@ class TableState:
     committed runs that are not compacted yet, oldest first; `compaction` is the version of the files that the last
     compaction has published, or was about to; `history_from` is the start date (unix seconds) that limited the first
     load, None when everything was read; `complete` is False when run `run_id` found fewer rows than Intercom counts by
-    more than an index may be wrong, and `notes` has a line for each search or list that stayed short at all.
+    more than an index may be wrong, and `notes` has a line for each search or list that stayed short at all, and
+    for records that could not be rows.
     `search_check` says how the table's search compares dates (`intercom.canary.SearchCheck` as JSON), None where nobody
     has looked. `refused` is why run `run_id` failed although it has read everything: a large part of the table would
     have been removed. `columns` is the declaration that all files and waiting parts were written by, but for those that

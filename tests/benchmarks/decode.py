@@ -11,8 +11,9 @@ import msgspec
 import orjson
 import pyarrow as pa
 
-from intercom.normalise import Normaliser, split_records
+from intercom.normalise import Normaliser
 from intercom.parquet import ParquetFile
+from intercom.records import split_records
 from intercom.sandbox import Workspace
 from intercom.staging import SPLIT_BYTES, split_by_month
 from intercom.tables import TABLES
@@ -70,7 +71,7 @@ def contact_pages(rows: int, history_days: int = 5 * 365) -> list[msgspec.Raw]:
 def _batches(pages: Sequence[msgspec.Raw]) -> Iterator[pa.RecordBatch]:
     normaliser = Normaliser(CONTACTS, datetime(2026, 1, 1, tzinfo=UTC))
     for start in range(0, len(pages), _PAGES_AT_ONCE):
-        split = [[r for r in split_records(page) if r is not None] for page in pages[start : start + _PAGES_AT_ONCE]]
+        split = [split_records(page).records for page in pages[start : start + _PAGES_AT_ONCE]]
         yield normaliser.batch_pages([(records, "bench") for records in split])
 
 

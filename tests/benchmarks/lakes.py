@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 
 from intercom.lake import Lake
 from intercom.ledger import Ledger
-from intercom.normalise import Normaliser, split_records
+from intercom.normalise import Normaliser
 from intercom.partition import RowGroupWriter
 from intercom.paths import TablePaths
+from intercom.records import split_records
 from intercom.tables import TABLES
 from intercom.watermarks import StagedRun, TableState
 from tests.benchmarks.decode import contact_pages
@@ -90,7 +91,7 @@ def write(path: Path, tables: Sequence[Any] | Iterator[Any]) -> None:
 def clones(rows: int, at_a_time: int) -> Iterator[Any]:
     """So many contacts: the same ones again and again, with ids of their own, also in their JSON."""
     normaliser = Normaliser(CONTACTS, datetime(2026, 1, 1, tzinfo=UTC))
-    records = [record for page in contact_pages(_CLONED) for record in split_records(page) if record is not None]
+    records = [record for page in contact_pages(_CLONED) for record in split_records(page).records]
     some = normaliser.batch_pages([(records, "bench")]).slice(0, at_a_time)
     ids = some.column("id").to_pylist()
     own = {

@@ -10,9 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from intercom.normalise import Normaliser, split_records
+from intercom.normalise import Normaliser
 from intercom.paths import TablePaths
 from intercom.pipeline import newest_second
+from intercom.records import split_records
 from intercom.staging import split_by_month
 from intercom.summary import shown_time
 from intercom.tables import TABLES
@@ -27,7 +28,7 @@ seconds = st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(FIRST, LAST), 
 
 def read(values: list[int]) -> pa.Table:
     text = json.dumps([{"id": str(row), "created_at": value, "updated_at": value} for row, value in enumerate(values)])
-    records = [record for record in split_records(Raw(text.encode())) if record is not None]
+    records = split_records(Raw(text.encode())).records
     return pa.Table.from_batches([Normaliser(TABLES["contacts"], NOW).batch(records, where="page 1")])
 
 

@@ -15,7 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from intercom.normalise import Normaliser, epoch_seconds, split_records
+from intercom.normalise import Normaliser, epoch_seconds
+from intercom.records import split_records
 from intercom.schemas import Column, Kind, TableSchema
 from intercom.tables import TABLES, Table
 
@@ -73,7 +74,7 @@ def read(table: Table, records: list[dict[str, str]], normaliser: Normaliser | N
     objects = ("{" + ",".join(f"{json.dumps(name)}: {text}" for name, text in r.items()) + "}" for r in records)
     split = split_records(Raw(("[" + ", ".join(objects) + "]").encode()))
     normaliser = normaliser or Normaliser(table, NOW)
-    return normaliser.batch([record for record in split if record is not None], where="page 1")
+    return normaliser.batch(split.records, where="page 1")
 
 
 def says_the_same(kind: Kind, held: Any, text: str) -> bool:
@@ -167,5 +168,6 @@ def test_odd_nested_values_never_fail_a_page(path: tuple[str, str], odd: list[st
 @settings(max_examples=60, deadline=None)
 def test_splitting_keeps_every_record_and_every_value(records: list[dict[str, Any] | None], ascii_only: bool) -> None:
     split = split_records(Raw(json.dumps(records, ensure_ascii=ascii_only).encode()))
-    found = [None if r is None else {name: json.loads(bytes(value)) for name, value in r.items()} for r in split]
-    assert found == records
+    found = [{name: json.loads(bytes(value)) for name, value in record.items()} for record in split.records]
+    assert found == [record for record in records if record is not None]
+    assert (split.nulls, split.rejected) == (records.count(None), [])

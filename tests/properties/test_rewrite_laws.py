@@ -79,7 +79,7 @@ def read(table: Table, sent: list[dict[str, str]]) -> Any:
         for row, members in enumerate(sent)
     )
     split = split_records(Raw(f"[{','.join(objects)}]".encode()))
-    return Normaliser(table, READ_AT).batch([record for record in split if record is not None], where="page 1")
+    return Normaliser(table, READ_AT).batch(split.records, where="page 1")
 
 
 def as_held(table: Table, batch: Any) -> list[dict[str, str]]:

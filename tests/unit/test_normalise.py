@@ -13,7 +13,8 @@ from msgspec import Raw
 
 from intercom.errors import SchemaError
 from intercom.jsontext import mend
-from intercom.normalise import MOST_NAMED, Normaliser, epoch_seconds, split_records
+from intercom.normalise import MOST_NAMED, Normaliser, epoch_seconds
+from intercom.records import NO_OBJECT, Glance, Rejected, split_records, without
 from intercom.tables import TABLES
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -26,7 +27,7 @@ def rows(table: str, *records: str) -> list[dict[str, Any]]:
 
 def batch(table: str, *records: str) -> pa.RecordBatch:
     split = split_records(Raw(("[" + ",".join(records) + "]").encode()))
-    return Normaliser(TABLES[table], NOW).batch([r for r in split if r is not None], where="page 3, request abc")
+    return Normaliser(TABLES[table], NOW).batch(split.records, where="page 3, request abc")
 
 
 def contact(member: str, value: str) -> dict[str, Any]:
@@ -297,7 +298,7 @@ def test_a_time_of_ingestion_without_a_zone_is_refused() -> None:
 
 def pages(*texts: str) -> list[tuple[list[Any], str]]:
     """Pages of tags, each given as a JSON array, with their places."""
-    return [(split_records(Raw(text.encode())), f"page {number}") for number, text in enumerate(texts, start=1)]
+    return [(split_records(Raw(text.encode())).records, f"page {number}") for number, text in enumerate(texts, start=1)]
 
 
 def test_pages_together_are_the_rows_of_each() -> None:
@@ -355,14 +356,14 @@ def test_json_that_is_no_text_is_mended() -> None:
 
 
 def test_a_name_that_is_no_text_is_mended() -> None:
-    records = split_records(Raw(b'[{"id":"1","\xff":2}]'))
-    (row,) = Normaliser(TABLES["tags"], NOW).batch([r for r in records if r], where="page 1").to_pylist()
+    records = split_records(Raw(b'[{"id":"1","\xff":2}]')).records
+    (row,) = Normaliser(TABLES["tags"], NOW).batch(records, where="page 1").to_pylist()
     assert (row["id"], row["_extra"]) == ("1", '{"\N{REPLACEMENT CHARACTER}":2}')
 
 
-def test_a_record_answers_for_single_members() -> None:
-    (record,) = split_records(Raw(b'[ {"id" : "1", "a\\"b":[1, 2],"none":null, "id":"2"} ]'))
-    assert record is not None
+@pytest.mark.parametrize("glance", [Glance(), Glance(("id",), ("none", "absent"))])
+def test_a_record_answers_for_single_members(glance: Glance) -> None:
+    (record,) = split_records(Raw(b'[ {"id" : "1", "a\\"b":[1, 2],"none":null, "id":"2"} ]'), glance).records
     assert (record.get("id"), record.get('a"b'), record.get("none")) == (Raw(b'"2"'), Raw(b"[1, 2]"), Raw(b"null"))
     assert record.get("absent") is None
     assert "absent" not in record
@@ -370,25 +371,34 @@ def test_a_record_answers_for_single_members() -> None:
     assert {"model": Raw(b"5"), **record} == {"model": Raw(b"5"), **dict(record.items())}
 
 
-def test_null_elements_stay_in_their_place() -> None:
-    assert split_records(Raw(b'[null, {"id":"1"}, null]')) == [None, {"id": Raw(b'"1"')}, None]
+def test_null_elements_are_counted() -> None:
+    split = split_records(Raw(b'[null, {"id":"1"}, null]'), Glance(("id",)))
+    assert (split.records, split.nulls, split.rejected) == ([{"id": Raw(b'"1"')}], 2, [])
 
 
 @pytest.mark.parametrize("element", ["5", "[]", '"text"', "true"])
-def test_an_element_that_is_no_object_is_named_by_its_position(element: str) -> None:
-    with pytest.raises(SchemaError, match=r"^Table 'tags', page 3: record 2 of 3 is no JSON object"):
-        split_records(Raw(f'[{{"id":"1"}},{element},null]'.encode()), where="Table 'tags', page 3")
+def test_an_element_that_is_no_object_is_rejected(element: str) -> None:
+    split = split_records(Raw(f'[{{"id":"1"}},{element},null]'.encode()))
+    assert (len(split.records), split.nulls, split.rejected) == (1, 1, [Rejected(element.encode(), NO_OBJECT)])
+
+
+@pytest.mark.parametrize("record", ["{}", '{"id":null}', '{"id":""}', '{"id":{}}', '{"id":["1"]}', '{"id":true}'])
+@pytest.mark.parametrize("other", ['{"id":"1"}', '{"id":7}', "5", "null"])
+def test_a_record_without_a_usable_key_is_rejected_among_any_others(record: str, other: str) -> None:
+    split = split_records(Raw(f"[{record}, {other}]".encode()), Glance(("id",)))
+    assert split.rejected[0] == Rejected(record.encode(), without("id"))
+    assert "absent, null, empty" in without("id")
 
 
 @pytest.mark.parametrize("text", [b'{"id":"1"}', b"null", b"5", b""])
 def test_records_that_are_no_array_are_refused(text: bytes) -> None:
-    with pytest.raises(SchemaError, match=r"^Table 'tags', page 3: no readable JSON array"):
-        split_records(Raw(text), where="Table 'tags', page 3")
+    with pytest.raises(SchemaError, match="no readable JSON array"):
+        split_records(Raw(text))
 
 
 def test_half_an_emoji_does_not_cost_the_page() -> None:
     split = split_records(Raw(b'[{"id":"1","name":"a\\ud83d"},{"id":"2","\\uDC00":1}]'))
-    found = Normaliser(TABLES["tags"], NOW).batch([record for record in split if record], where="page 1").to_pylist()
+    found = Normaliser(TABLES["tags"], NOW).batch(split.records, where="page 1").to_pylist()
     assert [row["name"] for row in found] == ["a\\ud83d", None]
     assert found[1]["_extra"] == '{"\\\\uDC00":1}'
 

@@ -39,7 +39,7 @@ def held(old: Table, *records: str) -> Any:
     """Rows of the lake from records as Intercom sends them; each is the members beside the id."""
     sent = (f'{{"id": "c{row}"{", " if record else ""}{record}}}' for row, record in enumerate(records))
     split = split_records(Raw(f"[{', '.join(sent)}]".encode()))
-    return Normaliser(old, READ_AT).batch([record for record in split if record is not None], where="page 1")
+    return Normaliser(old, READ_AT).batch(split.records, where="page 1")
 
 
 def reshaped(old: Table, new: Table, *records: str) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -132,8 +133,14 @@ def test_a_part_that_cannot_be_written_ends_it_and_no_checkpoint_passes_it(tmp_p
     assert parts.parts <= 1
 
 
-def pipeline(parts: PartWriter, kept: list[Checkpoint], **options: int) -> Pipeline:
-    return Pipeline(parts, Normaliser(CONTACTS, AT), "updated_at", kept.append, **options)
+def fail_on(*rejected: object) -> None:
+    raise AssertionError(rejected)
+
+
+def pipeline(
+    parts: PartWriter, kept: list[Checkpoint], rejected: Callable[..., None] = fail_on, **options: int
+) -> Pipeline:
+    return Pipeline(parts, Normaliser(CONTACTS, AT), "updated_at", kept.append, rejected, **options)
 
 
 def test_pages_of_any_thread_are_staged_and_the_newest_is_known(lake: SlowLake) -> None:
@@ -168,17 +175,32 @@ def test_readers_wait_when_too_many_bytes_do(lake: SlowLake, monkeypatch: pytest
     assert parts.rows == 600
 
 
-def test_a_bad_record_ends_the_readers_with_its_own_error(lake: SlowLake) -> None:
+def test_bad_records_are_left_out_and_told_and_the_others_are_staged(lake: SlowLake) -> None:
+    bad, told = page(7), []
+    del bad.records[3]["id"], bad.records[8]["id"]
+    with writer(lake) as parts, pipeline(parts, [], lambda *rejected: told.append(rejected)) as pipe:
+        for one in (page(6), bad, page(8)):
+            pipe.deliver(one)
+    assert parts.rows == 28
+    assert [(good, len(found), request) for good, found, request in told] == 2 * [(-1, 1, "request-7")]
+    assert [rejected.reason for _, (rejected,), _ in told] == 2 * ["not made a row (SchemaError)"]
+    assert all(b'"updated_at"' in rejected.text and b'"id"' not in rejected.text for _, (rejected,), _ in told)
+
+
+def test_an_error_about_rejected_records_ends_the_readers(lake: SlowLake) -> None:
     bad = page(7)
     del bad.records[3]["id"]
 
+    def refuse(*_rejected: object) -> None:
+        raise SchemaError("too many")
+
     def read() -> None:
-        with writer(lake) as parts, pipeline(parts, []) as pipe:
+        with writer(lake) as parts, pipeline(parts, [], refuse) as pipe:
             pipe.deliver(bad)
             for number in range(1000):
                 pipe.deliver(page(number, size=100_000))
 
-    with pytest.raises(SchemaError, match="page 7, request request-7"):
+    with pytest.raises(SchemaError, match="too many"):
         read()
 
 
