@@ -11,9 +11,11 @@ import msgspec
 import orjson
 import pyarrow as pa
 
+from intercom.client import Answer
+from intercom.distinct import keys_of
 from intercom.normalise import Normaliser
+from intercom.pages import Page, page_of
 from intercom.parquet import ParquetFile
-from intercom.records import split_records
 from intercom.sandbox import Workspace
 from intercom.staging import SPLIT_BYTES, split_by_month
 from intercom.tables import TABLES
@@ -71,8 +73,16 @@ def contact_pages(rows: int, history_days: int = 5 * 365) -> list[msgspec.Raw]:
 def _batches(pages: Sequence[msgspec.Raw]) -> Iterator[pa.RecordBatch]:
     normaliser = Normaliser(CONTACTS, datetime(2026, 1, 1, tzinfo=UTC))
     for start in range(0, len(pages), _PAGES_AT_ONCE):
-        split = [split_records(page).records for page in pages[start : start + _PAGES_AT_ONCE]]
-        yield normaliser.batch_pages([(records, "bench") for records in split])
+        read = [_read(page) for page in pages[start : start + _PAGES_AT_ONCE]]
+        yield normaliser.batch_pages([(page.records, page.where) for page in read])
+
+
+def _read(text: msgspec.Raw) -> Page:
+    """A page as a search reads it: its records, their keys, and the time that it is ordered by."""
+    page = page_of(Answer({CONTACTS.records_key: text}, None, None), CONTACTS, 1)
+    keys_of(page)
+    page.seconds("created_at")
+    return page
 
 
 def _stage(pages: Sequence[msgspec.Raw], folder: Path) -> None:
