@@ -6,7 +6,7 @@ Source of the API facts: Intercom REST API reference 2.14, "Pagination".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
