@@ -168,6 +168,7 @@ _CATALOGUE: Final = (
         cursor_field="updated_at",
         strategy=Strategy.MERGE,
         record_path="/articles/",
+        record_omits=("statistics",),
         scope="read and list articles",
     ),
     Table(

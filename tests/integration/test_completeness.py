@@ -18,7 +18,7 @@ from intercom.ingest import ingest_table
 from intercom.lake import Lake
 from intercom.paths import TablePaths
 from intercom.tables import TABLES
-from tests.support.rig import CONNECTION, Rig, is_page
+from tests.support.rig import CONNECTION, Rig, is_of_everything, is_page
 
 CONTACTS = TABLES["contacts"]
 MERGED = ("contacts", "companies", "conversations", "articles")
@@ -39,7 +39,7 @@ def count_more_than_there_is(rig: Rig, more: int) -> None:
     """Searches of contacts count records that are never served, however they are asked, until faults are cleared."""
     everything = len(rig.workspace.rows("contacts"))
     body = short_answer(rig, everything, everything + more)
-    rig.server.fail("/contacts/search", kind="status", status=200, body=body, times=1000)
+    rig.server.fail("/contacts/search", kind="status", status=200, body=body, times=1000, where=is_of_everything)
 
 
 def test_a_short_search_is_read_once_more(rig: Rig) -> None:

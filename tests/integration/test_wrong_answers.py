@@ -13,7 +13,7 @@ from intercom.canary import SearchCheck
 from intercom.errors import RetriableApiError
 from intercom.sandbox import LoggedRequest
 from tests.conftest import NOW
-from tests.support.rig import Rig, is_page
+from tests.support.rig import Rig, is_of_everything, is_page
 
 SEARCHED = ("contacts", "conversations")
 PATHS = {
@@ -36,11 +36,6 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 def is_window(request: LoggedRequest) -> bool:
     """Whether a page of one window is asked for, not of the whole search."""
     return is_page(request) and not is_of_everything(request)
-
-
-def is_of_everything(request: LoggedRequest) -> bool:
-    """Whether the whole search is asked for, to read or to count it."""
-    return '"OR"' in json.dumps(request.body)
 
 
 def ids(rig: Rig, table: str = "contacts") -> list[str]:

@@ -151,3 +151,8 @@ class Rig:
 def is_page(request: LoggedRequest) -> bool:
     """Whether a search asks for a page of rows; one row is asked for to count."""
     return request.body is not None and request.body["pagination"]["per_page"] > 1
+
+
+def is_of_everything(request: LoggedRequest) -> bool:
+    """Whether the whole search is asked for, to read or to count it, and not a range."""
+    return request.body is not None and request.body["query"].get("operator") == "OR"
