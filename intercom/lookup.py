@@ -18,13 +18,13 @@ from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from intercom.arrays import flat, joined, numbers
-from intercom.errors import LakeError
+from intercom.errors import LakeError, SchemaError
 from intercom.ledger import Ledger
 from intercom.merge import comparable, key_columns
 from intercom.moves import KEY, MONTH, PLACE, STORED, Moves, decide, in_two_months, versions_schema
+from intercom.parquet import is_damage, open_parquet
 from intercom.publish import Work, remove_damaged
 from intercom.tables import Strategy, Table
 
@@ -165,9 +165,11 @@ class _Reader:
         """Columns of a part. One that is damaged is taken out of the lake, and LakeError says so."""
         with self._ledger.lake.open(path, self._sizes[path]) as source:
             try:
-                with _opened(source) as file:
+                with open_parquet(source) as file:
                     return file.read(columns=list(columns))
-            except (pa.ArrowException, OSError) as error:
+            except Exception as error:
+                if not is_damage(error):
+                    raise
                 with self._ledger.lake.fetch(path) as local:
                     remove_damaged(self._table, self._ledger, {path: local}, error)
                 raise
@@ -225,8 +227,9 @@ class _Reader:
         with (
             self._ledger.files.open(month, stamp) as source,
             self._readable(month),
-            _opened(source) as file,
+            open_parquet(source) as file,
         ):
+            self._check_columns(month, file, columns)
             for group in range(file.num_row_groups):
                 if among is None or _may_hold(file.metadata.row_group(group), self._key, among):
                     yield file.read_row_group(group, columns=list(columns))
@@ -236,10 +239,22 @@ class _Reader:
         """Where everything was read a file that cannot be is written anew, so that it is as if it held nothing."""
         try:
             yield
-        except (pa.ArrowException, OSError) as error:
-            if not self._everything:
-                name = f"Table {self._table.name!r}: the file of {month}"
-                raise LakeError(f"{name} is damaged ({error}). {_CURE}") from error
+        except Exception as error:
+            if not (is_damage(error) or isinstance(error, SchemaError)):
+                raise
+            if self._everything:
+                return
+            if isinstance(error, SchemaError):
+                raise
+            raise LakeError(f"{self._name(month)} is damaged ({error}). {_CURE}") from error
+
+    def _check_columns(self, month: str, file: Any, columns: Sequence[str]) -> None:
+        found, declared = file.schema_arrow, self._table.schema.arrow
+        if any(name not in found.names or found.field(name).type != declared.field(name).type for name in columns):
+            raise SchemaError(f"{self._name(month)} does not have the table's declared columns. {_CURE}")
+
+    def _name(self, month: str) -> str:
+        return f"Table {self._table.name!r}: the file of {month}"
 
     # -- both ---------------------------------------------------------------------------------------------------
 
@@ -257,10 +272,6 @@ class _Reader:
     def _at_once(self, work: Callable[[Other], Some], on: Sequence[Other]) -> list[Some]:
         with ThreadPoolExecutor(self._ledger.lake.at_a_time, thread_name_prefix=f"lookup-{self._table.name}") as pool:
             return list(pool.map(work, on))
-
-
-def _opened(source: Any) -> Any:
-    return pq.ParquetFile(source)
 
 
 def _with_month(rows: Any, month: str, newest_by: Sequence[str], *, stored: bool) -> Any:

@@ -7,6 +7,7 @@ disk, with no error. Nothing else of the package imports `pyarrow.parquet`.
 
 from __future__ import annotations
 
+from io import RawIOBase
 from pathlib import Path
 from typing import Any, Self
 
@@ -57,7 +58,7 @@ class ParquetFile:
         return self._writer
 
 
-def open_parquet(path: Path) -> Any:
+def open_parquet(path: Path | RawIOBase) -> Any:
     """A Parquet file to read values from, with the checksums of its pages compared; to be closed, or used in a `with`.
 
     Raises what `is_damage` tells, here or when rows are read, for a file that is not as it was written.
