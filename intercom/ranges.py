@@ -38,14 +38,23 @@ class Ranges(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """So many bytes, fewer at the end; all that are left with -1."""
-        first = min(self._place, self._size)
+        first = self._place
         last = self._size if size < 0 else min(first + size, self._size)
+        if last <= first:
+            return b""
         self._place = last
-        return self._bytes(first, last) if last > first else b""
+        return self._bytes(first, last)
+
+    def read_end(self) -> None:
+        """Ask for the end of the file, where its footer is. OSError when something else comes than was asked for."""
+        self._end = self._fetch(self._end_from, self._size)
+        if len(self._end) != self._size - self._end_from:
+            raise OSError(f"{self._size - self._end_from} bytes were asked for, and {len(self._end)} came")
 
     def _bytes(self, first: int, last: int) -> bytes:
         if first < self._end_from:
             return self._fetch(first, last)
         if self._end is None:
-            self._end = self._fetch(self._end_from, self._size)
+            self.read_end()
+        assert self._end is not None
         return self._end[first - self._end_from : last - self._end_from]

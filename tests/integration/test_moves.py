@@ -17,7 +17,7 @@ from intercom import lookup
 from intercom.due import When
 from intercom.errors import LakeError
 from intercom.tables import Table
-from tests.conftest import NOW
+from tests.conftest import BUCKET, NOW
 from tests.support.fuses import Fuse, FusedLake, Killed, fused_commits
 from tests.support.rig import Rig, in_both_formats
 from tests.support.staged import READ_WHOLE, SEARCHED, Row, StagedTable, WatchedLake, folder
@@ -112,6 +112,20 @@ def test_a_row_of_a_history_with_a_start_date_moves_to_before_it_and_back(rig: R
         rig.workspace.travel(60)
         rig.sync(MERGED, history_from=start)
         rig.check(MERGED)
+
+
+@in_both_formats
+def test_rows_move_in_a_lake_on_s3_too(make_rig: Callable[..., Rig], s3_storage: dict[str, Any]) -> None:
+    tables = ["contacts", "companies"]
+    rig = make_rig(lake=f"s3://{BUCKET}/lake", contacts=8, companies=4)
+    rig.storage = s3_storage
+    rig.sync(tables)
+    for table in tables:
+        row = max(rig.workspace.rows(table), key=lambda row: row["created_at"])
+        rig.workspace.update(table, row["id"], created_at=row["created_at"] - 40 * DAY)
+    rig.workspace.travel(60)
+    rig.sync(tables)
+    rig.check(tables)
 
 
 def month_of(row: dict[str, Any]) -> str:

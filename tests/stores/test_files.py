@@ -11,6 +11,7 @@ import pytest
 
 from intercom.errors import LakeError
 from intercom.lake import Lake
+from intercom.parquet import open_parquet
 from intercom.paths import TablePaths
 from tests.stores.files import ids, publish
 from tests.stores.kinds import Store, kinds
@@ -56,6 +57,13 @@ def test_files_are_deleted_in_one_go_and_those_that_are_gone_are_no_error(lake: 
     lake.delete(gone)
     lake.delete([])
     assert list(lake.list("data")) == [kept]
+
+
+def test_some_columns_and_rows_of_a_file_are_read_without_the_rest(lake: Lake) -> None:
+    path = "data/c/contacts/created_month=2026-01/data.parquet"
+    size = publish(lake, path, rows=100_000)
+    with lake.open(path, size) as source, open_parquet(source) as file:
+        assert file.read(columns=["id"]).column("id").to_pylist() == list(range(100_000))
 
 
 def test_reading_what_is_not_there_is_an_error_that_names_it(lake: Lake) -> None:
