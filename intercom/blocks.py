@@ -6,14 +6,14 @@ Prefect's block names allow lowercase letters, digits and dashes, so names are s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Literal
 
 from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import BlockDocumentCreate, BlockDocumentUpdate
 from prefect.client.schemas.objects import BlockDocument
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from pydantic import Field, HttpUrl, SecretStr, ValidationError
 
 from intercom.config import Connection, connection_slug, make_connection
@@ -27,6 +27,8 @@ LOGO: Final = HttpUrl("https://github.com/intercom.png?size=256")
 
 
 _AT_A_TIME = 200
+_CREATIONS = 5
+"""Tries: a block type, its schema and a document may each be created by others just before."""
 
 
 class IntercomConnection(Block):
@@ -131,7 +133,21 @@ def register(kind: type[Block]) -> None:
 
 
 def _registered(kind: type[Block]) -> None:
-    kind.register_type_and_schema()
+    made_or_there(kind.register_type_and_schema)
+
+
+def made_or_there(make: Callable[[], Any]) -> None:
+    """Do what looks for something on the server and creates it if need be, again when others create it in between.
+
+    Each try finds one more thing that is there by now; raises ObjectAlreadyExists when that does not end.
+    """
+    for _ in range(_CREATIONS):
+        try:
+            make()
+        except ObjectAlreadyExists:
+            continue
+        return
+    make()
 
 
 def documents(client: SyncPrefectClient, kind: type[Block]) -> Iterator[BlockDocument]:
@@ -157,20 +173,23 @@ def save_document(client: SyncPrefectClient, kind: type[Block], name: str, data:
     schema anew, several times, which takes a quarter of a second of CPU each time.
     """
     if kind._block_schema_id is None or kind._block_type_id is None:
-        kind.register_type_and_schema()
+        made_or_there(kind.register_type_and_schema)
     assert kind._block_schema_id is not None
     assert kind._block_type_id is not None
-    try:
-        document = client.read_block_document_by_name(name, kind.get_block_type_slug())
-    except ObjectNotFound:
-        client.create_block_document(
-            BlockDocumentCreate(
-                name=name, data=data, block_schema_id=kind._block_schema_id, block_type_id=kind._block_type_id
-            )
-        )
-    else:
-        update = BlockDocumentUpdate(block_schema_id=kind._block_schema_id, data=data, merge_existing_data=False)
-        client.update_block_document(document.id, update)
+    new = BlockDocumentCreate(
+        name=name, data=data, block_schema_id=kind._block_schema_id, block_type_id=kind._block_type_id
+    )
+    update = BlockDocumentUpdate(block_schema_id=kind._block_schema_id, data=data, merge_existing_data=False)
+
+    def save() -> None:
+        try:
+            document = client.read_block_document_by_name(name, kind.get_block_type_slug())
+        except ObjectNotFound:
+            client.create_block_document(new)
+        else:
+            client.update_block_document(document.id, update)
+
+    made_or_there(save)
 
 
 def load_values(slug: str, name: str) -> dict[str, Any] | None:

@@ -21,7 +21,8 @@ from intercom.windows import Window
 class Run:
     """What all tables of a run share.
 
-    `started_at` becomes ``_ingested_at``; `run_start` is the server's clock before the first page, in unix seconds;
+    `started_at` becomes ``_ingested_at``; `run_start` is the server's clock before the first page, in unix seconds,
+    which may have been behind that by `doubt` seconds;
     `history_from` and `until` limit the cursor field, unix seconds, ``[from, until)``; `workspace` is Intercom's code
     of the workspace, None when it could not be asked. `allow_mass_removal`: a full refresh may remove a large part of a
     table.
@@ -36,6 +37,7 @@ class Run:
     until: int | None = None
     workspace: str | None = None
     allow_mass_removal: bool = False
+    doubt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ class Read:
 def commit(table: Table, ledger: Ledger, plan: Intent, journal: RunJournal, read: Read, run: Run) -> TableState:
     """Save the table's record, on top of what another run may have saved meanwhile, once every part is there.
 
-    An incomplete read is merged like any other, but it moves no watermark and removes no row.
+    An incomplete read is merged like any other, but it moves no watermark and removes no row. Raises LakeError when
+    parts are gone, or the record that this run began with.
     """
     complete = read.completeness.complete
     everything = plan.start.watermark is None and run.until is None and complete
@@ -92,6 +95,12 @@ def commit(table: Table, ledger: Ledger, plan: Intent, journal: RunJournal, read
         committed_at=int(datetime.now(UTC).timestamp()),
     )
     latest = ledger.state()
+    if latest is None and plan.start.watermark is not None:
+        raise LakeError(
+            f"{table.name}: the table's record {ledger.paths.state} in {ledger.lake.url} has gone, or is damaged, "
+            "since the run began to read what is new after its watermark. Nothing more is written; run again: the "
+            "whole table is read."
+        )
     kept = latest or TableState(lake_id=plan.lake_id, fingerprint=table.schema.fingerprint)
     findings = ledger.findings(replace(kept, staged=(*kept.staged, *journal.staged(), staged)))
     for part in (*journal.staged(), staged):
@@ -124,16 +133,18 @@ def commit(table: Table, ledger: Ledger, plan: Intent, journal: RunJournal, read
     if run.full_refresh and not complete and kept.lake_id == plan.lake_id and missing_from(kept, findings) is None:
         # It has only merged; an undamaged table is read as far as it was.
         after = replace(after, watermark=kept.watermark, history_from=kept.history_from)
-    ledger.save(after)
-    return after
+    return ledger.save(after)
 
 
 def _reached(plan: Intent, latest: TableState | None, journal: RunJournal, read: Read, run: Run) -> int | None:
-    """The watermark after this run; another run's, saved while this one read, is only ever raised."""
+    """The watermark after this run, which moves back by a full refresh or for damage only.
+
+    A run that does not read everything may begin before the record's watermark, where Prefect's copy is older, and
+    another run may have saved a later one meanwhile: both are only ever raised.
+    """
     reached = plan.start.watermark
     if read.completeness.complete and run.until is None:
-        reached = next_watermark(reached, read.newest, journal.run_start)
-    overtaken = latest is not None and plan.state is not None and latest.run_id != plan.state.run_id
-    if overtaken and plan.start.watermark is not None and latest is not None and latest.watermark is not None:
-        return latest.watermark if reached is None else max(reached, latest.watermark)
-    return reached
+        reached = next_watermark(reached, read.newest, journal.run_start - run.doubt)
+    if plan.start.watermark is None or latest is None or latest.watermark is None:
+        return reached
+    return latest.watermark if reached is None else max(reached, latest.watermark)

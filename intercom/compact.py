@@ -66,15 +66,23 @@ def compact_table(
     *,
     when: When = When.ALWAYS,
     publish: Publish = publish_months,
+    committed: bool = False,
 ) -> Compacted:
     """Publish everything that committed runs have staged for a table, if it is due, then delete what was read.
 
-    Raises LakeError when staged parts of a committed run are missing: the next run then reads the table again.
+    `committed`: the run that asks has just saved the table's record. Raises LakeError when that is gone, or staged
+    parts of a committed run are missing: the next run then reads the table again.
     """
+    files = ledger.staged_files()  # before the record: what a later run commits is not among the files to delete
     state = ledger.state()
     if state is None:
+        if committed:
+            raise LakeError(
+                f"{table.name}: the table's record {ledger.paths.state} in the lake {ledger.lake.url}, which this run "
+                "has saved when it had read the table, has gone or is damaged before its rows were merged. They are "
+                "not in the table; run again: the whole table is read."
+            )
         return Compacted()
-    files = ledger.staged_files()
     if state.staged and not is_due(state, when, datetime.now(UTC)):
         log.info("%s: %d staged rows wait to be merged with later ones", table.name, waiting_rows(state))
         _clean_up(ledger, state, files)
@@ -88,7 +96,7 @@ def compact_table(
         # published is recorded as it lies: were it still at work, a file that it brings later is a stranger's.
         known = {**state.partitions, **intact(state, findings)}
         state = replace(state, partitions=known, compaction=uuid4().hex)
-        ledger.save(state)
+        state = ledger.save(state)
         published = ledger.published()
         work = _work(table, state, parts, files, published)
         moves = find_moves(table, ledger, work, {part.path: files[part.path] for part in parts}, published)
@@ -141,7 +149,7 @@ def _finish(
     damage: str | None,
     store: WatermarkStore,
 ) -> TableState:
-    """Save the record of a finished compaction, on top of what another run may have committed meanwhile.
+    """Save the record of a finished compaction, over the one that it began with.
 
     Files that went missing while the run was reading take the watermark with them: the next run reads everything.
     """
@@ -150,19 +158,18 @@ def _finish(
         [outcome.placed for outcome in outcomes if outcome.placed],
         [outcome.month for outcome in outcomes if outcome.partition is None],
     )
-    latest = ledger.state() or state
     if damage:
         log.warning("%s: %s; the next run will read the table from the beginning", table.name, damage)
     done = {run.run_id for run in state.staged}
     state = replace(
-        latest,
-        watermark=None if damage else latest.watermark,
+        state,
+        watermark=None if damage else state.watermark,
         partitions=_partitions(state, outcomes),
-        staged=tuple(run for run in latest.staged if run.run_id not in done),
+        staged=tuple(run for run in state.staged if run.run_id not in done),
         compaction=None,
         saved_at=datetime.now(UTC),
     )
-    ledger.save(state)
+    state = ledger.save(state)
     if table.cursor_field is not None:
         store.save(ledger.watermark(table.cursor_field, state))
     return state
@@ -215,7 +222,7 @@ def _work(
             Month(
                 month,
                 tuple(paths),
-                stored=month in published,
+                stored=published.get(month),
                 size=stamped_size(published.get(month)) + sum(sizes[path] for path in paths),
             )
             for month, paths in by_month.items()

@@ -77,7 +77,7 @@ class DeltaFiles:
         with self._lake.open(path, stamped_size(stamp)) as file:
             yield file
 
-    def place(self, written: Path, month: str, rows: int) -> Placed:
+    def place(self, written: Path, month: str, rows: int, over: str | None) -> Placed:  # noqa: ARG002 - seen by `conclude`
         """Put the file beside the month's present one; `conclude` shows it."""
         footer = footer_of(written)
         path = self._paths.versioned(month, uuid.uuid4().hex)
@@ -85,7 +85,7 @@ class DeltaFiles:
         columns = footer.schema.to_arrow_schema().remove_metadata()
         return Placed(month, path, size, rows, _stamp(path, size), columns, statistics_of(footer))
 
-    def remove(self, month: str) -> None:
+    def remove(self, month: str, over: str) -> None:
         """Nothing yet: `conclude` takes the month out of the table."""
 
     def conclude(self, placed: Sequence[Placed], removed: Sequence[str]) -> None:

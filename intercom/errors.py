@@ -97,6 +97,10 @@ class LakeError(IntercomLakeError):
     """The lake's storage cannot be read or written, or is not what the lake's own records say."""
 
 
+class OvertakenError(LakeError):
+    """Another run has changed a record or a file that this run has read and was about to replace."""
+
+
 class PrefectError(IntercomLakeError):
     """Prefect's server refuses what a run needs (`refused`), or was asked for minutes and did not answer."""
 

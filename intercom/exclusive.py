@@ -21,7 +21,7 @@ def create(fs: Any, path: str, data: bytes) -> bool:
         except FileExistsError:
             return False
         except OSError as error:
-            status = _status(error)
+            status = status_of(error)
             if status == _EXISTS:  # s3fs takes it for that only where the answer is worded as AWS does
                 return False
             if status != _SOMEBODY_ELSE_IS_AT_IT:
@@ -57,7 +57,17 @@ def _refusal(create: Callable[[], bool]) -> Exception | None:
     return None
 
 
-def _status(error: OSError) -> int | None:
-    answer: Mapping[str, Any] = getattr(error.__cause__, "response", None) or {}
-    status: int | None = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+def status_of(error: OSError) -> int | None:
+    """The HTTP status of the answer that an S3 filesystem has turned into this error; None when there was none."""
+    status: int | None = _answer(error).get("ResponseMetadata", {}).get("HTTPStatusCode")
     return status
+
+
+def code_of(error: OSError) -> str | None:
+    """The code in that answer, such as ``NoSuchKey``."""
+    code: str | None = _answer(error).get("Error", {}).get("Code")
+    return code
+
+
+def _answer(error: OSError) -> Mapping[str, Any]:
+    return getattr(error.__cause__, "response", None) or {}

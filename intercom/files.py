@@ -51,11 +51,15 @@ class TableFiles(Protocol):
     def open(self, month: str, stamp: str) -> AbstractContextManager[Path | Ranges]:
         """A partition's file to read some columns of, for the time of the block; `stamp` is its entry of `stamps`."""
 
-    def place(self, written: Path, month: str, rows: int) -> Placed:
-        """Put a finished local file of `rows` rows into the lake; visible now, or with `conclude`."""
+    def place(self, written: Path, month: str, rows: int, over: str | None) -> Placed:
+        """Put a finished local file of `rows` rows into the lake; visible now, or with `conclude`.
 
-    def remove(self, month: str) -> None:
-        """Take away a partition without rows; now, or with `conclude`."""
+        `over` is the stamp of the file that it replaces, None where there was none. Raises OvertakenError, now or with
+        `conclude`, when another run has put another one there since.
+        """
+
+    def remove(self, month: str, over: str) -> None:
+        """Take away a partition without rows, whose file has this stamp; else as `place`."""
 
     def conclude(self, placed: Sequence[Placed], removed: Sequence[str]) -> None:
         """All partitions of a compaction are placed: show them together, where the format can do that."""
@@ -97,15 +101,17 @@ class PlainFiles:
         with self._lake.open(self._path(month), stamped_size(stamp)) as file:
             yield file
 
-    def place(self, written: Path, month: str, rows: int) -> Placed:
+    def place(self, written: Path, month: str, rows: int, over: str | None) -> Placed:
         """Replace the partition's file; visible at once."""
         path = self._path(month)
-        size = self._lake.publish(written, path, rows=rows)
+        size = self._lake.publish(written, path, rows=rows, over=over)
         return Placed(month, path, size, rows, self.stamp(month))
 
-    def remove(self, month: str) -> None:
-        """Delete the partition's file."""
-        self._lake.delete([self._path(month)])
+    def remove(self, month: str, over: str) -> None:
+        """Delete the partition's file, after a look at it."""
+        path = self._path(month)
+        self._lake.check_stamp(path, over)
+        self._lake.delete([path])
 
     def conclude(self, placed: Sequence[Placed], removed: Sequence[str]) -> None:
         """Nothing is left to do."""

@@ -6,7 +6,6 @@ X-RateLimit-Limit, -Remaining and -Reset (unix second at which the window refill
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
@@ -32,14 +31,15 @@ class RateHeaders:
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """The Retry-After header, seconds or an HTTP date (against the Date header); None without a valid one."""
+    """The Retry-After header, seconds or an HTTP date against the Date header; None without a valid one.
+
+    A date alone says nothing: this machine's clock may be hours from the server's.
+    """
     text = headers.get("Retry-After", "")
     if (seconds := _whole(text)) is not None:
         return float(seconds)
     until, now = http_date(text), http_date(headers.get("Date", ""))
-    if until is None:
-        return None
-    return max(0.0, until - (time.time() if now is None else now))
+    return None if until is None or now is None else max(0.0, until - now)
 
 
 def http_date(text: str) -> int | None:

@@ -173,7 +173,7 @@ def _journal(table: Table, ledger: Ledger, plan: Intent, run: Run) -> RunJournal
     return RunJournal.opened(
         ledger,
         run.run_id,
-        Beginning(table.schema.fingerprint, plan.window, plan.lake_id, run.workspace),
+        Beginning(table.schema.fingerprint, plan.window, plan.lake_id, run.workspace, run.doubt),
         run_start=run.run_start,
         ingested_at=_later(run.started_at, plan.state.ingested_at if plan.state else None),
     )

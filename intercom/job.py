@@ -116,7 +116,13 @@ def exclusive(job: Job) -> Iterator[Job]:
 
 def _begun(run: Run, client: IntercomClient) -> Run:
     workspace = identify(client)
-    return replace(run, started_at=datetime.now(UTC), run_start=workspace.server_time, workspace=workspace.code)
+    return replace(
+        run,
+        started_at=datetime.now(UTC),
+        run_start=workspace.server_time,
+        workspace=workspace.code,
+        doubt=workspace.doubt,
+    )
 
 
 @lru_cache(maxsize=8)

@@ -34,13 +34,15 @@ _DONE = "done"
 class Beginning:
     """What an attempt has to share with an earlier one to go on from it.
 
-    `workspace` is Intercom's code, None when it could not be asked.
+    `workspace` is Intercom's code, None when it could not be asked; `doubt` is how far, in seconds, the server's clock
+    may have been behind the start of the run.
     """
 
     fingerprint: str
     window: Window
     lake_id: str
     workspace: str | None
+    doubt: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,20 +13,20 @@ import logging
 import os
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from intercom import disk, exclusive, objects
+from intercom import conditional, disk, exclusive, objects
 from intercom.disclosure import has_password, shown
-from intercom.errors import ConfigurationError, LakeError
+from intercom.errors import ConfigurationError, LakeError, OvertakenError
 from intercom.parquet import footer_of
 from intercom.paths import LAKE_FILE
 from intercom.ranges import Ranges
@@ -34,9 +34,13 @@ from intercom.watermarks import FORMAT
 
 log = logging.getLogger(__name__)
 
+ANY: Final = "any"
+"""No stamp: whatever lies there, or nothing, is replaced."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _probed: dict[str, bool] = {}
+_conditions: dict[str, bool] = {}
 _probed_lock = Lock()
 
 
@@ -138,14 +142,18 @@ class Lake:
             self._gives_ranges = False
             yield copy
 
-    def publish(self, written: Path, path: str, *, rows: int) -> int:
-        """Put a finished Parquet file of exactly `rows` rows at `path` in one atomic step; gives its size in bytes."""
+    def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> int:
+        """Put a finished Parquet file of exactly `rows` rows at `path` in one atomic step; gives its size in bytes.
+
+        `over` is the stamp of the file that it replaces, None where there is none: raises OvertakenError when another
+        one lies there. Where `replaces_conditionally` the store itself sees to that, else it is looked at just before.
+        """
         with self._told("write", path):
             found = footer_of(written).num_rows
             if found != rows:
                 raise LakeError(f"{path} was written with {found} rows instead of {rows}; it was not published.")
             size = written.stat().st_size
-            self._put(written, path)
+            self._put(written, path, over)
             if not self.local and self._fs.info(self._at(path))["size"] != size:
                 raise LakeError(f"{path} has another size in {self.url} than what was sent; run the flow again.")
         return size
@@ -177,6 +185,17 @@ class Lake:
             at = self._at(path)
             return _local_stamp(Path(at).stat()) if self.local else _stamp(self._fs.info(at))
 
+    def check_stamp(self, path: str, over: str | None) -> None:
+        """Raise OvertakenError unless the file of this stamp lies there; None: unless there is no file."""
+        try:
+            found = self.stamp(path)
+        except LakeError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            found = None
+        if found != over:
+            raise self._overtaken(path)
+
     def delete(self, paths: Iterable[str]) -> None:
         """Remove files; those that are gone already are no error. Folders of a local lake that get empty go too."""
         wanted = list(dict.fromkeys(paths))
@@ -205,9 +224,26 @@ class Lake:
                 return None
         return text
 
+    def read_with_etag(self, path: str) -> tuple[bytes, str] | None:
+        """The content of a small file and what `replace_json` replaces it by; None when there is none."""
+        with self._told("read", path):
+            return conditional.stored(self._fs, self._at(path))
+
+    def names(self, folder: str) -> Iterable[str]:
+        """Names of what lies directly in a folder, from a fresh listing; none when there is no such folder."""
+        with self._told("list", folder):
+            try:
+                if self.local:
+                    return {path.name for path in Path(self._at(folder)).iterdir()}
+                self._fs.invalidate_cache()
+                found = self._fs.ls(self._at(folder), detail=False)
+                return {str(name).rstrip("/").rpartition("/")[2] for name in found}
+            except FileNotFoundError:
+                return ()
+
     def write_json(self, path: str, record: Mapping[str, Any]) -> None:
         """Write or replace a small JSON file in one atomic step."""
-        self.write_bytes(path, json.dumps(record, indent=1, ensure_ascii=False).encode())
+        self.write_bytes(path, _as_json(record))
 
     def write_bytes(self, path: str, data: bytes) -> None:
         """Write or replace a small file in one atomic step."""
@@ -231,16 +267,38 @@ class Lake:
             self._fs.pipe_file(self._at(path), data)
         return True
 
+    def replace_json(self, path: str, record: Mapping[str, Any], etag: str | None) -> str:
+        """Write a small JSON file over the version `etag`, or where there is none if that is None; gives its own.
+
+        Only where `replaces_conditionally`. Raises OvertakenError when another version, or none, is there.
+        """
+        with self._told("write", path):
+            try:
+                return conditional.replace(self._fs, self._at(path), _as_json(record), etag)
+            except conditional.ConditionFailed as error:
+                raise self._overtaken(path) from error
+
+    def replaces_conditionally(self) -> bool:
+        """Whether this store replaces a file only while it is the version that was seen; tried out once, as below."""
+        if self.local or not hasattr(self._fs, "call_s3") or not self.creates_exclusively():
+            return False
+        with _probed_lock:
+            if self._store not in _conditions:
+                obstacle = self._probe(lambda at: conditional.obstacle(self._fs, at))
+                _conditions[self._store] = obstacle is None
+                if obstacle is not None:
+                    log.info("The lake %s does not replace files by If-Match: %s", self.url, obstacle)
+            return _conditions[self._store]
+
     def creates_exclusively(self) -> bool:
         """Whether of two creators of one file exactly one succeeds here; tried out once per process and lake.
 
         A store that cannot do that is named in the log, once. LakeError when the lake cannot be written at all.
         """
-        store = f"{self.url} {getattr(self._fs, 'endpoint_url', '')}"
         with _probed_lock:
-            if store not in _probed:
+            if self._store not in _probed:
                 obstacle = self._obstacle()
-                _probed[store] = obstacle is None
+                _probed[self._store] = obstacle is None
                 if obstacle is not None:
                     log.warning(
                         "The lake %s does not create files exclusively: %s. So there is no lock between two runs over "
@@ -248,17 +306,7 @@ class Lake:
                         self.url,
                         obstacle,
                     )
-            return _probed[store]
-
-    def modified(self, path: str) -> datetime | None:
-        """When a file was last written, by the store's own clock; None when it is gone or the store does not say."""
-        with self._told("read", path):
-            try:
-                self._fs.invalidate_cache()
-                found: datetime = self._fs.modified(self._at(path))
-            except (FileNotFoundError, NotImplementedError):
-                return None
-        return found
+            return _probed[self._store]
 
     def identity(self) -> LakeIdentity:
         """The lake's identity from ``_state/lake.json``, made if there is none. Nothing else makes or changes it."""
@@ -307,10 +355,18 @@ class Lake:
         """Why this store does not create files exclusively; None when it does."""
         if not self.local and exclusive.looks_before_it_writes(self._fs):
             return "its filesystem looks for the file and then writes it"
+        return self._probe(
+            lambda at: exclusive.obstacle(
+                lambda: self._create(self._relative(at), b"{}"), lambda: self.write_json(self._relative(at), {})
+            )
+        )
+
+    def _probe(self, obstacle: Callable[[str], str | None]) -> str | None:
+        """Ask for an obstacle with a file of its own, full path, which is gone afterwards."""
         path = f"_locks/probe-{uuid.uuid4().hex}.json"
         try:
             with self._told("create", path):
-                return exclusive.obstacle(lambda: self._create(path, b"{}"), lambda: self.write_json(path, {}))
+                return obstacle(self._at(path))
         finally:
             with suppress(LakeError):  # what stays does no harm, and what went wrong before is to be told
                 self.delete([path])
@@ -328,8 +384,21 @@ class Lake:
         with self._told("read", path):
             return bytes(self._fs.cat_file(self._at(path), start=start, end=end))
 
-    def _put(self, written: Path, path: str) -> None:
+    @property
+    def _store(self) -> str:
+        return f"{self.url} {getattr(self._fs, 'endpoint_url', '')}"
+
+    def _put(self, written: Path, path: str, over: str | None = ANY) -> None:
         """Publish a local file in one atomic step."""
+        if over != ANY and self.replaces_conditionally():
+            etag = None if over is None else f'"{over.partition(":")[2]}"'
+            try:
+                conditional.replace_by_file(self._fs, self._at(path), written, etag)
+            except conditional.ConditionFailed as error:
+                raise self._overtaken(path) from error
+            return
+        if over != ANY:
+            self.check_stamp(path, over)
         if self.local:
             disk.publish(written, Path(self._at(path)))
         else:
@@ -360,6 +429,12 @@ class Lake:
         except Exception as error:
             raise self._refused(verb, path, error) from error
 
+    def _overtaken(self, path: str) -> OvertakenError:
+        return OvertakenError(
+            f"This run was overtaken by another run, which has changed {path} in the lake {self.url} since this one "
+            "read it. Nothing more is written by this run, and its watermark has not moved; run again."
+        )
+
     def _refused(self, verb: str, path: str, error: Exception) -> LakeError:
         return LakeError(
             f"Cannot {verb} {path} in the lake {self.url}: {type(error).__name__}: {str(error).rstrip('.')}. "
@@ -370,6 +445,10 @@ class Lake:
 def stamped_size(stamp: str | None) -> int:
     """The bytes that a stamp tells; 0 without a stamp."""
     return 0 if stamp is None else int(stamp.split(":")[0])
+
+
+def _as_json(record: Mapping[str, Any]) -> bytes:
+    return json.dumps(record, indent=1, ensure_ascii=False).encode()
 
 
 def _local_stamp(found: os.stat_result) -> str:

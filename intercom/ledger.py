@@ -6,10 +6,11 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from intercom.delta import DeltaFiles
+from intercom.fence import Fence, Found
 from intercom.files import PlainFiles, TableFiles
 from intercom.lake import Lake
 from intercom.parquet import version_of
@@ -47,21 +48,34 @@ class Ledger:
         self.paths = paths
         self.still_ours = still_ours
         """Called before a step that another run must not take at the same time; LakeError when the lock is lost."""
+        self._fence = Fence(lake, paths.state)
         self.files: TableFiles = (DeltaFiles if table_format is TableFormat.DELTA else PlainFiles)(lake, paths)
 
     def state(self) -> TableState | None:
         """The table's record; None when there is none or when it is damaged, which only makes a run read more."""
+        return self._parsed(self._fence.read())
+
+    def save(self, state: TableState) -> TableState:
+        """Save the table's record over the one that it was read from, in one step; gives it as it is saved now.
+
+        Raises OvertakenError when another run has saved one since, or the record is gone.
+        """
+        self.still_ours()
+        over = state.generation
+        if over is None:
+            found = self._fence.read()
+            if found.record is not None and self._parsed(found) is None:
+                over = found.generation  # a damaged one counts as none
+        return replace(state, generation=self._fence.save(state.to_json(), over))
+
+    def _parsed(self, found: Found) -> TableState | None:
+        if found.record is None:
+            return None
         try:
-            record = self.lake.read_json(self.paths.state)
-            return None if record is None else TableState.from_json(record)
+            return replace(TableState.from_json(found.record), generation=found.generation)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             log.warning("%s: the record %s is damaged (%s) and is ignored", self.paths.table, self.paths.state, error)
             return None
-
-    def save(self, state: TableState) -> None:
-        """Replace the table's record in one atomic step."""
-        self.still_ours()
-        self.lake.write_json(self.paths.state, state.to_json())
 
     def published(self) -> dict[str, str]:
         """Month -> stamp of the published files; ``""`` is the one file of a replace table."""

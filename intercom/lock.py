@@ -22,7 +22,7 @@ from intercom.errors import LakeError
 from intercom.lake import Lake
 from intercom.lockfiles import LockFiles, LockToken, heartbeat_path, lost
 from intercom.process import Process
-from intercom.rival import Rivals, Timing
+from intercom.rival import Rivals, Timing, released
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class TableLocks:
         self._lake, self._files = lake, LockFiles(lake, connection)
         self._tables = sorted(set(tables))  # one order for all: of two that want the same, one gets it
         self._timing, self._process = timing or Timing(), process or Process.current()
-        self._rivals = Rivals(self._files, self.attempt, self._process, self._timing)
+        self._rivals = Rivals(self._files, self._process, self._timing)
         self._heartbeat = {
             "run_id": run_id,
             "connection": connection,
@@ -80,8 +80,8 @@ class TableLocks:
     def acquire(self) -> None:
         """Take the tables; LakeError, and none is taken, when another run that lives has one of them.
 
-        A run on this host that is gone is replaced at once; for another one that is silent this waits until its lock
-        has expired.
+        A run on this host that is gone is replaced at once; another one is watched until it shows that it lives, or its
+        lock has expired.
         """
         if not self._lake.creates_exclusively():
             return
@@ -120,6 +120,7 @@ class TableLocks:
             if not self._beats or self._lost is not None:
                 return
             self._lost = lost(self._tables, self.attempt, ": it was released")
+            released(self.attempt)
             try:
                 self._lake.delete([heartbeat_path(self.attempt)])
             except LakeError as error:
@@ -134,7 +135,7 @@ class TableLocks:
         """Take what is not taken yet and make sure of all; False when somebody else came in between: look again."""
         found = self._files.generations(self._tables)
         rivals = self._owners(found)
-        ended = {attempt: self._rivals.await_end(attempt, table, self._stay_alive) for attempt, table in rivals.items()}
+        ended = self._rivals.await_end(rivals, self._stay_alive)
         for table in self._tables:
             generation = max(found[table], default=0) + 1
             if table not in self._taken and not self._create(table, generation):

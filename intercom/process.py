@@ -14,6 +14,9 @@ _PROC = Path("/proc")
 _ENDED = ("Z", "X", "x")
 """States of a process that runs no more, but that its parent has not asked about yet."""
 
+_STOPPED = ("T", "t")
+"""States of a process that somebody has stopped, and may never let go on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -63,6 +66,13 @@ class Process:
             pass
         state, started = _stat(other.pid)
         return state in _ENDED or (None not in (started, other.started) and started != other.started)
+
+    def sees_at_work(self, other: Process) -> bool:
+        """Whether the other one is certainly there and not stopped; False also when that cannot be seen from here."""
+        if not self.can_see(other) or other.started is None:
+            return False
+        state, started = _stat(other.pid)
+        return started == other.started and state not in (*_ENDED, *_STOPPED)
 
 
 def _space() -> str | None:

@@ -12,11 +12,11 @@ from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import BlockDocumentUpdate, WorkPoolCreate
 from prefect.client.schemas.objects import BlockDocument
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 from prefect.workers.process import ProcessWorker
 
-from intercom.blocks import IntercomConnection, documents, load_connection, save_document
+from intercom.blocks import IntercomConnection, documents, load_connection, made_or_there, save_document
 from intercom.client import IntercomClient, RetryPolicy
 from intercom.config import DEFAULT_CONNECTION, Connection, connection_slug, read_connections_file
 from intercom.disclosure import shown
@@ -96,7 +96,7 @@ def connections_of(file: Path, environ: Mapping[str, str]) -> list[Connection]:
 
 def _register(client: SyncPrefectClient, kind: type[Block]) -> str:
     before = _type_and_schema(client, kind)
-    kind.register_type_and_schema()
+    made_or_there(kind.register_type_and_schema)
     if before is None:
         return "created"
     return "already there" if before == _type_and_schema(client, kind) else "updated"
@@ -147,8 +147,12 @@ def _make_pool(client: SyncPrefectClient) -> str:
         kept = client.read_work_pool(WORK_POOL)
     except ObjectNotFound:
         template = ProcessWorker.get_default_base_job_template()
-        client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type=ProcessWorker.type, base_job_template=template))
-        return "created"
+        try:
+            client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type=ProcessWorker.type, base_job_template=template))
+        except ObjectAlreadyExists:  # another one that sets the server up
+            kept = client.read_work_pool(WORK_POOL)
+        else:
+            return "created"
     return "already there" if kept.type == ProcessWorker.type else f"already there, of type {kept.type}: left as it is"
 
 

@@ -37,7 +37,7 @@ _UNPACKED = 10
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """One partition to be merged: the staged `parts` in the order of reading, whether a file is `stored`.
+    """One partition to be merged: the staged `parts` in the order of reading, the stamp of the `stored` file, if any.
 
     `size` is in bytes, of all these files. `left_out` are keys of staged rows that are not taken, `evicted` those of
     stored rows that go, since the rows belong to another partition.
@@ -45,7 +45,7 @@ class Month:
 
     month: str
     parts: tuple[str, ...]
-    stored: bool
+    stored: str | None
     size: int
     left_out: tuple[str, ...] = ()
     evicted: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ def publish_months(table: Table, ledger: Ledger, work: Work) -> list[Outcome]:
 
 def _publish_one(table: Table, ledger: Ledger, work: Work, month: Month) -> Outcome:
     with _IN_WORK, ExitStack() as stack:
-        old = stack.enter_context(ledger.files.fetch(month.month)) if month.stored else None
+        old = stack.enter_context(ledger.files.fetch(month.month)) if month.stored is not None else None
         parts = [stack.enter_context(ledger.lake.fetch(path)) for path in month.parts]
         new = stack.enter_context(ledger.lake.scratch())
         with _ROOM.taken(_UNPACKED * sum(path.stat().st_size for path in ([old] if old else []) + parts)):
@@ -109,7 +109,8 @@ def _publish_one(table: Table, ledger: Ledger, work: Work, month: Month) -> Outc
                 raise
         ledger.still_ours()
         if merged.written and merged.rows == 0 and month.month:
-            ledger.files.remove(month.month)
+            if month.stored is not None:
+                ledger.files.remove(month.month, month.stored)
             return Outcome(month.month, merged, None)
         if not merged.written:
             kept = (
@@ -117,7 +118,7 @@ def _publish_one(table: Table, ledger: Ledger, work: Work, month: Month) -> Outc
             )
             return Outcome(month.month, merged, kept)
         version = version_of(new) or ""  # a part that is taken as it is has its own
-        placed = ledger.files.place(new, month.month, merged.rows)
+        placed = ledger.files.place(new, month.month, merged.rows, month.stored)
         return Outcome(month.month, merged, Partition(merged.rows, version, placed.stamp), placed)
 
 

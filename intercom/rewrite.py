@@ -74,14 +74,16 @@ def _declared(table: Table, columns: TableSchema | None) -> Table | None:
 
 
 def _rewrite(table: Table, ledger: Ledger, state: TableState) -> TableState:
-    assert state.columns is not None
+    columns = state.columns
+    assert columns is not None
     rewriting = state.rewriting or Rewriting(uuid4().hex, table.schema)
-    months = list(ledger.published())
-    log.info("%s: %s; files to rewrite: %d", table.name, _difference(state.columns, table.schema), len(months))
-    ledger.save(replace(state, rewriting=rewriting))  # before a file of this version appears
-    rewrite = partial(_rewrite_one, table, ledger, state.columns, rewriting.version)
+    published = ledger.published()
+    months = list(published)
+    log.info("%s: %s; files to rewrite: %d", table.name, _difference(columns, table.schema), len(months))
+    state = ledger.save(replace(state, rewriting=rewriting))  # before a file of this version appears
+    rewrite = partial(_rewrite_one, table, ledger, columns, rewriting.version)
     with ThreadPoolExecutor(ledger.lake.at_a_time, thread_name_prefix=f"rewrite-{table.name}") as pool:
-        done = dict(zip(months, pool.map(rewrite, months), strict=True))
+        done = dict(zip(months, pool.map(rewrite, months, published.values()), strict=True))
     ledger.still_ours()
     ledger.files.conclude([placed for _, placed in done.values() if placed], [])
     after = replace(
@@ -92,12 +94,11 @@ def _rewrite(table: Table, ledger: Ledger, state: TableState) -> TableState:
         partitions={month: done[month][0] if month in done else entry for month, entry in state.partitions.items()},
         saved_at=datetime.now(UTC),
     )
-    ledger.save(after)
-    return after
+    return ledger.save(after)
 
 
 def _rewrite_one(
-    table: Table, ledger: Ledger, old: TableSchema, version: str, month: str
+    table: Table, ledger: Ledger, old: TableSchema, version: str, month: str, stamp: str
 ) -> tuple[Partition, Placed | None]:
     """Rewrite a month's file unless that is done; gives the partition, and the file if it is a new one."""
     with (
@@ -119,7 +120,7 @@ def _rewrite_one(
             for batch in file.iter_batches(_ROWS_AT_A_TIME):
                 writer.add(reshape.rows(batch))
         ledger.still_ours()
-        placed = ledger.files.place(written, month, rows)
+        placed = ledger.files.place(written, month, rows, stamp)
         return Partition(rows, version, placed.stamp), placed
 
 

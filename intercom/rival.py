@@ -1,11 +1,13 @@
-"""Whether another run that has taken a table has ended: at once where that can be seen, else by its heartbeat.
+"""Whether another run that has taken a table has ended: at once where that can be seen, else by watching its heartbeat.
 
-Ages are differences of two times that the store itself has given, never of clocks of two machines.
+A run has ended when its process is proven gone, or when its heartbeat was watched standing still for the whole
+expiry, by the watcher's own clock. Times of files prove nothing: the clock of a disk or a store may be set meanwhile.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,8 +30,8 @@ def awake_and_asleep() -> float:
 class Timing:
     """How often a run shows that it lives, and how long it may be silent before others take its tables, in seconds.
 
-    `margin` is how often a silent run is looked at, and what is allowed for times that stores cut to whole seconds.
-    A run stops believing in its own lock one heartbeat before others do.
+    `margin` is how often a silent run is looked at; it is watched for that much longer than its lock lasts. A run stops
+    believing in its own lock one heartbeat before others do.
     """
 
     heartbeat: float = 15.0
@@ -39,53 +41,67 @@ class Timing:
     sleep: Callable[[float], None] = time.sleep
 
 
+_released: set[str] = set()
+
+
+def released(attempt: str) -> None:
+    """An attempt of this very process has ended, whatever becomes of its heartbeat."""
+    _released.add(attempt)
+
+
 class Rivals:
-    """Other runs, judged from one attempt, whose own heartbeat has just been written."""
+    """Other runs, judged from one attempt."""
 
-    def __init__(self, files: LockFiles, attempt: str, process: Process, timing: Timing) -> None:
-        self._files, self._attempt, self._process, self._timing = files, attempt, process, timing
-        self._ended: dict[str, Mapping[str, Any] | None] = {}
+    def __init__(self, files: LockFiles, process: Process, timing: Timing) -> None:
+        self._files, self._process, self._timing = files, process, timing
+        self._seen: dict[str, tuple[Mapping[str, Any], float]] = {}
+        """Attempt -> the heartbeat that was first seen, and how long this one had watched by then."""
+        self._watched = 0.0
 
-    def await_end(self, attempt: str, table: str, stay_alive: Callable[[], None]) -> Mapping[str, Any] | None:
-        """The last heartbeat of a run that has ended; None when it has taken it away.
+    def await_end(
+        self, rivals: Mapping[str, str], stay_alive: Callable[[], None]
+    ) -> dict[str, Mapping[str, Any] | None]:
+        """The last heartbeats of runs (attempt -> a table of each) that have ended; None when it was taken away.
 
-        Raises LakeError when it lives. Until a silent one has expired `stay_alive` is called every now and then.
+        Raises LakeError when one lives. While they are watched, all at the same time, `stay_alive` is called every now
+        and then.
         """
-        last = self._files.read(heartbeat_path(attempt))
-        if attempt not in self._ended or self._ended[attempt] != last:
-            self._ended[attempt] = self._outwaited(attempt, table, last, stay_alive)
-        return self._ended[attempt]
-
-    def _outwaited(
-        self, attempt: str, table: str, last: Mapping[str, Any] | None, stay_alive: Callable[[], None]
-    ) -> Mapping[str, Any] | None:
-        timing, read_at = self._timing, self._timing.clock()
-        if last is None or self._process.has_outlived(owner := Process.from_json(last.get("process") or {})):
-            return last
-        age = self._age(attempt)
-        silent_since = read_at - (age or 0.0)
-        expires_at = silent_since + timing.expiry + timing.margin
-        if age is not None and self._process.can_see(owner) and read_at < expires_at:
-            raise LakeError(_already_running(table, last))
-        told = False
-        while timing.clock() < expires_at:
-            if not told and timing.clock() > silent_since + timing.heartbeat + timing.margin:
-                log.info("%s. It has gone silent: waiting until its lock expires.", _running(table, last))
-                told = True
-            timing.sleep(timing.margin)
+        ended: dict[str, Mapping[str, Any] | None] = {}
+        while True:
+            for attempt in rivals.keys() - ended.keys():
+                last = self._files.read(heartbeat_path(attempt))
+                if self._has_ended(attempt, rivals[attempt], last):
+                    ended[attempt] = last
+            if len(ended) == len(rivals):
+                return ended
+            self._watch()
             stay_alive()
-            found = self._files.read(heartbeat_path(attempt))
-            if found is None:
-                return None
-            if found != last:
-                raise LakeError(_already_running(table, found))
-        return last
 
-    def _age(self, attempt: str) -> float | None:
-        """Seconds from a run's last heartbeat to our own; None when the store does not tell times."""
-        theirs = self._files.lake.modified(heartbeat_path(attempt))
-        ours = self._files.lake.modified(heartbeat_path(self._attempt))
-        return None if theirs is None or ours is None else max(0.0, (ours - theirs).total_seconds())
+    def _has_ended(self, attempt: str, table: str, last: Mapping[str, Any] | None) -> bool:
+        if last is None or attempt in _released:
+            return True
+        owner = Process.from_json(last.get("process") or {})
+        if self._process.has_outlived(owner):
+            return True
+        if self._process.sees_at_work(owner):
+            raise LakeError(_already_running(table, last))
+        longest = self._timing.expiry + self._timing.margin
+        if attempt not in self._seen:
+            self._seen[attempt] = last, self._watched
+            log.info(
+                "%s. It is watched for up to %d s: if it does not show that it lives, its lock is taken over.",
+                *(_running(table, last), math.ceil(longest)),
+            )
+        seen, since = self._seen[attempt]
+        if last != seen:
+            raise LakeError(_already_running(table, last))
+        return self._watched - since >= longest
+
+    def _watch(self) -> None:
+        """Let time pass. What a machine slept through counts little: a run beside this one has slept as well."""
+        began = self._timing.clock()
+        self._timing.sleep(self._timing.margin)
+        self._watched += min(self._timing.clock() - began, self._timing.heartbeat)
 
 
 class Stillness:

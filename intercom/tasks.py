@@ -93,6 +93,7 @@ def prepare_run(
         until=until,
         workspace=workspace.code,
         allow_mass_removal=advanced.allow_mass_removal,
+        doubt=workspace.doubt,
     )
     return replace(job, run=run, lake_url=in_lake.url)
 
@@ -157,7 +158,14 @@ def compaction(table: str, job: Job, extracted: Timed | PrefectFuture[Timed] | N
             wait(futures)  # for all, also when one has failed: nothing may be published when the lock is gone
             return [outcome for future in futures for outcome in future.result()]
 
-    compacted = compact_table(TABLES[table], job.ledger(table), BlockWatermarks(), when=job.compact, publish=publish)
+    compacted = compact_table(
+        TABLES[table],
+        job.ledger(table),
+        BlockWatermarks(),
+        when=job.compact,
+        publish=publish,
+        committed=before.ingested is not None,
+    )
     done = replace(before, seconds=before.seconds + time.monotonic() - started, compacted=compacted)
     announce_table(job, done.summary(table))
     return done

@@ -83,6 +83,14 @@ class Rewriting:
 
 
 @dataclass(frozen=True, slots=True)
+class Generation:
+    """Which of a table's records one is: its number, and what the store or its content tells it by."""
+
+    number: int
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
 class TableState:
     """A table's own record in the lake, ``_state/<connection>/<table>.json``.
 
@@ -96,6 +104,8 @@ class TableState:
     has looked. `refused` is why run `run_id` failed although it has read everything: a large part of the table would
     have been removed. `columns` is the declaration that all files and waiting parts were written by, but for those that
     `rewriting` has done; None in records of older versions, and when files of two declarations lie in the lake.
+    `generation` is the record that this one was read from and is saved over, None when there was none; it is no part
+    of what a record says.
     """
 
     lake_id: str
@@ -115,6 +125,7 @@ class TableState:
     rewriting: Rewriting | None = None
     search_check: Mapping[str, Any] | None = None
     refused: str | None = None
+    generation: Generation | None = field(default=None, compare=False)
 
     @property
     def rows(self) -> int:
@@ -124,6 +135,7 @@ class TableState:
     def to_json(self) -> dict[str, Any]:
         """A JSON object; times in ISO 8601, UTC."""
         fields = asdict(replace(self, columns=None, rewriting=None))
+        del fields["generation"]
         for name in ("ingested_at", "saved_at"):
             fields[name] = _iso(fields[name])
         for name in ("watermark", "history_from"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -17,13 +17,20 @@ from intercom.errors import FatalApiError
 
 log = logging.getLogger(__name__)
 
+_DOUBT_SECONDS = 86_400
+"""By no more than this a machine's clock is ahead of the server's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """The server's clock in unix seconds before anything is read; the workspace's code, None when it is not told."""
+    """What time it is there before anything is read, unix seconds, and the workspace's code, None when it is not told.
+
+    Where the server has not told it, its clock may be behind `server_time` by up to `doubt` seconds.
+    """
 
     server_time: int
     code: str | None = None
+    doubt: int = 0
 
 
 def identify(client: IntercomClient) -> Workspace:
@@ -36,7 +43,7 @@ def identify(client: IntercomClient) -> Workspace:
         return ask_workspace(client)
     except FatalApiError as error:
         log.warning("The workspace of connection %s cannot be identified: %s", client.connection.name, error)
-        return Workspace(error.server_time or int(time.time()))
+        return _at(client, error.server_time)
 
 
 def ask_workspace(client: IntercomClient) -> Workspace:
@@ -51,7 +58,19 @@ def ask_workspace(client: IntercomClient) -> Workspace:
         name, configured = client.connection.name, client.connection.region
         log.warning("Connection %s has region %r, but its workspace says %r", name, configured.value, region)
     code = app.get("id_code")
-    return Workspace(answer.server_time or int(time.time()), code if isinstance(code, str) and code else None)
+    return replace(_at(client, answer.server_time), code=code if isinstance(code, str) and code else None)
+
+
+def _at(client: IntercomClient, server_time: int | None) -> Workspace:
+    """The time that an answer has told; else this machine's, which may be wrong."""
+    if server_time is not None:
+        return Workspace(server_time)
+    log.warning(
+        "Connection %s: the answers have no usable Date header, so this machine's clock is taken, which may be wrong. "
+        "Watermarks stay a day behind it: each run reads the last day again. A proxy that keeps the header ends that.",
+        client.connection.name,
+    )
+    return Workspace(int(time.time()), doubt=_DOUBT_SECONDS)
 
 
 def _app(raw: msgspec.Raw | None) -> dict[str, Any]:

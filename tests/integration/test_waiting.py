@@ -111,7 +111,7 @@ def test_months_are_merged_in_pieces_elsewhere(rig: Rig) -> None:
 
 def test_work_is_shared_out_by_size() -> None:
     months = tuple(
-        Month(f"2026-{number:02}", (), stored=True, size=size) for number, size in enumerate((5, 5, 20, 1), 1)
+        Month(f"2026-{number:02}", (), stored="1:1", size=size) for number, size in enumerate((5, 5, 20, 1), 1)
     )
     work = Work("v", CONTACTS.schema, replaces=False, whole=False, months=months)
     assert [[month.size for month in piece.months] for piece in work.shared_out(10)] == [[5, 5], [20], [1]]

@@ -7,7 +7,6 @@ request to the store, or a look at the clock after a sleep), who dies, and when 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import product
 from threading import Semaphore, Thread
 from typing import Any
@@ -167,11 +166,6 @@ class Contender:
             self._step()
             self.world.files.pop(path, None)
 
-    def modified(self, path: str) -> datetime | None:
-        self._step()
-        found = self.world.files.get(path)
-        return None if found is None else datetime.fromtimestamp(found[1], UTC)
-
     # -- the process it is ------------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
@@ -179,6 +173,9 @@ class Contender:
 
     def can_see(self, other: Process) -> bool:
         return other.host == self.host
+
+    def sees_at_work(self, other: Process) -> bool:
+        return False  # it may be asleep, and then others wait for its silence
 
     def has_outlived(self, other: Process) -> bool:
         return self.can_see(other) and not self.world.contenders[other.pid].alive

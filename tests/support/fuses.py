@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from intercom.deltalog import DeltaLog
-from intercom.lake import Lake
+from intercom.lake import ANY, Lake
 from intercom.watermarks import Watermark
 from tests.support.rig import MemoryWatermarks
 
@@ -39,8 +39,8 @@ class FusedLake(Lake):
         super().__init__(url)
         self._fuse = fuse
 
-    def publish(self, written: Path, path: str, *, rows: int) -> int:
-        return int(self._fuse.step(lambda: super(FusedLake, self).publish(written, path, rows=rows)))
+    def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> int:
+        return int(self._fuse.step(lambda: super(FusedLake, self).publish(written, path, rows=rows, over=over)))
 
     def write_json(self, path: str, record: Mapping[str, Any]) -> None:
         self._fuse.step(lambda: super(FusedLake, self).write_json(path, record))

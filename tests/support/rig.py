@@ -113,6 +113,7 @@ class Rig:
                 started_at=started_at or datetime.now(UTC),
                 run_start=workspace.server_time,
                 workspace=workspace.code,
+                doubt=workspace.doubt,
                 **options,
             )
             return {name: self._table(name, client, lake, run, when) for name in tables}
@@ -122,7 +123,7 @@ class Rig:
     def _table(self, name: str, client: IntercomClient, lake: Lake, run: Run, when: When) -> tuple[Ingested, Compacted]:
         table = TABLES[name]
         ingested = ingest_table(table, client.for_table(name, table.scope), self.ledger(name, lake), self.store, run)
-        return ingested, compact_table(table, self.ledger(name, lake), self.store, when=when)
+        return ingested, compact_table(table, self.ledger(name, lake), self.store, when=when, committed=True)
 
     def connections_file(self, folder: Path, token: str = "${INTERCOM_ACCESS_TOKEN}") -> Path:
         """A connections file for the workspace; the token is in the environment unless it is given."""

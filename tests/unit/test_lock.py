@@ -9,7 +9,6 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +186,7 @@ def test_a_silent_run_of_another_host_is_waited_for_until_it_expires(
         assert 60 <= clock.now <= 70
         assert [record.message for record in caplog.records if record.name.startswith("intercom.")] == [
             f"contacts: already running since {since} by run first (on elsewhere). "
-            "It has gone silent: waiting until its lock expires."
+            "It is watched for up to 63 s: if it does not show that it lives, its lock is taken over."
         ]
         assert not first.held()
         with pytest.raises(LakeError, match=r"The lock on contacts was lost by first\..*replaced by run second"):
@@ -216,28 +215,58 @@ def test_a_run_that_releases_its_table_meanwhile_is_followed(run: Callable[..., 
     assert clock.now <= 5
 
 
-@pytest.mark.parametrize(("age", "waits"), [(70, 0), (50, 15), (-1000, 66)])
-def test_a_heartbeat_is_as_old_as_the_store_says(local: Lake, clock: Clock, age: int, waits: int) -> None:
+@pytest.mark.parametrize("step", [3600, -3600])
+def test_a_run_that_beats_is_never_taken_for_dead_by_the_times_of_files(local: Lake, clock: Clock, step: int) -> None:
+    """The clock of the disk is set by an hour between two heartbeats."""
     run = runs_on(local, clock)
-    first = run("first", process=ELSEWHERE)
-    first.acquire()
-    file = Path(local.url.removeprefix("file://"), heartbeat_path(first.attempt))
-    os.utime(file, (file.stat().st_mtime - age,) * 2)
-    run("second").acquire()
-    assert clock.now <= waits
-    assert clock.now >= waits - 6
+    with run("first", process=ELSEWHERE) as first:
+        file = Path(local.url.removeprefix("file://"), heartbeat_path(first.attempt))
+        os.utime(file, (file.stat().st_mtime + step,) * 2)
+        clock.while_asleep = lambda: first.renew() if clock.now >= 14 else None
+        with pytest.raises(LakeError, match=r"already running .* by run first \(on elsewhere\)"):
+            run("second").acquire()
+        first.check()
 
 
-def test_a_store_without_times_has_its_heartbeats_watched(tmp_path: Path, clock: Clock) -> None:
-    class Timeless(Lake):
-        def modified(self, path: str) -> datetime | None:
-            return None
+def test_a_run_of_this_host_that_is_there_is_at_work_however_old_its_heartbeat(local: Lake, clock: Clock) -> None:
+    run = runs_on(local, clock)
+    with run("first") as first:
+        file = Path(local.url.removeprefix("file://"), heartbeat_path(first.attempt))
+        os.utime(file, (file.stat().st_mtime - 3600,) * 2)
+        with pytest.raises(LakeError, match=r"already running .* by run first"):
+            run("second").acquire()
+        first.check()
+    assert clock.now == 0
 
-    run = runs_on(Timeless(str(tmp_path)), clock)
-    first = run("first")  # of this very process, and silent all the same
-    first.acquire()
+
+def test_a_run_of_this_host_that_does_not_say_when_it_began_is_watched(local: Lake, clock: Clock) -> None:
+    """Where there is no /proc another process may have its number by now."""
+    run = runs_on(local, clock)
+    run("first", process=replace(Process.current(), started=None)).acquire()
     run("second").acquire()
     assert 60 <= clock.now <= 70
+
+
+def test_several_silent_runs_are_watched_at_the_same_time(local: Lake, clock: Clock) -> None:
+    run = runs_on(local, clock)
+    run("first", "contacts", process=ELSEWHERE).acquire()
+    run("second", "tags", process=ELSEWHERE).acquire()
+    run("third", "contacts", "tags").acquire()
+    assert 60 <= clock.now <= 70
+
+
+def test_what_a_machine_slept_through_is_no_silence(local: Lake, clock: Clock) -> None:
+    """Two containers of one laptop whose lid was shut: the other one beats as soon as it is awake."""
+    run = runs_on(local, clock)
+    with run("first", process=ELSEWHERE) as first:
+
+        def asleep() -> None:
+            clock.now += 3600
+            clock.while_asleep = first.renew
+
+        clock.while_asleep = asleep
+        with pytest.raises(LakeError, match="already running"):
+            run("second").acquire()
 
 
 def test_a_run_that_slept_too_long_goes_on_when_nobody_took_its_place(
@@ -290,6 +319,9 @@ def test_a_release_that_fails_is_told_and_no_error(
     with runs_on(lake, clock)("first"):
         lake.refuses = True
     assert "stays until it expires: Cannot delete" in caplog.text
+    lake.refuses = False
+    runs_on(lake, clock)("second").acquire()  # of the same process, which knows
+    assert clock.now == 0
 
 
 # -- another process asks --------------------------------------------------------------------------------------------
