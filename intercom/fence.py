@@ -89,7 +89,7 @@ class Fence:
         number = found.generation.number + 1
         numbered = {**record, "generation": number}
         if way is _Way.NUMBER:
-            self._take(number, numbered)
+            self._take(number, numbered, first=over is None)
         self._lake.write_json(self._path, numbered)
         if way is _Way.NUMBER:
             self._lake.delete(self._at(old) for old in self._numbers() if old < number)
@@ -116,12 +116,13 @@ class Fence:
                 record = later
         return Found(record, Generation(max(greatest, number or 0), _digest(record)))
 
-    def _take(self, number: int, record: Mapping[str, Any]) -> None:
-        """Create a generation, which one run can; OvertakenError when another one has."""
+    def _take(self, number: int, record: Mapping[str, Any], *, first: bool) -> None:
+        """Create a generation, which one run can; OvertakenError when another one has, or the record is gone."""
         if not self._lake.create_json(self._at(number), record) and self._lake.read_json(self._at(number)) != record:
             raise self._overtaken()
-        greatest, there = max(self._numbers(), default=0), _number(_parsed(self._lake.read_bytes(self._path)))
-        if max(greatest, there or 0) > number:  # it was taken and cleaned up before
+        record_there = self._lake.read_bytes(self._path)
+        greatest = max(*self._numbers(), _number(_parsed(record_there)) or 0)
+        if greatest > number or (record_there is None and not first):  # it was taken and cleaned up before
             self._lake.delete([self._at(number)])
             raise self._overtaken()
 

@@ -15,7 +15,7 @@ from intercom.commit import Run
 from intercom.compact import compact_table
 from intercom.errors import LakeError, RetriableApiError
 from intercom.ingest import ingest_table
-from intercom.lake import Lake
+from intercom.lake import ANY, Lake
 from intercom.paths import TablePaths
 from intercom.tables import TABLES
 from tests.support.rig import CONNECTION, Rig, is_of_everything, is_page
@@ -194,11 +194,11 @@ def test_a_compaction_that_died_half_way_is_no_reason_to_read_everything(rig: Ri
     class Dying(Lake):
         left = 2
 
-        def publish(self, written: Path, path: str, *, rows: int) -> int:
+        def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> int:
             self.left -= 1
             if self.left < 0:
                 raise Killed
-            return super().publish(written, path, rows=rows)
+            return super().publish(written, path, rows=rows, over=over)
 
     rig.sync(["contacts"])
     rig.workspace.travel(7200)

@@ -18,8 +18,8 @@ from intercom.commit import Run
 from intercom.compact import compact_table
 from intercom.due import When
 from intercom.errors import LakeError
-from intercom.files import Placed, PlainFiles
 from intercom.ingest import ingest_table
+from intercom.lake import Lake
 from intercom.ledger import Ledger
 from intercom.publish import Month, Outcome, Work, publish_months
 from intercom.tables import TABLES, Table
@@ -142,20 +142,19 @@ def test_rows_that_waited_for_an_upgrade_are_merged_as_they_were_declared(rig: R
 
 
 def test_what_a_run_that_was_overtaken_publishes_late_is_noticed(rig: Rig) -> None:
-    """It has asked for its lock, and hangs before its file is in place until another run has merged the same month."""
+    """It has asked for its lock and looked at the file, and hangs before it puts its own; another run merges."""
     rig.sync(["contacts"])
     change(rig, "first")
     rig.sync(["contacts"], when=When.NEVER)
     stuck, go = threading.Event(), threading.Event()
-    overtaken = rig.ledger("contacts")
 
-    class Late(PlainFiles):
-        def place(self, written: Path, month: str, rows: int) -> Placed:
+    class Late(Lake):
+        def check_stamp(self, path: str, over: str | None) -> None:
+            super().check_stamp(path, over)
             stuck.set()
             assert go.wait(60)
-            return super().place(written, month, rows)
 
-    overtaken.files = Late(overtaken.lake, overtaken.paths)
+    overtaken = rig.ledger("contacts", Late(rig.lake_url))
     with ThreadPoolExecutor(1) as pool:
         late = pool.submit(compact_table, CONTACTS, overtaken, rig.store)
         assert stuck.wait(60)

@@ -26,13 +26,14 @@ class Kind:
     name: str
     other_processes_see_it: bool = True
     creates_exclusively: bool = True
+    replaces_conditionally: bool = False
     checks_credentials: bool = False
     s3: bool = False
 
 
 LOCAL = Kind("local")
 MEMORY = Kind("memory", other_processes_see_it=False)
-MOTO = Kind("moto", s3=True)
+MOTO = Kind("moto", replaces_conditionally=True, s3=True)
 RCLONE = Kind("rclone", s3=True, creates_exclusively=False, checks_credentials=True)
 KINDS = [LOCAL, MEMORY, MOTO, RCLONE]
 
