@@ -13,7 +13,7 @@ from intercom.ledger import Ledger
 from intercom.reading import Completeness
 from intercom.schemas import TableSchema
 from intercom.tables import Strategy, Table
-from intercom.watermarks import StagedRun, StartingPoint, TableState, intact, missing_from, next_watermark
+from intercom.watermarks import StagedRun, StartingPoint, TableState, intact, missing_from, watermark_after
 from intercom.windows import Window
 
 
@@ -137,14 +137,10 @@ def commit(table: Table, ledger: Ledger, plan: Intent, journal: RunJournal, read
 
 
 def _reached(plan: Intent, latest: TableState | None, journal: RunJournal, read: Read, run: Run) -> int | None:
-    """The watermark after this run, which moves back by a full refresh or for damage only.
-
-    A run that does not read everything may begin before the record's watermark, where Prefect's copy is older, and
-    another run may have saved a later one meanwhile: both are only ever raised.
-    """
-    reached = plan.start.watermark
-    if read.completeness.complete and run.until is None:
-        reached = next_watermark(reached, read.newest, journal.run_start - run.doubt)
-    if plan.start.watermark is None or latest is None or latest.watermark is None:
-        return reached
-    return latest.watermark if reached is None else max(reached, latest.watermark)
+    """The watermark after this run, which moves none when it was short or read a range with an end."""
+    return watermark_after(
+        plan.start.watermark,
+        None if latest is None else latest.watermark,
+        read.newest if read.completeness.complete and run.until is None else None,
+        journal.run_start - run.doubt,
+    )

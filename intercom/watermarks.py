@@ -295,6 +295,17 @@ def next_watermark(previous: int | None, newest_seen: int | None, run_start: int
     return reached if previous is None else max(previous, reached)
 
 
+def watermark_after(start: int | None, latest: int | None, newest_seen: int | None, run_start: int) -> int | None:
+    """The watermark of the record that a run saves over `latest`; it moves back by a full refresh or for damage only.
+
+    `start` is where the run began, None from the beginning; `newest_seen` is None when it moves no watermark. A run may
+    begin before the record's watermark, where Prefect's copy is older, and another run may have saved a later one while
+    it read: both are only ever raised.
+    """
+    reached = next_watermark(start, newest_seen, run_start)
+    return reached if start is None or reached is None or latest is None else max(reached, latest)
+
+
 def _has_columns(state: TableState, columns: TableSchema) -> bool:
     """Whether every file has these columns; older records do not tell texts that are JSON from others."""
     same = state.fingerprint == columns.fingerprint and state.columns in (None, columns)

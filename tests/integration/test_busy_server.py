@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -86,6 +87,24 @@ def test_a_run_whose_blocks_meet_a_busy_server_completes_and_is_exact(prefect: P
     with using(prefect.api):
         for table in ("contacts", "articles"):
             assert BlockWatermarks().load(CONNECTION, table, lake_id) is not None
+
+
+def test_first_runs_that_meet_on_a_new_server_all_save(prefect: Prefect) -> None:
+    """Block type, schema and document are looked for by all before the first one has created them."""
+    meet = threading.Barrier(5)
+
+    def run(value: int) -> None:
+        with using(prefect.api):
+            meet.wait(30)
+            register(IntercomWatermark)
+            meet.wait(30)
+            BlockWatermarks().save(watermark(value))
+
+    with ThreadPoolExecutor(5) as pool:
+        for done in [pool.submit(run, value) for value in range(5)]:
+            done.result(120)
+    with using(prefect.api):
+        assert saved() in range(5)
 
 
 @pytest.mark.parametrize("methods", ["GET", "PATCH"])

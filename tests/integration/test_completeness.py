@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -341,6 +342,36 @@ def test_a_slower_run_that_overlaps_does_not_move_the_watermark_back(rig: Rig) -
     rig.server.clear_hooks()
     newest = max(row["updated_at"] for row in rig.workspace.rows("contacts"))
     assert [mark.value for mark in rig.store.kept.values()] == [newest]
+
+
+@pytest.mark.parametrize("ahead", [3 * 3600, -3 * 3600])
+def test_a_wrong_clock_of_this_machine_leaves_no_row_stale_where_the_server_does_not_tell_its_own(
+    make_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, ahead: int
+) -> None:
+    """A row changes while a long load goes on, after it was read and long before the newest row of that load."""
+    rig = make_rig(conversations=60)
+    monkeypatch.setattr("intercom.chain.PER_PAGE", 20)
+    monkeypatch.setattr("intercom.sandbox.server.formatdate", lambda *_, **__: "no date")
+    monkeypatch.setattr("intercom.workspace.time", SimpleNamespace(time=lambda: rig.workspace.time() + ahead))
+    first = min(rig.workspace.rows("conversations"), key=lambda row: row["created_at"])
+    edits = iter([1])
+
+    def edit(request: Any) -> None:
+        paged = request.path == "/conversations/search" and request.body["pagination"].get("starting_after")
+        if paged and next(edits, None):
+            rig.workspace.travel(1800)
+            rig.workspace.update("conversations", first["id"], title="changed")
+            rig.workspace.travel(9000)
+            rig.workspace.create("conversations")
+
+    rig.server.before_request(edit)
+    rig.sync(["conversations"])
+    assert next(edits, None) is None
+    rig.server.clear_hooks()
+    assert "have no usable Date header" in caplog.text
+    rig.workspace.travel(60)
+    rig.sync(["conversations"])
+    rig.check(["conversations"])
 
 
 def test_a_repair_reads_what_was_there_not_only_what_this_run_asks_for(rig: Rig) -> None:

@@ -199,3 +199,30 @@ def test_a_fresh_prefect_database_elsewhere_goes_on_from_the_lake(loaded: Rig) -
     results = elsewhere.sync()
     elsewhere.check()
     assert results["contacts"][0].reason == "incremental"
+
+
+@pytest.mark.parametrize("short", [False, True])
+def test_no_watermark_moves_back_by_a_backfill_or_a_short_read_after_prefect_was_restored(
+    loaded: Rig, short: bool
+) -> None:
+    older = copy.copy(loaded.store.kept)
+    change(loaded)
+    loaded.sync(["contacts"])
+    record = loaded.ledger("contacts").state()
+    assert record is not None
+    loaded.store.kept = older
+    now = loaded.workspace.now()
+    if short:
+        loaded.serve_short(20)
+        ingested, _ = loaded.sync(["contacts"])["contacts"]
+        assert not ingested.complete
+        loaded.server.clear_faults()
+    else:
+        loaded.sync(["contacts"], history_from=now - 86_400, until=now)
+    after = loaded.ledger("contacts").state()
+    assert after is not None
+    assert after.watermark == record.watermark
+    (block,) = [mark.value for (_, table, _), mark in loaded.store.kept.items() if table == "contacts"]
+    assert block == record.watermark
+    loaded.sync(["contacts"])
+    loaded.check(["contacts"])

@@ -25,6 +25,7 @@ from intercom.watermarks import (
     missing_from,
     next_watermark,
     starting_point,
+    watermark_after,
 )
 
 LAKE, FINGERPRINT, OTHER = "lake-1", TAGS.fingerprint, TEAMS
@@ -417,3 +418,20 @@ def test_over_many_runs_a_watermark_only_rises(runs: list[tuple[int | None, int]
         after = next_watermark(value, newest, run_start)
         assert value is None or (after is not None and after >= value)
         value = after
+
+
+@laws
+@given(state=STATES, saved=SAVED, newest=MAYBE, run_start=SECONDS)
+def test_a_run_that_goes_on_from_a_watermark_never_moves_the_records_back(
+    state: TableState, saved: Watermark | None, newest: int | None, run_start: int
+) -> None:
+    """However old Prefect's copy is, by which it begins; also where it was short, or a backfill (nothing seen)."""
+    point = start(state, saved)
+    after = watermark_after(point.watermark, state.watermark, newest, run_start)
+    if point.watermark is not None:
+        assert state.watermark is not None
+        assert after is not None
+        assert after >= state.watermark
+        assert after == (state.watermark if newest is None else max(state.watermark, min(newest, run_start)))
+    else:
+        assert after == next_watermark(None, newest, run_start)

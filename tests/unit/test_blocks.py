@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from prefect.blocks.core import Block
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
-from intercom.blocks import IntercomConnection
+from intercom.blocks import IntercomConnection, made_or_there, save_document
 from intercom.watermark_blocks import IntercomWatermark
 
 KINDS = [IntercomConnection, IntercomWatermark]
@@ -48,3 +51,41 @@ def test_no_field_is_required_that_the_first_version_did_not_require(kind: type[
 def test_values_of_other_versions_are_read(more: dict[str, Any]) -> None:
     connection = IntercomConnection.model_validate({"access_token": "secret", **more})
     assert (connection.region, connection.base_url, connection.requests_in_flight) == ("us", None, None)
+
+
+class Racing:
+    """A Prefect client beside which another one creates each thing just after this one has looked for it."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, Any] | None = None
+        self.created_beside = False
+
+    def read_block_document_by_name(self, *_: Any) -> Any:
+        if self.data is None:
+            raise ObjectNotFound(Exception())
+        return SimpleNamespace(id=1)
+
+    def create_block_document(self, document: Any) -> None:
+        if not self.created_beside:
+            self.created_beside, self.data = True, {"by": "another run"}
+            raise ObjectAlreadyExists(Exception())
+        self.data = document.data
+
+    def update_block_document(self, _: int, update: Any) -> None:
+        self.data = update.data
+
+
+def test_a_document_that_another_run_creates_meanwhile_is_saved_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(IntercomWatermark, "_block_schema_id", uuid4())
+    monkeypatch.setattr(IntercomWatermark, "_block_type_id", uuid4())
+    client: Any = Racing()
+    save_document(client, IntercomWatermark, "acme", {"by": "this run"})
+    assert client.data == {"by": "this run"}
+
+
+def test_what_is_always_created_by_others_in_the_end_is_an_error() -> None:
+    def exists() -> None:
+        raise ObjectAlreadyExists(Exception())
+
+    with pytest.raises(ObjectAlreadyExists):
+        made_or_there(exists)
