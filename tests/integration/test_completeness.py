@@ -344,6 +344,19 @@ def test_a_slower_run_that_overlaps_does_not_move_the_watermark_back(rig: Rig) -
     assert [mark.value for mark in rig.store.kept.values()] == [newest]
 
 
+def test_a_record_that_vanishes_before_its_rows_are_merged_is_an_error_and_not_an_empty_table(rig: Rig) -> None:
+    rig.sync(["contacts"])
+    rig.workspace.travel(7200)
+    rig.workspace.create("contacts")
+    ingest(rig, "robbed")
+    rig.lake().delete([TablePaths(CONNECTION, "contacts").state])
+    with pytest.raises(LakeError, match=r"_state/acme/contacts\.json.*has gone.*run again: the whole table is read"):
+        compact_table(CONTACTS, rig.ledger("contacts"), rig.store, committed=True)
+    assert compact_table(CONTACTS, rig.ledger("contacts"), rig.store).rows == 0  # by the flow that only merges
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+
+
 @pytest.mark.parametrize("ahead", [3 * 3600, -3 * 3600])
 def test_a_wrong_clock_of_this_machine_leaves_no_row_stale_where_the_server_does_not_tell_its_own(
     make_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, ahead: int
