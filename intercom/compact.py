@@ -100,7 +100,7 @@ def compact_table(
         published = ledger.published()
         work = _work(table, state, parts, files, published)
         moves = find_moves(table, ledger, work, {part.path: files[part.path] for part in parts}, published)
-        outcomes = _published(table, ledger, work, moves, publish)
+        outcomes = _published(table, ledger, work, moves, published, publish)
         state = _finish(table, ledger, state, outcomes, damage, store)
         for outcome in outcomes:
             done = done.plus(outcome.merged)
@@ -181,7 +181,9 @@ def _partitions(state: TableState, outcomes: Sequence[Outcome]) -> dict[str, Par
     return kept | {outcome.month: outcome.partition for outcome in outcomes if outcome.partition}
 
 
-def _published(table: Table, ledger: Ledger, work: Work, moves: Moves, publish: Publish) -> list[Outcome]:
+def _published(
+    table: Table, ledger: Ledger, work: Work, moves: Moves, published: Mapping[str, str], publish: Publish
+) -> list[Outcome]:
     """Merge and publish; gives one outcome for each month.
 
     A row that moves leaves its old month first: until its new month is published, too, a reader of plain files lacks
@@ -190,7 +192,7 @@ def _published(table: Table, ledger: Ledger, work: Work, moves: Moves, publish: 
     if not moves:
         return list(publish(table, ledger, work))
     log.info("%s: rows that are in another month now: %d", table.name, sum(map(len, moves.gained.values())))
-    first, then = in_steps(work, moves, together=ledger.files.together)
+    first, then = in_steps(work, moves, published, together=ledger.files.together)
     outcomes = {outcome.month: outcome for outcome in publish(table, ledger, first)}
     if then is not None:
         ledger.still_ours()

@@ -308,6 +308,16 @@ class Lake:
                     )
             return _probed[self._store]
 
+    def modified(self, path: str) -> datetime | None:
+        """When a file was last written, by the store's own clock; None when it is gone or the store does not say."""
+        with self._told("read", path):
+            try:
+                self._fs.invalidate_cache()
+                found: datetime = self._fs.modified(self._at(path))
+            except (FileNotFoundError, NotImplementedError):
+                return None
+        return found
+
     def identity(self) -> LakeIdentity:
         """The lake's identity from ``_state/lake.json``, made if there is none. Nothing else makes or changes it."""
         found = self._read_identity()

@@ -114,7 +114,9 @@ def _publish_one(table: Table, ledger: Ledger, work: Work, month: Month) -> Outc
             return Outcome(month.month, merged, None)
         if not merged.written:
             kept = (
-                None if old is None else Partition(merged.rows, version_of(old) or "", ledger.files.stamp(month.month))
+                None
+                if month.stored is None or old is None
+                else Partition(merged.rows, version_of(old) or "", month.stored)
             )
             return Outcome(month.month, merged, kept)
         version = version_of(new) or ""  # a part that is taken as it is has its own

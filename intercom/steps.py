@@ -9,14 +9,14 @@ from intercom.moves import Moves
 from intercom.publish import Month, Outcome, Work
 
 
-def in_steps(work: Work, moves: Moves, *, together: bool) -> tuple[Work, Work | None]:
+def in_steps(work: Work, moves: Moves, published: Mapping[str, str], *, together: bool) -> tuple[Work, Work | None]:
     """The work with the moves in it: what is published first, and what once all of that is there; None: nothing.
 
     First come all months but those that only gain rows, each without what it gains; then those that gain. Where a
-    format shows all months `together` there is one step.
+    format shows all months `together` there is one step. `published` are the months' stamps.
     """
     met = {month.month for month in work.months}
-    untouched = [Month(month, (), stored=True, size=0) for month in moves.evicted if month not in met]
+    untouched = [Month(month, (), stored=published[month], size=0) for month in moves.evicted if month not in met]
     months = [
         replace(
             month,
@@ -38,13 +38,14 @@ def in_steps(work: Work, moves: Moves, *, together: bool) -> tuple[Work, Work | 
 
 def after(work: Work, outcomes: Mapping[str, Outcome]) -> Work:
     """A second step of work, after the first one had these outcomes: what it left of months that it published, too."""
-    months = (
-        replace(month, stored=outcomes[month.month].partition is not None, evicted=())
-        if month.month in outcomes
-        else month
-        for month in work.months
-    )
-    return replace(work, months=tuple(months))
+
+    def left(month: Month) -> Month:
+        if month.month not in outcomes:
+            return month
+        partition = outcomes[month.month].partition
+        return replace(month, stored=None if partition is None else partition.stamp, evicted=())
+
+    return replace(work, months=tuple(map(left, work.months)))
 
 
 def both(first: Outcome | None, second: Outcome) -> Outcome:

@@ -116,7 +116,7 @@ def test_a_record_that_is_written_late_does_not_count_before_a_later_generation(
             super().write_json(path, record)
 
     Fence(Frozen(local.url), PATH).save({"by": "second"}, first)
-    assert json.loads(local.read(PATH) or b"")["by"] == "second"
+    assert json.loads(local.read_bytes(PATH) or b"")["by"] == "second"
     assert (fence.read().record or {})["by"] == "third"
 
 
