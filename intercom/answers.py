@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from intercom.headers import http_date
 from intercom.jsontext import mend
+from intercom.masking import Mask
 from intercom.salvage import elements, members
 
 _DETAIL_CHARACTERS = 200
+_MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,40}", re.IGNORECASE)
+
+# Codes as in Intercom's API reference 2.14, "Error codes", and the statuses that they come with.
+_STATUSES = {
+    code: status
+    for status, codes in {
+        400: "bad_request client_error parameter_invalid parameter_not_found scroll_exists type_mismatch",
+        401: "missing_authorization token_blocked token_expired token_not_found token_revoked token_unauthorized "
+        "unauthorized",
+        403: "action_forbidden api_plan_restricted forbidden",
+        409: "conflict resource_conflict",
+        422: "data_invalid unprocessable_entity",
+        429: "rate_limit_exceeded retry_after too_many_requests",
+    }.items()
+    for code in codes.split()
+}
+_STATUSES_BY_PART = {"timeout": 408, "unavailable": 503, "server_error": 500, "not_found": 404, "forbidden": 403}
+"""By what is in codes of one kind, such as ``company_not_found``."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +66,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Failure:
-    """An attempt without a usable answer."""
+    """An attempt without a usable answer; an error list counts as the status that goes with its code."""
 
     reason: str
     status: int | None = None
@@ -66,13 +86,13 @@ class Failure:
         return self.throttled and self.code != "too_many_requests"
 
 
-def read_answer(received: Received, expect: str | None) -> Answer | Failure:
-    """The answer, when it is whole: a body can be empty or cut although its status is 200.
+def read_answer(received: Received, expect: str | None, mask: Mask) -> Answer | Failure:
+    """The answer, when it is whole: a body can be empty or cut, or an error list, although its status is 200.
 
     ``expect`` names the member that must be a JSON array. Its elements may be anything: of a body with an odd one the
-    others can be used.
+    others can be used. A failure has the status that goes with its error's code.
     """
-    request_id = received.headers.get("X-Request-Id")
+    request_id = _request_id(received, mask)
     fault = None
     fields: dict[str, msgspec.Raw] = {}
     try:
@@ -83,7 +103,13 @@ def read_answer(received: Received, expect: str | None) -> Answer | Failure:
             return Answer(salvaged[0], received.server_time, request_id, salvaged[1])
         fault = f"broken body, {error}"
     else:
-        if expect is not None and not (expect in fields and bytes(memoryview(fields[expect])[:1]) == b"["):
+        is_list = expect is not None and expect in fields and bytes(memoryview(fields[expect])[:1]) == b"["
+        if bytes(fields.get("type", b"")) == b'"error.list"' or (
+            expect is not None and not is_list and "errors" in fields
+        ):
+            failure = read_refusal(received, mask)
+            return failure if failure.code is None else replace(failure, status=_status_of(failure.code))
+        if expect is not None and not is_list:
             fault = f"answer without the list {expect!r}"
     if fault is not None:
         return Failure(fault, received.status, request_id=request_id, server_time=received.server_time)
@@ -100,28 +126,38 @@ class _ErrorBody(msgspec.Struct):
     request_id: str | None = None
 
 
-def read_refusal(received: Received, secret: str) -> Failure:
-    """What an error answer says: Intercom's error list, or the start of whatever the edge has sent instead."""
-
-    def clean(text: str) -> str:
-        printable = "".join(c if c.isprintable() else " " for c in text.replace(secret, "[token]"))
-        return " ".join(printable.split())[:_DETAIL_CHARACTERS]
-
-    status, text = received.status, received.body.decode("utf-8", "replace")
-    code = None
-    request_id = received.headers.get("X-Request-Id")
+def read_refusal(received: Received, mask: Mask) -> Failure:
+    """What an error list says. Of any other body only the type: it may be a page of a proxy that shows the request."""
+    status, code = received.status, None
+    request_id = _request_id(received, mask)
     try:
-        body = msgspec.json.decode(text, type=_ErrorBody)
-    except msgspec.MsgspecError:
-        pass
+        body = msgspec.json.decode(received.body.decode("utf-8", "replace"), type=_ErrorBody)
+    except (msgspec.MsgspecError, RecursionError):
+        kind = received.headers.get("Content-Type", "").partition(";")[0].strip()
+        told = mask.name(kind) if _MEDIA_TYPE.fullmatch(kind) else ""
+        told = "an error list that cannot be read" if 200 <= status < 300 else told
     else:
-        code = next((clean(e.code) for e in body.errors if e.code), None)
+        code = next((mask.name(e.code) for e in body.errors if e.code), None)
         text = "; ".join(": ".join(filter(None, (e.code, e.message))) for e in body.errors)
-        request_id = body.request_id or request_id
-    request_id = clean(request_id) if request_id else None
-    detail = ", ".join(filter(None, (clean(text), request_id and f"request {request_id}")))
+        told = mask.clean(text, _DETAIL_CHARACTERS)
+        request_id = mask.name(body.request_id) if body.request_id else request_id
+        if 200 <= status < 300:
+            told = f"an error list: {told}" if told else "an error list without errors"
+    detail = ", ".join(filter(None, (told, request_id and f"request {request_id}")))
     reason = f"status {status} ({detail})" if detail else f"status {status}"
     return Failure(reason, status, code, request_id, received.server_time)
+
+
+def _request_id(received: Received, mask: Mask) -> str | None:
+    sent = received.headers.get("X-Request-Id")
+    return mask.name(sent) if sent else None
+
+
+def _status_of(code: str) -> int:
+    """The status that an error code comes with; 200, which may pass, for one that is not known."""
+    if (status := _STATUSES.get(code)) is not None:
+        return status
+    return next((status for part, status in _STATUSES_BY_PART.items() if part in code), 200)
 
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])

@@ -30,6 +30,7 @@ from intercom.errors import (
 )
 from intercom.headers import RateHeaders, retry_after_seconds
 from intercom.limiter import RateLimiter
+from intercom.masking import Mask
 from intercom.sessions import NoAnswer, Request, SessionPool
 from intercom.traffic import Traffic
 
@@ -110,6 +111,7 @@ class Caller:
     policy: RetryPolicy
     sleep: Callable[[float], None]
     stopped: Callable[[], bool]
+    mask: Mask
 
     def call(self, request: Request, *, expect: str | None, once: bool = False, heavy: bool = False) -> Answer:
         """The answer to a request after as many attempts as it needs; raises ApiError, or AbandonedError when stopped.
@@ -239,10 +241,14 @@ class _Call:
         rates = RateHeaders.from_http(received.headers)
         logger.debug("%s: status %d", self._what, status)
         if 200 <= status < 300:
-            limiter.answered(permit, rates)
-            return read_answer(received, self._expect)
-        retry_after = retry_after_seconds(received.headers)
-        failure = read_refusal(received, self._caller.connection.access_token.get_secret_value())
+            outcome = read_answer(received, self._expect, self._caller.mask)
+            if isinstance(outcome, Answer) or outcome.status == status:
+                limiter.answered(permit, rates)
+                return outcome
+            failure = outcome
+        else:
+            failure = read_refusal(received, self._caller.mask)
+        retry_after, status = retry_after_seconds(received.headers), failure.status or status
         if failure.over_quota:
             pause = limiter.throttled(permit, rates, retry_after)
             return replace(failure, wait_seconds=pause)

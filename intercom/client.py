@@ -16,6 +16,7 @@ from intercom.calls import Caller, RetryPolicy, Usage
 from intercom.connection import Connection
 from intercom.errors import AbandonedError
 from intercom.limiter import RateLimiter
+from intercom.masking import Mask
 from intercom.sessions import Request, SessionPool
 from intercom.traffic import Traffic
 
@@ -36,6 +37,8 @@ class IntercomClient:
         self.connection = connection
         self.limiter = limiter
         self.policy = policy or RetryPolicy()
+        self.mask = Mask([connection.access_token.get_secret_value()])
+        """For text that the server has sent and that is shown."""
         self._sleep = sleep
         self._stopped: list[threading.Event] = []
         self._ending = False
@@ -67,7 +70,16 @@ class IntercomClient:
                 raise AbandonedError
 
         caller = Caller(
-            self.connection, table, scope, Usage(), self._sessions, self.limiter, self.policy, pause, stopped.is_set
+            connection=self.connection,
+            table=table,
+            scope=scope,
+            usage=Usage(),
+            sessions=self._sessions,
+            limiter=self.limiter,
+            policy=self.policy,
+            sleep=pause,
+            stopped=stopped.is_set,
+            mask=self.mask,
         )
         return TableClient(caller, self.scroll_lock, stopped)
 

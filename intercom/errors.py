@@ -38,7 +38,8 @@ class ClusterError(IntercomLakeError):
 class ApiError(IntercomLakeError):
     """An answer of Intercom's API, or none, that ends a request.
 
-    ``status`` is None when there was no answer; ``code`` is Intercom's own error code when the body had one;
+    ``status`` is None when there was no answer, and of an error list in an answer of status 200 the one that goes with
+    its code; ``code`` is Intercom's own error code when the body had one;
     ``server_time`` is the answer's Date header in unix seconds.
     """
 

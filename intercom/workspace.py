@@ -53,12 +53,13 @@ def ask_workspace(client: IntercomClient) -> Workspace:
     """
     answer = client.for_table("workspace", "read admins").get("/me")
     app = _app(answer.fields.get("app"))
-    region = str(app.get("region") or client.connection.region).lower()
+    region = client.mask.clean(str(app.get("region") or client.connection.region).lower(), 40)
     if not region.startswith(client.connection.region):
         name, configured = client.connection.name, client.connection.region
         log.warning("Connection %s has region %r, but its workspace says %r", name, configured.value, region)
     code = app.get("id_code")
-    return replace(_at(client, answer.server_time), code=code if isinstance(code, str) and code else None)
+    told = isinstance(code, str) and code and code == client.mask.name(code)  # it becomes the name of a limit
+    return replace(_at(client, answer.server_time), code=code if told else None)
 
 
 def _at(client: IntercomClient, server_time: int | None) -> Workspace:

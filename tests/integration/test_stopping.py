@@ -61,9 +61,12 @@ def counts(request: Any) -> bool:
     return request.body is not None and request.body["pagination"]["per_page"] == 1
 
 
-def test_a_search_that_is_being_counted_ends_at_once(make_rig: Callable[..., Rig]) -> None:
+def test_a_search_that_is_being_counted_ends_at_once(
+    make_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A single day of contacts, which is counted by the ends of their ids."""
-    rig = make_rig(contacts=7500, companies=10, conversations=0, one_day=True)
+    monkeypatch.setattr("intercom.plan.SMALLEST_ROWS", 300)
+    rig = make_rig(contacts=1200, companies=10, conversations=0, one_day=True)
     client = IntercomClient(rig.client().connection, RateLimiter(most_in_flight=AT_ONCE))
     stop_at(rig, client, 4, counts)
     with pytest.raises(AbandonedError, match="watermark has not moved"):
