@@ -89,9 +89,10 @@ def _check_token(token: str, place: str) -> None:
     if not token:
         raise ConfigurationError(f"{place}: the access token is empty. Copy it from Intercom's Developer Hub.")
     # Everything that a header cannot carry as it is: blanks, line ends, control and non-ASCII characters.
-    if not all("!" <= character <= "~" for character in token):
+    quoted = token[0] in "\"'`" or token[-1] in "\"'`"  # as a line of a .env file has it that was not read by a shell
+    if quoted or not all("!" <= character <= "~" for character in token):
         raise ConfigurationError(
-            f"{place}: the access token holds a blank, a line end or another character that no token has. "
+            f"{place}: the access token holds a quote, a blank, a line end or another character that no token has. "
             "Give the token alone, without 'Bearer', quotes or a line end."
         )
 

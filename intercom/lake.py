@@ -69,7 +69,7 @@ class Lake:
         options = dict(storage_options or {})
         if has_password(url):
             raise ConfigurationError(
-                f"The lake URL {shown(url)!r} has a password in it, which would get into logs and "
+                f"The lake URL {shown(url)!r} has a password or a signature in it, which would get into logs and "
                 "records. Give credentials in the environment or in fsspec's configuration instead."
             )
         if url.startswith(("s3://", "s3a://")):

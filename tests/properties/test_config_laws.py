@@ -15,7 +15,9 @@ from intercom.config import read_connections_file
 from intercom.connection import connection_slug, make_connection
 from intercom.errors import ConfigurationError
 
-tokens = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1).filter(lambda t: "${" not in t)
+tokens = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1).filter(
+    lambda t: "${" not in t and t == t.strip("\"'`")
+)
 names = st.text(min_size=1).filter(lambda name: re.search("[a-z0-9]", name.lower()) and "${" not in name)
 
 

@@ -235,6 +235,14 @@ def test_the_environment_is_a_connection(monkeypatch: pytest.MonkeyPatch) -> Non
         assert "INTERCOM_ACCESS_TOKEN" in fault_of(lambda faulty=faulty: connection_from_environment(faulty))
 
 
+@pytest.mark.parametrize("quotes", ['""', "''", "``", '" ', ' "', "' "])
+def test_a_quoted_token_in_the_environment_is_refused(quotes: str) -> None:
+    token = f"{quotes[0]}{SECRET}{quotes[1]}".strip()
+    fault = fault_of(lambda: connection_from_environment({"INTERCOM_ACCESS_TOKEN": token}))
+    assert "holds a quote" in fault
+    assert SECRET not in fault
+
+
 def test_block_before_file_before_environment(write: Write) -> None:
     environ = {"INTERCOM_ACCESS_TOKEN": "from-environment"}
     path = write(entry(name="default", access_token="from-file"))

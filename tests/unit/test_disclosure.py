@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import jsonschema
@@ -9,14 +10,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intercom.disclosure import WITHOUT_SECRETS, has_password, options_without_secrets, shown
+from intercom.disclosure import WITHOUT_PASSWORD, WITHOUT_SECRETS, has_password, options_without_secrets, shown
 from intercom.errors import ConfigurationError
+from intercom.lake import Lake
 from intercom.storage import checked_options
 
 SECRET = ["key", "KEY", "aws_secret_access_key", "token", "password", "sas_token"]
+SECRET += [
+    "pass",
+    "db-pass",
+    "PWD",
+    "user.pwd",
+    "dbPass",
+    "passValue",
+    "Cookies",
+    "session_cookies",
+    "private",
+    "isPrivate",
+]
 OPEN = ["SSEKMSKeyId", "BucketKeyEnabled", "key_file", "token_uri", "profile", "endpoint_url", "anon", "client_kwargs"]
+OPEN += ["compass", "bypass_cache", "passage", "PASSAGE", "cookie", "privately", "pwdx", "pass\u00e9"]
 NAMES = st.sampled_from([*SECRET, *OPEN])
 VALUES = st.sampled_from([None, True, False, "anon", "cloud", "x", "http://host:1/a", "http://me:s@host", 7])
+VALUES |= st.sampled_from(
+    ["https://host/a?sv=1&SIG=x", "https://host/a?X-Amz-Signature=x", "sig=x", "https://host/a?design=x", "host/sig=x"]
+)
 
 
 @given(st.dictionaries(NAMES, VALUES, max_size=3), st.dictionaries(NAMES, VALUES, max_size=2))
@@ -31,6 +49,35 @@ def test_the_server_and_the_run_refuse_the_same_options(outer: dict[str, Any], i
     assert jsonschema.Draft202012Validator(options_without_secrets()).is_valid(options) is taken
 
 
+@pytest.mark.parametrize("name", SECRET)
+def test_a_name_of_a_secret_is_refused_wherever_it_is_given(name: str) -> None:
+    validator = jsonschema.Draft202012Validator
+    with pytest.raises(ConfigurationError, match="holds a secret") as told:
+        checked_options({"client_kwargs": {name: "s3cret-value"}})
+    assert "s3cret-value" not in str(told.value)
+    assert not validator(options_without_secrets()).is_valid({"client_kwargs": {name: "s3cret-value"}})
+    assert not validator(WITHOUT_SECRETS).is_valid(json.dumps({"client_kwargs": {name: "s3cret-value"}}))
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_a_name_that_only_holds_such_letters_is_taken(name: str) -> None:
+    assert checked_options({name: "x"}) == {name: "x"}
+    assert jsonschema.Draft202012Validator(WITHOUT_SECRETS).is_valid(json.dumps({name: "x"}, ensure_ascii=False))
+
+
+@pytest.mark.parametrize("parameter", ["sig", "SIG", "X-Amz-Signature", "X-Goog-Signature", "Signature"])
+def test_a_signed_address_is_no_parameter_and_is_not_shown(parameter: str) -> None:
+    url = f"https://host/a?se=2026&{parameter}=abcdefgh&x=1"
+    validator = jsonschema.Draft202012Validator
+    assert has_password(url)
+    assert shown(url) == f"https://host/a?se=2026&{parameter}=...&x=1"
+    assert not validator(WITHOUT_PASSWORD).is_valid(url)
+    assert not validator(WITHOUT_SECRETS).is_valid(json.dumps({"url": url}))
+    with pytest.raises(ConfigurationError, match="signature") as told:
+        Lake(url)
+    assert "abcdefgh" not in str(told.value)
+
+
 @pytest.mark.parametrize(
     ("text", "taken"),
     [
@@ -41,6 +88,8 @@ def test_the_server_and_the_run_refuse_the_same_options(outer: dict[str, Any], i
         ('{"token" :\n "s"}', False),
         ('{"a": {"Secret": "s"}}', False),
         ('{"url": "http://me:s@host"}', False),
+        ('{"secret": "s", "SSEKMSKeyId": "x"}', False),
+        ('{"url": "sig=x"}', False),
     ],
 )
 def test_the_server_refuses_text_with_secrets(text: str, taken: bool) -> None:
