@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := deployments/constraints.txt
+CACHES := .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 # uv installs faster where it is at hand; both ways end in the same pinned versions.
 UV := $(shell command -v uv 2>/dev/null)
 # Prefect starts in half the time when its modules are compiled once, at set-up: pip does that, uv when told.
@@ -13,12 +14,12 @@ export DO_NOT_TRACK := 1
 .PHONY: help setup demo test check lowest bench clean
 
 help:
-	@echo "make demo    install, then copy a simulated workspace into ./lake (no account needed)"
+	@echo "make demo    install, then copy a simulated workspace into ./lake/demo (no account needed)"
 	@echo "make test    install, then run every check and test"
 	@echo "make check   format, lint, types and import layers"
 	@echo "make lowest  the demo and some tests with the oldest versions of all packages that are allowed"
 	@echo "make bench   measure all, or PARTS=\"decode rate\" only"
-	@echo "make clean   remove the virtual environment and ./lake"
+	@echo "make clean   remove the virtual environment and caches; no lake"
 
 ifdef UV
 INSTALL := $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python -c $(CONSTRAINTS)
@@ -38,7 +39,7 @@ $(VENV)/.test: $(VENV)/.run
 setup: $(VENV)/.run
 
 demo: setup
-	$(BIN)/python flows/sync.py --demo --lake ./lake
+	$(BIN)/python flows/sync.py --demo
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .
@@ -60,4 +61,5 @@ bench: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks.run $(PARTS)
 
 clean:
-	rm -rf $(VENV) lake
+	rm -rf $(VENV) $(CACHES)
+	find flows intercom deployments tests -type d -name __pycache__ -prune -exec rm -rf {} +

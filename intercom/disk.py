@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -14,12 +16,14 @@ _ABANDONED_SECONDS = 24 * 3600
 
 def publish(written: Path, target: Path) -> None:
     """Move a finished file to where it is to be seen, in one step; folders are made."""
+    _open_to_readers(written)
     sync(written)
     _place(target, lambda: written.replace(target))
 
 
 def create(written: Path, target: Path) -> None:
     """Show a finished file under a name that nobody has yet, in one step; FileExistsError when somebody has."""
+    _open_to_readers(written)
     sync(written)
     _place(target, lambda: _link(written, target))
 
@@ -58,11 +62,11 @@ def delete(paths: Iterable[str], root: str) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes have left in a folder of unfinished files: whatever nobody touched for a day."""
+    """Remove files of a day ago from a folder of unfinished ones, where older versions have left them."""
     oldest = time.time() - _ABANDONED_SECONDS
     for path in folder.iterdir():
         with suppress(OSError):  # another process sweeps too, or the file is another user's
-            if path.stat().st_mtime < oldest:
+            if path.is_file() and path.stat().st_mtime < oldest:
                 path.unlink()
 
 
@@ -73,6 +77,22 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _open_to_readers(written: Path) -> None:
+    """Give a file that was private while it was written the rights that new files have in the process."""
+    with suppress(OSError):  # a disk without rights
+        written.chmod(_rights_of_new_files(written.parent))
+
+
+def _rights_of_new_files(folder: Path) -> int:
+    """0o666 less the umask, which can only be asked for by setting it, for all threads; so by a file."""
+    probe = folder / f"{uuid.uuid4().hex}.probe"
+    os.close(os.open(probe, os.O_CREAT | os.O_EXCL, 0o666))
+    try:
+        return stat.S_IMODE(probe.stat().st_mode)
+    finally:
+        probe.unlink()
 
 
 def _place(target: Path, step: Callable[[], object]) -> None:

@@ -30,6 +30,7 @@ from intercom.errors import ConfigurationError, LakeError, OvertakenError
 from intercom.parquet import footer_of
 from intercom.paths import LAKE_FILE
 from intercom.ranges import Ranges
+from intercom.scratch import scratch_file, sweep
 from intercom.watermarks import FORMAT
 
 log = logging.getLogger(__name__)
@@ -103,19 +104,19 @@ class Lake:
     def scratch(self, suffix: str = ".parquet") -> Iterator[Path]:
         """A local path for a file to be written and published; what is left of it is removed at the end.
 
-        On a local lake it lies below ``_tmp/``, on the lake's own disk, so that publishing is a rename. What the
-        operating system refuses while it is written is a LakeError.
+        On a local lake it lies below ``_tmp/``, on the lake's own disk, so that publishing is a rename; else in the
+        system's folder for such files. Nobody but this user can read it. What the operating system refuses while it is
+        written is a LakeError.
         """
-        path = self._scratch_folder() / f"{uuid.uuid4().hex}{suffix}"
+        folder = self._scratch_folder()
+        path = folder
         try:
-            yield path
+            with scratch_file(folder, suffix) as path:
+                yield path
         except FileExistsError:  # the answer to who wants to create a file
             raise
         except OSError as error:
             raise self._refused("write", str(path), error) from error
-        finally:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
 
     @contextmanager
     def fetch(self, path: str) -> Iterator[Path]:
@@ -424,9 +425,11 @@ class Lake:
         folder = Path(self._at("_tmp")) if self.local else Path(tempfile.gettempdir())
         with self._told("write", str(folder)):
             folder.mkdir(parents=True, exist_ok=True)
-            if self.local and not self._swept:
-                disk.sweep(folder)
+            if not self._swept:
                 self._swept = True
+                sweep(folder)
+                if self.local:
+                    disk.sweep(folder)
         return folder
 
     @contextmanager

@@ -29,6 +29,11 @@ class Patient:
         )  # fmt: skip
         return self._nursery.run(order)
 
+    def check_scratch(self) -> None:
+        """A clean run has left no unfinished file, of its own or of one that was killed."""
+        if "://" not in self.rig.lake_url:
+            assert list((self.rig.lake_folder / "_tmp").iterdir()) == []
+
     def change(self) -> None:
         """Beyond the lookback, so that a row which is lost once is lost for ever."""
         workspace = self.rig.workspace
@@ -53,6 +58,7 @@ def kill_increments(patient: Patient, moments: random.Random, kills: int) -> int
         killed += patient.run(moments.uniform(0, 1.1 * whole), full_refresh=number % 5 == 4) is None
         whole = patient.run()
         patient.rig.check(patient.tables)
+        patient.check_scratch()
     return killed
 
 
@@ -63,4 +69,5 @@ def kill_first_loads(patients: Iterable[Patient], moments: random.Random) -> int
         killed += patient.run(moments.uniform(0, 1.1 * whole)) is None
         whole = patient.run() or whole
         patient.rig.check(patient.tables)
+        patient.check_scratch()
     return killed

@@ -106,7 +106,7 @@ def test_scratch_files_have_names_of_their_own(lake: Lake) -> None:
 
 def test_scratch_files_of_a_local_lake_lie_on_its_disk_and_out_of_the_tables(tmp_path: Path) -> None:
     with Lake(str(tmp_path / "lake")).scratch() as written:
-        assert written.parent == tmp_path / "lake" / "_tmp"
+        assert written.parent.parent == tmp_path / "lake" / "_tmp"
 
 
 def test_what_killed_writers_left_a_day_ago_is_removed_and_what_others_write_now_is_not(tmp_path: Path) -> None:
