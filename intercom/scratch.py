@@ -47,6 +47,13 @@ def scratch_file(base: Path, suffix: str) -> Iterator[Path]:
         _leave(key)
 
 
+def private_folder(base: Path) -> Path:
+    """A new folder of this process below `base`, for whoever makes it to remove; `sweep` does where it was killed."""
+    folder = base / _name(Process.current())
+    folder.mkdir(mode=0o700)
+    return folder
+
+
 def sweep(base: Path) -> None:
     """Remove what processes have left below `base` that are gone, or that cannot be seen and wrote nothing for a day.
 

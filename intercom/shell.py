@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from intercom.demo import LAKE, demo_connection, use_own_prefect
 from intercom.errors import IntercomLakeError
 from intercom.options import flow_options
 from intercom.temporary_server import TemporaryServer, local_settings
@@ -23,19 +22,23 @@ from intercom.temporary_server import TemporaryServer, local_settings
 if TYPE_CHECKING:
     from prefect import Flow
 
-_DEMO_NOW = datetime(2026, 11, 2, 9, tzinfo=UTC).timestamp()
-
 
 def run_from_shell(file: str, arguments: Sequence[str] | None = None) -> int:
     """Run the file's flow with the shell's options; 0 when it completed, 1 when it failed, 2 for wrong options."""
     known = flow_options(Path(file))
     if "connections_file" in vars(known.parser.parse_args([])):  # a flow that reads a workspace
         known.parser.add_argument(
-            "--demo", action="store_true", help="Copy a simulated workspace instead; no account needed."
+            "--demo",
+            action="store_true",
+            help=f"Copy a simulated workspace instead, into {LAKE}; no account and no Prefect server needed.",
         )
     options = vars(known.parser.parse_args(arguments))
     demo = options.pop("demo", False)
-    server = None if os.environ.get("PREFECT_API_URL") else TemporaryServer()
+    if demo:
+        known.parser.set_defaults(lake=LAKE)
+        options["lake"] = known.parser.parse_args(arguments).lake
+        use_own_prefect()
+    server = None if os.environ.get("PREFECT_API_URL") else TemporaryServer(wanted=demo)
     if fault := _fault_in(options):
         print(fault, file=sys.stderr)
         return 1
@@ -43,15 +46,18 @@ def run_from_shell(file: str, arguments: Sequence[str] | None = None) -> int:
     _quiet_prefect()  # now that Prefect has set up its logging
     # Imports what the run would, now that there is time: the server still starts.
     flow.serialize_parameters(known.parameters(options))
-    connection: AbstractContextManager[dict[str, str]] = _demo_connection() if demo else nullcontext({})
+    connection: AbstractContextManager[dict[str, str]] = demo_connection() if demo else nullcontext({})
     from intercom.console import live_progress  # not before the server is on its way
 
     with connection as overrides, live_progress():
-        if server is not None:
-            server.connect()
+        if server is not None and not server.connect() and demo:
+            print("Prefect's temporary server did not start, and the demo uses no other. Run again.", file=sys.stderr)
+            return 1
         with local_settings():
             state: Any = flow(**known.parameters({**options, **overrides}), return_state=True)
     if state.is_completed():
+        if demo:
+            print(f"The lake is in {options['lake']}", flush=True)
         return 0
     error = state.result(raise_on_failure=False)
     print(error if isinstance(error, IntercomLakeError) else state.message, file=sys.stderr)
@@ -90,20 +96,3 @@ def _quiet_prefect() -> None:
     logging.getLogger("prefect").setLevel(logging.WARNING)
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-@contextmanager
-def _demo_connection() -> Iterator[dict[str, str]]:
-    """Options for a simulated workspace on loopback, which lives as long as the block."""
-    from intercom.sandbox import SandboxServer, Workspace
-
-    workspace = Workspace.seeded(seed=7, now=_DEMO_NOW)  # the same each time, so that a second demo is an increment
-    with SandboxServer(workspace) as server, tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "connections.yml")
-        file.write_text(
-            "connections:\n  intercom:\n"
-            f'    - {{name: demo, access_token: "{server.token}", base_url: "{server.base_url}"}}\n',
-            encoding="utf-8",
-        )
-        print(f"Sandbox workspace at {server.base_url}: synthetic data, no account needed", flush=True)
-        yield {"connection": "demo", "connections_file": str(file)}

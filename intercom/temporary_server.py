@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import uvicorn
     from prefect.settings import Settings
 
+_WANTED = "--wanted"
 _LAST_SECONDS = 10
 """How long a run waits at its end for the server's last writes."""
 
@@ -45,18 +46,21 @@ def local_settings() -> AbstractContextManager[Settings]:
 class TemporaryServer:
     """The server's process as the run sees it; it ends with the run, also when that is killed."""
 
-    def __init__(self) -> None:
-        """Start it; to be called before Prefect is imported, so that what Prefect sends at exit still finds it."""
+    def __init__(self, *, wanted: bool = False) -> None:
+        """Start it; to be called before Prefect is imported, so that what Prefect sends at exit still finds it.
+
+        `wanted`: also where Prefect's settings name another server.
+        """
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", __name__],
+            [sys.executable, "-P", "-m", __name__, *([_WANTED] if wanted else [])],
             stdin=subprocess.PIPE,  # which the system closes when this process ends: the sign to end, too
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the run, which then tells the server how it ended
         )
         atexit.register(self._stop)
 
-    def connect(self) -> None:
-        """Wait until the server answers and make it the API of this process; no effect where none is wanted."""
+    def connect(self) -> bool:
+        """Wait until the server answers and make it the API of this process; False where none is wanted, or came up."""
         from prefect.context import refresh_global_settings_context
         from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS
 
@@ -70,6 +74,7 @@ class TemporaryServer:
         if url:
             os.environ["PREFECT_API_URL"] = url  # for all threads: those of Prefect do not all share a context
             refresh_global_settings_context()
+        return bool(url)
 
     def _stop(self) -> None:
         """Never by a kill: the server may be migrating its database. It ends by itself, if later."""
@@ -85,7 +90,7 @@ def _serve() -> None:
     from prefect.settings import get_current_settings
 
     settings = get_current_settings()
-    if settings.api.url or not settings.server.ephemeral.enabled:
+    if _WANTED not in sys.argv and (settings.api.url or not settings.server.ephemeral.enabled):
         return
     with local_settings():
         import uvicorn

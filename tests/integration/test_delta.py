@@ -108,7 +108,7 @@ def test_the_log_tells_readers_which_files_they_need_not_open(loaded: Rig) -> No
 def test_the_readme_reads_a_delta_table(loaded: Rig, block: str) -> None:
     loaded.sync(["contacts"])
     names: dict[str, Any] = {}
-    exec(block.replace("lake/data/demo/contacts", str(loaded.lake_folder / CONTACTS.data)), names)
+    exec(block.replace("lake/demo/data/demo/contacts", str(loaded.lake_folder / CONTACTS.data)), names)
     read = names["contacts"]
     ids = (read.collect() if isinstance(read, pl.LazyFrame) else read)["id"].to_list()
     assert sorted(ids) == sorted(row["id"] for row in loaded.workspace.rows("contacts"))

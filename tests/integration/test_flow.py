@@ -18,6 +18,7 @@ import pytest
 from intercom.tables import TABLES
 from intercom.tasks import compaction, extract, merge_months, prepare_run
 from tests.conftest import BUCKET
+from tests.support.ports import free_port
 from tests.support.prefect_server import ROOT, Prefect, inherited
 from tests.support.rig import CONNECTION, Rig
 from tests.support.truth import assert_exact, read_lake
@@ -256,13 +257,36 @@ def test_bad_input_is_told_before_the_first_request(
     assert rig.server.log == []
 
 
-def test_the_demo_needs_no_account_runs_twice_and_answers_the_readmes_query(prefect: Prefect, tmp_path: Path) -> None:
+def test_the_demo_needs_no_account_and_no_server_runs_twice_and_answers_the_readmes_query(tmp_path: Path) -> None:
+    """A server that cannot be reached is configured in every way that Prefect knows: the demo has one of its own."""
+    nowhere = f"http://127.0.0.1:{free_port()}/api"
+    (tmp_path / "prefect.toml").write_text(f'[api]\nurl = "{nowhere}"\n')
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/profiles.toml").write_text(
+        f'active = "real"\n[profiles.real]\nPREFECT_API_URL = "{nowhere}"\nPREFECT_API_KEY = "a"\n'
+    )
+    environment = {
+        **inherited(),
+        "PREFECT_HOME": str(tmp_path / "home"),
+        "PREFECT_API_URL": nowhere,
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{tmp_path}/home/real.db",
+        "TMPDIR": str(tmp_path / "system"),
+        "DO_NOT_TRACK": "1",
+    }
+    (tmp_path / "system").mkdir()
     for new in (True, False):
-        result = prefect.run("flows/sync.py", "--demo", "--lake", str(tmp_path / "lake"))
+        result = subprocess.run(
+            [sys.executable, str(ROOT / "flows/sync.py"), "--demo"],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280, check=False,
+        )  # fmt: skip
         assert result.returncode == 0, result.stderr
         lines = {line.split()[0]: line.split() for line in result.stdout.splitlines() if line[:1].isalpha()}
         assert set(TABLES) <= set(lines)
         assert (lines["contacts"][2] != "0") is new
+        assert result.stdout.endswith("The lake is in ./lake/demo\n")
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["profiles.toml"]
+    assert list((tmp_path / "system").glob("intercom-lake*")) == []
+    assert [path.name for path in (tmp_path / "lake").iterdir()] == ["demo"]
     query = (ROOT / "README.md").read_text(encoding="utf-8").split('duckdb.sql("""')[1].split('"""')[0]
-    rows = duckdb.sql(query.replace("lake/data", f"{tmp_path}/lake/data")).fetchall()
+    rows = duckdb.sql(query.replace("lake/demo/data", f"{tmp_path}/lake/demo/data")).fetchall()
     assert len(rows) == 5

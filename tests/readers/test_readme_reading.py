@@ -77,7 +77,7 @@ def test_there_is_a_block_for_every_engine_that_is_tested() -> None:
 
 @pytest.mark.parametrize("block", RUN, ids=engine)
 def test_a_block_reads_the_table(lake: ReadableLake, tmp_path: Path, block: str) -> None:
-    shutil.copytree(lake.folder("contacts"), tmp_path / "lake/data/demo/contacts")
+    shutil.copytree(lake.folder("contacts"), tmp_path / "lake/demo/data/demo/contacts")
     duckdb.execute("SET TimeZone = 'UTC'")
     if engine(block) == "pyspark":
         spark_session()  # one in UTC, which the block then gets
