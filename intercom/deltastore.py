@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from intercom.disclosure import shown
 from intercom.errors import ConfigurationError
 from intercom.lake import Lake
+from intercom.masking import Mask
+from intercom.storage import SHORTEST_SECRET
 
 _AWS = re.compile(r"https://s3(\.[a-z0-9-]+)?\.amazonaws\.com")
 """AWS's own addresses, which follow from the region."""
@@ -70,10 +73,11 @@ def storage_options(lake: Lake) -> dict[str, str]:
 
 def without_secrets(text: str, options: Mapping[str, str]) -> str:
     """An error's text without the credentials among these options: S3 repeats a token that it refuses."""
-    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID"):
-        if options.get(name):
-            text = text.replace(options[name], "...")
-    return text
+    names = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
+    secrets = [options[name] for name in names if options.get(name)]
+    for secret in secrets:
+        text = text.replace(secret, "...")
+    return Mask([secret for secret in secrets if len(secret) >= SHORTEST_SECRET], label="...").clean(shown(text))
 
 
 def _region(fs: Any, bucket: str) -> str:

@@ -27,10 +27,12 @@ from fsspec.implementations.local import LocalFileSystem
 from intercom import conditional, disk, exclusive, objects
 from intercom.disclosure import has_password, shown
 from intercom.errors import ConfigurationError, LakeError, OvertakenError
+from intercom.masking import Mask
 from intercom.parquet import footer_of
 from intercom.paths import LAKE_FILE
 from intercom.ranges import Ranges
 from intercom.scratch import scratch_file, sweep
+from intercom.storage import secret_values
 from intercom.watermarks import FORMAT
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,8 @@ ANY: Final = "any"
 """No stamp: whatever lies there, or nothing, is replaced."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 _probed: dict[str, bool] = {}
 _conditions: dict[str, bool] = {}
@@ -73,6 +77,8 @@ class Lake:
                 f"The lake URL {shown(url)!r} has a password or a signature in it, which would get into logs and "
                 "records. Give credentials in the environment or in fsspec's configuration instead."
             )
+        named = {name: os.environ.get(name, "") for name in _SECRET_VARIABLES}
+        self._mask = Mask(secret_values({**options, "environment": named}), label="[secret]")
         if url.startswith(("s3://", "s3a://")):
             # Listings of another writer's objects must never come from a cache: a part that is not seen is lost.
             options |= {"use_listings_cache": False, "skip_instance_cache": True}
@@ -80,9 +86,9 @@ class Lake:
             self._fs, root = fsspec.core.url_to_fs(url, **options)
         except (ValueError, ImportError) as error:
             raise ConfigurationError(
-                f"The lake URL {url!r} cannot be used: {error}. Give a folder or a URL that fsspec knows, "
-                "for example ./lake or s3://bucket/prefix."
-            ) from error
+                f"The lake URL {url!r} cannot be used: {self._told_by(error)}. Give a folder or a URL that fsspec "
+                "knows, for example ./lake or s3://bucket/prefix."
+            ) from self._cause(error)
         if url.startswith(("s3://", "s3a://")) and not root.strip("/"):
             raise ConfigurationError(f"The lake URL {url!r} names no bucket. Give one: s3://bucket/prefix.")
         self.local = isinstance(self._fs, LocalFileSystem)
@@ -116,7 +122,7 @@ class Lake:
         except FileExistsError:  # the answer to who wants to create a file
             raise
         except OSError as error:
-            raise self._refused("write", str(path), error) from error
+            raise self._refused("write", str(path), error) from self._cause(error)
 
     @contextmanager
     def fetch(self, path: str) -> Iterator[Path]:
@@ -440,7 +446,7 @@ class Lake:
         except LakeError:
             raise
         except Exception as error:
-            raise self._refused(verb, path, error) from error
+            raise self._refused(verb, path, error) from self._cause(error)
 
     def _overtaken(self, path: str) -> OvertakenError:
         return OvertakenError(
@@ -450,9 +456,22 @@ class Lake:
 
     def _refused(self, verb: str, path: str, error: Exception) -> LakeError:
         return LakeError(
-            f"Cannot {verb} {path} in the lake {self.url}: {type(error).__name__}: {str(error).rstrip('.')}. "
+            f"Cannot {verb} {path} in the lake {self.url}: {type(error).__name__}: {self._told_by(error).rstrip('.')}. "
             f"{_cure(error)}; then run again."
         )
+
+    def _told_by(self, error: BaseException) -> str:
+        """An error's text in one line, without secrets of the store's options and signatures in addresses."""
+        return self._mask.clean(shown(str(error)))
+
+    def _cause(self, error: BaseException) -> BaseException | None:
+        """The error to be shown as the cause: none when it, or what caused it, tells a secret."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if shown(str(cause)) != str(cause) or self._mask.finds(str(cause)):
+                return None
+            cause = cause.__cause__ or cause.__context__
+        return error
 
 
 def stamped_size(stamp: str | None) -> int:

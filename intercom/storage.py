@@ -15,6 +15,8 @@ from typing import Any, Final
 from intercom.disclosure import holds_secret
 from intercom.errors import ConfigurationError
 
+SHORTEST_SECRET: Final = 6
+"""Characters: fewer are in any text by chance."""
 BLOCK_TYPES: Final = ("secret", "aws-credentials", "minio-credentials")
 """Slugs of the Prefect block types that `from_block` knows."""
 
@@ -40,6 +42,15 @@ def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
                 "block and give that block's name: storage_options='secret/<name>'. Nothing was read."
             )
     return dict(options)
+
+
+def secret_values(options: Mapping[str, Any]) -> list[str]:
+    """What must not be shown of options, also of those that came from a block: the values of secrets, not the shortest.
+
+    Of a few letters there are none, which would be taken out of any message.
+    """
+    found = [value for name, value in _values(options) if isinstance(value, str) and holds_secret(name, value)]
+    return [value for value in found if len(value) >= SHORTEST_SECRET]
 
 
 def block_named(reference: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import json
 import os
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import fsspec
 import pyarrow as pa
@@ -412,3 +414,37 @@ def test_a_record_that_the_store_refuses_is_told_by_its_name(monkeypatch: pytest
     monkeypatch.setattr(lake.filesystem, "put_file", refuse)
     with pytest.raises(LakeError, match=r"Cannot write _state/acme/tags\.json in the lake memory://"):
         lake.write_json("_state/acme/tags.json", {})
+
+
+SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        SECRET,
+        f"key {SECRET[5:25]} is wrong",
+        quote(quote(SECRET, safe=""), safe=""),
+        base64.b64encode(SECRET.encode()).decode(),
+        "".join(f"&#{ord(c)};" for c in SECRET),
+        "https://bucket.example/x?X-Amz-Signature=0123456789abcdef&x=1",
+        "https://me:0123456789abcdef@bucket.example/x",
+    ],
+)
+@pytest.mark.parametrize("place", ["options", "nested options", "environment"])
+def test_no_error_of_a_store_shows_its_secrets(told: str, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {"options": {"secret": SECRET}, "nested options": {"client_kwargs": {"pwd": SECRET}}}
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET if place == "environment" else "")
+    lake = Lake("memory://refused", {**options.get(place, {}), "skip_instance_cache": True})
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError("denied: " + told) from ValueError(told)
+
+    monkeypatch.setattr(lake.filesystem, "put_file", refuse)
+    with pytest.raises(LakeError, match=r"Cannot write _state/x\.json") as caught:
+        lake.write_json("_state/x.json", {})
+    shown = "".join(traceback.format_exception(caught.value))
+    assert told not in shown
+    assert "0123456789abcdef" not in shown
+    assert not [at for at in range(len(SECRET) - 7) if SECRET[at : at + 8] in shown]
+    assert "Check the credentials" in shown
