@@ -13,7 +13,15 @@ from intercom.ledger import Ledger
 from intercom.reading import Completeness
 from intercom.schemas import TableSchema
 from intercom.tables import Strategy, Table
-from intercom.watermarks import StagedRun, StartingPoint, TableState, intact, missing_from, watermark_after
+from intercom.watermarks import (
+    StagedRun,
+    StartingPoint,
+    TableState,
+    adopted,
+    intact,
+    missing_from,
+    watermark_after,
+)
 from intercom.windows import Window
 
 
@@ -90,7 +98,7 @@ def commit(table: Table, ledger: Ledger, plan: Intent, journal: RunJournal, read
         journal.attempt,
         read.parts,
         replaces=complete and read.removes and (plan.start.replaces or table.strategy is Strategy.REPLACE),
-        whole=everything and plan.window == Window(),
+        whole=everything and plan.window in (Window(), Window(plan.history_from)),
         rows=read.rows - sum(kept.rows for kept in journal.earlier.values()),
         committed_at=int(datetime.now(UTC).timestamp()),
     )
@@ -103,6 +111,8 @@ def commit(table: Table, ledger: Ledger, plan: Intent, journal: RunJournal, read
         )
     kept = latest or TableState(lake_id=plan.lake_id, fingerprint=table.schema.fingerprint)
     findings = ledger.findings(replace(kept, staged=(*kept.staged, *journal.staged(), staged)))
+    if latest is None:
+        kept = replace(kept, partitions=adopted(findings))
     for part in (*journal.staged(), staged):
         if findings.staged.get(part.run_id, 0) != part.parts:
             raise LakeError(

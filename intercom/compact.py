@@ -7,13 +7,13 @@ then the parts that were read are deleted. A partition that is merged again stay
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
 from intercom.due import When, is_due, waiting_rows
-from intercom.errors import LakeError
+from intercom.errors import DamagedFileError, LakeError
 from intercom.lake import stamped_size
 from intercom.ledger import Ledger, Part
 from intercom.lookup import find_moves
@@ -23,7 +23,14 @@ from intercom.publish import Month, Outcome, Work, publish_months
 from intercom.rejected import remove_expired
 from intercom.steps import after, both, counted_as_changed, in_steps
 from intercom.tables import Strategy, Table
-from intercom.watermarks import Partition, TableState, WatermarkStore, intact, missing_from
+from intercom.watermarks import (
+    Partition,
+    TableState,
+    WatermarkStore,
+    intact,
+    missing_from,
+    not_to_be_merged,
+)
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +78,8 @@ def compact_table(
     """Publish everything that committed runs have staged for a table, if it is due, then delete what was read.
 
     `committed`: the run that asks has just saved the table's record. Raises LakeError when that is gone, or staged
-    parts of a committed run are missing: the next run then reads the table again.
+    parts of a committed run are missing, DamagedFileError when a published file is not as it was written: the next run
+    then reads the table again.
     """
     files = ledger.staged_files()  # before the record: what a later run commits is not among the files to delete
     state = ledger.state()
@@ -91,17 +99,32 @@ def compact_table(
     done = Compacted()
     if state.staged:
         findings = ledger.findings(state)
-        damage = missing_from(state, findings)
+        damage, foreign = missing_from(state, findings), not_to_be_merged(state, findings)
         # A version of its own for each attempt, in the record before a file of it appears. What a dead one has
         # published is recorded as it lies: were it still at work, a file that it brings later is a stranger's.
         known = {**state.partitions, **intact(state, findings)}
         state = replace(state, partitions=known, compaction=uuid4().hex)
         state = ledger.save(state)
-        published = ledger.published()
-        work = _work(table, state, parts, files, published)
-        moves = find_moves(table, ledger, work, {part.path: files[part.path] for part in parts}, published)
-        outcomes = _published(table, ledger, work, moves, published, publish)
-        state = _finish(table, ledger, state, outcomes, damage, store)
+        discarded = set(foreign) if state.read_whole else set()
+        while True:
+            published = ledger.published()
+            work = _work(table, state, parts, files, published, discarded)
+            sizes = {part.path: files[part.path] for part in parts}
+            trusted = {month: stamp for month, stamp in published.items() if month not in discarded}
+            try:
+                moves = find_moves(table, ledger, work, sizes, trusted)
+                outcomes = _published(table, ledger, work, moves, published, publish)
+                break
+            except DamagedFileError as error:
+                if error.month in discarded or not (state.read_whole or table.strategy is Strategy.REPLACE):
+                    ledger.note_damage(error.month)
+                    raise
+                log.warning("%s: %s is damaged and is left out", table.name, ledger.files.path(error.month))
+                discarded.add(error.month)
+                # Begun anew, since rows may be left out elsewhere for those of this file. Months that went are gone.
+                there = ledger.published()
+                state = replace(state, partitions={m: entry for m, entry in state.partitions.items() if m in there})
+        state = _finish(table, ledger, state, outcomes, damage, foreign, store)
         for outcome in outcomes:
             done = done.plus(outcome.merged)
         done = replace(done, unchanged=done.unchanged + moves.outdated)
@@ -147,11 +170,13 @@ def _finish(
     state: TableState,
     outcomes: Sequence[Outcome],
     damage: str | None,
+    foreign: Collection[str],
     store: WatermarkStore,
 ) -> TableState:
     """Save the record of a finished compaction, over the one that it began with.
 
-    Files that went missing while the run was reading take the watermark with them: the next run reads everything.
+    Files that went missing while the run was reading take the watermark with them: the next run reads everything. Of
+    `foreign` files it is kept in the record, unless they were left out: they are ours now, with the rows in them.
     """
     ledger.still_ours()
     ledger.files.conclude(
@@ -167,6 +192,7 @@ def _finish(
         partitions=_partitions(state, outcomes),
         staged=tuple(run for run in state.staged if run.run_id not in done),
         compaction=None,
+        damaged=() if state.read_whole else tuple(sorted({*state.damaged, *foreign})),
         saved_at=datetime.now(UTC),
     )
     state = ledger.save(state)
@@ -202,14 +228,20 @@ def _published(
 
 
 def _work(
-    table: Table, state: TableState, parts: Sequence[Part], sizes: Mapping[str, int], published: Mapping[str, str]
+    table: Table,
+    state: TableState,
+    parts: Sequence[Part],
+    sizes: Mapping[str, int],
+    published: Mapping[str, str],
+    discarded: Collection[str],
 ) -> Work:
     """What is to be merged: the partitions that the parts touch.
 
-    When everything was read, all published partitions are looked at: of those without rows some may have to go.
+    When everything was read, all published partitions are looked at: of those without rows some may have to go, and
+    `discarded` files do not stay.
     """
     by_month: dict[str, list[str]] = {part.month or "": [] for part in parts}
-    if any(run.replaces or run.whole for run in state.staged):
+    if state.read_whole:
         by_month |= {month: [] for month in published}
     if table.strategy is Strategy.REPLACE:
         by_month = {"": []}
@@ -226,7 +258,15 @@ def _work(
                 tuple(paths),
                 stored=published.get(month),
                 size=stamped_size(published.get(month)) + sum(sizes[path] for path in paths),
+                discarded=month in discarded and month in published,
+                footer=_footer(state, month, published),
             )
             for month, paths in by_month.items()
         ),
     )
+
+
+def _footer(state: TableState, month: str, published: Mapping[str, str]) -> str:
+    """The recorded digest of a file's footer, "" for a file that has been written since."""
+    entry = state.partitions.get(month)
+    return entry.footer if entry is not None and entry.stamp == published.get(month) else ""

@@ -63,11 +63,18 @@ class DeltaFiles:
         """Bytes and name of the month's file when the table was last looked at."""
         return _stamp(*self._snapshot().files[month])
 
+    def strangers(self) -> list[str]:
+        """None: readers go by the log."""
+        return []
+
+    def path(self, month: str) -> str:
+        """The month's file when the table was last looked at."""
+        return self._snapshot().files[month][0]
+
     @contextmanager
     def fetch(self, month: str) -> Iterator[Path]:
         """The month's file when the table was last looked at."""
-        path, _ = self._snapshot().files[month]
-        with self._lake.fetch(path) as file:
+        with self._lake.fetch(self.path(month)) as file:
             yield file
 
     @contextmanager

@@ -13,6 +13,7 @@
     ├── AbandonedError              a table that is not read on, because another part of it failed or the process ends
     ├── SchemaError                 a record or a file that has no place in its table
     ├── LakeError                   the lake's storage: cannot be read or written, or is not what it was
+    │   └── DamagedFileError        a published file is not as it was written; the next run reads the table anew
     ├── PrefectError                Prefect's server refuses what a run needs, or has not answered for minutes
     ├── BusyError                   another run has kept what this one waited for
     └── SyncFailedError             one or more tables of a run failed; one line for each
@@ -100,6 +101,14 @@ class LakeError(IntercomLakeError):
 
 class OvertakenError(LakeError):
     """Another run has changed a record or a file that this run has read and was about to replace."""
+
+
+class DamagedFileError(LakeError):
+    """A published file that is not as it was written; `month` is its partition, ``""`` the table's one file."""
+
+    def __init__(self, message: str, month: str = "") -> None:
+        super().__init__(message)
+        self.month = month
 
 
 class PrefectError(IntercomLakeError):

@@ -45,6 +45,12 @@ class TableFiles(Protocol):
     def stamp(self, month: str) -> str:
         """One partition's entry of `stamps`."""
 
+    def strangers(self) -> list[str]:
+        """Files that are none of the table's, and that its readers read as well, at the last look; by path."""
+
+    def path(self, month: str) -> str:
+        """Where a partition's file is in the lake."""
+
     def fetch(self, month: str) -> AbstractContextManager[Path]:
         """A local, readable copy of a partition's file for the time of the block."""
 
@@ -70,54 +76,66 @@ class PlainFiles:
 
     together = False
 
-    def __init__(self, lake: Lake, paths: TablePaths) -> None:
-        self._lake, self._paths = lake, paths
+    def __init__(self, lake: Lake, paths: TablePaths, *, partitioned: bool) -> None:
+        self._lake, self._paths, self._partitioned = lake, paths, partitioned
+        self._strangers: list[str] = []
 
     def stamps(self) -> dict[str, str]:
         """Month -> what the storage says of the file."""
-        whole = self._paths.published(None)
-        found = {}
         listed = self._lake.stamps(self._paths.data)
         check_format(self._lake, self._paths, listed, TableFormat.PARQUET)
-        for path, stamp in listed.items():
-            month = "" if path == whole else self._paths.month_of(path)
-            if month is not None:
-                found[month] = stamp
-        return found
+        months = {path: self._month(path) for path in listed}
+        self._strangers = [path for path, month in months.items() if month is None and self._is_read(path)]
+        return {month: listed[path] for path, month in months.items() if month is not None}
+
+    def strangers(self) -> list[str]:
+        """Files of other names than ours, but those that all readers pass over."""
+        return self._strangers
 
     def stamp(self, month: str) -> str:
         """What the storage says of the partition's file."""
-        return self._lake.stamp(self._path(month))
+        return self._lake.stamp(self.path(month))
 
     @contextmanager
     def fetch(self, month: str) -> Iterator[Path]:
         """The partition's file."""
-        with self._lake.fetch(self._path(month)) as path:
+        with self._lake.fetch(self.path(month)) as path:
             yield path
 
     @contextmanager
     def open(self, month: str, stamp: str) -> Iterator[Path | Ranges]:
         """The partition's file."""
-        with self._lake.open(self._path(month), stamped_size(stamp)) as file:
+        with self._lake.open(self.path(month), stamped_size(stamp)) as file:
             yield file
 
     def place(self, written: Path, month: str, rows: int, over: str | None) -> Placed:
         """Replace the partition's file; visible at once."""
-        path = self._path(month)
+        path = self.path(month)
         size = self._lake.publish(written, path, rows=rows, over=over)
         return Placed(month, path, size, rows, self.stamp(month))
 
     def remove(self, month: str, over: str) -> None:
         """Delete the partition's file, after a look at it."""
-        path = self._path(month)
+        path = self.path(month)
         self._lake.check_stamp(path, over)
         self._lake.delete([path])
 
     def conclude(self, placed: Sequence[Placed], removed: Sequence[str]) -> None:
         """Nothing is left to do."""
 
-    def _path(self, month: str) -> str:
+    def path(self, month: str) -> str:
+        """``data.parquet`` in the month's folder, or in the table's."""
         return self._paths.published(month or None)
+
+    def _month(self, path: str) -> str | None:
+        if self._partitioned:
+            return self._paths.month_of(path)
+        return "" if path == self._paths.published(None) else None
+
+    def _is_read(self, path: str) -> bool:
+        """A glob takes every name that ends in ``.parquet``; readers of a folder take all but hidden ones."""
+        inside = path.removeprefix(f"{self._paths.data}/").split("/")
+        return path.endswith(".parquet") or not any(name.startswith(("_", ".")) for name in inside)
 
 
 def check_format(lake: Lake, paths: TablePaths, files: Iterable[str], asked: TableFormat) -> None:

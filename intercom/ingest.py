@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 _NAMES_SHOWN = 10
 _NAME_LENGTH = 40
+_STRANGERS_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,8 @@ class Ingested:
 
     `complete`: nothing, or next to nothing, of what Intercom counts was missing. `earlier_try`: an earlier try of the
     run has read the table, this one has not.
-    `notes` and `hints` are lines for the end of the run: what stayed short, and what is only worth knowing. `refused`:
-    the table has failed, since a large part of it would have been removed; all that was read is committed.
+    `notes` and `hints` are lines for the end of the run: what is not as it should be, and what is only worth knowing.
+    `refused`: the table has failed, since a large part of it would have been removed; all that was read is committed.
     """
 
     rows: int
@@ -77,8 +78,9 @@ def ingest_table(
     harm: the next attempt at this run builds on them, and any other run reads them again.
     """
     plan = _plan(table, ledger, store, run)
+    strangers = _strangers(table, ledger)
     if plan.state is not None and plan.committed:
-        return _read_already(table, ledger, store, plan.state)
+        return _read_already(table, ledger, store, plan.state, strangers)
     log.info("%s: %s", table.name, _described(table, plan, run))
     journal = _journal(table, ledger, plan, run)
     read = _read(table, api, ledger, plan, journal, progress or TableProgress(table.name), run)
@@ -92,19 +94,22 @@ def ingest_table(
         watermark_after=after.watermark,
         reason=plan.start.reason,
         complete=read.completeness.complete,
-        notes=tuple(read.completeness.notes),
+        notes=(*read.completeness.notes, *strangers),
         hints=_hints(table, read.unknown),
         refused=read.refused,
     )
 
 
-def _read_already(table: Table, ledger: Ledger, store: WatermarkStore, state: TableState) -> Ingested:
+def _read_already(
+    table: Table, ledger: Ledger, store: WatermarkStore, state: TableState, strangers: Sequence[str]
+) -> Ingested:
     """An earlier attempt at this run has got so far; only the copy of its watermark may be missing."""
     log.info("%s: was read by an earlier try of this run", table.name)
     if table.cursor_field is not None:
         store.save(ledger.watermark(table.cursor_field, state))
     reason = "read by an earlier try of this run"
-    return Ingested(0, Traffic(), state.watermark, state.watermark, reason, earlier_try=True, notes=state.notes)
+    notes = (*state.notes, *strangers)
+    return Ingested(0, Traffic(), state.watermark, state.watermark, reason, earlier_try=True, notes=notes)
 
 
 def _plan(table: Table, ledger: Ledger, store: WatermarkStore, run: Run) -> Intent:
@@ -217,6 +222,19 @@ def _read(
         refused=verdict.note if verdict.failed else None,
         search_check=read.search_check.to_json() if read.search_check else None,
     )
+
+
+def _strangers(table: Table, ledger: Ledger) -> list[str]:
+    """A line where other files than the table's lie in its folder, as its readers read them; seen by `_plan`."""
+    paths = ledger.files.strangers()
+    if not paths:
+        return []
+    files, them = ("1 file", "it") if len(paths) == 1 else (f"{len(paths)} files", "them")
+    shown = ", ".join(paths[:_STRANGERS_SHOWN]) + (", ..." if len(paths) > _STRANGERS_SHOWN else "")
+    return [
+        f"{table.name}: {files} in the table's folder in {ledger.lake.url} that no run has put there, and that readers "
+        f"of the table take for rows of it: {shown}. Move {them} elsewhere, or delete {them}; no run does"
+    ]
 
 
 def _hints(table: Table, unknown: Sequence[str]) -> tuple[str, ...]:

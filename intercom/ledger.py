@@ -13,8 +13,9 @@ from intercom.delta import DeltaFiles
 from intercom.fence import Fence, Found
 from intercom.files import PlainFiles, TableFiles
 from intercom.lake import Lake
-from intercom.parquet import version_of
+from intercom.parquet import rows_of, version_of
 from intercom.paths import TableFormat, TablePaths, part_number
+from intercom.tables import TABLES, Strategy
 from intercom.watermarks import Findings, TableState, Watermark
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,11 @@ class Ledger:
         self.still_ours = still_ours
         """Called before a step that another run must not take at the same time; LakeError when the lock is lost."""
         self._fence = Fence(lake, paths.state)
-        self.files: TableFiles = (DeltaFiles if table_format is TableFormat.DELTA else PlainFiles)(lake, paths)
+        self.files: TableFiles = (
+            DeltaFiles(lake, paths)
+            if table_format is TableFormat.DELTA
+            else PlainFiles(lake, paths, partitioned=TABLES[paths.table].strategy is Strategy.MERGE)
+        )
 
     def state(self) -> TableState | None:
         """The table's record; None when there is none or when it is damaged, which only makes a run read more."""
@@ -77,6 +82,12 @@ class Ledger:
             log.warning("%s: the record %s is damaged (%s) and is ignored", self.paths.table, self.paths.state, error)
             return None
 
+    def note_damage(self, month: str) -> None:
+        """Keep in the record that a month's file is damaged: the next run reads the table from the beginning."""
+        state = self.state()
+        if state is not None and month not in state.damaged:
+            self.save(replace(state, damaged=(*state.damaged, month)))
+
     def published(self) -> dict[str, str]:
         """Month -> stamp of the published files; ``""`` is the one file of a replace table."""
         return self.files.stamps()
@@ -97,19 +108,22 @@ class Ledger:
     def findings(self, state: TableState | None) -> Findings:
         """Published files and number of parts per run, for comparison with the record.
 
-        Only files whose stamp is not the recorded one are opened: after a crash, or when a lake was copied.
+        Only files that are not recorded with their stamp are opened: after a crash, or when a lake was copied.
         """
         recorded = {run.run_id: run.parts for run in state.staged} if state else {}
         counts = Counter(part.run_id for part in self.parts() if part.number < recorded.get(part.run_id, math.inf))
         published = self.published()
         kept = state.partitions if state else {}
-        other = [month for month, stamp in published.items() if month in kept and kept[month].stamp != stamp]
-        return Findings(published, dict(counts), {month: self.version(month) for month in other})
+        other = [month for month, stamp in published.items() if month not in kept or kept[month].stamp != stamp]
+        found = {month: self._footer(month) for month in other} if state else {}
+        versions = {month: version for month, (version, _) in found.items()}
+        return Findings(published, dict(counts), versions, {month: rows for month, (_, rows) in found.items()})
 
-    def version(self, month: str) -> str | None:
-        """The version in the footer of a published file."""
+    def _footer(self, month: str) -> tuple[str | None, int]:
+        """Version and number of rows in the footer of a published file."""
         with self.files.fetch(month) as path:
-            return version_of(path)
+            version = version_of(path)
+            return version, 0 if version is None else rows_of(path)
 
     def watermark(self, cursor_field: str, state: TableState) -> Watermark:
         """The watermark as it is kept outside the lake, from the table's record."""

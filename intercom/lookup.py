@@ -20,20 +20,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intercom.arrays import flat, joined, numbers
-from intercom.errors import LakeError, SchemaError
+from intercom.errors import SchemaError
 from intercom.ledger import Ledger
 from intercom.merge import comparable, key_columns
 from intercom.moves import KEY, MONTH, PLACE, STORED, Moves, decide, in_two_months, versions_schema
 from intercom.parquet import is_damage, open_parquet
-from intercom.publish import Work, remove_damaged
+from intercom.publish import Work, damaged_file, remove_damaged
 from intercom.tables import Strategy, Table
 
 log = logging.getLogger(__name__)
 
+_CURE: Final = "Run with --full-refresh: the table is read again and written anew; nothing was changed now."
 LITTLE_BYTES: Final = 64 << 20
 """Of staged parts, some 200,000 rows: up to here their keys are held as text."""
-
-_CURE = "Run with --full-refresh: the table is read again and written anew; nothing was changed now."
 
 Some = TypeVar("Some")
 Other = TypeVar("Other")
@@ -45,8 +44,7 @@ def find_moves(
     """What is to be done so that each staged key is left in one month.
 
     `parts` maps the staged parts, in the order in which they were read, to their bytes; `published` maps months to the
-    stamps of their files. Raises LakeError when a file cannot be read, unless all of the table was read: then such a
-    file is written anew.
+    stamps of their files. Raises DamagedFileError when one of these cannot be read, LakeError for a damaged part.
     """
     staged = {month.month for month in work.months if month.parts}
     if table.strategy is Strategy.REPLACE or not staged or len(staged | published.keys()) == 1:
@@ -124,9 +122,9 @@ class _Reader:
     ) -> None:
         (self._key,) = table.primary_key
         self._table, self._ledger, self._sizes, self.published = table, ledger, parts, published
-        self._everything = work.replaces or work.whole
         self._parts = [(path, month.month) for month in work.months for path in month.parts]
         self._place = {path: number for number, path in enumerate(parts)}
+        self._everything = work.replaces or work.whole
 
     # -- staged parts -------------------------------------------------------------------------------------------
 
@@ -236,25 +234,23 @@ class _Reader:
 
     @contextmanager
     def _readable(self, month: str) -> Iterator[None]:
-        """Where everything was read a file that cannot be is written anew, so that it is as if it held nothing."""
+        """Say which file cannot be read; one with other columns is replaced where everything was read."""
         try:
             yield
+        except SchemaError:
+            if not self._everything:
+                raise
         except Exception as error:
-            if not (is_damage(error) or isinstance(error, SchemaError)):
+            if not is_damage(error):
                 raise
-            if self._everything:
-                return
-            if isinstance(error, SchemaError):
-                raise
-            raise LakeError(f"{self._name(month)} is damaged ({error}). {_CURE}") from error
+            raise damaged_file(self._table, self._ledger, month, error) from error
 
     def _check_columns(self, month: str, file: Any, columns: Sequence[str]) -> None:
         found, declared = file.schema_arrow, self._table.schema.arrow
         if any(name not in found.names or found.field(name).type != declared.field(name).type for name in columns):
-            raise SchemaError(f"{self._name(month)} does not have the table's declared columns. {_CURE}")
-
-    def _name(self, month: str) -> str:
-        return f"Table {self._table.name!r}: the file of {month}"
+            raise SchemaError(
+                f"Table {self._table.name!r}: the file of {month} does not have the table's declared columns. {_CURE}"
+            )
 
     # -- both ---------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ disk, with no error. Nothing else of the package imports `pyarrow.parquet`.
 
 from __future__ import annotations
 
+import hashlib
 from io import RawIOBase
 from pathlib import Path
 from typing import Any, Self
@@ -58,12 +59,13 @@ class ParquetFile:
         return self._writer
 
 
-def open_parquet(path: Path | RawIOBase) -> Any:
+def open_parquet(source: Path | RawIOBase) -> Any:
     """A Parquet file to read values from, with the checksums of its pages compared; to be closed, or used in a `with`.
 
+    `source` is a path or an open file.
     Raises what `is_damage` tells, here or when rows are read, for a file that is not as it was written.
     """
-    return pq.ParquetFile(path, page_checksum_verification=True)
+    return pq.ParquetFile(source, page_checksum_verification=True)
 
 
 def footer_of(path: Path) -> Any:
@@ -71,10 +73,40 @@ def footer_of(path: Path) -> Any:
     return pq.read_metadata(path)
 
 
+class ChangedFooterError(OSError):
+    """A footer that can be read and is not the one that was written: rows, types or statistics in it may be wrong."""
+
+    def __init__(self) -> None:
+        super().__init__("its footer is not the one that was written")
+
+
+def footer_digest(path: Path) -> str:
+    """16 hex digits for the bytes of a file's footer, which has no checksum of its own; "" where there is none."""
+    with path.open("rb") as file:
+        end = file.seek(0, 2)
+        file.seek(max(0, end - 8))
+        size = int.from_bytes(file.read(4), "little")
+        if end < 12 or size > end - 12:
+            return ""
+        file.seek(end - 8 - size)
+        return hashlib.blake2b(file.read(size), digest_size=8).hexdigest()
+
+
+def check_footer(path: Path, digest: str) -> None:
+    """Raise ChangedFooterError when a file has another footer than the one of this digest; "" fits every file."""
+    if digest and footer_digest(path) != digest:
+        raise ChangedFooterError
+
+
 def version_of(path: Path) -> str | None:
     """The version in a file's footer; None for a file of others, or one that is no Parquet."""
     version = _notes(path).get(_VERSION)
     return None if version is None else version.decode(errors="replace")
+
+
+def rows_of(path: Path) -> int:
+    """The number of rows by a file's footer."""
+    return int(footer_of(path).num_rows)
 
 
 def has_checksums(path: Path) -> bool:
@@ -89,7 +121,7 @@ def is_damage(error: Exception) -> bool:
     the file, such as no memory or a disk that cannot be read, is no damage.
     """
     if isinstance(error, OSError):
-        return error.errno is None
+        return error.errno is None and "[errno" not in str(error).lower()
     if isinstance(error, (MemoryError, pa.ArrowCancelled)):
         return False
     return isinstance(error, (pa.ArrowException, UnicodeDecodeError))

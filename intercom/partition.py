@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intercom.arrays import between, flat, joined, numbers, taken
-from intercom.errors import LakeError, SchemaError
+from intercom.errors import SchemaError
 from intercom.merge import POSITION, Contest, contest, contests_in_a_row, key_columns, newest_positions, same_content
 from intercom.parquet import ParquetFile, has_checksums, open_parquet
 from intercom.parts import HELD_BYTES, StagedParts
@@ -51,11 +51,11 @@ class PartitionMerge:
 
     Of two versions of a row the newer one stays, told by the columns `newest_by` (see `merge`).
     With `replaces` the parts are the whole new partition: stored rows that they do not hold are removed, and of rows
-    that differ the staged one wins, however old it is. With `whole` the parts hold every row that Intercom
-    has, so that a stored file which cannot be read may be left out; without it that is a LakeError.
+    that differ the staged one wins, however old it is.
     Staged rows of keys `left_out` are not taken, and stored rows of keys `evicted` go: they belong to other partitions.
 
-    A stored file without page checksums is written anew, also where nothing else changes.
+    A file that cannot be read raises what `parquet.is_damage` tells, a stored one of other columns SchemaError. A
+    stored file without page checksums is written anew, also where nothing else changes.
     """
 
     def __init__(
@@ -67,13 +67,12 @@ class PartitionMerge:
         primary_key: str,
         newest_by: Sequence[str],
         replaces: bool = False,
-        whole: bool = False,
         left_out: Sequence[str] = (),
         evicted: Sequence[str] = (),
     ) -> None:
         self._key, self._newest_by, self._schema, self._replaces = primary_key, newest_by, schema, replaces
         self._left_out, self._evicted = (pa.array(keys, pa.string()) for keys in (left_out, evicted))
-        self._stored = self._open_stored(stored, whole=whole or replaces)
+        self._stored = self._open_stored(stored)
         # A new month in one part is copied as it is: only its keys are looked at.
         self._parts = StagedParts(parts, schema, HELD_BYTES if self._stored or len(parts) > 1 else 0)
         self._rewrites = stored is not None and (self._stored is None or not has_checksums(stored))
@@ -193,15 +192,10 @@ class PartitionMerge:
         """Of sorted row numbers those in a row group, counted from its first row."""
         return between(rows, self._firsts[group], self._firsts[group + 1])
 
-    def _open_stored(self, path: Path | None, *, whole: bool) -> Any:
+    def _open_stored(self, path: Path | None) -> Any:
         if path is None:
             return None
-        try:
-            stored = open_parquet(path)
-        except (pa.ArrowException, OSError) as error:
-            if whole:
-                return None
-            raise LakeError(f"{_name(path)} is damaged ({error}). {_CURE}") from error
+        stored = open_parquet(path)
         if stored.schema_arrow.equals(self._schema):
             return stored
         stored.close()

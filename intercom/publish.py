@@ -5,6 +5,7 @@ What goes in and comes out are plain values, so that groups of partitions can be
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -12,18 +13,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Semaphore
 
-import pyarrow as pa
-
-from intercom.errors import LakeError
+from intercom.errors import DamagedFileError, LakeError, SchemaError
 from intercom.files import Placed
 from intercom.ledger import Ledger
-from intercom.parquet import is_whole, version_of
+from intercom.parquet import ChangedFooterError, check_footer, footer_digest, is_damage, is_whole, version_of
 from intercom.partition import Merged, PartitionMerge
 from intercom.replacing import replace_file
 from intercom.room import Room
 from intercom.schemas import TableSchema
 from intercom.tables import Strategy, Table
 from intercom.watermarks import Partition
+
+log = logging.getLogger(__name__)
 
 _ROOM = Room(64 << 20)
 """For the rows of all partitions that are merged in this process at the same time, whatever their table."""
@@ -40,7 +41,9 @@ class Month:
     """One partition to be merged: the staged `parts` in the order of reading, the stamp of the `stored` file, if any.
 
     `size` is in bytes, of all these files. `left_out` are keys of staged rows that are not taken, `evicted` those of
-    stored rows that go, since the rows belong to another partition.
+    stored rows that go, since the rows belong to another partition. `discarded`: the stored file is replaced, and
+    nothing of it is merged.
+    `footer` is the digest of its footer, "" where none is recorded.
     """
 
     month: str
@@ -49,13 +52,16 @@ class Month:
     size: int
     left_out: tuple[str, ...] = ()
     evicted: tuple[str, ...] = ()
+    discarded: bool = False
+    footer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
     """Partitions to be merged into files of one `version`, with the `columns` that files and parts have.
 
-    `replaces`: the staged rows are the whole table; `whole`: they hold every row that Intercom has.
+    `replaces`: the staged rows are the whole table; `whole`: they hold every row that Intercom has, so that a stored
+    file that cannot be used may be left out.
     """
 
     version: str
@@ -95,33 +101,41 @@ def publish_months(table: Table, ledger: Ledger, work: Work) -> list[Outcome]:
 
 def _publish_one(table: Table, ledger: Ledger, work: Work, month: Month) -> Outcome:
     with _IN_WORK, ExitStack() as stack:
-        old = stack.enter_context(ledger.files.fetch(month.month)) if month.stored is not None else None
+        old = None
+        if month.stored is not None and not month.discarded:
+            old = stack.enter_context(ledger.files.fetch(month.month))
         parts = [stack.enter_context(ledger.lake.fetch(path)) for path in month.parts]
         new = stack.enter_context(ledger.lake.scratch())
         with _ROOM.taken(_UNPACKED * sum(path.stat().st_size for path in ([old] if old else []) + parts)):
             try:
-                if table.strategy is Strategy.REPLACE:
-                    merged = replace_file(table, old, parts, new, work.version)
-                else:
-                    merged = _merge(table, old, parts, new, work, month)
-            except (pa.ArrowException, OSError) as error:
+                if old is not None:
+                    check_footer(old, month.footer)
+                merged = _merged(table, old, parts, new, work, month)
+            except Exception as error:
+                if not is_damage(error) and not isinstance(error, SchemaError):
+                    raise
                 remove_damaged(table, ledger, dict(zip(month.parts, parts, strict=True)), error)
-                raise
+                if old is None or (is_whole(old) and not isinstance(error, (SchemaError, ChangedFooterError))):
+                    raise
+                raise damaged_file(table, ledger, month.month, error) from error
+        if month.discarded:
+            merged = replace(merged, written=True)
         ledger.still_ours()
         if merged.written and merged.rows == 0 and month.month:
             if month.stored is not None:
                 ledger.files.remove(month.month, month.stored)
             return Outcome(month.month, merged, None)
         if not merged.written:
-            kept = (
-                None
-                if month.stored is None or old is None
-                else Partition(merged.rows, version_of(old) or "", month.stored)
-            )
+            kept = None if month.stored is None or old is None else _partition(merged.rows, old, month.stored)
             return Outcome(month.month, merged, kept)
-        version = version_of(new) or ""  # a part that is taken as it is has its own
+        partition = _partition(merged.rows, new, "")  # a local file is no longer there when it is placed
         placed = ledger.files.place(new, month.month, merged.rows, month.stored)
-        return Outcome(month.month, merged, Partition(merged.rows, version, placed.stamp), placed)
+        return Outcome(month.month, merged, replace(partition, stamp=placed.stamp), placed)
+
+
+def _partition(rows: int, file: Path, stamp: str) -> Partition:
+    """What is recorded of a file; a part that was taken as it is has a version of its own."""
+    return Partition(rows, version_of(file) or "", stamp, footer_digest(file))
 
 
 def remove_damaged(table: Table, ledger: Ledger, parts: Mapping[str, Path], error: Exception) -> None:
@@ -137,7 +151,20 @@ def remove_damaged(table: Table, ledger: Ledger, parts: Mapping[str, Path], erro
     ) from error
 
 
-def _merge(table: Table, old: Path | None, parts: Sequence[Path], new: Path, work: Work, month: Month) -> Merged:
+def damaged_file(table: Table, ledger: Ledger, month: str, error: Exception) -> DamagedFileError:
+    """The error for a published file whose reading has raised this one."""
+    reason = "other columns than declared" if isinstance(error, SchemaError) else " ".join(str(error).split())
+    return DamagedFileError(
+        f"{table.name}: the file {ledger.files.path(month)} of connection {ledger.paths.connection!r} in the lake "
+        f"{ledger.lake.url} is damaged ({reason.rstrip('.')}). It was left as it is, and the rows that were read wait "
+        "to be merged. Run again: the whole table is read, and the file is written anew.",
+        month,
+    )
+
+
+def _merged(table: Table, old: Path | None, parts: Sequence[Path], new: Path, work: Work, month: Month) -> Merged:
+    if table.strategy is Strategy.REPLACE:
+        return replace_file(table, old, parts, new, work.version)
     (key,) = table.primary_key
     merge = PartitionMerge(
         old,
@@ -146,7 +173,6 @@ def _merge(table: Table, old: Path | None, parts: Sequence[Path], new: Path, wor
         primary_key=key,
         newest_by=table.newest_by,
         replaces=work.replaces,
-        whole=work.whole,
         left_out=month.left_out,
         evicted=month.evicted,
     )

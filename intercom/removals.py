@@ -19,7 +19,7 @@ from intercom.arrays import joined
 from intercom.ledger import Ledger, Part
 from intercom.parquet import is_damage, open_parquet
 from intercom.tables import Table
-from intercom.watermarks import TableState
+from intercom.watermarks import TableState, not_to_be_merged
 
 ASKED_ONE_BY_ONE = 200
 """Missing rows of a table that are asked for by their own address."""
@@ -63,7 +63,7 @@ def find_missing(
     """Compare the keys in the lake with those in staged parts: `read` gives attempts and how many parts of each count.
 
     `start` (unix seconds) is where the read begins by the cursor field. Memory grows with the missing keys, not with
-    the table. Files that cannot be read hold nothing that is known.
+    the table. Files that cannot be read, or that the record does not know, hold nothing that is known.
     """
     counted = dict(read)
     waiting = {run.run_id: run.parts for run in state.staged if run.run_id not in counted} if state else {}
@@ -71,8 +71,10 @@ def find_missing(
     now = _by_month(part for part in parts if part.number < counted.get(part.run_id, 0))
     before = _by_month(part for part in parts if part.number < waiting.get(part.run_id, 0))
     known, missing = 0, pa.array([], pa.string())
-    published = ledger.published()
-    for month in dict.fromkeys([*published, *before]):
+    findings = ledger.findings(state)
+    foreign = not_to_be_merged(state, findings) if state else set()
+    published = findings.published.keys() - foreign
+    for month in dict.fromkeys([*sorted(published), *before]):
         stored = [_keys_of_month(table, ledger, month, start)] if month in published else []
         keys = pc.unique(joined([*stored, _keys_of(table, ledger, before.get(month, []), start)], pa.string()))
         known += len(keys)

@@ -9,21 +9,19 @@ in their footers, and the next run goes on from there.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
-import pyarrow as pa
-
 from intercom.compact import compact_table
-from intercom.errors import LakeError, SchemaError
+from intercom.errors import DamagedFileError, SchemaError
 from intercom.files import Placed
 from intercom.ledger import Ledger
-from intercom.parquet import open_parquet, version_of
+from intercom.parquet import check_footer, footer_digest, is_damage, open_parquet, version_of
 from intercom.partition import RowGroupWriter
 from intercom.reshape import Reshape
 from intercom.room import Room
@@ -49,7 +47,8 @@ def with_declared_columns(table: Table, ledger: Ledger, state: TableState, store
     Left alone, to be read again as a whole, are tables with files that are gone or not ours, records that do not tell
     the old columns, and replace tables, which are read whole anyway.
 
-    Raises LakeError or SchemaError when a file cannot be read or has other columns than the record says.
+    Raises DamagedFileError when a file is not as it was written, which the next run mends by reading everything, and
+    SchemaError when it has other columns than the record says.
     """
     if table.strategy is Strategy.REPLACE or (state.columns in (None, table.schema) and state.rewriting is None):
         return state
@@ -81,9 +80,13 @@ def _rewrite(table: Table, ledger: Ledger, state: TableState) -> TableState:
     months = list(published)
     log.info("%s: %s; files to rewrite: %d", table.name, _difference(columns, table.schema), len(months))
     state = ledger.save(replace(state, rewriting=rewriting))  # before a file of this version appears
-    rewrite = partial(_rewrite_one, table, ledger, columns, rewriting.version)
+    rewrite = partial(_rewrite_one, table, ledger, state, columns, rewriting.version)
     with ThreadPoolExecutor(ledger.lake.at_a_time, thread_name_prefix=f"rewrite-{table.name}") as pool:
-        done = dict(zip(months, pool.map(rewrite, months, published.values()), strict=True))
+        try:
+            done = dict(zip(months, pool.map(rewrite, months, published.values()), strict=True))
+        except DamagedFileError as error:
+            ledger.note_damage(error.month)
+            raise
     ledger.still_ours()
     ledger.files.conclude([placed for _, placed in done.values() if placed], [])
     after = replace(
@@ -98,18 +101,21 @@ def _rewrite(table: Table, ledger: Ledger, state: TableState) -> TableState:
 
 
 def _rewrite_one(
-    table: Table, ledger: Ledger, old: TableSchema, version: str, month: str, stamp: str
+    table: Table, ledger: Ledger, state: TableState, old: TableSchema, version: str, month: str, stamp: str
 ) -> tuple[Partition, Placed | None]:
     """Rewrite a month's file unless that is done; gives the partition, and the file if it is a new one."""
     with (
         ledger.files.fetch(month) as stored,
         ledger.lake.scratch() as written,
-        _opened(stored, _name(table, month)) as file,
+        _named(table, ledger, month),
+        open_parquet(stored) as file,
     ):
         rows, columns = file.metadata.num_rows, file.schema_arrow
         found = version_of(stored) or ""
+        if found != version and month in state.partitions:
+            check_footer(stored, state.partitions[month].footer)
         if found == version or (columns.equals(table.schema.arrow) and not columns.equals(old.arrow)):
-            return Partition(rows, found, ledger.files.stamp(month)), None
+            return Partition(rows, found, ledger.files.stamp(month), footer_digest(stored)), None
         if not columns.equals(old.arrow):
             raise SchemaError(f"{_name(table, month)} does not have the columns that the table's record names. {_CURE}")
         reshape = Reshape(table, old)
@@ -120,15 +126,25 @@ def _rewrite_one(
             for batch in file.iter_batches(_ROWS_AT_A_TIME):
                 writer.add(reshape.rows(batch))
         ledger.still_ours()
+        footer = footer_digest(written)
         placed = ledger.files.place(written, month, rows, stamp)
-        return Partition(rows, version, placed.stamp), placed
+        return Partition(rows, version, placed.stamp, footer), placed
 
 
-def _opened(path: Path, name: str) -> Any:
+@contextmanager
+def _named(table: Table, ledger: Ledger, month: str) -> Iterator[None]:
+    """Turn what Arrow says of a damaged file into a DamagedFileError that says which and what happens next."""
     try:
-        return open_parquet(path)
-    except (pa.ArrowException, OSError) as error:
-        raise LakeError(f"{name} is damaged ({error}). {_CURE}") from error
+        yield
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        raise DamagedFileError(
+            f"{table.name}: the file {ledger.files.path(month)} of connection {ledger.paths.connection!r} in the lake "
+            f"{ledger.lake.url} is damaged ({' '.join(str(error).split()).rstrip('.')}), so that its columns cannot be "
+            "changed. It was left as it is. Run again: the whole table is read and written anew.",
+            month,
+        ) from error
 
 
 def _name(table: Table, month: str) -> str:

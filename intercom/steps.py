@@ -43,7 +43,8 @@ def after(work: Work, outcomes: Mapping[str, Outcome]) -> Work:
         if month.month not in outcomes:
             return month
         partition = outcomes[month.month].partition
-        return replace(month, stored=None if partition is None else partition.stamp, evicted=())
+        stamp = None if partition is None else partition.stamp
+        return replace(month, stored=stamp, evicted=(), discarded=False, footer="")
 
     return replace(work, months=tuple(map(left, work.months)))
 

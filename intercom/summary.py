@@ -26,8 +26,8 @@ class TableSummary:
 
     `files` were written. `complete`: at most a few of the rows that Intercom counts were missing. `earlier_try`: one of
     this run has read the table, the present one has not.
-    `error` is what went wrong, `notes` what stayed short or could not be rows, `hints` what is worth knowing and no
-    reason to worry.
+    `error` is what went wrong, `notes` what is not as it should be, `hints` what is worth knowing and no reason for
+    worry.
     """
 
     table: str
@@ -141,7 +141,7 @@ def verdict(tables: Sequence[TableSummary]) -> str:
 
 
 def warnings(tables: Sequence[TableSummary]) -> list[str]:
-    """The notes of all tables: rows that Intercom counts and did not give, records that could not be rows."""
+    """The notes of all tables: rows that Intercom counts and did not give, files that are no table's, and the like."""
     return [note for table in tables for note in table.notes]
 
 

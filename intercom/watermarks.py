@@ -50,19 +50,22 @@ class WatermarkStore(Protocol):
 class Partition:
     """A published file as it was when the table was last compacted.
 
-    `version` is in its footer and travels with it; `stamp` is what the storage says of it, and is free to ask.
+    `version` is in its footer and travels with it; `stamp` is what the storage says of it, and is free to ask. `footer`
+    is the footer's digest, "" in records of older versions.
     """
 
     rows: int
     version: str
     stamp: str
+    footer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class StagedRun:
     """Parts that an attempt at a finished run has left for compaction, numbered below `parts`.
 
-    `whole`: they hold every row that Intercom has; `replaces`: and the table is to have no other. `rows` are those of
+    `whole`: they hold every row that Intercom has of the table's history; `replaces`: and the table is to have no
+    other. `rows` are those of
     the parts, `committed_at` is in unix seconds; both are 0 in records of older versions.
     """
 
@@ -104,8 +107,9 @@ class TableState:
     has looked. `refused` is why run `run_id` failed although it has read everything: a large part of the table would
     have been removed. `columns` is the declaration that all files and waiting parts were written by, but for those that
     `rewriting` has done; None in records of older versions, and when files of two declarations lie in the lake.
-    `generation` is the record that this one was read from and is saved over, None when there was none; it is no part
-    of what a record says.
+    `damaged` are months whose file is not to be merged any more, because it cannot be read or holds rows that are not
+    the table's: the table is read from the beginning, and they are written anew without it. `generation` is the record
+    that this one was read from and is saved over, None when there was none; it is no part of what a record says.
     """
 
     lake_id: str
@@ -125,6 +129,7 @@ class TableState:
     rewriting: Rewriting | None = None
     search_check: Mapping[str, Any] | None = None
     refused: str | None = None
+    damaged: tuple[str, ...] = ()
     generation: Generation | None = field(default=None, compare=False)
 
     @property
@@ -144,6 +149,8 @@ class TableState:
             fields["columns"] = self.columns.to_json()
         if self.rewriting is not None:
             fields["rewriting"] = {"version": self.rewriting.version, "to": self.rewriting.to.to_json()}
+        # Beside the partitions, since versions of this package without it take no other field there.
+        fields["footers"] = {month: entry.pop("footer") for month, entry in fields["partitions"].items()}
         return {"format": FORMAT, "rows": self.rows, **fields}
 
     @classmethod
@@ -166,7 +173,10 @@ class TableState:
             run_id=str(record["run_id"]),
             ingested_at=_time(record["ingested_at"]),
             saved_at=_time(record["saved_at"]),
-            partitions={month: Partition(**entry) for month, entry in record["partitions"].items()},
+            partitions={
+                month: Partition(**entry, footer=str(record.get("footers", {}).get(month, "")))
+                for month, entry in record["partitions"].items()
+            },
             staged=tuple(StagedRun(**entry) for entry in record["staged"]),
             compaction=record["compaction"],
             complete=bool(record.get("complete", True)),  # records of the first version do not say
@@ -175,6 +185,7 @@ class TableState:
             rewriting=None if record.get("rewriting") is None else _rewriting(record["rewriting"]),
             search_check=record.get("search_check"),
             refused=record.get("refused"),
+            damaged=tuple(map(str, record.get("damaged", ()))),
         )
 
     def with_staged(self, run: StagedRun, *earlier: StagedRun) -> TableState:
@@ -192,20 +203,27 @@ class TableState:
         pending = {run.run_id for run in self.staged} | ({self.compaction} if self.staged else set())
         if self.rewriting is not None:
             pending.add(self.rewriting.version)
-        return version is not None and (version == self.partitions[month].version or version in pending)
+        recorded = self.partitions.get(month)
+        return version is not None and (version in pending or (recorded is not None and version == recorded.version))
+
+    @property
+    def read_whole(self) -> bool:
+        """Whether rows wait to be merged that make the table whole, whatever lies there."""
+        return any(run.replaces or run.whole for run in self.staged)
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
     """What lies in the lake now.
 
-    `published`: month -> stamp; `versions`: month -> version in the file's footer, for files whose stamp is not the
-    recorded one; `staged`: run -> number of parts.
+    `published`: month -> stamp; `versions` and `rows`: month -> version and number of rows in the file's footer, for
+    files that are not recorded with this stamp; `staged`: run -> number of parts.
     """
 
     published: Mapping[str, str]
     staged: Mapping[str, int]
     versions: Mapping[str, str | None] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,13 +273,22 @@ def starting_point(
 
 
 def missing_from(state: TableState, findings: Findings) -> str | None:
-    """What the record promises and the lake does not hold, in words; None when all is there."""
+    """What the record promises and the lake does not hold, in words; None when all is there, and nothing beside it.
+
+    Rows that wait to be merged and make the table whole mend what is there and should not be.
+    """
     gone = sorted(month for month in state.partitions if month not in findings.published)
     if gone:
         return f"{_count(gone, 'published file')} of the table {_is_are(gone)} gone ({_list(gone)})"
     other = sorted(replaced_files(state, findings))
     if other:
         return f"{_count(other, 'published file')} {_is_are(other)} not as we left {_it_them(other)} ({_list(other)})"
+    added = sorted(unknown_files(state, findings))
+    if added and not state.read_whole:
+        files = _count(added, "file")
+        return f"{files} of the table {_is_are(added)} there that no run has left there ({_list(added)})"
+    if state.damaged and not state.read_whole:
+        return f"{_count(state.damaged, 'published file')} {_is_are(state.damaged)} damaged ({_list(state.damaged)})"
     lost = [run.run_id for run in state.staged if findings.staged.get(run.run_id, 0) != run.parts]
     if lost:
         return f"staged rows of {_count(lost, 'run')} are gone ({_list(lost)})"
@@ -274,14 +301,46 @@ def replaced_files(state: TableState, findings: Findings) -> set[str]:
     return {m for m in changed & set(findings.published) if not state.knows(m, findings.versions.get(m))}
 
 
-def intact(state: TableState, findings: Findings) -> dict[str, Partition]:
-    """The recorded partitions as they lie there now, without those that are gone or were replaced by somebody else."""
-    other = replaced_files(state, findings)
+def unknown_files(state: TableState, findings: Findings) -> set[str]:
+    """Months that the table does not have by its record, and that have a file: a removed one that is back, say."""
+    added = findings.published.keys() - state.partitions.keys()
+    return {month for month in added if not state.knows(month, findings.versions.get(month))}
+
+
+def adopted(findings: Findings) -> dict[str, Partition]:
+    """The files that lie there, for a table whose record is lost: nothing tells ours from others."""
     return {
-        month: replace(entry, version=findings.versions.get(month) or entry.version, stamp=findings.published[month])
+        month: Partition(findings.rows.get(month, 0), version, findings.published[month])
+        for month, version in findings.versions.items()
+        if version is not None
+    }
+
+
+def not_to_be_merged(state: TableState, findings: Findings) -> set[str]:
+    """Months whose file a run that has read everything leaves out: what is in there is not the table's any more."""
+    return replaced_files(state, findings) | unknown_files(state, findings) | set(state.damaged)
+
+
+def intact(state: TableState, findings: Findings) -> dict[str, Partition]:
+    """The partitions as they lie there now, without those that are gone or were put there by somebody else.
+
+    Among them are new ones that a compaction has published before it died.
+    """
+    other = replaced_files(state, findings)
+    added = findings.published.keys() - state.partitions.keys() - unknown_files(state, findings)
+    return {
+        month: Partition(findings.rows.get(month, 0), findings.versions.get(month) or "", findings.published[month])
+        for month in added
+    } | {
+        month: _as_found(entry, findings.versions.get(month) or entry.version, findings.published[month])
         for month, entry in state.partitions.items()
         if month in findings.published and month not in other
     }
+
+
+def _as_found(entry: Partition, version: str, stamp: str) -> Partition:
+    """The entry of a file that lies there now; one of another version has a footer that nobody has noted."""
+    return replace(entry, version=version, stamp=stamp, footer=entry.footer if version == entry.version else "")
 
 
 def next_watermark(previous: int | None, newest_seen: int | None, run_start: int) -> int | None:

@@ -24,6 +24,7 @@ from intercom.watermarks import (
     intact,
     missing_from,
     next_watermark,
+    not_to_be_merged,
     starting_point,
     watermark_after,
 )
@@ -39,7 +40,7 @@ COUNTS = st.integers(1, 10**12)
 
 STAMPS = st.sampled_from(["100:1", "100:2", "200:2"])
 VERSIONS = st.sampled_from(["v1", "v2", "v3"])
-PARTITIONS = st.builds(Partition, rows=COUNTS, version=VERSIONS, stamp=STAMPS)
+PARTITIONS = st.builds(Partition, rows=COUNTS, version=VERSIONS, stamp=STAMPS, footer=st.sampled_from(["", "a1"]))
 STAGED_RUNS = st.builds(StagedRun, RUN_IDS, st.integers(1, 9), st.booleans(), st.booleans())
 PUBLISHED = st.dictionaries(MONTHS, STAMPS)
 
@@ -145,7 +146,7 @@ def test_a_record_from_before_reads_could_be_short_counts_as_complete(state: Tab
 @given(state=STATES, data=st.data())
 def test_a_record_that_lacks_a_field_is_damaged(state: TableState, data: st.DataObject) -> None:
     record = state.to_json()
-    younger = {"rows", "complete", "notes", "columns", "rewriting"}
+    younger = {"rows", "complete", "notes", "columns", "rewriting", "search_check", "refused", "damaged", "footers"}
     del record[data.draw(st.sampled_from(sorted(record.keys() - younger)))]
     with pytest.raises(KeyError):
         TableState.from_json(record)
@@ -269,10 +270,11 @@ def test_a_file_of_another_stamp_counts_only_with_a_version_of_ours(
     recorded = state.partitions[month]
     ours = {recorded.version, *(run.run_id for run in state.staged), *([state.compaction] if state.staged else [])}
     ours |= {rewriting.version} if rewriting else set()
+    same = recorded.footer if version in (None, recorded.version) else ""
     believed = stamp == recorded.stamp or (version is not None and version in ours)
     assert (missing_from(state, findings) is None) == believed
     assert intact(state, findings) == {
-        name: replace(entry, version=version or entry.version, stamp=stamp) if name == month else entry
+        name: replace(entry, version=version or entry.version, stamp=stamp, footer=same) if name == month else entry
         for name, entry in state.partitions.items()
         if believed or name != month
     }
@@ -300,14 +302,46 @@ def test_a_file_that_is_gone_is_not_intact(state: TableState, data: st.DataObjec
 
 
 @laws
-@given(state=STATES, published=PUBLISHED, staged=st.dictionaries(RUN_IDS, st.integers(0, 9)))
-def test_files_that_the_record_does_not_know_do_no_harm(
-    state: TableState, published: dict[str, str], staged: dict[str, int]
-) -> None:
+@given(state=STATES, staged=st.dictionaries(RUN_IDS, st.integers(0, 9)))
+def test_parts_that_the_record_does_not_know_do_no_harm(state: TableState, staged: dict[str, int]) -> None:
     """What a run staged before it died, say: it is not committed."""
     found = as_recorded(state)
-    findings = Findings({**published, **found.published}, {**staged, **found.staged})
-    assert missing_from(state, findings) is None
+    assert missing_from(state, Findings(found.published, {**staged, **found.staged})) is None
+
+
+@laws
+@given(state=STATES, month=MONTHS, stamp=STAMPS, version=st.none() | VERSIONS, rows=COUNTS)
+def test_a_file_that_the_record_does_not_know_is_damage_unless_a_compaction_may_have_left_it(
+    state: TableState, month: str, stamp: str, version: str | None, rows: int
+) -> None:
+    """And unless rows wait that make the table whole: when they are merged, it goes."""
+    kept = {name: entry for name, entry in state.partitions.items() if name != month}
+    state = replace(state, partitions=kept)
+    found = as_recorded(state)
+    findings = Findings({**found.published, month: stamp}, found.staged, {month: version}, {month: rows})
+    pending = {run.run_id for run in state.staged} | ({state.compaction} if state.staged else set())
+    if version is not None and version in pending:
+        assert missing_from(state, findings) is None
+        assert not_to_be_merged(state, findings) == set()
+        assert intact(state, findings) == {**kept, month: Partition(rows, version, stamp)}
+    else:
+        mended = any(run.whole or run.replaces for run in state.staged)
+        assert (missing_from(state, findings) is None) == mended
+        assert not_to_be_merged(state, findings) == {month}
+        assert intact(state, findings) == kept
+
+
+@laws
+@given(state=STATES, saved=SAVED, months=st.lists(MONTHS, min_size=1, unique=True).map(tuple))
+def test_a_file_that_was_found_damaged_means_from_the_beginning_until_everything_was_read(
+    state: TableState, saved: Watermark | None, months: tuple[str, ...]
+) -> None:
+    noted = replace(state, damaged=months)
+    assert TableState.from_json(json.loads(json.dumps(noted.to_json()))) == noted
+    mended = any(run.whole or run.replaces for run in state.staged)
+    assert start(noted, saved).watermark == (start(state, saved).watermark if mended else None)
+    assert mended or "damaged" in start(noted, saved).reason
+    assert not_to_be_merged(noted, as_recorded(noted)) == set(months)
 
 
 @laws

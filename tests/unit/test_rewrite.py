@@ -17,7 +17,7 @@ from intercom.errors import LakeError, SchemaError
 from intercom.lake import Lake
 from intercom.ledger import Ledger
 from intercom.normalise import Normaliser
-from intercom.parquet import ParquetFile, version_of
+from intercom.parquet import ParquetFile, footer_digest, version_of
 from intercom.paths import TablePaths
 from intercom.records import split_records
 from intercom.reshape import Reshape
@@ -194,7 +194,9 @@ def test_a_file_is_rewritten_whole_in_the_order_of_its_rows(tmp_path: Path, monk
     assert (after.columns, after.fingerprint, after.rewriting) == (new.schema, new.schema.fingerprint, None)
     with ledger.files.fetch("2026-01") as path:
         found = pq.read_table(path, partitioning=None)
-        assert after.partitions == {"2026-01": Partition(25, version_of(path) or "", ledger.files.stamp("2026-01"))}
+        assert after.partitions == {
+            "2026-01": Partition(25, version_of(path) or "", ledger.files.stamp("2026-01"), footer_digest(path))
+        }
     assert found.schema.equals(new.schema.arrow)
     assert found.column("age").to_pylist() == [row if row % 3 else None for row in range(25)]
     assert found.column("id").to_pylist() == [f"c{row}" for row in range(25)]
@@ -237,5 +239,8 @@ def test_a_damaged_file_is_an_error_with_its_cure(tmp_path: Path) -> None:
     state = replace(
         state, partitions={"2026-01": replace(state.partitions["2026-01"], stamp=ledger.files.stamp("2026-01"))}
     )
-    with pytest.raises(LakeError, match=r"2026-01.*damaged.*--full-refresh"):
+    with pytest.raises(LakeError, match=r"2026-01.*damaged.*Run again"):
         with_declared_columns(table(AGE), ledger, state, MemoryWatermarks())
+    noted = ledger.state()
+    assert noted is not None
+    assert noted.damaged == ("2026-01",)
