@@ -37,6 +37,7 @@ class _Delivered:
     number: int
     request_id: str | None
     keys: frozenset[bytes]
+    nulls: int
     counted: int
     """Rows that the list was said to have then; 0 when it was not said."""
     total_pages: int | None
@@ -68,7 +69,10 @@ def read_numbered(reading: Reading) -> None:
 
 
 def _walk(reading: Reading, size: _Size) -> tuple[int, int]:
-    """One pass over all pages; gives the distinct rows and the largest count that a page has named."""
+    """One pass over all pages; gives what they account for, and the largest count that a page has named.
+
+    That is distinct rows and null elements, which are counted and are no rows, as long as these are not the more.
+    """
     first = _first(reading, size)
     reading.expect(first.counted)
     if first.total_pages is not None and "starting_after" not in first.following:
@@ -88,7 +92,7 @@ def _first(reading: Reading, size: _Size) -> _Delivered:
 
 def _at_once(reading: Reading, size: _Size, first: _Delivered) -> tuple[int, int]:
     """As many pages as the first one says, until many in a row bring nothing new."""
-    keys, counted = set(first.keys), first.counted
+    keys, counted, nulls = set(first.keys), first.counted, first.nulls
     numbers = range(2, (first.total_pages or 0) + 1)
     for start in range(0, len(numbers), PAGES_AT_ONCE):
         some = numbers[start : start + PAGES_AT_ONCE]
@@ -96,9 +100,10 @@ def _at_once(reading: Reading, size: _Size, first: _Delivered) -> tuple[int, int
         before = len(keys)
         keys.update(*(page.keys for page in pages))
         counted = max(counted, *(page.counted for page in pages))
+        nulls += sum(page.nulls for page in pages)
         if len(keys) == before:
             break
-    return len(keys), counted
+    return len(keys) + (nulls if nulls <= len(keys) else 0), counted
 
 
 def _one_by_one(reading: Reading, size: _Size, first: _Delivered) -> tuple[int, int]:
@@ -107,15 +112,17 @@ def _one_by_one(reading: Reading, size: _Size, first: _Delivered) -> tuple[int, 
     Raises RetriableApiError when pages keep repeating rows.
     """
     seen, page, empty, places = DistinctRows(reading.table.name), first, 0, {place_of({"page": 1})}
+    nulls = 0
     while True:
         seen.expect(page.counted or None)
         seen.note(page.keys, page.number, page.request_id)
+        nulls += page.nulls
         empty = 0 if page.keys else empty + 1
         number = page.number + 1
         params: dict[str, str | int] = page.following if "starting_after" in page.following else {"page": number}
         over = not page.following or page.number == first.total_pages or empty == 2
         if over or place_of(params) in places:
-            return seen.found, seen.counted or 0
+            return seen.found + (nulls if nulls <= seen.found else 0), seen.counted or 0
         places.add(place_of(params))
         page = _deliver(reading, size, params, number)
 
@@ -131,6 +138,7 @@ def _deliver(reading: Reading, size: _Size, params: dict[str, str | int], number
         number,
         answer.request_id,
         frozenset(keys_of(page)),
+        page.nulls,
         number_of(answer.fields.get("total_count")) or 0,
         total if isinstance(total, int) else None,
         next_params(answer),

@@ -47,18 +47,19 @@ def read_scroll(reading: Reading) -> None:
     or when another scroll stays open for more than a minute.
     """
     api, table = reading.api, reading.table
-    coverage, short = Coverage(), 0
+    coverage, short, nulls = Coverage(), 0, 0
     with api.scroll_lock:  # a second scroll of this process would only be refused
         floor = _counted(api, table)
         for pause in (*RESTART_WAITS_SECONDS, None):
             try:
-                _one_scroll(reading, coverage)
+                nulls = max(nulls, _one_scroll(reading, coverage))
             except _ScrollLostError as lost:
                 log.warning("%s: the scroll was lost: %s", table.name, lost)
             if coverage.whole:
-                if coverage.found < floor:
+                served = coverage.found + (nulls if nulls <= coverage.found else 0)
+                if served < floor:
                     floor = min(floor, max(_counted(api, table) for _ in range(_COUNTS_AFTERWARDS)))
-                if coverage.found >= floor:
+                if served >= floor:
                     reading.completeness.found(coverage.found)
                     return
                 log.warning("%s: the list counts %d, scrolls gave %d", table.name, floor, coverage.found)
@@ -85,18 +86,22 @@ def _counted(api: TableClient, table: Table) -> int:
     return number_of(answer.fields.get("total_count")) or 0
 
 
-def _one_scroll(reading: Reading, coverage: Coverage) -> None:
-    """Pages until the end. An empty page is the end only when the next request says so, too: by 404 or another one."""
+def _one_scroll(reading: Reading, coverage: Coverage) -> int:
+    """Pages until the end; gives the number of null elements, which the list's count may hold and which are no rows.
+
+    An empty page is the end only when the next request says so, too: by 404 or another one.
+    """
     api, table = reading.api, reading.table
     answer: Answer | None = _open(api, table)
     coverage.begin()
     seen = DistinctRows(table.name)
-    number, token, empty = 0, None, 0
+    number, token, empty, nulls = 0, None, 0, 0
     while answer is not None:
         number, token = number + 1, _token(answer, token)
         page = page_of(answer, table, number)
         keys = seen.add(page)
         reading.page(page)
+        nulls += page.nulls
         empty = 0 if keys or page.nulls else empty + 1
         if empty:
             coverage.empty()
@@ -108,6 +113,7 @@ def _one_scroll(reading: Reading, coverage: Coverage) -> None:
             raise _ScrollLostError(f"the answer has no scroll_param ({page.where})")
         answer = _following(api, table, token, coverage, after_empty=bool(empty))
     coverage.end()
+    return nulls
 
 
 def _open(api: TableClient, table: Table) -> Answer:
