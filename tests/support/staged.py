@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from intercom.compact import Compacted, compact_table
-from intercom.lake import Lake
+from intercom.lake import ANY, Lake
 from intercom.ledger import Ledger
 from intercom.paths import TableFormat, TablePaths
 from intercom.schemas import Column, Kind, TableSchema
@@ -105,8 +105,8 @@ class WatchedLake(Lake):
         """Keys that were there before, not seen after each step."""
         self._all = {row.id for row in staged.rows()}
 
-    def publish(self, written: Path, path: str, *, rows: int) -> int:
-        size = super().publish(written, path, rows=rows)
+    def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> int:
+        size = super().publish(written, path, rows=rows, over=over)
         self._look(path)
         return size
 
