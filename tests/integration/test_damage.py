@@ -16,7 +16,7 @@ from deltalake import DeltaTable
 
 from intercom.due import When
 from intercom.errors import DamagedFileError, LakeError
-from intercom.lake import Lake
+from intercom.lake import ANY, Lake
 from intercom.paths import TableFormat, TablePaths
 from tests.support.declarations import EARLIER, declared
 from tests.support.fuses import Killed
@@ -304,8 +304,8 @@ def test_a_new_month_of_a_run_that_died_before_its_record_is_known(make_rig: Cal
     """Also when the next one dies as well."""
 
     class Dying(Lake):
-        def publish(self, written: Path, path: str, *, rows: int) -> int:
-            size = super().publish(written, path, rows=rows)
+        def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> int:
+            size = super().publish(written, path, rows=rows, over=over)
             if path.startswith("data/"):
                 raise Killed
             return size
