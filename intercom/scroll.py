@@ -16,6 +16,7 @@ from intercom.distinct import DistinctRows
 from intercom.errors import ApiError, FatalApiError, PermissionDeniedError, RetriableApiError
 from intercom.pages import number_of, page_of
 from intercom.reading import Reading
+from intercom.scalars import UNREADABLE
 from intercom.tables import Table
 
 log = logging.getLogger(__name__)
@@ -173,6 +174,8 @@ def _following(api: TableClient, table: Table, token: str, coverage: Coverage, *
 
 
 def _token(answer: Answer, previous: str | None) -> str | None:
-    raw = answer.fields.get("scroll_param")
-    value = None if raw is None else msgspec.json.decode(raw)
+    try:
+        value = msgspec.json.decode(answer.fields.get("scroll_param", b"null"))
+    except UNREADABLE:
+        value = None
     return value if isinstance(value, str) and value else previous

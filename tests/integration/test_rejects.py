@@ -269,13 +269,13 @@ def age(file: Any, days: int) -> None:
     os.utime(file, (then, then))
 
 
-def test_null_elements_of_searches_and_lists_are_no_rows_and_no_fault(rig: Rig) -> None:
-    tables = ("contacts", "conversations", *REPLACED)
+def test_null_elements_are_no_rows_and_no_fault(rig: Rig) -> None:
+    tables = ("contacts", "conversations", "companies", "articles", *REPLACED)
     for table in tables:
         put(rig, table, {"null": b"null"})
     results = rig.sync(tables)
     assert [found.notes for found, _ in results.values()] == [()] * len(tables)
-    assert all(results[table][0].watermark_after is not None for table in tables[:2])
+    assert all(results[table][0].watermark_after is not None for table in tables[:4])
     for table in tables:
         check_others(rig, table)
 
