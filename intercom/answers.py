@@ -97,7 +97,7 @@ def read_answer(received: Received, expect: str | None, mask: Mask) -> Answer | 
     fields: dict[str, msgspec.Raw] = {}
     try:
         fields = _members(received.body)
-    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         salvaged = _salvaged(received.body, expect)
         if salvaged is not None:
             return Answer(salvaged[0], received.server_time, request_id, salvaged[1])
@@ -165,12 +165,15 @@ _VALUE = msgspec.json.Decoder(msgspec.Raw)
 
 
 def _members(body: bytes) -> dict[str, msgspec.Raw]:
-    """The members of a JSON object; raises unless the whole body is sound JSON.
+    """The members of a JSON object; raises unless the whole body is sound JSON, once mended.
 
     The values are views that keep the body alive.
     """
-    body.decode()  # msgspec looks at no byte of what it leaves raw
-    return _OBJECT.decode(body)
+    try:
+        body.decode()  # msgspec looks at no byte of what it leaves raw
+        return _OBJECT.decode(body)
+    except (UnicodeDecodeError, msgspec.DecodeError):
+        return _OBJECT.decode(mend(body))
 
 
 def _salvaged(body: bytes, expect: str | None) -> tuple[dict[str, msgspec.Raw], list[bytes] | None] | None:

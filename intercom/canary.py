@@ -56,14 +56,12 @@ def check_search(reading: Reading, known: SearchCheck | None) -> SearchCheck | N
     if known is not None and known.day == today:
         return known
     row_at = known.row_at if known is not None else _newest_row(reading)
-    by_day: bool | None = None
-    for _ in range(2):
-        by_day = None if row_at is None else _compares_days(reading, row_at)
-        if by_day is table.day_cut:
-            break
-        row_at = _newest_row(reading)
-    if row_at is None or by_day is None:
-        return None
+    if row_at is None:
+        return known
+    by_day = _compares_days(reading, row_at)
+    if by_day is not table.day_cut:
+        row_at = _newest_row(reading) or row_at
+        by_day = _compares_days(reading, row_at)
     found = SearchCheck(today, by_day, row_at)
     if by_day is not table.day_cut:
         log.warning("%s", difference(table.name, found))

@@ -9,7 +9,7 @@ Source of the API facts: Intercom REST API reference 2.14, "Search contacts", "S
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -114,12 +114,12 @@ def first_row(api: TableClient, table: Table, chain: Chain) -> FirstPage:
 
 def read_chain(reading: Reading, chain: Chain, first: FirstPage | None = None) -> None:
     """Deliver the chain's pages; once more, in the opposite order, when fewer rows came than are counted."""
-    tally = Tally(chain.what, chain.counted)
+    tally = Tally(chain.what, chain.counted, chain.until)
     for read, one in enumerate((chain, chain.backwards()), start=1):
         walk(reading, one, tally, first)
         first = None
         if tally.short_by and (read > 1 or tally.short_by <= _MOST_LOST * tally.counted):
-            _count_again(reading, chain, tally)
+            count_again(reading, chain, tally)
         if not tally.short_by:
             reading.completeness.found(tally.counted)
             return
@@ -127,20 +127,15 @@ def read_chain(reading: Reading, chain: Chain, first: FirstPage | None = None) -
     reading.completeness.short(chain.what, tally.counted, tally.found, reads=2)
 
 
-def _count_again(reading: Reading, chain: Chain, tally: Tally) -> None:
-    """Believe a smaller count when two requests of their own name it after the reading: rows leave a search.
-
-    The last page of a longer chain counts as one of the two, unless it is empty: another request than the one that
-    brought most of the rows.
-    """
-    names: list[int] = [] if tally.last_count is None else [tally.last_count]
+def count_again(reading: Reading, chain: Chain, tally: Tally) -> None:
+    """Believe a smaller count when two requests for it alone name it after the reading: rows leave a search."""
+    names: list[int] = []
     for _ in range(2):
-        if any(count > tally.found for count in names) or len(names) == 2:
-            break
         names.append(first_row(reading.api, reading.table, chain).counted)
-    if len(names) == 2 and max(names) <= tally.found:
-        log.info("%s: %d rows were counted at first and %d at last", chain.what, tally.counted, max(names))
-        tally.believe(max(names))
+        if names[-1] >= tally.counted:
+            return
+    log.info("%s: %d rows were counted at first and %d at last", chain.what, tally.counted, max(names))
+    tally.believe(max(names))
 
 
 def walk(
@@ -164,12 +159,12 @@ def walk(
         page = first.page if first else page_of(answer, reading.table, number)
         first, asked = None, size.asked
         following = _cursor(answer)
-        seconds = page.seconds(chain.field)
-        tally.add(page, seconds, _counted(answer), full=asked if following else 0)
+        changed = page.seconds(str(reading.table.cursor_field))
+        tally.add(page, changed, _counted(answer), full=asked if following else 0)
         reading.page(page)
-        if stop is not None and (values := proof.values_in_order(seconds)) and stop(values):
+        if stop is not None and (values := proof.values_in_order(page.seconds(chain.field))) and stop(values):
             return False
-        if stop is None and chain.until is not None and tally.is_whole and _is_newer(reading, page, chain.until):
+        if stop is None and chain.until is not None and tally.is_whole and _are_newer(changed, chain.until):
             return False
         if following is None:
             return True
@@ -184,10 +179,9 @@ def walk(
     raise AssertionError("unreachable")
 
 
-def _is_newer(reading: Reading, page: Page, second: int) -> bool:
-    """Whether every row of the page has changed after this second; a page without rows tells nothing."""
-    values = page.seconds(str(reading.table.cursor_field))
-    return bool(values) and all(value is not None and value > second for value in values)
+def _are_newer(changed: Sequence[int | None], second: int) -> bool:
+    """Whether every row of a page has changed after this second; a page without rows tells nothing."""
+    return bool(changed) and all(value is not None and value > second for value in changed)
 
 
 def _ask(api: TableClient, table: Table, chain: Chain, cursor: str | None, size: PageSize) -> Answer:

@@ -63,6 +63,16 @@ class Intent:
     lake_id: str
     committed: bool
 
+    def repairs(self, table: Table, run: Run) -> bool:
+        """Whether a merge table that has rows is read from the beginning, to be whole again."""
+        return (
+            table.strategy is Strategy.MERGE
+            and self.state is not None
+            and self.start.watermark is None
+            and run.until is None
+            and self.state.rows > 0
+        )
+
     def has_other_columns(self, columns: TableSchema) -> bool:
         """Whether files of the table lack the declared columns, so that nothing can be merged into them."""
         return self.state is not None and bool(self.state.partitions) and self.state.columns not in (None, columns)
@@ -93,7 +103,7 @@ def commit(table: Table, ledger: Ledger, plan: Intent, journal: RunJournal, read
     parts are gone, or the record that this run began with.
     """
     complete = read.completeness.complete
-    everything = plan.start.watermark is None and run.until is None and complete
+    everything = plan.start.watermark is None and run.until is None and complete and read.removes
     staged = StagedRun(
         journal.attempt,
         read.parts,

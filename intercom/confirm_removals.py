@@ -19,7 +19,7 @@ from urllib.parse import quote
 from intercom.errors import FatalApiError
 from intercom.pages import Page
 from intercom.records import NO_JSON, Rejected
-from intercom.removals import ASKED_ONE_BY_ONE, Missing, a_key, find_missing
+from intercom.removals import ASKED_ONE_BY_ONE, LARGE_SHARE, SMALL_TABLE, Missing, a_key, count_read, find_missing
 from intercom.scalars import read_value
 from intercom.schemas import Kind
 from intercom.table_read import TableRead
@@ -69,10 +69,36 @@ def confirm_removals(read: TableRead, state: TableState | None, *, permitted: bo
     return _kept(name, missing, "Intercom counts more rows than it gave, and these are too many to be asked for each")
 
 
+def confirm_repair(read: TableRead, state: TableState, *, permitted: bool) -> None:
+    """Doubt a complete read from the beginning that finds far fewer rows than the table's record has.
+
+    Such a read takes the place of files that are gone, damaged or not ours, so what it lacks would be gone with them.
+    It is doubted as a full refresh is that would remove so many rows; then it counts as incomplete, and says so.
+    """
+    name, known = read.table.name, state.rows
+    for last in (False, True):
+        found = count_read(read.table, read.ledger, _staged(read))
+        if known - found <= LARGE_SHARE * known or (last and (permitted or known <= SMALL_TABLE)):
+            return
+        if not last:
+            log.warning("%s: %d rows were read, and the lake's record has %d; reading once more", name, found, known)
+            read.read_again()
+    read.completeness.counted += known
+    read.completeness.missing += known - found
+    read.completeness.notes.append(
+        f"{name}: two reads from the beginning found {found:,} rows, and the lake's record has {known:,}. Nothing was "
+        "removed, and the watermark has not moved. If these rows are gone from Intercom on purpose, run with "
+        "--full-refresh --allow-mass-removal"
+    )
+
+
+def _staged(read: TableRead) -> list[tuple[str, int]]:
+    """Attempts and their parts that hold what was read."""
+    return [*((run.run_id, run.parts) for run in read.journal.staged()), (read.journal.attempt, read.parts)]
+
+
 def _missing(read: TableRead, state: TableState | None) -> Missing:
-    staged = [(run.run_id, run.parts) for run in read.journal.staged()]
-    staged.append((read.journal.attempt, read.parts))
-    return find_missing(read.table, read.ledger, state, staged, read.window.start)
+    return find_missing(read.table, read.ledger, state, _staged(read), read.window.start)
 
 
 def _read_once_more(read: TableRead, state: TableState | None) -> Missing:
@@ -90,8 +116,8 @@ def _ask_each(read: TableRead, missing: Missing) -> Verdict:
     One row that was read is asked for first: where even that is not found, a 404 says nothing.
     """
     name = read.table.name
-    control = a_key(read.table, read.ledger, read.journal.attempt)
-    if control is not None and not isinstance(_record(read, control), Page):
+    control = a_key(read.table, read.ledger, _staged(read))
+    if control is None or not isinstance(_record(read, control), Page):
         return _kept(name, missing, "records have no address of their own here, not even those that were read")
     answers = read.in_parallel([partial(_record, read, key) for key in missing.keys])
     refused = next((answer for answer in answers if isinstance(answer, FatalApiError)), None)

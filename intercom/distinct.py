@@ -6,6 +6,7 @@ counted and still lacks some. A read that brings nothing new would go on for eve
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from hashlib import blake2b
 
@@ -77,7 +78,12 @@ class DistinctRows:
 
 def keys_of(page: Page) -> list[bytes]:
     """What tells the rows of a page apart, in the order of its records; then those of records that cannot be rows."""
-    return [_key(record) for record in page.records] + [_digest(rejected.text) for rejected in page.rejected]
+    times: Counter[bytes] = Counter()
+    odd = []
+    for rejected in page.rejected:  # the same text twice on a page is two records
+        odd.append(_digest(b"%d %b" % (times[rejected.text], rejected.text)))
+        times[rejected.text] += 1
+    return [_key(record) for record in page.records] + odd
 
 
 def _key(record: Record) -> bytes:

@@ -44,4 +44,4 @@ def _inside(page: Page, table: Table, window: Window) -> Page:
         return page
     values = page.seconds(table.cursor_field)
     kept = [record for record, value in zip(page.records, values, strict=True) if window.holds(value)]
-    return replace(page, records=kept)
+    return replace(page, records=kept, outside=len(page.records) - len(kept))

@@ -111,8 +111,9 @@ class PlainFiles:
     def place(self, written: Path, month: str, rows: int, over: str | None) -> Placed:
         """Replace the partition's file; visible at once."""
         path = self.path(month)
+        ours = self._lake.stamp_before(written)
         size = self._lake.publish(written, path, rows=rows, over=over)
-        return Placed(month, path, size, rows, self.stamp(month))
+        return Placed(month, path, size, rows, ours or self.stamp(month))
 
     def remove(self, month: str, over: str) -> None:
         """Delete the partition's file, after a look at it."""

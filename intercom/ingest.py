@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from intercom.canary import SearchCheck
 from intercom.client import TableClient
 from intercom.commit import Intent, Read, Run, commit
-from intercom.confirm_removals import Verdict, confirm_removals
+from intercom.confirm_removals import Verdict, confirm_removals, confirm_repair
 from intercom.errors import ConfigurationError, LakeError
 from intercom.journal import Beginning, RunJournal
 from intercom.ledger import Ledger
@@ -207,9 +207,13 @@ def _read(
         verdict = confirm_removals(read, plan.state, permitted=run.allow_mass_removal)
         if not verdict.allowed and plan.has_other_columns(table.schema):
             raise LakeError(
-                f"Table {table.name} has to be written anew ({plan.start.reason}), but {verdict.note}. Nothing was "
-                "changed, and the watermark has not moved."
+                f"Table {table.name} has to be written anew ({plan.start.reason}), since nothing can be merged into "
+                f"its files, and that cannot be done now: {verdict.note}. Nothing was changed at all, and the "
+                "watermark has not moved."
             )
+    elif read.completeness.complete and plan.repairs(table, run):
+        assert plan.state is not None
+        confirm_repair(read, plan.state, permitted=run.allow_mass_removal)
     notes = [] if verdict.failed or not verdict.note else [verdict.note]
     notes += read.rejected.notes(replaces=replaces and verdict.allowed)
     return Read(

@@ -192,6 +192,13 @@ class Lake:
             at = self._at(path)
             return _local_stamp(Path(at).stat()) if self.local else _stamp(self._fs.info(at))
 
+    def stamp_before(self, written: Path) -> str | None:
+        """The stamp that a local file will have once it is published; None where the store decides it.
+
+        Asked afterwards, it might be that of a file which another run has put just then.
+        """
+        return _local_stamp(written.stat()) if self.local else None
+
     def check_stamp(self, path: str, over: str | None) -> None:
         """Raise OvertakenError unless the file of this stamp lies there; None: unless there is no file."""
         try:

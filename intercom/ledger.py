@@ -13,10 +13,10 @@ from intercom.delta import DeltaFiles
 from intercom.fence import Fence, Found
 from intercom.files import PlainFiles, TableFiles
 from intercom.lake import Lake
-from intercom.parquet import rows_of, version_of
+from intercom.parquet import footer_digest, rows_of, version_of
 from intercom.paths import TableFormat, TablePaths, part_number
 from intercom.tables import TABLES, Strategy
-from intercom.watermarks import Findings, TableState, Watermark
+from intercom.watermarks import Findings, Partition, TableState, Watermark
 
 log = logging.getLogger(__name__)
 
@@ -115,15 +115,18 @@ class Ledger:
         published = self.published()
         kept = state.partitions if state else {}
         other = [month for month, stamp in published.items() if month not in kept or kept[month].stamp != stamp]
-        found = {month: self._footer(month) for month in other} if state else {}
+        found = {month: self._footer(month, kept.get(month)) for month in other} if state else {}
         versions = {month: version for month, (version, _) in found.items()}
         return Findings(published, dict(counts), versions, {month: rows for month, (_, rows) in found.items()})
 
-    def _footer(self, month: str) -> tuple[str | None, int]:
-        """Version and number of rows in the footer of a published file."""
+    def _footer(self, month: str, recorded: Partition | None) -> tuple[str | None, int]:
+        """Version and number of rows in the footer of a published file; no version where it is another month's."""
         with self.files.fetch(month) as path:
             version = version_of(path)
-            return version, 0 if version is None else rows_of(path)
+            same = recorded is not None and version == recorded.version and recorded.footer
+            if version is None or (recorded and same and footer_digest(path) != recorded.footer):
+                return None, 0
+            return version, rows_of(path)
 
     def watermark(self, cursor_field: str, state: TableState) -> Watermark:
         """The watermark as it is kept outside the lake, from the table's record."""

@@ -30,7 +30,8 @@ PER_PAGE = 150
 class Page:
     """Records of one answer; `number` counts from 1 within a chain of requests, `size` is in bytes of JSON.
 
-    `nulls` elements of the answer's list were null, and are no records; `rejected` ones cannot be rows.
+    `nulls` elements of the answer's list were null, and are no records; `rejected` ones cannot be rows. `outside`
+    usable ones were left out, since they are not asked for.
     """
 
     number: int
@@ -39,6 +40,7 @@ class Page:
     size: int = 0
     nulls: int = 0
     rejected: tuple[Rejected, ...] = ()
+    outside: int = 0
 
     @property
     def where(self) -> str:
@@ -48,10 +50,6 @@ class Page:
     def seconds(self, field: str) -> list[int | None]:
         """A timestamp field of each record in unix seconds."""
         return [epoch_seconds(record.get(field)) for record in self.records]
-
-    def identities(self) -> list[bytes]:
-        """The raw ``id`` of each record."""
-        return [bytes(record.get("id", b"")) for record in self.records]
 
 
 def page_of(answer: Answer, table: Table, number: int) -> Page:

@@ -55,12 +55,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Slices of one search over `field` between the bounds `whole`, each to be read in the order of `sort_field`."""
+    """Slices of one search over `field` between the bounds `whole`, each to be read in the order of `sort_field`.
+
+    `by_day`: their cells are days, for a search that compares days, else seconds.
+    """
 
     field: str
     sort_field: str
     whole: Bounds
     parts: tuple[Part, ...]
+    by_day: bool = False
 
     @property
     def rows(self) -> int:
@@ -79,6 +83,7 @@ class Plan:
             sort_field=str(record["sort_field"]),
             whole=Bounds(**record["whole"]),
             parts=tuple(Part(_slice(entry["slice"]), int(entry["rows"])) for entry in record["parts"]),
+            by_day=bool(record["by_day"]),
         )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -82,6 +82,18 @@ class RejectedRecords:
             if error is None:
                 raise
             log.warning("%s: rejected records could not be kept: %s", self._paths.table, second)
+
+    def recall(self) -> None:
+        """Take in what earlier tries of this run have written: the pages that it was on are not read again."""
+        with self._lock:
+            for line in self._lines(self._file):
+                told = _told(line)
+                text = told.get("record") if "record" in told else b64decode(str(told.get("record_base64", "")))
+                digest = str(told.get("digest", ""))
+                if digest:
+                    one = Rejected(text.encode() if isinstance(text, str) else bytes(text or b""), str(told["reason"]))
+                    self._found.setdefault(digest, _Found(one, told.get("request_id"), self._now()))
+                    self._times |= Counter({digest: 1})
 
     def take(self, good: int, rejected: Sequence[Rejected], request_id: str | None) -> None:
         """Note what a page had: usable records (less where some of these failed later) and others.
@@ -193,10 +205,15 @@ def _line(digest: str, found: _Found) -> bytes:
     return json.dumps(told | text).encode()
 
 
-def _digest(line: bytes) -> str:
-    """The digest that a line names; empty for what is no line of ours."""
+def _told(line: bytes) -> dict[str, Any]:
+    """What a line says; nothing for what is no line of ours."""
     try:
         told: Any = json.loads(line)
     except (ValueError, RecursionError):
-        return ""
-    return str(told.get("digest", "")) if isinstance(told, dict) else ""
+        return {}
+    return told if isinstance(told, dict) and "reason" in told else {}
+
+
+def _digest(line: bytes) -> str:
+    """The digest that a line names; empty for what is no line of ours."""
+    return str(_told(line).get("digest", ""))

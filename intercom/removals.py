@@ -23,8 +23,10 @@ from intercom.watermarks import TableState, not_to_be_merged
 
 ASKED_ONE_BY_ONE = 200
 """Missing rows of a table that are asked for by their own address."""
-_LARGE_SHARE = 0.2
-_SMALL_TABLE = 100
+LARGE_SHARE = 0.2
+"""More of a table's rows are removed only after a second read."""
+SMALL_TABLE = 100
+"""Rows up to which that read alone decides."""
 _BETWEEN_KEYS = "\x1f"
 
 
@@ -46,12 +48,12 @@ class Missing:
     @property
     def is_large(self) -> bool:
         """Whether they are more than a fifth of the table."""
-        return self.count > _LARGE_SHARE * self.known
+        return self.count > LARGE_SHARE * self.known
 
     @property
     def needs_permission(self) -> bool:
         """Whether they are a large part of a table of more than a hundred rows."""
-        return self.is_large and self.known > _SMALL_TABLE
+        return self.is_large and self.known > SMALL_TABLE
 
     def __str__(self) -> str:
         return f"{self.count:,} of {self.known:,} rows ({100 * self.count / max(1, self.known):.0f} %)"
@@ -86,10 +88,18 @@ def find_missing(
     return Missing(known, pc.unique(missing).to_pylist())
 
 
-def a_key(table: Table, ledger: Ledger, attempt: str) -> str | None:
-    """A key that an attempt has staged; None when it has staged no row."""
+def count_read(table: Table, ledger: Ledger, read: Iterable[tuple[str, int]]) -> int:
+    """Different keys in staged parts: `read` gives attempts and how many parts of each count."""
+    counted = dict(read)
+    months = _by_month(part for part in ledger.parts() if part.number < counted.get(part.run_id, 0))
+    return sum(len(pc.unique(_keys_of(table, ledger, parts))) for parts in months.values())
+
+
+def a_key(table: Table, ledger: Ledger, read: Iterable[tuple[str, int]]) -> str | None:
+    """A key that was staged by these attempts; None when they have staged no row."""
+    counted = dict(read)
     for part in ledger.parts():
-        if part.run_id == attempt and len(keys := _keys_of(table, ledger, [part])):
+        if part.number < counted.get(part.run_id, 0) and len(keys := _keys_of(table, ledger, [part])):
             return str(keys[0])
     return None
 

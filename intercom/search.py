@@ -13,12 +13,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from intercom.chain import Chain, FirstPage, between, described, first_page, first_row, read_chain, walk
+from intercom.chain import (
+    Chain,
+    FirstPage,
+    between,
+    count_again,
+    described,
+    first_page,
+    first_row,
+    read_chain,
+    walk,
+)
 from intercom.errors import RequestRejectedError
 from intercom.plan import Counted, Part, Plan, Splitter, is_long
 from intercom.reading import Completeness, Reading
 from intercom.tally import Tally
-from intercom.windows import DAY_SECONDS, DAYS, SECONDS, Bounds, Grid, Slice, Window, day_bounds, second_bounds
+from intercom.windows import DAY_SECONDS, DAYS, SECONDS, Bounds, Slice, Window, day_bounds, second_bounds
 
 log = logging.getLogger(__name__)
 
@@ -132,8 +142,11 @@ def _read_newest_first(reading: Reading, chain: Chain, first: FirstPage | None, 
     A pass is believed when all its pages are full and name no smaller count than others; else rows are asked for again
     by pages of another size, until a pass is sound or brings no new row.
     """
-    tally = Tally(chain.what, chain.counted)
+    tally = Tally(chain.what, chain.counted, reading.run_start)
+    to_its_end = False
     for rows in _PASSES:
+        if first is None and not tally.sound:
+            count_again(reading, chain, tally)
         end = _EarlyEnd(start, chain.counted, may_be_far=first is not None)
         to_its_end = walk(reading, chain, tally, first, end, rows)
         if end.far:
@@ -179,11 +192,11 @@ class _EarlyEnd:
 def _plan(reading: Reading, chain: Chain, first: FirstPage, opposite: FirstPage, window: Window) -> Plan:
     """Split the rows of a search by created_at on a first load, else by the cursor field."""
     cursor_field = str(reading.table.cursor_field)
-    outline = Plan(cursor_field, cursor_field, _bounds(reading, window), ())
+    outline = Plan(cursor_field, cursor_field, _bounds(reading, window), (), by_day=reading.by_day)
     if window == Window() and _all_have_created(reading, chain.counted):
-        outline = Plan(_CREATED, chain.field, Bounds(None, None), ())
+        outline = replace(outline, field=_CREATED, sort_field=chain.field, whole=Bounds(None, None))
     splitter = Splitter(
-        grid=_grid(reading),
+        grid=DAYS if reading.by_day else SECONDS,
         lowest=_lowest(reading, outline, chain, first, window),
         highest=_highest(reading, outline, chain, opposite, window),
         by_id=reading.by_day,
@@ -269,7 +282,7 @@ def _read_parts(reading: Reading, plan: Plan) -> None:
 
 
 def _slice_chain(reading: Reading, plan: Plan, part: Slice, counted: int = 0) -> Chain:
-    bounds = _grid(reading).bounds(part, plan.whole)
+    bounds = (DAYS if plan.by_day else SECONDS).bounds(part, plan.whole)
     if part == Slice() and plan.whole == Bounds(None, None):
         return replace(_everything(reading, plan.sort_field), counted=counted)
     return Chain(
@@ -280,10 +293,6 @@ def _slice_chain(reading: Reading, plan: Plan, part: Slice, counted: int = 0) ->
         counted=counted,
         until=reading.run_start,
     )
-
-
-def _grid(reading: Reading) -> Grid:
-    return DAYS if reading.by_day else SECONDS
 
 
 def _bounds(reading: Reading, window: Window) -> Bounds:

@@ -58,6 +58,8 @@ class TableRead:
         self.rows = sum(kept.rows for kept in earlier)
         self.newest = max((kept.newest for kept in earlier if kept.newest is not None), default=None)
         self._normaliser = Normaliser(self.table, self.journal.ingested_at)
+        if self.journal.earlier:
+            self.rejected.recall()
 
     @property
     def unknown(self) -> list[str]:
@@ -112,7 +114,7 @@ class TableRead:
             self.journal.follow(pipeline.finish)
 
             def deliver(page: Page) -> None:
-                self.rejected.take(len(page.records), page.rejected, page.request_id)
+                self.rejected.take(len(page.records) + page.outside, page.rejected, page.request_id)
                 pipeline.deliver(page)
                 self.progress.page(len(page.records))
 
@@ -135,10 +137,13 @@ class TableRead:
         if checked or self.table.access is not Access.SEARCH:
             return reading
         self.search_check = check_search(reading, self.search_check)
-        if self.search_check is None or self.search_check.by_day is self.table.day_cut:
-            return reading
-        self.completeness.notes.append(difference(self.table.name, self.search_check))
-        return replace(reading, compares_days=self.search_check.by_day)
+        if self.search_check is not None and self.search_check.by_day is not self.table.day_cut:
+            self.completeness.notes.append(difference(self.table.name, self.search_check))
+            reading = replace(reading, compares_days=self.search_check.by_day)
+        plan = journal.plan()
+        if plan is not None and reading.by_day and not plan.by_day:  # its windows of seconds may be empty by now
+            return replace(reading, journal=_NoJournal())
+        return reading
 
 
 class _NoJournal:

@@ -21,17 +21,17 @@ _ROOM_ROWS = 15_000
 class Tally:
     """Distinct rows of one search over all passes, and the counts that its answers name.
 
-    `what` names table and window in messages; `counted` is what was counted before the first page.
+    `what` names table and window in messages; `counted` is what was counted before the first page. `until` is the
+    second at which the run began: rows that have changed after it may not have been counted then.
     """
 
-    def __init__(self, what: str, counted: int = 0) -> None:
+    def __init__(self, what: str, counted: int = 0, until: int | None = None) -> None:
         self.counted = counted
-        self.last_count: int | None = None
-        """The count on the present pass's last page, where that has rows and is not the only page."""
-        self._what = what
+        self._what, self._until = what, until
         self._keys: set[int] = set()
+        self._late = 0
         self._versions: set[int] = set()
-        """Of keys that came more than once."""
+        """Of keys that came more than once in a pass."""
         self.begin()
 
     def begin(self) -> None:
@@ -39,9 +39,10 @@ class Tally:
         self.sound = True
         """Whether no page of the pass was odd: short of rows, with a row twice, or with a smaller count than others."""
         self.new = 0
-        """Keys that no earlier pass has brought."""
+        """Keys that no earlier pass has brought, of rows that have not changed since the run began."""
         self._pages = self._rows = self._idle = self._nulls = 0
         self._of_pass: set[int] = set()
+        self._versions.clear()
 
     @property
     def found(self) -> int:
@@ -51,31 +52,40 @@ class Tally:
     @property
     def short_by(self) -> int:
         """Rows that were counted and not found. Null elements are none, as long as they are fewer than the rows."""
-        nulls = self._nulls if self._nulls <= self.found else 0
-        return max(0, self.counted - nulls - self.found)
+        return self._lacking(self.found)
 
     @property
     def is_whole(self) -> bool:
-        """Whether all rows that are counted were found; never where nothing is counted."""
-        return self.counted > 0 and not self.short_by
+        """Whether all rows that are counted were found; never where nothing is counted.
+
+        Rows that have changed after `until` do not stand in for others: they may be new since the count.
+        """
+        return self.counted > 0 and not self._lacking(self.found - self._late)
+
+    def _lacking(self, found: int) -> int:
+        nulls = self._nulls if self._nulls <= self.found else 0
+        return max(0, self.counted - nulls - found)
 
     def believe(self, count: int) -> None:
         """A smaller count holds from now on."""
         self.counted = count
 
-    def add(self, page: Page, values: Sequence[int | None], count: int | None, *, full: int) -> None:
-        """Take a page: its rows with a time of each, the count that it names, how many rows it should have (0: any).
+    def add(self, page: Page, changed: Sequence[int | None], count: int | None, *, full: int) -> None:
+        """Take a page: its rows and when each has changed, the count that it names, the rows it should have (0: any).
 
         Raises RetriableApiError when the pages make no progress: the same rows, or none, again and again.
         """
         keys = [hash(key) for key in keys_of(page)]
         progress = False
-        for key, value in zip_longest(keys, values):
+        for key, second in zip_longest(keys, changed):
+            late = self._until is not None and second is not None and second > self._until
             if key not in self._keys:
                 self._keys.add(key)
-                self.new += 1
+                self._late += late
+                self.new += not late
+            if key not in self._of_pass:
                 progress = True
-            elif (version := hash((key, value))) not in self._versions:
+            elif (version := hash((key, second))) not in self._versions:
                 self._versions.add(version)
                 progress = True
         served = len(keys) + page.nulls
@@ -88,7 +98,6 @@ class Tally:
         if count is not None:
             self.sound &= count >= self.counted
             self.counted = max(self.counted, count)
-        self.last_count = count if self._pages > 1 and served else None
         self._idle = 0 if progress else self._idle + 1
         if self._idle >= _IDLE_PAGES or (self.counted and self._rows > 2 * self.counted + _ROOM_ROWS):
             raise RetriableApiError(

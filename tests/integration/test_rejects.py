@@ -14,8 +14,11 @@ import pytest
 
 from intercom.errors import RetriableApiError, SchemaError
 from intercom.ingest import Ingested
+from intercom.paths import TablePaths
+from intercom.records import Rejected
+from intercom.rejected import RejectedRecords
 from intercom.sandbox.records import Record
-from tests.support.rig import CONNECTION, Rig
+from tests.support.rig import CONNECTION, Rig, is_of_everything
 
 SEARCH = "/contacts/search"
 MERGED = ("contacts", "companies", "conversations", "articles")
@@ -321,3 +324,29 @@ def test_a_record_of_any_depth_is_a_row_or_rejected(rig: Rig, table: str, member
     assert sum(key.startswith("odd") for key in rig.rows(table).column("id").to_pylist()) == len(deep) - rejected
     assert 0 < rejected < len(deep)
     assert f"{rejected} records could not be rows" in found.notes[0]
+
+
+def test_equal_records_that_cannot_be_rows_are_as_many_as_there_are(rig: Rig) -> None:
+    good = [json.dumps(row) for row in rig.workspace.rows("contacts")[:60]]
+    body = '{"data":[' + ",".join([*good, *['{"id":null,"role":"user"}'] * 3]) + '],"total_count":63,"pages":null}'
+    rig.server.fail(SEARCH, kind="status", status=200, body=body, times=1000, where=is_of_everything)
+    found = sync(rig, "contacts")
+    assert found.watermark_after is not None
+    assert ["3 records could not be rows" in note for note in found.notes] == [True]
+
+
+def test_good_records_outside_of_the_range_are_no_sign_that_all_are_odd(rig: Rig) -> None:
+    put(rig, "companies", {f"{number}": b'{"name":"without a key %d"}' % number for number in range(12)})
+    found = sync(rig, "companies", history_from=rig.workspace.now() + 86_400)
+    assert "12 records could not be rows" in found.notes[0]
+
+
+def test_a_second_try_tells_the_records_that_the_first_has_rejected(rig: Rig) -> None:
+    paths = TablePaths("acme", "contacts")
+    first = RejectedRecords(rig.lake(), paths, "again")
+    with first:
+        first.take(5, [Rejected(b'{"id":null}', "no key"), Rejected(b"\xff", "no JSON")], "request")
+    second = RejectedRecords(rig.lake(), paths, "again")
+    second.recall()
+    second.take(5, [Rejected(b"\xff", "no JSON")], "request")
+    assert second.notes(replaces=False) == first.notes(replaces=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -248,3 +249,41 @@ def test_rows_that_wait_to_be_merged_are_known_too(make_rig: Callable[..., Rig])
     ingested, _ = rig.sync(["contacts"], full_refresh=True)["contacts"]
     assert ingested.refused is not None
     assert len(ids(rig)) == 200
+
+
+# -- reads from the beginning that make a table whole again ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["a file is gone", "a file is not ours"])
+def test_a_repair_that_finds_far_less_than_the_lake_had_is_doubted(rig: Rig, fault: str) -> None:
+    rig.sync(["contacts"])
+    months = sorted((rig.lake_folder / "data/acme/contacts").iterdir(), key=lambda one: one.name)
+    if fault == "a file is gone":
+        (months[0] / "data.parquet").unlink()
+    else:
+        shutil.copyfile(months[1] / "data.parquet", months[0] / "data.parquet")
+    serve_only(rig, 10)
+    ingested, compacted = rig.sync(["contacts"])["contacts"]
+    assert not ingested.complete
+    assert ingested.watermark_after is None
+    assert any("the lake's record has 300" in note for note in ingested.notes)
+    assert compacted.removed == 0
+    rig.server.clear_faults()
+    later, _ = rig.sync(["contacts"])["contacts"]
+    assert later.complete
+    rig.check(["contacts"])
+
+
+def test_a_refused_full_refresh_drops_no_file_that_is_not_ours(rig: Rig) -> None:
+    rig.sync(["contacts"])
+    before = len(ids(rig))
+    months = sorted((rig.lake_folder / "data/acme/contacts").iterdir(), key=lambda one: one.name)
+    moved = (months[0] / "data.parquet").read_bytes()
+    (months[0] / "data.parquet").write_bytes(moved + b"")
+    serve_only(rig, 10)
+    ingested, _ = rig.sync(["contacts"], full_refresh=True)["contacts"]
+    assert ingested.refused is not None
+    assert len(ids(rig)) == before
+    rig.server.clear_faults()
+    rig.sync(["contacts"])
+    rig.check(["contacts"])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from intercom.canary import SearchCheck
-from intercom.errors import RetriableApiError
+from intercom.errors import PermissionDeniedError, RetriableApiError
 from intercom.sandbox import LoggedRequest
 from tests.conftest import NOW
 from tests.support.rig import Rig, is_of_everything, is_page
@@ -174,6 +174,28 @@ def test_rows_that_change_and_go_while_windows_are_read_are_no_shortfall(rig: Ri
     rig.check(["contacts"])
 
 
+@pytest.mark.usefixtures("small_pages")
+def test_a_last_page_and_one_count_are_not_believed_together(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(conversations=45)
+    few = {"conversations": rig.workspace.rows("conversations")[:5], "total_count": 40, "pages": None}
+    rig.server.fail("/conversations/search", status=200, body=few, where=is_page, after=2)
+    asked = 0
+
+    def deceive(request: LoggedRequest) -> None:
+        """The count that is asked for after the pages."""
+        nonlocal asked
+        if request.path == "/conversations/search" and is_page(request):
+            asked += 1
+            if asked == 3:
+                rig.server.fail("/conversations/search", status=200, body=few, where=lambda one: not is_page(one))
+
+    rig.server.before_request(deceive)
+    ingested, _ = rig.sync(["conversations"])["conversations"]
+    rig.server.clear_hooks()
+    rig.check(["conversations"])
+    assert ingested.notes == ()
+
+
 # -- chains that end early ------------------------------------------------------------------------------------------
 
 
@@ -205,6 +227,31 @@ def test_rows_of_the_future_are_read_in_windows_too(make_rig: Callable[..., Rig]
         rig.workspace.create(table, created_at=NOW + 9 * 3_600 + number, updated_at=NOW - 100 * DAY)
     rig.sync([table])
     rig.check([table])
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_rows_made_while_a_chain_is_read_do_not_stand_in_for_those_of_the_future(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(conversations=45)
+    for number in range(2):
+        rig.workspace.create("conversations", created_at=1_893_456_000 + number, updated_at=NOW - DAY)
+    pages = 0
+
+    def move(request: LoggedRequest) -> None:
+        nonlocal pages
+        if request.path == "/conversations/search" and is_page(request):
+            pages += 1
+            if pages == 4:
+                rig.workspace.travel(60)
+                for row in rig.workspace.rows("conversations")[:4]:
+                    rig.workspace.delete("conversations", row["id"])
+                for _ in range(27):
+                    rig.workspace.create("conversations")
+
+    rig.server.before_request(move)
+    rig.sync(["conversations"])
+    rig.server.clear_hooks()
+    rig.sync(["conversations"])
+    assert set(known(rig, "conversations")) <= set(ids(rig, "conversations"))
 
 
 @pytest.mark.parametrize("served", ["the same rows", "no rows"])
@@ -251,6 +298,29 @@ def test_contacts_are_exact_where_search_compares_seconds(rig: Rig) -> None:
     rig.workspace.update("contacts", rig.workspace.rows("contacts")[0]["id"], name="changed")
     rig.sync(["contacts"])
     rig.check(["contacts"])
+
+
+@pytest.mark.usefixtures("small_pages", "in_slices")
+def test_windows_that_an_earlier_try_has_planned_in_seconds_are_planned_anew_in_days(rig: Rig) -> None:
+    rig.server.fail("/conversations/search", status=401, where=is_window, after=6)
+    with pytest.raises(PermissionDeniedError):
+        rig.sync(["conversations"], run_id="again")
+    rig.workspace.options.conversations_by_day = True
+    ingested, _ = rig.sync(["conversations"], run_id="again")["conversations"]
+    rig.check(["conversations"])
+    assert "compares days" in ingested.notes[0]
+
+
+def test_a_search_that_is_known_to_compare_days_is_not_trusted_again_without_a_look(rig: Rig) -> None:
+    rig.workspace.options.conversations_by_day = True
+    rig.sync(["conversations"])
+    rig.workspace.travel(DAY)
+    rig.workspace.update("conversations", rig.workspace.rows("conversations")[0]["id"], title="changed")
+    newest = lambda request: '"<"' not in json.dumps(request.body) and not is_page(request)  # noqa: E731
+    rig.server.fail("/conversations/search", "shard_away", where=newest)
+    ingested, _ = rig.sync(["conversations"])["conversations"]
+    rig.check(["conversations"])
+    assert "compares days" in ingested.notes[0]
 
 
 @pytest.mark.parametrize("table", SEARCHED)

@@ -122,3 +122,20 @@ def test_far_more_rows_than_are_counted_end_the_read() -> None:
     tally = Tally("contacts", 100)
     with pytest.raises(RetriableApiError, match="100 counted"):
         add_all(tally, [list(range(first, first + 150)) for first in range(0, 30_000, 150)])
+
+
+def test_rows_that_come_again_in_each_pass_are_progress() -> None:
+    tally = Tally("contacts", 90)
+    pages = [list(range(first, first + 15)) for first in range(0, 90, 15)]
+    for _ in range(3):
+        tally.begin()
+        add_all(tally, pages)
+    assert tally.found == 90
+
+
+def test_rows_that_have_changed_since_the_run_began_do_not_stand_in_for_others() -> None:
+    tally = Tally("contacts", 3, until=100)
+    tally.add(page_of([1, 2, 3]), [50, 60, 101], None, full=0)
+    assert tally.short_by == 0
+    assert not tally.is_whole
+    assert tally.new == 2
