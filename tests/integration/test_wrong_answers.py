@@ -219,6 +219,23 @@ def test_rows_that_an_importer_made_in_the_future_are_all_read(
     rig.check([table])
 
 
+def test_rows_of_nine_hours_ahead_are_read_on_full_pages(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(conversations=1)
+    for number in range(400):
+        rig.workspace.create("conversations", created_at=NOW + 9 * 3_600 + number, updated_at=NOW - DAY)
+    rig.sync(["conversations"])
+    rig.check(["conversations"])
+
+
+@pytest.mark.slow
+def test_a_thousand_of_seven_thousand_contacts_may_be_of_the_future(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(contacts=6_000)
+    for number in range(1_000):
+        rig.workspace.create("contacts", created_at=NOW + DAY + number, updated_at=NOW - DAY)
+    rig.sync(["contacts"])
+    assert len(set(ids(rig))) == 7_000
+
+
 @pytest.mark.usefixtures("small_pages", "in_slices")
 @pytest.mark.parametrize("table", SEARCHED)
 def test_rows_of_the_future_are_read_in_windows_too(make_rig: Callable[..., Rig], table: str) -> None:
