@@ -75,7 +75,9 @@ def confirm_repair(read: TableRead, state: TableState, *, permitted: bool) -> No
     Such a read takes the place of files that are gone, damaged or not ours, so what it lacks would be gone with them.
     It is doubted as a full refresh is that would remove so many rows; then it counts as incomplete, and says so.
     """
-    name, known = read.table.name, state.rows
+    name = read.table.name
+    sound = sum(entry.rows for month, entry in state.partitions.items() if month not in state.damaged)
+    known = sound or state.rows  # a file that is not ours may have been merged into a damaged month
     for last in (False, True):
         found = count_read(read.table, read.ledger, _staged(read))
         if known - found <= LARGE_SHARE * known or (last and (permitted or known <= SMALL_TABLE)):
@@ -86,8 +88,8 @@ def confirm_repair(read: TableRead, state: TableState, *, permitted: bool) -> No
     read.completeness.counted += known
     read.completeness.missing += known - found
     read.completeness.notes.append(
-        f"{name}: two reads from the beginning found {found:,} rows, and the lake's record has {known:,}. Nothing was "
-        "removed, and the watermark has not moved. If these rows are gone from Intercom on purpose, run with "
+        f"{name}: two reads from the beginning found {found:,} rows, where the lake's record has {known:,}. Nothing "
+        "was removed, and the watermark has not moved. If these rows are gone from Intercom on purpose, run with "
         "--full-refresh --allow-mass-removal"
     )
 

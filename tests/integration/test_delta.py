@@ -74,7 +74,7 @@ def test_all_tables_are_exact_after_a_load_an_increment_and_a_full_refresh(rig: 
     for row in rig.workspace.rows("contacts"):
         rig.workspace.delete("contacts", row["id"])
     rig.workspace.create("contacts", created_at=None)
-    rig.sync(full_refresh=True)
+    rig.sync(full_refresh=True, allow_mass_removal=True)
     rig.check()
     assert [entry["created_month"] for entry in contacts(rig).partitions()] == ["unknown"]
 

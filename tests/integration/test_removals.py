@@ -266,7 +266,7 @@ def test_a_repair_that_finds_far_less_than_the_lake_had_is_doubted(rig: Rig, fau
     ingested, compacted = rig.sync(["contacts"])["contacts"]
     assert not ingested.complete
     assert ingested.watermark_after is None
-    assert any("the lake's record has 300" in note for note in ingested.notes)
+    assert any("found 10 rows, where the lake's record has 300" in note for note in ingested.notes)
     assert compacted.removed == 0
     rig.server.clear_faults()
     later, _ = rig.sync(["contacts"])["contacts"]
