@@ -112,7 +112,7 @@ def compact_table(
             sizes = {part.path: files[part.path] for part in parts}
             trusted = {month: stamp for month, stamp in published.items() if month not in discarded}
             try:
-                moves = find_moves(table, ledger, work, sizes, trusted)
+                moves = find_moves(table, ledger, work, sizes, trusted, _staged_rows(state))
                 outcomes = _published(table, ledger, work, moves, published, publish)
                 break
             except DamagedFileError as error:
@@ -134,6 +134,11 @@ def compact_table(
         *(table.name, done.new, done.changed, done.unchanged, done.removed, done.files),
     )
     return replace(done, rows=state.rows)
+
+
+def _staged_rows(state: TableState) -> int | None:
+    """Rows of all parts that wait; None when a record of an older version does not say."""
+    return waiting_rows(state) if all(run.rows for run in state.staged if run.parts) else None
 
 
 def _clean_up(ledger: Ledger, state: TableState, files: Iterable[str]) -> None:

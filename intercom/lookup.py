@@ -31,27 +31,34 @@ from intercom.tables import Strategy, Table
 log = logging.getLogger(__name__)
 
 _CURE: Final = "Run with --full-refresh: the table is read again and written anew; nothing was changed now."
-LITTLE_BYTES: Final = 64 << 20
-"""Of staged parts, some 200,000 rows: up to here their keys are held as text."""
+LITTLE_ROWS: Final = 200_000
+"""Up to so many staged rows their keys are held as text."""
 
 Some = TypeVar("Some")
 Other = TypeVar("Other")
 
 
 def find_moves(
-    table: Table, ledger: Ledger, work: Work, parts: Mapping[str, int], published: Mapping[str, str]
+    table: Table,
+    ledger: Ledger,
+    work: Work,
+    parts: Mapping[str, int],
+    published: Mapping[str, str],
+    rows: int | None,
 ) -> Moves:
     """What is to be done so that each staged key is left in one month.
 
-    `parts` maps the staged parts, in the order in which they were read, to their bytes; `published` maps months to the
-    stamps of their files. Raises DamagedFileError when one of these cannot be read, LakeError for a damaged part.
+    `parts` maps the staged parts, in the order in which they were read, to their bytes, and `rows` is how many they
+    hold, None where that is not known; `published` maps months to the stamps of their files.
+
+    Raises DamagedFileError when one of these cannot be read, LakeError for a damaged part.
     """
     staged = {month.month for month in work.months if month.parts}
     if table.strategy is Strategy.REPLACE or not staged or len(staged | published.keys()) == 1:
         return Moves()
     reader = _Reader(table, ledger, work, parts, published)
-    staged_bytes = sum(parts.values())
-    if work.replaces or work.whole or table.read_whole or staged_bytes > LITTLE_BYTES:
+    little = rows is not None and rows <= LITTLE_ROWS
+    if work.replaces or work.whole or table.read_whole or not little:
         keys, of_staged, of_stored = _compared(reader)
     else:
         keys, of_staged, of_stored = _looked_up(reader)
@@ -164,7 +171,7 @@ class _Reader:
         with self._ledger.lake.open(path, self._sizes[path]) as source:
             try:
                 with open_parquet(source) as file:
-                    return file.read(columns=list(columns))
+                    return file.read(columns=list(columns), use_threads=False)
             except Exception as error:
                 if not is_damage(error):
                     raise
@@ -230,7 +237,7 @@ class _Reader:
             self._check_columns(month, file, columns)
             for group in range(file.num_row_groups):
                 if among is None or _may_hold(file.metadata.row_group(group), self._key, among):
-                    yield file.read_row_group(group, columns=list(columns))
+                    yield file.read_row_group(group, columns=list(columns), use_threads=False)
 
     @contextmanager
     def _readable(self, month: str) -> Iterator[None]:

@@ -53,14 +53,14 @@ class Model:
         self.waiting = []
 
 
-@pytest.mark.parametrize("little", [0, 64 << 20], ids=["all keys compared", "few keys looked up"])
+@pytest.mark.parametrize("little", [-1, 1000], ids=["all keys compared", "few keys looked up"])
 @settings(max_examples=25, deadline=None)
 @given(table=TABLES, history=st.lists(st.tuples(RUNS, st.booleans()), min_size=1, max_size=6))
 def test_each_key_is_left_once_in_its_newest_version_and_month(
     little: int, table: Table, history: list[tuple[tuple[str, list[Row]], bool]]
 ) -> None:
     with tempfile.TemporaryDirectory() as url, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lookup, "LITTLE_BYTES", little)
+        patch.setattr(lookup, "LITTLE_ROWS", little)
         lake, model = StagedTable(url, table), Model(table)
         for (kind, rows), compact in [*history, (("some", []), True)]:
             lake.stage(rows, whole=kind == "whole", replaces=kind == "replaces")
