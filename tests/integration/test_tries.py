@@ -21,7 +21,7 @@ from intercom.plan import Part, Plan
 from intercom.reading import Completeness
 from intercom.tables import TABLES
 from intercom.windows import Bounds, Slice, Window
-from tests.support.rig import CONNECTION, Rig
+from tests.support.rig import CONNECTION, Rig, is_page
 
 pytestmark = pytest.mark.usefixtures("in_slices")
 
@@ -70,7 +70,8 @@ def test_a_run_that_is_tried_again_asks_only_for_what_is_missing(rig: Rig) -> No
     parts, finished = noted["plan.json"]["plan"]["parts"], noted["done.json"]["found"]
     ingested = attempt(rig, "again")
     assert 0 < len(finished) < len(parts)
-    assert len(rig.server.requests("/contacts/search")) == len(parts) - len(finished)  # each fits on a page
+    asked = [request for request in rig.server.requests("/contacts/search") if is_page(request)]
+    assert len(asked) == len(parts) - len(finished)  # each fits on a page
     assert ingested.rows >= 300
     compact_table(TABLES["contacts"], rig.ledger("contacts"), rig.store)
     rig.check(["contacts"])
@@ -103,7 +104,7 @@ def test_a_second_try_with_a_token_of_another_workspace_begins_anew(rig: Rig, ma
     attempt(rig, "again", workspace="ours")
     compact_table(TABLES["contacts"], rig.ledger("contacts"), rig.store)
     rig.check(["contacts"])
-    first = next(request.body for request in rig.server.requests("/contacts/search"))
+    first = next(request.body for request in rig.server.requests("/contacts/search") if is_page(request))
     assert first["query"]["operator"] == "OR"  # the first question of a reading, not a slice of the other's plan
 
 
@@ -155,7 +156,7 @@ def test_an_old_plan_is_not_gone_on_from(rig: Rig) -> None:
     plan["saved_at"] = "2020-01-01T00:00:00+00:00"
     (rig.lake_folder / path).write_text(json.dumps(plan))
     attempt(rig, "again")
-    first = next(request.body for request in rig.server.requests("/contacts/search"))
+    first = next(request.body for request in rig.server.requests("/contacts/search") if is_page(request))
     assert first["query"]["operator"] == "OR"
 
 
