@@ -136,12 +136,13 @@ class _Reader:
     # -- staged parts -------------------------------------------------------------------------------------------
 
     def hashes_staged(self) -> dict[str, Any]:
-        """Month -> hashes of its staged keys."""
+        """Month -> hashes of its staged keys, as often as they are staged."""
         return _by_month(self._over_parts(lambda path: _hashes(self._staged_keys(path))), pa.int64())
 
     def staged_keys(self) -> dict[str, Any]:
-        """Month -> its staged keys."""
-        return _by_month(self._over_parts(self._staged_keys), pa.string())
+        """Month -> its staged keys, each once."""
+        found = _by_month(self._over_parts(self._staged_keys), pa.string())
+        return {month: pc.unique(keys) for month, keys in found.items()}
 
     def staged_with(self, months: Iterable[str], hashes: Any) -> Any:
         """Staged keys of these months that have one of these hashes."""
@@ -285,11 +286,11 @@ def _with_month(rows: Any, month: str, newest_by: Sequence[str], *, stored: bool
 
 
 def _by_month(found: Iterable[tuple[str, Any]], kind: Any) -> dict[str, Any]:
-    """Month -> the different values found in its parts."""
+    """Month -> the values found in its parts. (To make millions of them unique leaves 200 bytes of memory for each.)"""
     lists: dict[str, list[Any]] = {}
     for month, values in found:
         lists.setdefault(month, []).append(values)
-    return {month: pc.unique(joined(values, kind)) for month, values in lists.items()}
+    return {month: joined(values, kind) for month, values in lists.items()}
 
 
 def _both(found: Any, keys: Any) -> Any:
