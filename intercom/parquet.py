@@ -114,6 +114,11 @@ def has_checksums(path: Path) -> bool:
     return _notes(path).get(_CHECKSUMS) == _OF_PAGES
 
 
+def noted_checksums(footer: Any) -> bool:
+    """The same of a footer that has been read."""
+    return (footer.metadata or {}).get(_CHECKSUMS) == _OF_PAGES
+
+
 def is_damage(error: Exception) -> bool:
     """Whether an error from reading says that a file is not as it was written: no Parquet, cut short, bytes changed.
 

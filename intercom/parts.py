@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from intercom.arrays import between, joined, numbers, taken
 from intercom.merge import POSITION
-from intercom.parquet import has_checksums, is_whole, open_parquet
+from intercom.parquet import is_whole, noted_checksums, open_parquet
 from intercom.shelf import Shelf
 
 HELD_BYTES = 32 << 20
@@ -33,12 +33,14 @@ class StagedParts:
         self._held: dict[int, Any] = {}
         self._room = held_bytes
         self._ends: list[int] = []
+        self._checkable = True
 
     def keys(self, columns: Sequence[str]) -> Any:
         """These columns of all rows, and POSITION (int64). Comes first: `rows` goes by the sizes that it finds."""
         found = [self._schema.empty_table().select(columns)]
         for number, path in enumerate(self._paths):
             with open_parquet(path) as file:
+                self._checkable = self._checkable and noted_checksums(file.metadata)
                 rows = self._hold(number, file)
                 found.append(
                     (file.read(columns=columns) if rows is None else rows.select(columns)).cast(found[0].schema)
@@ -80,9 +82,10 @@ class StagedParts:
 
     def holds_only(self, positions: Any) -> Path | None:
         """The one part there is, if these sorted positions are all of its rows, and it can be published as it is."""
-        if self._ends != [len(positions)] or not has_checksums(self._paths[0]):
+        if self._ends != [len(positions)] or not self._checkable:
             return None
-        return self._paths[0] if is_whole(self._paths[0]) else None  # `rows` says what is wrong with it
+        # Every page of rows that are held was read and compared with its checksum; `rows` says what is wrong.
+        return self._paths[0] if 0 in self._held or is_whole(self._paths[0]) else None
 
     def _hold(self, number: int, file: Any) -> Any:
         """All rows of a part, as long as there is room to keep all parts; else None, and none is kept."""
