@@ -20,7 +20,7 @@ KEY, MONTH, STORED, PLACE = "_key", "_month", "_stored", "_place"
 Keys = Mapping[str, tuple[str, ...]]
 """Month -> keys."""
 
-_HASHES_AT_A_TIME: Final = 1 << 17
+_HASHES_AT_A_TIME: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
