@@ -6,13 +6,15 @@ import base64
 import html
 import json
 import re
+from collections.abc import Callable
 from urllib.parse import quote, unquote
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intercom.answers import Received, read_answer, read_refusal
-from intercom.masking import Mask
+from intercom.masking import WITHHELD, Mask
 
 TOKENS = st.text(
     st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="[]()"), min_size=16, max_size=60
@@ -58,6 +60,20 @@ def test_no_run_of_a_token_is_shown(token: str, how: list[str], before: str, aft
     whole = " ".join(echoed.split())
     assert len(whole) < 8 or len(whole) > 150 or whole not in shown
     assert token not in repr(mask)
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        ENCODERS["base64 for URLs"],
+        lambda token: f"0{token.encode().hex()}",
+        lambda token: "".join(f"\\{ord(c):03o}" for c in token),
+    ],
+    ids=["base64 with a - or _ in every group", "hexadecimal after one more digit", "octal"],
+)
+def test_what_chance_seldom_brings_is_not_shown(echo: Callable[[str], str]) -> None:
+    token = "k1>m2?p3~q4>r5?s6~"
+    assert Mask([token]).clean(f"now {echo(token)} now") == WITHHELD
 
 
 @settings(max_examples=60, deadline=None)

@@ -15,7 +15,17 @@ from intercom.errors import ConfigurationError
 from intercom.lake import Lake
 from intercom.storage import checked_options
 
-SECRET = ["key", "KEY", "aws_secret_access_key", "token", "password", "sas_token"]
+SECRET = [
+    "key",
+    "KEY",
+    "aws_secret_access_key",
+    "token",
+    "password",
+    "sas_token",
+    "sas",
+    "google_credentials",
+    "connection_string",
+]
 SECRET += [
     "pass",
     "db-pass",
@@ -37,9 +47,14 @@ VALUES |= st.sampled_from(
 )
 
 
-@given(st.dictionaries(NAMES, VALUES, max_size=3), st.dictionaries(NAMES, VALUES, max_size=2))
-def test_the_server_and_the_run_refuse_the_same_options(outer: dict[str, Any], inner: dict[str, Any]) -> None:
-    options = {**outer, "config_kwargs": {"s3": inner}}
+INNER = st.dictionaries(NAMES, VALUES, max_size=2)
+
+
+@given(st.dictionaries(NAMES, VALUES, max_size=3), INNER, st.lists(VALUES | INNER, max_size=2))
+def test_the_server_and_the_run_refuse_the_same_options(
+    outer: dict[str, Any], inner: dict[str, Any], listed: list[Any]
+) -> None:
+    options = {**outer, "config_kwargs": {"s3": inner}, "many": listed}
     try:
         checked_options(options)
     except ConfigurationError:
@@ -65,7 +80,10 @@ def test_a_name_that_only_holds_such_letters_is_taken(name: str) -> None:
     assert jsonschema.Draft202012Validator(WITHOUT_SECRETS).is_valid(json.dumps({name: "x"}, ensure_ascii=False))
 
 
-@pytest.mark.parametrize("parameter", ["sig", "SIG", "X-Amz-Signature", "X-Goog-Signature", "Signature"])
+@pytest.mark.parametrize(
+    "parameter",
+    ["sig", "SIG", "X-Amz-Signature", "X-Goog-Signature", "Signature", "X-Amz-Security-Token", "secret", "password"],
+)
 def test_a_signed_address_is_no_parameter_and_is_not_shown(parameter: str) -> None:
     url = f"https://host/a?se=2026&{parameter}=abcdefgh&x=1"
     validator = jsonschema.Draft202012Validator

@@ -89,6 +89,22 @@ def test_the_record_counts_and_not_generations_that_lie_there_without_it_or_befo
     assert generations(local) == ["tags.12"]
 
 
+def test_a_generation_that_another_one_has_created_is_not_taken(local: Lake) -> None:
+    """One that is frozen after its look finds the very number that it would create."""
+    fence = Fence(local, PATH)
+    first = fence.save({"by": "first"}, None)
+
+    class Frozen(Lake):
+        def create_json(self, path: str, record: Any) -> bool:
+            fence.save({"by": "second"}, first)
+            return super().create_json(path, record)
+
+    with pytest.raises(OvertakenError):
+        Fence(Frozen(local.url), PATH).save({"by": "late"}, first)
+    assert (fence.read().record or {})["by"] == "second"
+    assert json.loads(local.read_bytes("_state/acme/tags.2") or b"")["by"] == "second"
+
+
 def test_a_generation_that_was_taken_and_cleaned_up_is_not_taken_again(local: Lake) -> None:
     """One that is frozen after its look creates what others have created, saved over, and removed long ago."""
     fence = Fence(local, PATH)

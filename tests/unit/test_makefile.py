@@ -14,6 +14,8 @@ def test_clean_removes_what_was_made_and_no_lake(tmp_path: Path) -> None:
     kept = ["lake/data/acme/tags/data.parquet", "lake/demo/_state/lake.json", "connections.yml", "intercom/lake.py"]
     kept += ["flows/sync.py", "deployments/serve.py"]
     made = [".venv/bin/python", ".mypy_cache/x", "intercom/__pycache__/lake.pyc", "tests/unit/__pycache__/x.pyc"]
+    made += [f"{cache}/x" for cache in (".ruff_cache", ".pytest_cache", ".import_linter_cache", ".hypothesis")]
+    made += ["flows/__pycache__/x.pyc", "deployments/__pycache__/x.pyc"]
     for name in (*kept, *made):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()

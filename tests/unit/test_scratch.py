@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from intercom.lake import Lake
-from intercom.scratch import scratch_file, sweep
+from intercom.scratch import private_folder, scratch_file, sweep
 from tests.stores.files import publish
 
 PROGRAM = """
@@ -66,6 +66,10 @@ def test_only_this_user_can_read_what_is_being_written(lake: Lake, base: Path) -
         assert path.parent.parent == base
         assert (mode(path.parent), mode(path)) == (0o700, 0o600)
     assert list(base.iterdir()) == []
+
+
+def test_only_this_user_can_look_into_a_private_folder(tmp_path: Path) -> None:
+    assert mode(private_folder(tmp_path)) == 0o700
 
 
 def test_what_is_published_on_a_disk_can_be_read_as_any_new_file(tmp_path: Path) -> None:
@@ -124,6 +128,28 @@ def test_links_and_what_has_another_name_stay(tmp_path: Path) -> None:
     left.parent.rename(kept)
     (base / left.parent.name).symlink_to(kept)
     (base / "intercom-lake-something").mkdir()
+    os.utime(base / "intercom-lake-something", (time.time() - 200_000,) * 2)
     sweep(base)
     assert len(list(base.iterdir())) == 2
     assert len(list(kept.iterdir())) == 2
+
+
+def test_what_another_user_left_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with writing(tmp_path) as left:
+        pass
+    another = os.getuid() + 1
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getuid", lambda: another)
+        sweep(tmp_path)
+    assert left.exists()
+    sweep(tmp_path)
+    assert not left.exists()
+
+
+def test_what_was_left_goes_although_a_later_process_has_the_same_number(tmp_path: Path) -> None:
+    ours = private_folder(tmp_path)
+    *others, started, last = ours.name.split("-")
+    left = tmp_path / "-".join([*others, str(int(started) - 1), last])
+    left.mkdir()
+    sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == [ours]
