@@ -245,6 +245,13 @@ def test_a_reader_finds_no_row_twice_at_any_step_and_lacks_only_those_that_move(
     assert (done.new, done.changed, done.removed) == (len(CHANGES[change]) - len(known), len(known), 0)
 
 
+def test_a_new_row_that_was_staged_in_two_months_is_there_once(staged: StagedTable) -> None:
+    change = [Row("7", A, 1), Row("7", B, 2)]
+    staged.stage(change)
+    staged.compact()
+    assert by_key(staged) == expected(change)
+
+
 @in_both_formats
 def test_a_compaction_that_dies_at_any_step_is_repaired_by_the_next_one(staged: StagedTable, tmp_path: Path) -> None:
     staged.stage(IN_EVERY_WAY)
