@@ -99,7 +99,7 @@ def test_rows_that_a_short_read_lacks_are_kept_when_their_own_address_has_them(m
 def test_of_rows_that_a_short_read_lacks_those_go_that_their_own_address_does_not_have(
     make_rig: Callable[..., Rig],
 ) -> None:
-    rig = make_rig(contacts=900)
+    rig = make_rig(contacts=400)
     rig.sync(["contacts"])
     delete(rig, "contacts", 2)
     leave_out(rig, 3)
@@ -110,21 +110,21 @@ def test_of_rows_that_a_short_read_lacks_those_go_that_their_own_address_does_no
 
 
 def test_too_many_rows_to_be_asked_for_are_all_kept(make_rig: Callable[..., Rig]) -> None:
-    rig = make_rig(contacts=30_00)
+    rig = make_rig(contacts=2_300)
     rig.sync(["contacts"])
     delete(rig, "contacts", 210)
     leave_out(rig, 20)
     ingested, compacted = rig.sync(["contacts"], full_refresh=True)["contacts"]
     assert compacted.removed == 0
-    assert len(ids(rig)) == 3000
-    assert any("nothing was removed" in note and "230 of 3,000 rows" in note for note in ingested.notes)
+    assert len(ids(rig)) == 2_300
+    assert any("nothing was removed" in note and "230 of 2,300 rows" in note for note in ingested.notes)
     rig.server.clear_faults()
     rig.sync(["contacts"], full_refresh=True)
     rig.check(["contacts"])
 
 
 def test_a_404_says_nothing_where_records_have_no_address(make_rig: Callable[..., Rig]) -> None:
-    rig = make_rig(contacts=900)
+    rig = make_rig(contacts=400)
     rig.sync(["contacts"])
     leave_out(rig, 3)
     for row in rig.workspace.rows("contacts"):
@@ -137,10 +137,10 @@ def test_a_404_says_nothing_where_records_have_no_address(make_rig: Callable[...
 
 
 def test_a_conversation_asked_for_by_its_address_is_the_row_that_search_gives(make_rig: Callable[..., Rig]) -> None:
-    rig = make_rig(conversations=400)
+    rig = make_rig(conversations=160)
     rig.sync(["conversations"])
     everything = rig.workspace.rows("conversations")
-    body = {"conversations": everything[1:], "total_count": 400, "pages": None}
+    body = {"conversations": everything[1:], "total_count": 160, "pages": None}
     rig.server.fail("/conversations/search", status=200, body=body, times=ALWAYS, where=is_page)
     _, compacted = rig.sync(["conversations"], full_refresh=True)["conversations"]
     assert compacted.removed == 0
