@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 
 from intercom.errors import IntercomLakeError
-from intercom.moving import export_watermarks, import_watermarks, watermarks_of
-from intercom.patience import in_a_line
-from intercom.provision import check_api, connections_of, set_up
+from intercom.orchestration.server.provision import check_api, connections_of, set_up
+from intercom.orchestration.server.retry import in_a_line
+from intercom.orchestration.server.watermark_file import export_watermarks, import_watermarks, watermarks_of
 
 
 def main() -> int:

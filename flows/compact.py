@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from intercom.shell import run_from_shell
+from intercom.cli.run import run_from_shell
 
 if __name__ == "__main__":  # before the imports below, which take seconds: meanwhile Prefect's server starts
     raise SystemExit(run_from_shell(__file__))
@@ -12,8 +12,8 @@ if __name__ == "__main__":  # before the imports below, which take seconds: mean
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from intercom.parameters import ConnectionName, LakeOptions, LakeURL, TableName
-from intercom.tasks import compaction, conclude, exclusive, prepare_compaction
+from intercom.config.parameters import ConnectionName, LakeOptions, LakeURL, TableName
+from intercom.orchestration.tasks import compaction, conclude, exclusive, prepare_compaction
 
 
 @flow(name="intercom-compact", flow_run_name="compact {connection}")

@@ -16,11 +16,11 @@ from prefect.client.schemas.objects import BlockDocument
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from pydantic import Field, HttpUrl, SecretStr, ValidationError
 
-from intercom.config import Connection, connection_slug, make_connection
+from intercom.api.rate_limit.concurrency import MOST_IN_FLIGHT
+from intercom.config.lookup import Connection, connection_slug, make_connection
+from intercom.config.storage_options import block_named, from_block
 from intercom.errors import ConfigurationError
-from intercom.inflight import MOST_IN_FLIGHT
-from intercom.patience import patiently
-from intercom.storage import block_named, from_block
+from intercom.orchestration.server.retry import patiently
 
 LOGO: Final = HttpUrl("https://github.com/intercom.png?size=256")
 """Intercom's own picture, at an address that follows it; without the internet the UI shows a blank instead."""

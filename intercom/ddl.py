@@ -21,8 +21,8 @@ from typing import Final, Self
 import pyarrow as pa
 
 from intercom.errors import ConfigurationError
-from intercom.paths import UNKNOWN_MONTH, TableFormat, TablePaths
-from intercom.tables import Strategy, Table, select_tables
+from intercom.lake.layout import UNKNOWN_MONTH, TableFormat, TablePaths
+from intercom.tables.catalogue import Strategy, Table, select_tables
 
 FIRST_MONTH: Final = "2011-01"
 """Nothing in Intercom was created before the year of its foundation."""

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 from moto.server import ThreadedMotoServer
 
-from intercom.paths import TableFormat
+from intercom.lake.layout import TableFormat
 from intercom.sandbox import SandboxServer, Workspace
 from tests.support.nursery import Nursery
 from tests.support.prefect_server import new_database
@@ -94,7 +94,7 @@ def prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches of a few rows are split, as those of some thousand are."""
-    monkeypatch.setattr("intercom.plan.SMALLEST_ROWS", 24)
+    monkeypatch.setattr("intercom.extract.search_slices.SMALLEST_ROWS", 24)
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,13 @@ It answers as the REST API 2.14 does, and where that is in doubt, as ``Workspace
 the client, so that a wrong reading of the API on one side shows up on the other.
 """
 
-from .answers import Answer
-from .faults import Fault
-from .logged import LoggedRequest
-from .options import Options
-from .records import ABSENT, raw
-from .server import SandboxServer
-from .workspace import TABLES, Workspace
+from intercom.sandbox.answers import Answer
+from intercom.sandbox.faults import Fault
+from intercom.sandbox.logged import LoggedRequest
+from intercom.sandbox.options import Options
+from intercom.sandbox.records import ABSENT, raw
+from intercom.sandbox.server import SandboxServer
+from intercom.sandbox.workspace import TABLES, Workspace
 
 __all__ = [
     "ABSENT",

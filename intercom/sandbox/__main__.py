@@ -8,8 +8,8 @@ import signal
 from collections.abc import Sequence
 from threading import Event
 
-from .server import SandboxServer
-from .workspace import Workspace
+from intercom.sandbox.server import SandboxServer
+from intercom.sandbox.workspace import Workspace
 
 
 def _parser() -> argparse.ArgumentParser:

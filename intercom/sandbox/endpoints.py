@@ -6,12 +6,12 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from .answers import Answer, Refusal, html_answer, json_answer, list_answer
-from .listing import Numbered, Params, whole_number
-from .records import ABSENT
-from .search import Page
-from .single import single
-from .workspace import Workspace
+from intercom.sandbox.answers import Answer, Refusal, html_answer, json_answer, list_answer
+from intercom.sandbox.listing import Numbered, Params, whole_number
+from intercom.sandbox.records import ABSENT
+from intercom.sandbox.search.search import Page
+from intercom.sandbox.single import single
+from intercom.sandbox.workspace import Workspace
 
 MODELS = ("contact", "company", "conversation")
 ARTICLES = "/articles"

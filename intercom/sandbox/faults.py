@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Literal, get_args
 
-from . import untrue
-from .answers import SCROLL_BROKEN, Answer, Refusal, html_answer
-from .logged import LoggedRequest
+from intercom.sandbox import untrue
+from intercom.sandbox.answers import SCROLL_BROKEN, Answer, Refusal, html_answer
+from intercom.sandbox.logged import LoggedRequest
 
 Kind = Literal[
     "status",

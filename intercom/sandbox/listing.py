@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 from urllib.parse import urlencode
 
-from .answers import Refusal
+from intercom.sandbox.answers import Refusal
 
 Params = Mapping[str, str]
 Next = dict[str, object]

@@ -11,8 +11,8 @@ import uuid
 from dataclasses import dataclass
 from random import Random
 
-from .answers import Refusal
-from .records import WALK, Position, RecordTable
+from intercom.sandbox.answers import Refusal
+from intercom.sandbox.records import WALK, Position, RecordTable
 
 
 @dataclass(slots=True)

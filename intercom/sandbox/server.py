@@ -12,13 +12,13 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from .answers import Answer, Refusal
-from .endpoints import Endpoints
-from .faults import SCROLL_PATH, Fault, Faults, Kind
-from .limits import Allowance, RateLimit
-from .logged import LoggedRequest
-from .transport import Headers, Transport
-from .workspace import Workspace
+from intercom.sandbox.answers import Answer, Refusal
+from intercom.sandbox.endpoints import Endpoints
+from intercom.sandbox.faults import SCROLL_PATH, Fault, Faults, Kind
+from intercom.sandbox.limits import Allowance, RateLimit
+from intercom.sandbox.logged import LoggedRequest
+from intercom.sandbox.transport import Headers, Transport
+from intercom.sandbox.workspace import Workspace
 
 VERSION = "2.14"
 

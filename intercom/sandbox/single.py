@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .answers import Answer, Refusal
-from .records import Record
-from .workspace import Workspace
+from intercom.sandbox.answers import Answer, Refusal
+from intercom.sandbox.records import Record
+from intercom.sandbox.workspace import Workspace
 
 TABLES = ("contacts", "companies", "conversations", "articles")
 NOT_FOUND = {

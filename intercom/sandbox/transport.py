@@ -12,8 +12,8 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Lock, Thread
 from typing import Any
 
-from .answers import Answer
-from .faults import Reset
+from intercom.sandbox.answers import Answer
+from intercom.sandbox.faults import Reset
 
 Headers = Mapping[str, str]
 """Names as ``Content-Type`` is spelled, however they were sent."""

@@ -10,14 +10,14 @@ from typing import Any
 
 import msgspec
 
-from .clock import Clock
-from .fields import CONTACT_FIELDS, CONVERSATION_FIELDS
-from .matches import INDEXED
-from .options import Options
-from .records import Record, RecordTable
-from .scroll import Scroll
-from .search import Search
-from .seed import Seeder, Sizes
+from intercom.sandbox.clock import Clock
+from intercom.sandbox.options import Options
+from intercom.sandbox.records import Record, RecordTable
+from intercom.sandbox.scroll import Scroll
+from intercom.sandbox.search.fields import CONTACT_FIELDS, CONVERSATION_FIELDS
+from intercom.sandbox.search.matches import INDEXED
+from intercom.sandbox.search.search import Search
+from intercom.sandbox.seed.seeder import Seeder, Sizes
 
 TABLES = (
     "contacts",

@@ -11,14 +11,14 @@ import msgspec
 import orjson
 import pyarrow as pa
 
-from intercom.client import Answer
-from intercom.distinct import keys_of
-from intercom.normalise import Normaliser
-from intercom.pages import Page, page_of
-from intercom.parquet import ParquetFile
+from intercom.api.client import Answer
+from intercom.extract.distinct_keys import keys_of
+from intercom.extract.pages import Page, page_of
+from intercom.lake.parquet import ParquetFile
+from intercom.lake.staging import SPLIT_BYTES, split_by_month
+from intercom.normalise.normaliser import Normaliser
 from intercom.sandbox import Workspace
-from intercom.staging import SPLIT_BYTES, split_by_month
-from intercom.tables import TABLES
+from intercom.tables.catalogue import TABLES
 from tests.benchmarks.table import Row, cpu_seconds, paired
 
 CONTACTS = TABLES["contacts"]

@@ -17,14 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from intercom.lake import Lake
-from intercom.ledger import Ledger
-from intercom.normalise import Normaliser
-from intercom.partition import RowGroupWriter
-from intercom.paths import TablePaths
-from intercom.records import split_records
-from intercom.tables import TABLES
-from intercom.watermarks import StagedRun, TableState
+from intercom.compaction.partition import RowGroupWriter
+from intercom.lake.layout import TablePaths
+from intercom.lake.state import StagedRun, TableState
+from intercom.lake.storage import Lake
+from intercom.lake.table import Ledger
+from intercom.normalise.normaliser import Normaliser
+from intercom.normalise.records import split_records
+from intercom.tables.catalogue import TABLES
 from tests.benchmarks.decode import contact_pages
 
 CONTACTS = TABLES["contacts"]

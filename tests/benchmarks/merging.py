@@ -14,10 +14,10 @@ from statistics import median
 
 import pyarrow.parquet as pq
 
-from intercom.compact import compact_table
-from intercom.lake import Lake
-from intercom.ledger import Ledger
-from intercom.watermarks import Watermark
+from intercom.compaction.compact import compact_table
+from intercom.lake.state import Watermark
+from intercom.lake.storage import Lake
+from intercom.lake.table import Ledger
 from tests.benchmarks.lakes import CONTACTS, PATHS, SCHEMA, Month, clones, grow, lay_out, names, update, write
 from tests.benchmarks.processes import cost_of
 from tests.benchmarks.table import Row

@@ -17,10 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from intercom.client import IntercomClient
-from intercom.connection import make_connection
-from intercom.inflight import MOST_IN_FLIGHT
-from intercom.limiter import RateLimiter
+from intercom.api.client import IntercomClient
+from intercom.api.rate_limit.concurrency import MOST_IN_FLIGHT
+from intercom.api.rate_limit.limiter import RateLimiter
+from intercom.config.connection import make_connection
 from intercom.sandbox import SandboxServer, Workspace
 from tests.benchmarks.table import Row
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from intercom.client import IntercomClient, RetryPolicy, TableClient
-from intercom.connection import make_connection
+from intercom.api.client import IntercomClient, RetryPolicy, TableClient
+from intercom.api.rate_limit.limiter import RateLimiter
+from intercom.config.connection import make_connection
 from intercom.errors import AnswerTooLargeError, FatalApiError, PageTooHeavyError, RetriableApiError
-from intercom.limiter import RateLimiter
 from tests.support.scripted import GOOD, TOKEN, Handler, Script, Server, raw, reply
 
 MOST = 1 << 20

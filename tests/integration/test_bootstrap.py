@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from intercom.provision import LEASE_STORAGE
+from intercom.orchestration.server.provision import LEASE_STORAGE
 from tests.support.prefect_server import Prefect
 from tests.support.rig import CONNECTION, Rig
 from tests.support.truth import assert_exact, read_lake

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from intercom import patience
 from intercom.blocks import load_connection, load_storage_options, register
 from intercom.errors import PrefectError
-from intercom.watermark_blocks import BlockWatermarks, IntercomWatermark, document_name
-from intercom.watermarks import Watermark
+from intercom.lake.state import Watermark
+from intercom.orchestration.server import retry as patience
+from intercom.orchestration.server.watermark_store import BlockWatermarks, IntercomWatermark, document_name
 from tests.support.prefect_server import Prefect
 from tests.support.relay import relayed
 from tests.support.rig import CONNECTION, Rig

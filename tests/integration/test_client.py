@@ -16,8 +16,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from intercom.client import IntercomClient, RetryPolicy, TableClient, Usage
-from intercom.connection import Connection, make_connection
+from intercom.api.client import IntercomClient, RetryPolicy, TableClient, Usage
+from intercom.api.rate_limit.limiter import RateLimiter
+from intercom.config.connection import Connection, make_connection
 from intercom.errors import (
     ApiError,
     FatalApiError,
@@ -26,7 +27,6 @@ from intercom.errors import (
     RequestRejectedError,
     RetriableApiError,
 )
-from intercom.limiter import RateLimiter
 from tests.support.scripted import (
     BROKEN,
     FATAL,

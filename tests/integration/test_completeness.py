@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from intercom.commit import Run
-from intercom.compact import compact_table
+from intercom.compaction.compact import compact_table
 from intercom.errors import LakeError, RetriableApiError
-from intercom.ingest import ingest_table
-from intercom.lake import ANY, Lake
-from intercom.paths import TablePaths
-from intercom.tables import TABLES
+from intercom.lake.layout import TablePaths
+from intercom.lake.storage import ANY, Lake
+from intercom.sync.commit import Run
+from intercom.sync.ingest import ingest_table
+from intercom.tables.catalogue import TABLES
 from tests.support.rig import CONNECTION, Rig, is_of_everything, is_page
 
 CONTACTS = TABLES["contacts"]
@@ -363,9 +363,9 @@ def test_a_wrong_clock_of_this_machine_leaves_no_row_stale_where_the_server_does
 ) -> None:
     """A row changes while a long load goes on, after it was read and long before the newest row of that load."""
     rig = make_rig(conversations=60)
-    monkeypatch.setattr("intercom.chain.PER_PAGE", 20)
+    monkeypatch.setattr("intercom.extract.cursor_pages.PER_PAGE", 20)
     monkeypatch.setattr("intercom.sandbox.server.formatdate", lambda *_, **__: "no date")
-    monkeypatch.setattr("intercom.workspace.time", SimpleNamespace(time=lambda: rig.workspace.time() + ahead))
+    monkeypatch.setattr("intercom.api.workspace.time", SimpleNamespace(time=lambda: rig.workspace.time() + ahead))
     first = min(rig.workspace.rows("conversations"), key=lambda row: row["created_at"])
     edits = iter([1])
 
@@ -428,7 +428,7 @@ def test_rows_that_change_while_pages_are_read_are_exact_after_the_next_run(make
 
 def test_rows_that_move_while_a_long_history_is_read_raise_no_alarm(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Newest first, each row that moves up would be one that is counted and not met."""
-    monkeypatch.setattr("intercom.chain.PER_PAGE", 30)
+    monkeypatch.setattr("intercom.extract.cursor_pages.PER_PAGE", 30)
     contacts = sorted(rig.workspace.rows("contacts"), key=lambda row: row["updated_at"])
     movers = iter(contacts[100:200])
 

@@ -140,8 +140,8 @@ def test_an_increment_that_dies_and_is_tried_again_is_exact(loaded: Callable[[],
 @pytest.fixture
 def in_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches are split down to a few rows, and each slice is noted as soon as it is read."""
-    monkeypatch.setattr("intercom.plan.SMALLEST_ROWS", 3)
-    monkeypatch.setattr("intercom.pipeline._CHECKPOINT_ROWS", 0)
+    monkeypatch.setattr("intercom.extract.search_slices.SMALLEST_ROWS", 3)
+    monkeypatch.setattr("intercom.sync.pipeline._CHECKPOINT_ROWS", 0)
 
 
 def check(rig: Rig, step: int) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
-from intercom.due import When
+from intercom.compaction.policy import When
 from intercom.errors import DamagedFileError, LakeError
-from intercom.lake import ANY, Lake
-from intercom.paths import TableFormat, TablePaths
+from intercom.lake.layout import TableFormat, TablePaths
+from intercom.lake.storage import ANY, Lake
 from tests.support.declarations import EARLIER, declared
 from tests.support.fuses import Killed
 from tests.support.parquet import damaged

@@ -18,13 +18,13 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 
-from intercom.compact import compact_table
-from intercom.delta import DeltaFiles
-from intercom.deltalog import DeltaLog
+from intercom.compaction.compact import compact_table
 from intercom.errors import ConfigurationError, LakeError
-from intercom.ledger import Ledger
-from intercom.paths import TableFormat, TablePaths
-from intercom.tables import TABLES
+from intercom.lake.delta.files import DeltaFiles
+from intercom.lake.delta.log import DeltaLog
+from intercom.lake.layout import TableFormat, TablePaths
+from intercom.lake.table import Ledger
+from intercom.tables.catalogue import TABLES
 from tests.integration.test_recovery import change
 from tests.support.declarations import CONTACTS as CONTACTS_NOW
 from tests.support.declarations import EARLIER, declared

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from intercom.deltalog import DeltaLog
-from intercom.deltastore import storage_options
 from intercom.errors import ConfigurationError, LakeError
-from intercom.paths import TableFormat, TablePaths
+from intercom.lake.delta.credentials import storage_options
+from intercom.lake.delta.log import DeltaLog
+from intercom.lake.layout import TableFormat, TablePaths
 from tests.conftest import BUCKET
 from tests.integration.test_recovery import change
 from tests.support.rig import CONNECTION, Rig

@@ -13,10 +13,10 @@ from urllib.parse import quote
 
 import pytest
 
-from intercom.client import IntercomClient, RetryPolicy, TableClient
-from intercom.connection import make_connection
+from intercom.api.client import IntercomClient, RetryPolicy, TableClient
+from intercom.api.rate_limit.limiter import RateLimiter
+from intercom.config.connection import make_connection
 from intercom.errors import ApiError, PermissionDeniedError, RequestRejectedError, RetriableApiError
-from intercom.limiter import RateLimiter
 from tests.support.scripted import TOKEN, Script, Server, error, reply
 
 

@@ -16,12 +16,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from intercom.compact import Compacted
-from intercom.config import read_connections_file
-from intercom.demo import demo_connection
-from intercom.ingest import Ingested
-from intercom.tables import TABLES, Strategy
-from intercom.tasks import compaction, extract, merge_months, prepare_run
+from intercom.cli.demo import demo_connection
+from intercom.compaction.compact import Compacted
+from intercom.config.lookup import read_connections_file
+from intercom.orchestration.tasks import compaction, extract, merge_months, prepare_run
+from intercom.sync.ingest import Ingested
+from intercom.tables.catalogue import TABLES, Strategy
 from tests.conftest import BUCKET
 from tests.support.ports import free_port
 from tests.support.prefect_server import ROOT, Prefect, inherited
@@ -148,9 +148,9 @@ def test_a_flow_of_its_own_merges_what_waits(prefect: Prefect, rig: Rig, shell: 
 
 IN_PIECES = """
 import sys
-import intercom.tasks
-from intercom.shell import run_from_shell
-intercom.tasks._BYTES_OF_A_TASK = 1  # a task for every month
+import intercom.orchestration.tasks
+from intercom.cli.run import run_from_shell
+intercom.orchestration.tasks._BYTES_OF_A_TASK = 1  # a task for every month
 raise SystemExit(run_from_shell("flows/sync.py", sys.argv[1:]))
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from intercom.due import When
+from intercom.compaction.policy import When
 from tests.support.rig import Rig, in_both_formats
 
 WHOLE = ["companies", "articles"]

@@ -16,8 +16,8 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from intercom.errors import BusyError
-from intercom.limits import scroll_limit
-from intercom.slots import Hold, Timing, Turn, ensure_limit, occupied
+from intercom.orchestration.server.limits import scroll_limit
+from intercom.orchestration.server.slots import Hold, Timing, Turn, ensure_limit, occupied
 from tests.support.prefect_server import ROOT, Prefect, inherited
 from tests.support.rig import CONNECTION, Rig
 from tests.support.truth import assert_exact, read_lake
@@ -27,9 +27,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 LIMIT = f"intercom-sync-{CONNECTION}"
 SHORT_LEASES = """
 import sys
-import intercom.slots
-from intercom.shell import run_from_shell
-intercom.slots.TIMING.lease = 60  # the least that Prefect grants
+import intercom.orchestration.server.slots
+from intercom.cli.run import run_from_shell
+intercom.orchestration.server.slots.TIMING.lease = 60  # the least that Prefect grants
 raise SystemExit(run_from_shell(sys.argv[1], sys.argv[2:]))
 """
 

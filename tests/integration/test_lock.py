@@ -15,20 +15,20 @@ from typing import Any
 import pytest
 
 from intercom.errors import LakeError
-from intercom.lake import Lake
-from intercom.lock import TableLocks
-from intercom.lockfiles import heartbeat_path
-from intercom.process import Process
-from intercom.rival import Timing
+from intercom.lake.locks.files import heartbeat_path
+from intercom.lake.locks.liveness import Timing
+from intercom.lake.locks.table_lock import TableLocks
+from intercom.lake.process import Process
+from intercom.lake.storage import Lake
 from tests.conftest import BUCKET
 
 QUICK = Timing(heartbeat=0.2, expiry=1.0, margin=0.05)
 HOLD = """
 import sys
 from intercom.errors import LakeError
-from intercom.lake import Lake
-from intercom.lock import TableLocks
-from intercom.rival import Timing
+from intercom.lake.storage import Lake
+from intercom.lake.locks.table_lock import TableLocks
+from intercom.lake.locks.liveness import Timing
 
 url, run_id, heartbeat, expiry, margin = sys.argv[1:]
 sys.stdin.readline()

@@ -13,11 +13,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from intercom import lookup
-from intercom.due import When
+from intercom.compaction import key_lookup as lookup
+from intercom.compaction.policy import When
 from intercom.errors import DamagedFileError, LakeError
-from intercom.paths import TableFormat
-from intercom.tables import Table
+from intercom.lake.layout import TableFormat
+from intercom.tables.catalogue import Table
 from tests.conftest import BUCKET, NOW
 from tests.support.fuses import Fuse, FusedLake, Killed, fused_commits
 from tests.support.rig import Rig, in_both_formats

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from intercom.paths import TableFormat
+from intercom.lake.layout import TableFormat
 from tests.support.rig import Rig
 
 MERGED = ("contacts", "companies", "conversations", "articles")

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from intercom.tables import TABLES
+from intercom.tables.catalogue import TABLES
 from tests.deployments.scripts import script
 from tests.support.ports import free_port
 from tests.support.postgres import PROGRAMS, Postgres

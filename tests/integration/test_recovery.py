@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from intercom.errors import ConfigurationError, LakeError
-from intercom.paths import TablePaths
+from intercom.lake.layout import TablePaths
 from tests.support.rig import CONNECTION, MemoryWatermarks, Rig, in_both_formats
 
 MERGED = ("contacts", "companies", "conversations", "articles")

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from intercom.errors import RetriableApiError, SchemaError
-from intercom.ingest import Ingested
-from intercom.paths import TablePaths
-from intercom.records import Rejected
-from intercom.rejected import RejectedRecords
+from intercom.lake.layout import TablePaths
+from intercom.lake.rejected_records import RejectedRecords
+from intercom.normalise.records import Rejected
 from intercom.sandbox.records import Record
+from intercom.sync.ingest import Ingested
 from tests.support.rig import CONNECTION, Rig, is_of_everything
 
 SEARCH = "/contacts/search"

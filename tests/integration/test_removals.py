@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from intercom.tables import TABLES
+from intercom.tables.catalogue import TABLES
 from tests.conftest import NOW
 from tests.support.rig import Rig, is_page
 
@@ -242,7 +242,7 @@ def test_rows_that_a_start_date_leaves_out_need_no_permission(make_rig: Callable
 
 
 def test_rows_that_wait_to_be_merged_are_known_too(make_rig: Callable[..., Rig]) -> None:
-    from intercom.due import When
+    from intercom.compaction.policy import When
 
     rig = make_rig(contacts=200)
     rig.sync(["contacts"], when=When.NEVER)

@@ -17,11 +17,11 @@ import sys
 import threading
 import time
 from pathlib import Path
-import intercom.tasks
-from intercom.shell import run_from_shell
+import intercom.orchestration.tasks
+from intercom.cli.run import run_from_shell
 
-intercom.tasks._BYTES_OF_A_TASK = 1  # a piece for every month
-publish_months = intercom.tasks.publish_months
+intercom.orchestration.tasks._BYTES_OF_A_TASK = 1  # a piece for every month
+publish_months = intercom.orchestration.tasks.publish_months
 turns = threading.Semaphore(1)  # never given back: one piece fails
 
 
@@ -37,7 +37,7 @@ def fail_first(table, ledger, work):
 
 if __name__ == "__main__":
     if sys.argv[1]:
-        intercom.tasks.publish_months = fail_first
+        intercom.orchestration.tasks.publish_months = fail_first
     raise SystemExit(run_from_shell("flows/sync.py", sys.argv[2:]))
 """
 

@@ -14,15 +14,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from intercom.commit import Run
-from intercom.ingest import ingest_table
-from intercom.lake import Lake
-from intercom.ledger import Ledger
-from intercom.parquet import version_of
-from intercom.paths import TablePaths
-from intercom.rewrite import with_declared_columns
-from intercom.schemas import Kind, TableSchema
-from intercom.tables import TABLES
+from intercom.compaction.schema_change import with_declared_columns
+from intercom.lake.layout import TablePaths
+from intercom.lake.parquet import version_of
+from intercom.lake.storage import Lake
+from intercom.lake.table import Ledger
+from intercom.sync.commit import Run
+from intercom.sync.ingest import ingest_table
+from intercom.tables.catalogue import TABLES
+from intercom.tables.schema import Kind, TableSchema
 from tests.support.declarations import CONTACTS, EARLIER, declared, declared_as
 from tests.support.fuses import Fuse, FusedLake, FusedWatermarks, Killed
 from tests.support.rig import CONNECTION, MemoryWatermarks, Rig

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from intercom.errors import ApiError, LakeError
-from intercom.lake import Lake
-from intercom.paths import TablePaths
+from intercom.lake.layout import TablePaths
+from intercom.lake.storage import Lake
 from tests.conftest import NOW
 from tests.support.rig import CONNECTION, Rig
 from tests.support.truth import assert_exact
@@ -146,7 +146,7 @@ def test_a_long_catch_up_is_read_in_slices_of_updated_at(rig: Rig) -> None:
 
 def test_a_burst_of_changes_just_now_is_no_long_catch_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Search counts whole days: the many rows of yesterday are none that this run needs."""
-    monkeypatch.setattr("intercom.chain.PER_PAGE", 10)
+    monkeypatch.setattr("intercom.extract.cursor_pages.PER_PAGE", 10)
     contacts = rig.workspace.rows("contacts")
     for number, row in enumerate(contacts):
         rig.workspace.update("contacts", row["id"], updated_at=rig.workspace.now() - 40_000 - number)
@@ -201,7 +201,9 @@ def test_rows_without_a_creation_time_are_not_lost_to_slices(
 def test_a_full_refresh_removes_no_row_that_changes_while_it_is_read(
     rig: Rig, begin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("intercom.chain.PER_PAGE", 10)  # a page can be all rows of after the start, and end a chain
+    monkeypatch.setattr(
+        "intercom.extract.cursor_pages.PER_PAGE", 10
+    )  # a page can be all rows of after the start, and end a chain
     options = {"history_from": NOW - 400 * DAY} if begin == "a start date" else {}
     if not options:
         rig.workspace.options.sortable_fields = {"updated_at", "id"}
@@ -281,7 +283,7 @@ def test_a_store_that_fails_in_the_middle_ends_the_reading_with_its_own_error(ri
 def test_one_slice_that_fails_ends_the_others_at_their_next_page(
     make_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("intercom.chain.PER_PAGE", 5)
+    monkeypatch.setattr("intercom.extract.cursor_pages.PER_PAGE", 5)
     rig = make_rig(server={"latency_seconds": 0.05})
     pages = 0
 

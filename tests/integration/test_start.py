@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from prefect.flows import load_flow_from_entrypoint
 
-from intercom.options import flow_options
-from intercom.temporary_server import TemporaryServer
+from intercom.cli.options import flow_options
+from intercom.cli.temporary_server import TemporaryServer
 from tests.support.rig import Rig
 from tests.support.truth import assert_exact, read_lake
 
@@ -68,7 +68,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Pa
 
 RUN_AND_TELL = """
 import os, sys
-from intercom.shell import run_from_shell
+from intercom.cli.run import run_from_shell
 code = None
 try:
     code = run_from_shell(sys.argv[1], sys.argv[2:])
@@ -101,7 +101,7 @@ def test_a_run_brings_its_own_server_and_takes_it_along(rig: Rig, home: Path) ->
 
 LIVE_ON = """
 import os, time
-from intercom.temporary_server import TemporaryServer
+from intercom.cli.temporary_server import TemporaryServer
 TemporaryServer().connect()
 print(os.environ["PREFECT_API_URL"], flush=True)
 time.sleep(600)
@@ -134,7 +134,7 @@ def test_prefects_own_settings_decide_whether_a_server_starts(where: str, tmp_pa
     if where == "prefect.toml":
         (tmp_path / "prefect.toml").write_text('[api]\nurl = "http://127.0.0.1:9/api"\n')
     with subprocess.Popen(
-        [sys.executable, "-m", "intercom.temporary_server"], env=environment(tmp_path), cwd=tmp_path,
+        [sys.executable, "-m", "intercom.cli.temporary_server"], env=environment(tmp_path), cwd=tmp_path,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     ) as server:  # fmt: skip
         assert server.stdout is not None
@@ -144,7 +144,7 @@ def test_prefects_own_settings_decide_whether_a_server_starts(where: str, tmp_pa
 
 
 def test_a_server_that_does_not_come_up_leaves_the_run_to_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("intercom.temporary_server.sys.executable", "/bin/false")
+    monkeypatch.setattr("intercom.cli.temporary_server.sys.executable", "/bin/false")
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     TemporaryServer().connect()
     assert "PREFECT_API_URL" not in os.environ
@@ -215,5 +215,5 @@ def test_a_field_of_a_group_needs_no_text_to_be_an_option(tmp_path: Path, monkey
     groups, file = tmp_path / "parameters.py", tmp_path / "flow.py"
     groups.write_text("class Options(BaseModel):\n    first: bool = False\n    last: Literal['a', 'b'] = 'b'\n")
     file.write_text("@flow\ndef copy(advanced: Options = Options()): ...\n")
-    monkeypatch.setattr("intercom.options._GROUPS", groups)
+    monkeypatch.setattr("intercom.cli.options._GROUPS", groups)
     assert vars(flow_options(file).parser.parse_args([])) == {"first": False, "last": "b"}

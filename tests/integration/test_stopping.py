@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from intercom.client import IntercomClient, RetryPolicy
-from intercom.commit import Run
+from intercom.api.client import IntercomClient, RetryPolicy
+from intercom.api.rate_limit.limiter import RateLimiter
+from intercom.api.workspace import identify
 from intercom.errors import AbandonedError
-from intercom.ingest import ingest_table
-from intercom.job import Job, exclusive
-from intercom.limiter import RateLimiter
-from intercom.tables import TABLES
-from intercom.workspace import identify
+from intercom.orchestration.job import Job, exclusive
+from intercom.sync.commit import Run
+from intercom.sync.ingest import ingest_table
+from intercom.tables.catalogue import TABLES
 from tests.support.rig import CONNECTION, Rig
 
 AT_ONCE = 4
@@ -65,7 +65,7 @@ def test_a_search_that_is_being_counted_ends_at_once(
     make_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A single day of contacts, which is counted by the ends of their ids."""
-    monkeypatch.setattr("intercom.plan.SMALLEST_ROWS", 300)
+    monkeypatch.setattr("intercom.extract.search_slices.SMALLEST_ROWS", 300)
     rig = make_rig(contacts=1200, companies=10, conversations=0, one_day=True)
     client = IntercomClient(rig.client().connection, RateLimiter(most_in_flight=AT_ONCE))
     stop_at(rig, client, 4, counts)
@@ -141,8 +141,8 @@ def test_threads_that_wait_for_the_limiter_end(urgent: bool, waits_for: str) -> 
 def test_a_signal_anywhere_in_a_run_stops_what_was_submitted(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """A signal reaches the flow's own thread, which may be about to submit the next table."""
     client = rig.client()
-    monkeypatch.setattr("intercom.job.client_of", lambda *_: client)
-    monkeypatch.setattr("intercom.job.sync_turn", lambda *_: nullcontext())
+    monkeypatch.setattr("intercom.orchestration.job.client_of", lambda *_: client)
+    monkeypatch.setattr("intercom.orchestration.job.sync_turn", lambda *_: nullcontext())
     run = Run(run_id="run", connection=CONNECTION, started_at=datetime.now(UTC), run_start=0, workspace=None)
     job = replace(Job("run", CONNECTION, rig.lake_url, ("tags",)), run=run)
     tags = client.for_table("tags")

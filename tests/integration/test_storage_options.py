@@ -10,7 +10,7 @@ import boto3
 import fsspec
 import pytest
 
-from intercom.lake import Lake
+from intercom.lake.storage import Lake
 from tests.conftest import BUCKET
 from tests.support.rig import Rig
 

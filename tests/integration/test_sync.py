@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from intercom.tables import TABLES
+from intercom.tables.catalogue import TABLES
 from tests.conftest import NOW
 from tests.support.rig import Rig
 

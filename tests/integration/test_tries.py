@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from intercom.commit import Run
-from intercom.compact import compact_table
+from intercom.compaction.compact import compact_table
 from intercom.errors import ApiError
-from intercom.ingest import Ingested, ingest_table
-from intercom.journal import Beginning, RunJournal
-from intercom.lake import Lake
-from intercom.ledger import Ledger
-from intercom.paths import TablePaths
-from intercom.plan import Part, Plan
-from intercom.reading import Completeness
-from intercom.tables import TABLES
-from intercom.windows import Bounds, Slice, Window
+from intercom.extract.extraction import Completeness
+from intercom.extract.search_slices import Part, Plan
+from intercom.extract.windows import Bounds, Slice, Window
+from intercom.lake.layout import TablePaths
+from intercom.lake.storage import Lake
+from intercom.lake.table import Ledger
+from intercom.sync.checkpoints import Beginning, RunJournal
+from intercom.sync.commit import Run
+from intercom.sync.ingest import Ingested, ingest_table
+from intercom.tables.catalogue import TABLES
 from tests.support.rig import CONNECTION, Rig, is_page
 
 pytestmark = pytest.mark.usefixtures("in_slices")

@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from intercom.commit import Run
-from intercom.compact import compact_table
-from intercom.due import When
+from intercom.compaction.compact import compact_table
+from intercom.compaction.policy import When
+from intercom.compaction.publish import Month, Outcome, Work, publish_months
 from intercom.errors import LakeError
-from intercom.ingest import ingest_table
-from intercom.lake import Lake
-from intercom.ledger import Ledger
-from intercom.publish import Month, Outcome, Work, publish_months
-from intercom.tables import TABLES, Table
+from intercom.lake.storage import Lake
+from intercom.lake.table import Ledger
+from intercom.sync.commit import Run
+from intercom.sync.ingest import ingest_table
+from intercom.tables.catalogue import TABLES, Table
 from tests.support.declarations import EARLIER, declared
 from tests.support.rig import CONNECTION, Rig
 from tests.support.truth import read_lake
@@ -233,7 +233,7 @@ def test_a_lock_that_is_lost_while_months_are_merged_changes_no_file(rig: Rig) -
 def test_a_run_that_has_lost_its_lock_does_not_read_to_the_end(
     make_rig: Callable[..., Rig], in_slices: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("intercom.pipeline._CHECKPOINT_ROWS", 50)
+    monkeypatch.setattr("intercom.sync.pipeline._CHECKPOINT_ROWS", 50)
     rig = make_rig(contacts=600)
     overtaken = rig.ledger("contacts")
     overtaken.still_ours = lost

@@ -153,7 +153,7 @@ def test_the_log_of_a_run_has_each_line_once_at_the_task_it_is_about(watched: Wa
     lines = watched.prefect.post("logs/filter", wanted)
     begun = [line for line in lines if line["message"] == "tags: reading the whole table"]
     assert len(begun) == 1
-    assert begun[0]["name"] == "intercom.ingest"
+    assert begun[0]["name"] == "intercom.sync.ingest"
     task = watched.prefect.get(f"task_runs/{begun[0]['task_run_id']}")
     assert task["name"] == f"extract {CONNECTION} tags"
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from intercom.canary import SearchCheck
 from intercom.errors import PermissionDeniedError, RetriableApiError
+from intercom.extract.date_comparison import SearchCheck
 from intercom.sandbox import LoggedRequest
 from tests.conftest import NOW
 from tests.support.rig import Rig, is_of_everything, is_page
@@ -30,7 +30,7 @@ ALWAYS = 100_000
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chains of many pages, without a workspace of many rows."""
-    monkeypatch.setattr("intercom.chain.PER_PAGE", 10)
+    monkeypatch.setattr("intercom.extract.cursor_pages.PER_PAGE", 10)
 
 
 def is_window(request: LoggedRequest) -> bool:

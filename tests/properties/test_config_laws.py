@@ -11,8 +11,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intercom.config import read_connections_file
-from intercom.connection import connection_slug, make_connection
+from intercom.config.connection import connection_slug, make_connection
+from intercom.config.lookup import read_connections_file
 from intercom.errors import ConfigurationError
 
 tokens = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1).filter(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from intercom.coverage import Coverage
+from intercom.extract.scroll_coverage import Coverage
 
 PAGES = 8
 FATES = ("read", "lost with its place", "lost and served next")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from intercom.inflight import MOST_IN_FLIGHT, InFlight
+from intercom.api.rate_limit.concurrency import MOST_IN_FLIGHT, InFlight
 from tests.support.quota import Run, Setting
 
 latencies = st.floats(0.05, 5.0)

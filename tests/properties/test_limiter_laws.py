@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from intercom.budget import WINDOW_SECONDS, ServerClock
+from intercom.api.rate_limit.quota import WINDOW_SECONDS, ServerClock
 from tests.support.quota import Run, Setting, most_in_ten_seconds
 
 

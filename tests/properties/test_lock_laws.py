@@ -16,9 +16,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from intercom.errors import LakeError
-from intercom.lock import TableLocks
-from intercom.process import Process
-from intercom.rival import Timing
+from intercom.lake.locks.liveness import Timing
+from intercom.lake.locks.table_lock import TableLocks
+from intercom.lake.process import Process
 
 TABLES = ("contacts", "tags")
 HEARTBEAT, EXPIRY, MARGIN = 15.0, 60.0, 3.0

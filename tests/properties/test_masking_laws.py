@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intercom.answers import Received, read_answer, read_refusal
-from intercom.masking import WITHHELD, Mask
+from intercom.api.response import Received, read_answer, read_refusal
+from intercom.config.secret_masking import WITHHELD, Mask
 
 TOKENS = st.text(
     st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="[]()"), min_size=16, max_size=60

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intercom.merge import POSITION, contest, key_columns, newest_positions, same_content
-from intercom.partition import Merged, PartitionMerge
-from intercom.tables import TABLES
+from intercom.compaction.merge import POSITION, contest, key_columns, newest_positions, same_content
+from intercom.compaction.partition import Merged, PartitionMerge
+from intercom.tables.catalogue import TABLES
 from tests.support.parquet import write_parquet
 
 TIME = pa.timestamp("us", tz="UTC")

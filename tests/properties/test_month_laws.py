@@ -10,14 +10,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from intercom.normalise import Normaliser
-from intercom.paths import TablePaths
-from intercom.pipeline import newest_second
-from intercom.records import split_records
-from intercom.staging import split_by_month
-from intercom.summary import shown_time
-from intercom.tables import TABLES
-from intercom.watermarks import TableState
+from intercom.lake.layout import TablePaths
+from intercom.lake.staging import split_by_month
+from intercom.lake.state import TableState
+from intercom.normalise.normaliser import Normaliser
+from intercom.normalise.records import split_records
+from intercom.sync.pipeline import newest_second
+from intercom.sync.summary import shown_time
+from intercom.tables.catalogue import TABLES
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

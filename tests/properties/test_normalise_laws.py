@@ -15,10 +15,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from intercom.normalise import Normaliser, epoch_seconds
-from intercom.records import split_records
-from intercom.schemas import Column, Kind, TableSchema
-from intercom.tables import TABLES, Table
+from intercom.normalise.normaliser import Normaliser, epoch_seconds
+from intercom.normalise.records import split_records
+from intercom.tables.catalogue import TABLES, Table
+from intercom.tables.schema import Column, Kind, TableSchema
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

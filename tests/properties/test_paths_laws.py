@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from intercom.paths import (
+from intercom.lake.layout import (
     UNKNOWN_MONTH,
     TablePaths,
     connection_name,

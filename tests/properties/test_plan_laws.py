@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from intercom.plan import Count, Counted, Part, Plan, Splitter
-from intercom.windows import DAYS, SECONDS, Bounds, Grid, Slice
+from intercom.extract.search_slices import Count, Counted, Part, Plan, Splitter
+from intercom.extract.windows import DAYS, SECONDS, Bounds, Grid, Slice
 from tests.properties.test_windows_laws import BEGIN, BY_SECOND, DAY_SECONDS, END, ZONES, ByDay, BySecond
 
 OPEN = Bounds(None, None)
@@ -142,14 +142,14 @@ def splitter(index: Index, *, by_id: bool = True, count: Count | None = None) ->
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("intercom.plan.SMALLEST_ROWS", 10)
+    monkeypatch.setattr("intercom.extract.search_slices.SMALLEST_ROWS", 10)
 
 
 @settings(max_examples=60, deadline=None)
 @given(index=indexes())
 def test_every_row_is_in_a_slice_and_slices_are_small(index: Index) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("intercom.plan.SMALLEST_ROWS", 10)
+        patch.setattr("intercom.extract.search_slices.SMALLEST_ROWS", 10)
         parts = splitter(index).split(len(index.rows))
     assert all(any(index.holds(row, part.slice) for part in parts) for row in index.rows)
     assert index.asked <= 40 + 6 * len(index.rows)

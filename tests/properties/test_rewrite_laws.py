@@ -13,11 +13,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from intercom.normalise import Normaliser
-from intercom.records import split_records
-from intercom.reshape import Reshape
-from intercom.schemas import COUNT, EACH, Column, Kind, TableSchema
-from intercom.tables import TABLES, Table
+from intercom.normalise.normaliser import Normaliser
+from intercom.normalise.records import split_records
+from intercom.normalise.reshape import Reshape
+from intercom.tables.catalogue import TABLES, Table
+from intercom.tables.schema import COUNT, EACH, Column, Kind, TableSchema
 
 READ_AT = datetime(2026, 1, 1, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

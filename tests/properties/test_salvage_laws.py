@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from intercom.answers import Answer, Failure, Received, read_answer
-from intercom.masking import Mask
-from intercom.records import NO_JSON, NO_OBJECT, TOO_DEEP, Glance, Split, sort_out, split_records
-from intercom.salvage import elements, members
+from intercom.api.response import Answer, Failure, Received, read_answer
+from intercom.config.secret_masking import Mask
+from intercom.normalise.json_salvage import elements, members
+from intercom.normalise.records import NO_JSON, NO_OBJECT, TOO_DEEP, Glance, Split, sort_out, split_records
 
 texts = st.text() | st.sampled_from(['"', "\\", '\\"', "]", "}{", ",", "[,]", '":'])
 values = st.recursive(

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intercom.errors import RetriableApiError
-from intercom.pages import Page
-from intercom.records import Rejected
-from intercom.tally import Tally
+from intercom.extract.count_check import Tally
+from intercom.extract.pages import Page
+from intercom.normalise.records import Rejected
 
 Ids = st.lists(st.integers(0, 40), max_size=12)
 

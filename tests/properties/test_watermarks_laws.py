@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from intercom.errors import LakeError
-from intercom.schemas import CONTACTS, TAGS, TEAMS, Kind, TableSchema
-from intercom.watermarks import (
+from intercom.lake.state import (
     FORMAT,
     Findings,
     Partition,
@@ -28,6 +27,7 @@ from intercom.watermarks import (
     starting_point,
     watermark_after,
 )
+from intercom.tables.schema import CONTACTS, TAGS, TEAMS, Kind, TableSchema
 
 LAKE, FINGERPRINT, OTHER = "lake-1", TAGS.fingerprint, TEAMS
 SECONDS = st.integers(-2_000_000_000, 253_402_300_799)  # up to the last second of the year 9999

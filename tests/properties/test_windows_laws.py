@@ -19,7 +19,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from intercom.windows import DAY_SECONDS, Bounds, Window, day_bounds, second_bounds
+from intercom.extract.windows import DAY_SECONDS, Bounds, Window, day_bounds, second_bounds
 
 BEGIN, END = 1_577_836_800, 1_893_456_000  # 2020-01-01 and 2030-01-01, UTC: ten years
 HOUR = 3_600

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from intercom.paths import TablePaths, folder_name
+from intercom.lake.layout import TablePaths, folder_name
 from intercom.sandbox import SandboxServer, Workspace
-from intercom.tables import TABLES
+from intercom.tables.catalogue import TABLES
 from tests.conftest import NOW
 from tests.support.rig import Rig
 from tests.support.truth import Row, read_lake

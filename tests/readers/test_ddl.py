@@ -15,8 +15,8 @@ from sqlglot import exp
 from intercom import ddl
 from intercom.ddl import Months, athena_table, duckdb_view
 from intercom.errors import ConfigurationError
-from intercom.paths import TableFormat
-from intercom.tables import TABLES, Strategy
+from intercom.lake.layout import TableFormat
+from intercom.tables.catalogue import TABLES, Strategy
 from tests.support.truth import assert_exact
 
 from .conftest import CONNECTION, WITH_FILES, ReadableLake

@@ -20,7 +20,7 @@ import s3fs
 import sqlglot
 from s3fs.utils import FileExpired
 
-from intercom.tables import TABLES
+from intercom.tables.catalogue import TABLES
 from tests.conftest import BUCKET
 from tests.support.readers import READERS, plain_strings, spark_session
 from tests.support.truth import assert_exact

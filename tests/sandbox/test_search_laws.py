@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intercom.sandbox import Workspace
-from intercom.sandbox.days import day_span
+from intercom.sandbox.search.days import day_span
 
 ZONES = (
     "UTC",

@@ -10,7 +10,7 @@ from typing import Any
 import fsspec
 import pytest
 
-from intercom.lake import Lake
+from intercom.lake.storage import Lake
 from tests.stores.kinds import KINDS, LOCAL, MEMORY, MOTO, RCLONE, Endpoint, Kind, Store, s3_store
 from tests.stores.servers import rclone
 

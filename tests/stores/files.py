@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from intercom.lake import Lake
+from intercom.lake.storage import Lake
 
 
 def publish(lake: Lake, path: str, rows: int = 3) -> int:

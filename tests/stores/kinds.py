@@ -14,7 +14,7 @@ import fsspec
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
-from intercom.lake import Lake
+from intercom.lake.storage import Lake
 
 REGION = "us-east-1"
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from intercom.errors import LakeError, OvertakenError
-from intercom.lake import ANY, Lake
+from intercom.lake.storage import ANY, Lake
 from tests.stores.kinds import LOCAL, MEMORY, MOTO, RCLONE, Store
 from tests.support.rig import Rig
 

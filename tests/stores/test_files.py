@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from intercom.errors import LakeError
-from intercom.lake import Lake
-from intercom.parquet import open_parquet
-from intercom.paths import TablePaths
+from intercom.lake.layout import TablePaths
+from intercom.lake.parquet import open_parquet
+from intercom.lake.storage import Lake
 from tests.stores.files import ids, publish
 from tests.stores.kinds import Store, kinds
 

@@ -11,8 +11,8 @@ import s3fs
 from botocore.exceptions import ClientError
 
 from intercom.errors import LakeError
-from intercom.ledger import Ledger
-from intercom.paths import TablePaths
+from intercom.lake.layout import TablePaths
+from intercom.lake.table import Ledger
 from tests.stores.kinds import LOCAL, MOTO, Store, kinds
 from tests.support.rig import CONNECTION, Rig
 

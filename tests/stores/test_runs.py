@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from intercom.errors import LakeError
-from intercom.lake import Lake
+from intercom.lake.storage import Lake
 from tests.stores.kinds import LOCAL, MOTO, Store, kinds
 from tests.support.rig import Rig
 

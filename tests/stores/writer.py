@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import s3fs
 
-from intercom.lake import Lake
+from intercom.lake.storage import Lake
 
 
 def main(url: str, options: str, path: str, megabytes: str, how: str) -> None:

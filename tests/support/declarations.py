@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from intercom.schemas import Column, Kind, TableSchema
-from intercom.tables import TABLES
+from intercom.tables.catalogue import TABLES
+from intercom.tables.schema import Column, Kind, TableSchema
 
 
 def declared_as(

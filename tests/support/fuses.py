@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from intercom.deltalog import DeltaLog
-from intercom.lake import ANY, Lake
-from intercom.watermarks import Watermark
+from intercom.lake.delta.log import DeltaLog
+from intercom.lake.state import Watermark
+from intercom.lake.storage import ANY, Lake
 from tests.support.rig import MemoryWatermarks
 
 

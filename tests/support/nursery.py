@@ -19,19 +19,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from intercom.client import IntercomClient
-from intercom.commit import Run
-from intercom.compact import compact_table
-from intercom.config import make_connection
-from intercom.ingest import ingest_table
-from intercom.lake import Lake
-from intercom.ledger import Ledger
-from intercom.limiter import RateLimiter
-from intercom.lock import TableLocks
-from intercom.paths import TablePaths
-from intercom.tables import TABLES
-from intercom.watermarks import Watermark
-from intercom.workspace import identify
+from intercom.api.client import IntercomClient
+from intercom.api.rate_limit.limiter import RateLimiter
+from intercom.api.workspace import identify
+from intercom.compaction.compact import compact_table
+from intercom.config.lookup import make_connection
+from intercom.lake.layout import TablePaths
+from intercom.lake.locks.table_lock import TableLocks
+from intercom.lake.state import Watermark
+from intercom.lake.storage import Lake
+from intercom.lake.table import Ledger
+from intercom.sync.commit import Run
+from intercom.sync.ingest import ingest_table
+from intercom.tables.catalogue import TABLES
 
 
 @dataclass(frozen=True)

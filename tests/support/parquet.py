@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from intercom.parquet import ParquetFile
+from intercom.lake.parquet import ParquetFile
 
 
 def write_parquet(path: Path, rows: Any, row_group_size: int | None = None, version: str = "stored") -> Path:

@@ -13,9 +13,9 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from intercom.budget import WINDOW_SECONDS, Budget, Permit
-from intercom.headers import RateHeaders
-from intercom.limiter import RateLimiter
+from intercom.api.headers import RateHeaders
+from intercom.api.rate_limit.limiter import RateLimiter
+from intercom.api.rate_limit.quota import WINDOW_SECONDS, Budget, Permit
 
 SERVER_EPOCH = 1_700_000_000
 

@@ -12,20 +12,20 @@ from typing import Any
 
 import pytest
 
-from intercom.client import IntercomClient, RetryPolicy
-from intercom.commit import Run
-from intercom.compact import Compacted, compact_table
-from intercom.config import make_connection
-from intercom.due import When
-from intercom.ingest import Ingested, ingest_table
-from intercom.lake import Lake
-from intercom.ledger import Ledger
-from intercom.limiter import RateLimiter
-from intercom.paths import TableFormat, TablePaths
+from intercom.api.client import IntercomClient, RetryPolicy
+from intercom.api.rate_limit.limiter import RateLimiter
+from intercom.api.workspace import identify
+from intercom.compaction.compact import Compacted, compact_table
+from intercom.compaction.policy import When
+from intercom.config.lookup import make_connection
+from intercom.lake.layout import TableFormat, TablePaths
+from intercom.lake.state import Watermark
+from intercom.lake.storage import Lake
+from intercom.lake.table import Ledger
 from intercom.sandbox import LoggedRequest, SandboxServer, Workspace
-from intercom.tables import TABLES
-from intercom.watermarks import Watermark
-from intercom.workspace import identify
+from intercom.sync.commit import Run
+from intercom.sync.ingest import Ingested, ingest_table
+from intercom.tables.catalogue import TABLES
 from tests.support.truth import assert_exact, read_lake
 
 CONNECTION = "acme"

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from intercom.compact import Compacted, compact_table
-from intercom.lake import ANY, Lake
-from intercom.ledger import Ledger
-from intercom.paths import TableFormat, TablePaths
-from intercom.schemas import Column, Kind, TableSchema
-from intercom.staging import PartWriter
-from intercom.tables import TABLES, Table
-from intercom.watermarks import StagedRun, TableState
+from intercom.compaction.compact import Compacted, compact_table
+from intercom.lake.layout import TableFormat, TablePaths
+from intercom.lake.staging import PartWriter
+from intercom.lake.state import StagedRun, TableState
+from intercom.lake.storage import ANY, Lake
+from intercom.lake.table import Ledger
+from intercom.tables.catalogue import TABLES, Table
+from intercom.tables.schema import Column, Kind, TableSchema
 from tests.support.rig import MemoryWatermarks
 
 COLUMNS = TableSchema(

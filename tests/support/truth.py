@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from intercom.schemas import Column, Kind
-from intercom.tables import TABLES, Strategy, Table
+from intercom.tables.catalogue import TABLES, Strategy, Table
+from intercom.tables.schema import Column, Kind
 
 Row = dict[str, Any]
 

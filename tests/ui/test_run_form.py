@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from intercom.tables import TABLES
+from intercom.tables.catalogue import TABLES
 from tests.support.browser import Browser, browser
 from tests.support.prefect_server import ROOT, Prefect
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from intercom import announce as module
-from intercom.announce import announce_run, announce_table
-from intercom.commit import Run
-from intercom.job import Job
-from intercom.summary import TableSummary
+from intercom.orchestration.job import Job
+from intercom.orchestration.observe import announce as module
+from intercom.orchestration.observe.announce import announce_run, announce_table
+from intercom.sync.commit import Run
+from intercom.sync.summary import TableSummary
 
 RUN = Run("run", "acme", datetime(2026, 11, 3, tzinfo=UTC), run_start=1_793_707_200)
 TABLES = [

@@ -11,10 +11,10 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.context import SyncClientContext
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from intercom import artifacts
-from intercom.artifacts import keep_artifacts
-from intercom.job import Job
-from intercom.summary import TableSummary
+from intercom.orchestration.job import Job
+from intercom.orchestration.observe import artifacts
+from intercom.orchestration.observe.artifacts import keep_artifacts
+from intercom.sync.summary import TableSummary
 
 
 def test_a_silent_server_is_waited_for_by_our_own_patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prefect.assets import Asset
 
-from intercom.assets import source_key, table_key
+from intercom.orchestration.observe.assets import source_key, table_key
 
 
 @pytest.mark.parametrize(

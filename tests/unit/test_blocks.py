@@ -11,7 +11,7 @@ from prefect.blocks.core import Block
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from intercom.blocks import IntercomConnection, made_or_there, save_document
-from intercom.watermark_blocks import IntercomWatermark
+from intercom.orchestration.server.watermark_store import IntercomWatermark
 
 KINDS = [IntercomConnection, IntercomWatermark]
 

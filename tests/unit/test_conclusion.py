@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from intercom.conclusion import _show
+from intercom.orchestration.finish import _show
 
 
 @pytest.mark.parametrize(("encoding", "shown"), [("utf-8", "pr\u00e9nom"), ("ascii", r"pr\xe9nom")])
@@ -21,7 +21,7 @@ def test_letters_that_the_terminal_lacks_are_written_as_their_numbers(
     assert terminal.getvalue().decode(encoding).strip() == shown
 
 
-PROGRAM = "from intercom.conclusion import _show; input(); _show('done')"
+PROGRAM = "from intercom.orchestration.finish import _show; input(); _show('done')"
 
 
 def test_a_pipe_that_nobody_reads_any_more_leaves_the_exit_status() -> None:

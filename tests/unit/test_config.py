@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from intercom.config import connection_from_environment, find_connection, read_connections_file
-from intercom.connection import Connection, Region, connection_slug, make_connection
+from intercom.config.connection import Connection, Region, connection_slug, make_connection
+from intercom.config.lookup import connection_from_environment, find_connection, read_connections_file
 from intercom.errors import ConfigurationError
 
 SECRET = "dG9rOnRoaXMtaXMtYS1zZWNyZXQ="

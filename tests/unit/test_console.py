@@ -16,9 +16,9 @@ import pytest
 from prefect.logging.handlers import PrefectConsoleHandler
 from rich.console import Console
 
-from intercom import console as display
-from intercom.console import drawing, live_progress
-from intercom.progress import LOGGER, Board, TableProgress, Tracked
+from intercom.cli import live_display as display
+from intercom.cli.live_display import drawing, live_progress
+from intercom.sync.progress import LOGGER, Board, TableProgress, Tracked
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from intercom.bounds import statistics_of
-from intercom.delta import DeltaFiles
-from intercom.deltastore import storage_options, table_uri, without_secrets
 from intercom.errors import ConfigurationError
-from intercom.lake import Lake
-from intercom.ledger import Ledger
-from intercom.paths import TableFormat, TablePaths
+from intercom.lake.delta.credentials import storage_options, table_uri, without_secrets
+from intercom.lake.delta.files import DeltaFiles
+from intercom.lake.delta.statistics import statistics_of
+from intercom.lake.layout import TableFormat, TablePaths
+from intercom.lake.storage import Lake
+from intercom.lake.table import Ledger
 
 PATHS = TablePaths("acme", "contacts")
 NAME = "0123456789abcdef0123456789abcdef"

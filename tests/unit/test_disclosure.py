@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intercom.disclosure import WITHOUT_PASSWORD, WITHOUT_SECRETS, has_password, options_without_secrets, shown
+from intercom.config.redaction import WITHOUT_PASSWORD, WITHOUT_SECRETS, has_password, options_without_secrets, shown
+from intercom.config.storage_options import checked_options
 from intercom.errors import ConfigurationError
-from intercom.lake import Lake
-from intercom.storage import checked_options
+from intercom.lake.storage import Lake
 
 SECRET = [
     "key",

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import msgspec
 import pytest
 
-from intercom.distinct import SPARE_ROWS, STILL_PAGES, DistinctRows
 from intercom.errors import RetriableApiError
-from intercom.pages import Page
-from intercom.records import Rejected, SentRecord
+from intercom.extract.distinct_keys import SPARE_ROWS, STILL_PAGES, DistinctRows
+from intercom.extract.pages import Page
+from intercom.normalise.records import Rejected, SentRecord
 
 
 def page(*texts: str, number: int = 1, nulls: int = 0, rejected: Iterable[bytes] = ()) -> Page:

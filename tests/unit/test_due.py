@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from intercom.due import LONGEST_WAIT, SMALL_TABLE_ROWS, When, is_due, waiting_rows
-from intercom.watermarks import Partition, StagedRun, TableState
+from intercom.compaction.policy import LONGEST_WAIT, SMALL_TABLE_ROWS, When, is_due, waiting_rows
+from intercom.lake.state import Partition, StagedRun, TableState
 
 NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
 LARGE = 2 * SMALL_TABLE_ROWS

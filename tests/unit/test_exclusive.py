@@ -18,8 +18,8 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
 
 from intercom.errors import LakeError
-from intercom.lake import Lake
-from intercom.lock import TableLocks
+from intercom.lake.locks.table_lock import TableLocks
+from intercom.lake.storage import Lake
 
 
 class Ignores(MemoryFileSystem):

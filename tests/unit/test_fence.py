@@ -13,10 +13,10 @@ import pytest
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from intercom import conditional
 from intercom.errors import OvertakenError
-from intercom.fence import Fence
-from intercom.lake import Lake
+from intercom.lake import conditional_put as conditional
+from intercom.lake.state_file import Fence
+from intercom.lake.storage import Lake
 from tests.conftest import BUCKET
 
 PATH = "_state/acme/tags.json"

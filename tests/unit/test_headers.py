@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from intercom.headers import RateHeaders, retry_after_seconds
+from intercom.api.headers import RateHeaders, retry_after_seconds
 
 
 def test_headers_are_read_and_rubbish_is_absent() -> None:

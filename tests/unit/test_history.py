@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from intercom.history import ROWS, as_history
-from intercom.summary import TableSummary
-from intercom.traffic import Traffic
+from intercom.api.traffic import Traffic
+from intercom.orchestration.observe.history import ROWS, as_history
+from intercom.sync.summary import TableSummary
 
 TAGS = TableSummary(
     "tags", rows_read=7, new=2, changed=1, unchanged=4, removed=3, rows=9,

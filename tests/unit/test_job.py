@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from intercom import job
-from intercom.commit import Run
 from intercom.errors import LakeError
-from intercom.slots import Hold
-from intercom.tables import TABLES
-from intercom.watermarks import TableState
+from intercom.lake.state import TableState
+from intercom.orchestration import job
+from intercom.orchestration.server.slots import Hold
+from intercom.sync.commit import Run
+from intercom.tables.catalogue import TABLES
 from tests.support.rig import Rig
 
 

@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from intercom.errors import ConfigurationError, LakeError
-from intercom.lake import Lake
-from intercom.paths import LAKE_FILE
-from intercom.watermarks import FORMAT
+from intercom.lake.layout import LAKE_FILE
+from intercom.lake.state import FORMAT
+from intercom.lake.storage import Lake
 from tests.stores.files import ids, publish
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
-from intercom.budget import Budget, Permit
-from intercom.headers import RateHeaders
-from intercom.limiter import RateLimiter, RateUsage
+from intercom.api.headers import RateHeaders
+from intercom.api.rate_limit.limiter import RateLimiter, RateUsage
+from intercom.api.rate_limit.quota import Budget, Permit
 
 T0 = 1_700_000_000  # a window of the server begins here
 

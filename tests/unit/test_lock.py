@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from intercom.errors import LakeError
-from intercom.lake import Lake
-from intercom.lock import TableLocks
-from intercom.lockfiles import heartbeat_path
-from intercom.process import Process
-from intercom.rival import Timing
+from intercom.lake.locks.files import heartbeat_path
+from intercom.lake.locks.liveness import Timing
+from intercom.lake.locks.table_lock import TableLocks
+from intercom.lake.process import Process
+from intercom.lake.storage import Lake
 from tests.conftest import BUCKET
 
 ELSEWHERE = Process("elsewhere", "another boot", 4711, 1)

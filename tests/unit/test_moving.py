@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from intercom import moving
 from intercom.errors import ConfigurationError
+from intercom.orchestration.server import watermark_file as moving
 
 
 def test_an_export_of_nothing_leaves_the_file_of_an_earlier_one(

@@ -12,10 +12,10 @@ import pytest
 from msgspec import Raw
 
 from intercom.errors import SchemaError
-from intercom.jsontext import mend
-from intercom.normalise import MOST_NAMED, Normaliser, epoch_seconds
-from intercom.records import NO_OBJECT, Glance, Rejected, split_records, without
-from intercom.tables import TABLES
+from intercom.normalise.json_repair import mend
+from intercom.normalise.normaliser import MOST_NAMED, Normaliser, epoch_seconds
+from intercom.normalise.records import NO_OBJECT, Glance, Rejected, split_records, without
+from intercom.tables.catalogue import TABLES
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 

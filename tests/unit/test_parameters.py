@@ -13,9 +13,9 @@ from prefect.exceptions import ParameterTypeError
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.schema_tools.validation import ValidationError, validate
 
+from intercom.config.parameters import SyncOptions
 from intercom.errors import ConfigurationError
-from intercom.parameters import SyncOptions
-from intercom.tables import TABLES
+from intercom.tables.catalogue import TABLES
 
 FLOWS = Path(__file__).parents[2] / "flows"
 

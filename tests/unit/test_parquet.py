@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import intercom
-from intercom.parquet import has_checksums, is_damage, is_whole, open_parquet, version_of
-from intercom.partition import Merged, PartitionMerge
-from intercom.replacing import replace_file
-from intercom.tables import TABLES
+from intercom.compaction.partition import Merged, PartitionMerge
+from intercom.compaction.replace import replace_file
+from intercom.lake.parquet import has_checksums, is_damage, is_whole, open_parquet, version_of
+from intercom.tables.catalogue import TABLES
 from tests.support.parquet import damaged, write_parquet
 
 TIME = pa.timestamp("us", tz="UTC")

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intercom.merge import POSITION
-from intercom.parts import StagedParts
-from intercom.shelf import Shelf
+from intercom.compaction.merge import POSITION
+from intercom.compaction.spill import Shelf
+from intercom.compaction.staged_parts import StagedParts
 
 SCHEMA = pa.schema([("id", pa.string()), ("text", pa.string())])
 SIZES = st.lists(st.integers(0, 6), max_size=6)  # rows of each part

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from intercom import process
-from intercom.process import Process
+from intercom.lake import process
+from intercom.lake.process import Process
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intercom.progress import Board, Snapshot, TableProgress, Tracked, described, duration, rows_read, time_left
+from intercom.sync.progress import Board, Snapshot, TableProgress, Tracked, described, duration, rows_read, time_left
 
 
 @dataclass

@@ -8,7 +8,7 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intercom.ranges import Ranges
+from intercom.lake.byte_ranges import Ranges
 
 CONTENT = os.urandom(300 << 10)
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from intercom.tables import TABLES
+from intercom.tables.catalogue import TABLES
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -13,9 +13,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from intercom import reporting
-from intercom.progress import BOARD, TableProgress, Tracked
-from intercom.reporting import Reporter, end_reports, reported
+from intercom.orchestration.observe import progress as reporting
+from intercom.orchestration.observe.progress import Reporter, end_reports, reported
+from intercom.sync.progress import BOARD, TableProgress, Tracked
 
 WHOSE: ContextVar[str] = ContextVar("whose", default="nobody")
 

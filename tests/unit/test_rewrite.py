@@ -13,18 +13,18 @@ import pyarrow.parquet as pq
 import pytest
 from msgspec import Raw
 
+from intercom.compaction.schema_change import with_declared_columns
 from intercom.errors import LakeError, SchemaError
-from intercom.lake import Lake
-from intercom.ledger import Ledger
-from intercom.normalise import Normaliser
-from intercom.parquet import ParquetFile, footer_digest, version_of
-from intercom.paths import TablePaths
-from intercom.records import split_records
-from intercom.reshape import Reshape
-from intercom.rewrite import with_declared_columns
-from intercom.schemas import COUNT, EACH, Column, Kind, TableSchema
-from intercom.tables import TABLES, Table
-from intercom.watermarks import Partition, TableState
+from intercom.lake.layout import TablePaths
+from intercom.lake.parquet import ParquetFile, footer_digest, version_of
+from intercom.lake.state import Partition, TableState
+from intercom.lake.storage import Lake
+from intercom.lake.table import Ledger
+from intercom.normalise.normaliser import Normaliser
+from intercom.normalise.records import split_records
+from intercom.normalise.reshape import Reshape
+from intercom.tables.catalogue import TABLES, Table
+from intercom.tables.schema import COUNT, EACH, Column, Kind, TableSchema
 from tests.support.rig import MemoryWatermarks
 
 READ_AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -183,7 +183,7 @@ def record(old: Table) -> TableState:
 
 
 def test_a_file_is_rewritten_whole_in_the_order_of_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("intercom.rewrite._ROWS_AT_A_TIME", 7)
+    monkeypatch.setattr("intercom.compaction.schema_change._ROWS_AT_A_TIME", 7)
     old, new = table(), table(AGE)
     rows = held(old, *[f'"age": {row}' if row % 3 else "" for row in range(25)])
     ledger = written(tmp_path, rows, record(old))

@@ -7,7 +7,7 @@ from threading import Lock, Thread
 
 import pytest
 
-from intercom.room import Room
+from intercom.compaction.memory import Room
 
 
 def beside(work: Callable[[], None]) -> Thread:

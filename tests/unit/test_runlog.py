@@ -11,12 +11,12 @@ import pytest
 from prefect.context import FlowRunContext
 from prefect.logging.handlers import APILogHandler
 
-from intercom.limiter import RateUsage
-from intercom.progress import BOARD, TableProgress, Tracked
-from intercom.runlog import RunLogHandler, log_to_runs
+from intercom.api.rate_limit.limiter import RateUsage
+from intercom.orchestration.observe.logs import RunLogHandler, log_to_runs
+from intercom.sync.progress import BOARD, TableProgress, Tracked
 
 
-def line(logger: str = "intercom.ingest") -> logging.LogRecord:
+def line(logger: str = "intercom.sync.ingest") -> logging.LogRecord:
     return logging.getLogger(logger).makeRecord(logger, logging.INFO, "file", 1, "tags: reading", (), None)
 
 
@@ -52,7 +52,7 @@ def test_a_line_of_a_thread_that_reads_goes_to_the_one_run_that_reads() -> None:
             assert not RunLogHandler().filter(line())  # whose it is cannot be told
 
 
-@pytest.mark.parametrize("name", ["intercom", "intercom.ingest", ""])
+@pytest.mark.parametrize("name", ["intercom", "intercom.sync.ingest", ""])
 def test_a_line_that_prefect_sends_anyway_is_not_sent_twice(name: str) -> None:
     """As PREFECT_LOGGING_EXTRA_LOGGERS may ask for, for the package, a part of it, or everything."""
     logger, other = logging.getLogger(name), APILogHandler()

@@ -6,8 +6,8 @@ import cloudpickle
 import pytest
 
 from intercom.errors import ConfigurationError
-from intercom.runners import Kind, RunnerSettings
-from intercom.tasks import compaction, extract, merge_months
+from intercom.orchestration.task_runners import Kind, RunnerSettings
+from intercom.orchestration.tasks import compaction, extract, merge_months
 
 
 def test_threads_if_nothing_is_said() -> None:
@@ -32,7 +32,7 @@ def test_what_cannot_be_meant_is_refused(environ: dict[str, str], said: str) -> 
 
 
 def test_an_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("intercom.runners.find_spec", lambda name: None)
+    monkeypatch.setattr("intercom.orchestration.task_runners.find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match=r"pip install 'intercom-lake\[dask\]'"):
         RunnerSettings.from_environ({"INTERCOM_TASK_RUNNER": "dask"})
 

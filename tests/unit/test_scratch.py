@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from intercom.lake import Lake
-from intercom.scratch import private_folder, scratch_file, sweep
+from intercom.lake.scratch import private_folder, scratch_file, sweep
+from intercom.lake.storage import Lake
 from tests.stores.files import publish
 
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from intercom.scratch import scratch_file
+from intercom.lake.scratch import scratch_file
 with scratch_file(Path(sys.argv[1]), ".parquet") as path, scratch_file(Path(sys.argv[1]), ".json") as other:
     path.write_bytes(b"half a table")
     print(path, flush=True)

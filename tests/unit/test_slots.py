@@ -17,8 +17,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from intercom import slots
-from intercom.slots import Hold, Timing, Turn, occupied
+from intercom.orchestration.server import slots
+from intercom.orchestration.server.slots import Hold, Timing, Turn, occupied
 
 REQUEST = httpx.Request("POST", "http://prefect/api")
 

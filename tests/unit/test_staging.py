@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from intercom.errors import LakeError, SchemaError
-from intercom.lake import Lake
-from intercom.normalise import Normaliser
-from intercom.pages import Page
-from intercom.paths import TablePaths, part_number
-from intercom.pipeline import Checkpoint, Pipeline
-from intercom.staging import PartWriter
-from intercom.tables import TABLES
+from intercom.extract.pages import Page
+from intercom.lake.layout import TablePaths, part_number
+from intercom.lake.staging import PartWriter
+from intercom.lake.storage import Lake
+from intercom.normalise.normaliser import Normaliser
+from intercom.sync.pipeline import Checkpoint, Pipeline
+from intercom.tables.catalogue import TABLES
 
 CONTACTS = TABLES["contacts"]
 PATHS = TablePaths("acme", "contacts")
@@ -154,7 +154,7 @@ def test_pages_of_any_thread_are_staged_and_the_newest_is_known(lake: SlowLake) 
 
 
 def test_readers_wait_when_too_many_bytes_do(lake: SlowLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("intercom.staging._WRITING_BYTES", 1)
+    monkeypatch.setattr("intercom.lake.staging._WRITING_BYTES", 1)
     lake.gate.clear()
     delivered = 0
 
@@ -227,7 +227,7 @@ def test_what_is_finished_when_the_reading_fails_is_kept(lake: SlowLake) -> None
 
 
 def test_finished_parts_are_kept_from_time_to_time(lake: SlowLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("intercom.pipeline._CHECKPOINT_ROWS", 50)
+    monkeypatch.setattr("intercom.sync.pipeline._CHECKPOINT_ROWS", 50)
     kept: list[Checkpoint] = []
     with writer(lake) as parts, pipeline(parts, kept) as pipe:
         for number in range(20):

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from intercom.errors import LakeError
-from intercom.lake import Lake
-from intercom.lock import TableLocks
-from intercom.rival import Stillness, Timing
+from intercom.lake.locks.liveness import Stillness, Timing
+from intercom.lake.locks.table_lock import TableLocks
+from intercom.lake.storage import Lake
 
 
 class Watcher:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from intercom.config.storage_options import block_named, checked_options, from_block
 from intercom.errors import ConfigurationError
-from intercom.storage import block_named, checked_options, from_block
 
 
 def test_options_without_secrets_are_taken_as_they_are() -> None:

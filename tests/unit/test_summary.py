@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from intercom.summary import (
+from intercom.api.traffic import Traffic
+from intercom.sync.summary import (
     HEADINGS,
     TEXT_HEADINGS,
     TableSummary,
@@ -14,7 +15,6 @@ from intercom.summary import (
     verdict,
     warnings,
 )
-from intercom.traffic import Traffic
 
 CONTACTS = TableSummary(
     "contacts",

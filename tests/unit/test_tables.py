@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from intercom.errors import ConfigurationError
-from intercom.schemas import Column, Kind, TableSchema
-from intercom.tables import TABLES, Access, Strategy, Table, select_tables
+from intercom.tables.catalogue import TABLES, Access, Strategy, Table, select_tables
+from intercom.tables.schema import Column, Kind, TableSchema
 
 
 def test_tables_come_in_the_documented_order() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from intercom.compact import Compacted
-from intercom.ingest import Ingested
-from intercom.summary import failures, verdict
-from intercom.timed import Timed
-from intercom.traffic import Traffic
+from intercom.api.traffic import Traffic
+from intercom.compaction.compact import Compacted
+from intercom.sync.ingest import Ingested
+from intercom.sync.summary import failures, verdict
+from intercom.sync.timed import Timed
 
 REFUSED = "a full refresh would remove 60 of 150 rows (40 %), which two reads lack"
 

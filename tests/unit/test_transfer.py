@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from intercom.errors import ConfigurationError
-from intercom.transfer import dumped, from_record, loaded, to_record
-from intercom.watermarks import Watermark
+from intercom.lake.state import Watermark
+from intercom.orchestration.server.watermark_records import dumped, from_record, loaded, to_record
 
 CONTACTS = Watermark(
     connection="acme",

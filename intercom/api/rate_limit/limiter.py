@@ -1,0 +1,143 @@
+"""When requests may leave: one limiter for each token and process, shared by all threads.
+
+The blocking loop around ``Budget``, which decides how fast, and ``InFlight``, which decides how many at once.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from intercom.api.headers import RateHeaders
+from intercom.api.rate_limit.concurrency import MOST_IN_FLIGHT, InFlight
+from intercom.api.rate_limit.quota import RECHECK_SECONDS, Budget, Permit
+from intercom.errors import AbandonedError
+
+_LOOK_SECONDS = 0.2
+"""How often a thread that waits for an answer of another one looks whether it is still to wait."""
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class RateUsage:
+    """How much of the quota is in use, for progress lines."""
+
+    sent: int  # in the last ten seconds
+    limit: int  # per ten seconds, as we allow ourselves
+    in_flight: int
+
+
+class RateLimiter:
+    """Lets requests of one token leave as fast as the API allows; safe for any number of threads.
+
+    ``cap`` is a limit per ten seconds below the API's own. ``most_in_flight`` bounds how many are under way at once;
+    an urgent one may come on top. ``clock`` and ``sleep`` are in seconds.
+    """
+
+    def __init__(
+        self,
+        cap: int | None = None,
+        *,
+        most_in_flight: int = MOST_IN_FLIGHT,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.most_in_flight = most_in_flight
+        self._budget = Budget(cap)
+        self._places = InFlight(most_in_flight)
+        self._clock = clock
+        self._sleep = sleep
+        # One thread of each kind waits for time or a place, the others for their turn: no herd wakes up.
+        self._turn = threading.Lock()
+        self._urgent_turn = threading.Lock()
+        self._urgent = False  # an urgent request waits
+        self._changed = threading.Condition()  # its lock is for all but the turns; never held while sleeping
+
+    def acquire(self, *, urgent: bool = False, stopped: Callable[[], bool] = _never) -> Permit:
+        """Wait until a request may leave. It must be sent at once, and its permit given back whatever becomes of it.
+
+        Urgent requests go before all that wait. They are for a chain of requests that decides how long a run takes;
+        two such chains would wait for each other. Raises AbandonedError, and lets nothing leave, once ``stopped``.
+        """
+        if not urgent:
+            with self._turn:
+                return self._wait(stopped, urgent=False)
+        with self._urgent_turn:
+            self._announce(True)
+            try:
+                return self._wait(stopped, urgent=True)
+            finally:
+                self._announce(False)
+
+    def try_acquire(self, *, urgent: bool = False) -> Permit | float:
+        """A permit, or the seconds after which to ask again; inf when something must come back before."""
+        with self._changed:
+            if self._urgent and not urgent:
+                return math.inf
+            now = self._clock()
+            wait = self._budget.reserve(now)
+            if wait <= 0.0 and not self._places.has_place(self._budget.in_flight, urgent=urgent):
+                wait = math.inf
+            permit = self._budget.sent(now) if wait <= 0.0 else None
+            self._places.level(self._budget.in_flight, now, rate_holds=0.0 < wait < math.inf)
+            return wait if permit is None else permit
+
+    def answered(self, permit: Permit, headers: RateHeaders) -> None:
+        """The request has an answer, other than a 429 over the quota."""
+        with self._changed:
+            now = self._clock()
+            self._budget.answered(permit, headers, now)
+            self._came_back(now)
+            self._places.answered(now)
+
+    def lost(self, permit: Permit) -> None:
+        """No answer came; the server may or may not have counted the request."""
+        with self._changed:
+            now = self._clock()
+            self._budget.lost(permit, now)
+            self._came_back(now)
+
+    def throttled(self, permit: Permit, headers: RateHeaders, retry_after: float | None) -> float:
+        """A 429 over the quota: stop every thread until the reset, or as long as ``retry_after`` says.
+
+        Returns the seconds until a request may leave again; 0.0 when it was a window's that has passed meanwhile.
+        """
+        with self._changed:
+            now = self._clock()
+            pause = self._budget.throttled(permit, headers, retry_after, now)
+            self._came_back(now)
+            return pause
+
+    def usage(self) -> RateUsage:
+        """How much of the quota is in use now."""
+        with self._changed:
+            return RateUsage(self._budget.recent(self._clock()), self._budget.limit, self._budget.in_flight)
+
+    def _wait(self, stopped: Callable[[], bool], *, urgent: bool) -> Permit:
+        while True:
+            if stopped():
+                raise AbandonedError
+            with self._changed:
+                outcome = self.try_acquire(urgent=urgent)
+                if isinstance(outcome, Permit):
+                    return outcome
+                if outcome == math.inf:
+                    self._changed.wait(_LOOK_SECONDS)
+                    continue
+            # In short naps: an answer may free a place before its time, a 429 may stop everybody meanwhile.
+            self._sleep(min(outcome, RECHECK_SECONDS))
+
+    def _announce(self, urgent: bool) -> None:
+        with self._changed:
+            self._urgent = urgent
+            self._changed.notify_all()
+
+    def _came_back(self, now: float) -> None:
+        self._places.level(self._budget.in_flight, now)
+        self._changed.notify_all()

@@ -1,0 +1,203 @@
+"""What came back from the API -> an answer, or what is wrong with it. Pure: no HTTP library, no waiting, no raising."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from intercom.api.headers import http_date
+from intercom.config.secret_masking import Mask
+from intercom.normalise.json_repair import mend
+from intercom.normalise.json_salvage import elements, members
+
+_DETAIL_CHARACTERS = 200
+_MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,40}", re.IGNORECASE)
+
+# Codes as in Intercom's API reference 2.14, "Error codes", and the statuses that they come with.
+_STATUSES = {
+    code: status
+    for status, codes in {
+        400: "bad_request client_error parameter_invalid parameter_not_found scroll_exists type_mismatch",
+        401: "missing_authorization token_blocked token_expired token_not_found token_revoked token_unauthorized "
+        "unauthorized",
+        403: "action_forbidden api_plan_restricted forbidden",
+        409: "conflict resource_conflict",
+        422: "data_invalid unprocessable_entity",
+        429: "rate_limit_exceeded retry_after too_many_requests",
+    }.items()
+    for code in codes.split()
+}
+_STATUSES_BY_PART = {"timeout": 408, "unavailable": 503, "server_error": 500, "not_found": 404, "forbidden": 403}
+"""By what is in codes of one kind, such as ``company_not_found``."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """A whole HTTP answer, unpacked; ``headers`` finds names in any case. Its repr shows nothing that was sent."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    @property
+    def server_time(self) -> int | None:
+        """The Date header in unix seconds."""
+        return http_date(self.headers.get("Date", ""))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A JSON object as the API sent it.
+
+    ``fields`` holds its top-level members, each one's JSON text unchanged; the text stays valid for as long as the
+    value is held. ``server_time`` is the Date header in unix seconds. ``elements`` are the texts in the list that was
+    expected where not all of them are sound JSON; None where they are. Where no list was expected, it is the whole
+    body, and ``fields`` has its sound members only.
+    """
+
+    fields: dict[str, msgspec.Raw]
+    server_time: int | None
+    request_id: str | None
+    elements: list[bytes] | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An attempt without a usable answer; an error list counts as the status that goes with its code."""
+
+    reason: str
+    status: int | None = None
+    code: str | None = None
+    request_id: str | None = None
+    server_time: int | None = None
+    wait_seconds: float = 0.0  # what the server asked for, or the limiter
+    heavy: bool = False
+
+    @property
+    def throttled(self) -> bool:
+        return self.status == 429
+
+    @property
+    def over_quota(self) -> bool:
+        # The other 429, too_many_requests, means that this resource is under load: the rate headers do not help.
+        return self.throttled and self.code != "too_many_requests"
+
+
+def read_answer(received: Received, expect: str | None, mask: Mask) -> Answer | Failure:
+    """The answer, when it is whole: a body can be empty or cut, or an error list, although its status is 200.
+
+    ``expect`` names the member that must be a JSON array. Its elements may be anything: of a body with an odd one the
+    others can be used. A failure has the status that goes with its error's code.
+    """
+    request_id = _request_id(received, mask)
+    fault = None
+    fields: dict[str, msgspec.Raw] = {}
+    try:
+        fields = _members(received.body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        salvaged = _salvaged(received.body, expect)
+        if salvaged is not None:
+            return Answer(salvaged[0], received.server_time, request_id, salvaged[1])
+        fault = f"broken body, {error}"
+    else:
+        is_list = expect is not None and expect in fields and bytes(memoryview(fields[expect])[:1]) == b"["
+        if bytes(fields.get("type", b"")) == b'"error.list"' or (
+            expect is not None and not is_list and "errors" in fields
+        ):
+            failure = read_refusal(received, mask)
+            return failure if failure.code is None else replace(failure, status=_status_of(failure.code))
+        if expect is not None and not is_list:
+            fault = f"answer without the list {expect!r}"
+    if fault is not None:
+        return Failure(fault, received.status, request_id=request_id, server_time=received.server_time)
+    return Answer(fields, received.server_time, request_id)
+
+
+class _ErrorItem(msgspec.Struct):
+    code: str | None = None
+    message: str | None = None
+
+
+class _ErrorBody(msgspec.Struct):
+    errors: list[_ErrorItem]
+    request_id: str | None = None
+
+
+def read_refusal(received: Received, mask: Mask) -> Failure:
+    """What an error list says. Of any other body only the type: it may be a page of a proxy that shows the request."""
+    status, code = received.status, None
+    request_id = _request_id(received, mask)
+    try:
+        body = msgspec.json.decode(received.body.decode("utf-8", "replace"), type=_ErrorBody)
+    except (msgspec.MsgspecError, RecursionError):
+        kind = received.headers.get("Content-Type", "").partition(";")[0].strip()
+        told = mask.name(kind) if _MEDIA_TYPE.fullmatch(kind) else ""
+        told = "an error list that cannot be read" if 200 <= status < 300 else told
+    else:
+        code = next((mask.name(e.code) for e in body.errors if e.code), None)
+        text = "; ".join(": ".join(filter(None, (e.code, e.message))) for e in body.errors)
+        told = mask.clean(text, _DETAIL_CHARACTERS)
+        request_id = mask.name(body.request_id) if body.request_id else request_id
+        if 200 <= status < 300:
+            told = f"an error list: {told}" if told else "an error list without errors"
+    detail = ", ".join(filter(None, (told, request_id and f"request {request_id}")))
+    reason = f"status {status} ({detail})" if detail else f"status {status}"
+    return Failure(reason, status, code, request_id, received.server_time)
+
+
+def _request_id(received: Received, mask: Mask) -> str | None:
+    sent = received.headers.get("X-Request-Id")
+    return mask.name(sent) if sent else None
+
+
+def _status_of(code: str) -> int:
+    """The status that an error code comes with; 200, which may pass, for one that is not known."""
+    if (status := _STATUSES.get(code)) is not None:
+        return status
+    return next((status for part, status in _STATUSES_BY_PART.items() if part in code), 200)
+
+
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_VALUE = msgspec.json.Decoder(msgspec.Raw)
+
+
+def _members(body: bytes) -> dict[str, msgspec.Raw]:
+    """The members of a JSON object; raises unless the whole body is sound JSON, once mended.
+
+    The values are views that keep the body alive.
+    """
+    try:
+        body.decode()  # msgspec looks at no byte of what it leaves raw
+        return _OBJECT.decode(body)
+    except (UnicodeDecodeError, msgspec.DecodeError):
+        return _OBJECT.decode(mend(body))
+
+
+def _salvaged(body: bytes, expect: str | None) -> tuple[dict[str, msgspec.Raw], list[bytes] | None] | None:
+    """The members of a body that is whole but not sound throughout, and the elements of its list as sent.
+
+    None when it is not whole, or when what is odd lies beside the list, where it may tell what is still to come. There
+    characters that are no Unicode are mended.
+    """
+    found = members(body) or {}
+    sound = {name: text for name, sent in found.items() if name != expect and (text := _sound(sent)) is not None}
+    fields = {name: msgspec.Raw(text) for name, text in sound.items()}
+    if expect is None:
+        return (fields, None if len(fields) == len(found) else [body]) if fields else None
+    listed = elements(found.get(expect, b""))
+    if listed is None or len(fields) < len(found) - 1:
+        return None
+    return {**fields, expect: msgspec.Raw(found[expect])}, listed
+
+
+def _sound(text: bytes) -> bytes | None:
+    """A value that decodes, as it is or mended; None where none does."""
+    text = mend(text)
+    try:
+        _VALUE.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return text

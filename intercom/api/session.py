@@ -1,0 +1,199 @@
+"""The only HTTP of the package: keep-alive sessions to one connection's host, which carry its token and nothing else's.
+
+What the HTTP library raises holds the request and so the token; none of it leaves this module.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import requests
+from pydantic import SecretStr
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+from intercom.api.body import TooLargeError, TooSlowError, answers_within, read_body
+from intercom.api.response import Received
+from intercom.config.connection import Connection
+
+API_VERSION = "2.14"
+
+
+@dataclass(frozen=True)
+class Request:
+    """``path`` is below the connection's base URL, ``body`` JSON."""
+
+    method: str
+    path: str
+    params: dict[str, str | int] = field(default_factory=dict)
+    body: bytes | None = None
+
+
+@dataclass(frozen=True)
+class NoAnswer:
+    """A request that nothing whole came back for; ``names`` are those of the errors' classes."""
+
+    names: str
+    timed_out: bool  # while waiting for the answer, or for the rest of it
+    unsendable: bool  # a bad URL or header: it fails before there is a connection
+    too_large: bool = False
+
+
+class SessionPool:
+    """Sessions with keep-alive, each used by one thread at a time; requests does not promise more.
+
+    A session per thread would leave its socket behind with every thread that ends; tasks start many.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        connect_seconds: float,
+        read_seconds: float,
+        answer_seconds: float,
+        answer_bytes: int,
+    ) -> None:
+        self._connection = connection
+        self._timeout = (connect_seconds, read_seconds)
+        self._answer_seconds, self._answer_bytes = answer_seconds, answer_bytes
+        self._idle: list[requests.Session] = []
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def send(self, request: Request) -> Received | NoAnswer:
+        """One attempt, of any status; redirects are not followed."""
+        # Nothing is raised while an error is handled here, so that none hangs on ours as its context.
+        try:
+            return self._send(request)
+        except (OSError, ValueError, HTTPError) as error:  # OSError is the root of what requests means to raise
+            slow = _is_too_slow(error)
+            return NoAnswer(
+                f"not whole after {self._answer_seconds:g} s" if slow else _names(error),
+                slow or _is_read_timeout(error),
+                isinstance(error, ValueError),
+                isinstance(error, TooLargeError),
+            )
+
+    def close(self) -> None:
+        """Close all sockets; requests that are under way close theirs when they end."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for session in idle:
+            session.close()
+
+    def _send(self, request: Request) -> Received:
+        headers = {"Content-Type": "application/json"} if request.body is not None else None
+        with self._session() as session:
+            response = session.request(
+                request.method,
+                f"{self._connection.base_url}/{request.path.lstrip('/')}",
+                params=request.params,
+                data=request.body,
+                headers=headers,
+                timeout=self._timeout,
+                allow_redirects=False,
+                stream=True,
+            )
+            try:
+                # By urllib3: requests would read it in pieces of 10 KB, which takes twice as long as all else here.
+                body = read_body(
+                    lambda most: response.raw.read(most, decode_content=False) or b"",
+                    response.headers.get("Content-Encoding", ""),
+                    self._answer_bytes,
+                )
+            except BaseException:
+                response.raw.close()  # what has not been read yet would be taken for the next answer
+                raise
+        return Received(response.status_code, response.headers, body)
+
+    @contextmanager
+    def _session(self) -> Iterator[requests.Session]:
+        with self._lock:
+            session = self._idle.pop() if self._idle else self._new()
+        try:
+            yield session
+        finally:
+            with self._lock:
+                keep = not self._closed
+                if keep:
+                    self._idle.append(session)
+            if not keep:
+                session.close()
+
+    def _new(self) -> requests.Session:
+        session = _Session()
+        # Proxies and CA bundles come from the environment; an Authorization from ~/.netrc would, too, without this.
+        session.auth = _BearerToken(self._connection.access_token)
+        session.headers.update(
+            {
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+                "Intercom-Version": API_VERSION,  # without it the app's own setting decides the shape of answers
+                "User-Agent": _user_agent(),
+            }
+        )
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, _Adapter(self._answer_seconds))
+        return session
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """None: requests reads the Location even when told not to follow it, and fails on a malformed one."""
+        del resp
+        return None
+
+
+class _Adapter(HTTPAdapter):
+    """One connection at a time, of which an answer has to be whole within a time; by a proxy or not."""
+
+    def __init__(self, answer_seconds: float) -> None:
+        self._response = answers_within(answer_seconds)
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        if pool.ConnectionCls.response_class is not self._response:
+            pool.ConnectionCls = type("_Connection", (pool.ConnectionCls,), {"response_class": self._response})
+        return pool
+
+
+class _BearerToken(AuthBase):
+    def __init__(self, token: SecretStr) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token.get_secret_value()}"
+        return request
+
+
+def _user_agent() -> str:
+    try:
+        return f"intercom-lake/{version('intercom-lake')}"
+    except PackageNotFoundError:  # run from a source tree
+        return "intercom-lake"
+
+
+def _names(error: Exception) -> str:
+    inner = error.args[0] if error.args else None
+    inner = getattr(inner, "reason", inner)  # of urllib3's MaxRetryError
+    return " from ".join(type(e).__name__ for e in (error, inner) if isinstance(e, Exception))
+
+
+def _is_too_slow(error: BaseException | None) -> bool:
+    """Whether our own time-out is at the bottom of it: the libraries turn it into theirs."""
+    return error is not None and (
+        isinstance(error, TooSlowError) or _is_too_slow(error.__cause__) or _is_too_slow(error.__context__)
+    )
+
+
+def _is_read_timeout(error: Exception) -> bool:
+    return isinstance(error, requests.ReadTimeout | ReadTimeoutError)  # the latter in the middle of a body

@@ -1,0 +1,79 @@
+"""Which workspace a token belongs to, and what time it is there.
+
+Source: Intercom REST API reference 2.14, "Identify an admin" (GET /me).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from intercom.api.client import IntercomClient
+from intercom.errors import FatalApiError
+
+log = logging.getLogger(__name__)
+
+_DOUBT_SECONDS = 86_400
+"""By no more than this a machine's clock is ahead of the server's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """What time it is there before anything is read, unix seconds, and the workspace's code, None when it is not told.
+
+    Where the server has not told it, its clock may be behind `server_time` by up to `doubt` seconds.
+    """
+
+    server_time: int
+    code: str | None = None
+    doubt: int = 0
+
+
+def identify(client: IntercomClient) -> Workspace:
+    """Ask whose token this is, before tables are read.
+
+    A refusal is no failure here: some tokens may read tables but not this, and a bad token shows in every table's own
+    error. The time then comes from the refusal's Date header.
+    """
+    try:
+        return ask_workspace(client)
+    except FatalApiError as error:
+        log.warning("The workspace of connection %s cannot be identified: %s", client.connection.name, error)
+        return _at(client, error.server_time)
+
+
+def ask_workspace(client: IntercomClient) -> Workspace:
+    """Ask whose token this is; raises ApiError.
+
+    A region that differs from the configured one is only warned of, since its spelling is not specified.
+    """
+    answer = client.for_table("workspace", "read admins").get("/me")
+    app = _app(answer.fields.get("app"))
+    region = client.mask.clean(str(app.get("region") or client.connection.region).lower(), 40)
+    if not region.startswith(client.connection.region):
+        name, configured = client.connection.name, client.connection.region
+        log.warning("Connection %s has region %r, but its workspace says %r", name, configured.value, region)
+    code = app.get("id_code")
+    told = isinstance(code, str) and code and code == client.mask.name(code)  # it becomes the name of a limit
+    return replace(_at(client, answer.server_time), code=code if told else None)
+
+
+def _at(client: IntercomClient, server_time: int | None) -> Workspace:
+    """The time that an answer has told; else this machine's, which may be wrong."""
+    if server_time is not None:
+        return Workspace(server_time)
+    log.warning(
+        "Connection %s: the answers have no usable Date header, so this machine's clock is taken, which may be wrong. "
+        "Watermarks stay a day behind it: each run reads the last day again. A proxy that keeps the header ends that.",
+        client.connection.name,
+    )
+    return Workspace(int(time.time()), doubt=_DOUBT_SECONDS)
+
+
+def _app(raw: msgspec.Raw | None) -> dict[str, Any]:
+    app = None if raw is None else msgspec.json.decode(raw)
+    return app if isinstance(app, dict) else {}

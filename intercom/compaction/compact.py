@@ -1,0 +1,270 @@
+"""Compaction of one table: committed staged rows become the published files, one partition after the other.
+
+The order makes every crash harmless: a partition is published, the table's record follows when all are, and only
+then the parts that were read are deleted. A partition that is merged again stays as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from intercom.compaction.key_lookup import find_moves
+from intercom.compaction.move_steps import after, both, counted_as_changed, in_steps
+from intercom.compaction.moved_rows import Moves
+from intercom.compaction.partition import Merged
+from intercom.compaction.policy import When, is_due, waiting_rows
+from intercom.compaction.publish import Month, Outcome, Work, publish_months
+from intercom.errors import DamagedFileError, LakeError
+from intercom.lake.rejected_records import remove_expired
+from intercom.lake.state import Partition, TableState, WatermarkStore, intact, missing_from, not_to_be_merged
+from intercom.lake.storage import stamped_size
+from intercom.lake.table import Ledger, Part
+from intercom.tables.catalogue import Strategy, Table
+
+log = logging.getLogger(__name__)
+
+Publish = Callable[[Table, Ledger, Work], Sequence[Outcome]]
+"""Merges the partitions of a piece of work, wherever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What a compaction did; rows are counted once per primary key. `waiting` rows are staged and not merged yet."""
+
+    rows: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    files: int = 0
+    waiting: int = 0
+
+    def hints(self, table: str) -> tuple[str, ...]:
+        """A line for the end of the run when rows wait."""
+        return (f"{table}: {self.waiting:,} staged rows wait to be merged with later ones",) if self.waiting else ()
+
+    def plus(self, merged: Merged) -> Compacted:
+        """The sum with one more partition; `rows` is the table's and set at the end."""
+        return Compacted(
+            rows=self.rows,
+            new=self.new + merged.new,
+            changed=self.changed + merged.changed,
+            unchanged=self.unchanged + merged.unchanged,
+            removed=self.removed + merged.removed,
+            files=self.files + merged.written,
+        )
+
+
+def compact_table(
+    table: Table,
+    ledger: Ledger,
+    store: WatermarkStore,
+    *,
+    when: When = When.ALWAYS,
+    publish: Publish = publish_months,
+    committed: bool = False,
+) -> Compacted:
+    """Publish everything that committed runs have staged for a table, if it is due, then delete what was read.
+
+    `committed`: the run that asks has just saved the table's record. Raises LakeError when that is gone, or staged
+    parts of a committed run are missing, DamagedFileError when a published file is not as it was written: the next run
+    then reads the table again.
+    """
+    files = ledger.staged_files()  # before the record: what a later run commits is not among the files to delete
+    state = ledger.state()
+    if state is None:
+        if committed:
+            raise LakeError(
+                f"{table.name}: the table's record {ledger.paths.state} in the lake {ledger.lake.url}, which this run "
+                "has saved when it had read the table, has gone or is damaged before its rows were merged. They are "
+                "not in the table; run again: the whole table is read."
+            )
+        return Compacted()
+    if state.staged and not is_due(state, when, datetime.now(UTC)):
+        log.info("%s: %d staged rows wait to be merged with later ones", table.name, waiting_rows(state))
+        _clean_up(ledger, state, files)
+        return Compacted(rows=state.rows, waiting=waiting_rows(state))
+    parts = _committed(ledger, state, ledger.parts_of(files))
+    done = Compacted()
+    if state.staged:
+        findings = ledger.findings(state)
+        damage, foreign = missing_from(state, findings), not_to_be_merged(state, findings)
+        # A version of its own for each attempt, in the record before a file of it appears. What a dead one has
+        # published is recorded as it lies: were it still at work, a file that it brings later is a stranger's.
+        known = {**state.partitions, **intact(state, findings)}
+        state = replace(state, partitions=known, compaction=uuid4().hex)
+        state = ledger.save(state)
+        discarded = set(foreign) if state.read_whole else set()
+        while True:
+            published = ledger.published()
+            work = _work(table, state, parts, files, published, discarded)
+            sizes = {part.path: files[part.path] for part in parts}
+            trusted = {month: stamp for month, stamp in published.items() if month not in discarded}
+            try:
+                moves = find_moves(table, ledger, work, sizes, trusted, _staged_rows(state))
+                outcomes = _published(table, ledger, work, moves, published, publish)
+                break
+            except DamagedFileError as error:
+                if error.month in discarded or not (state.read_whole or table.strategy is Strategy.REPLACE):
+                    ledger.note_damage(error.month)
+                    raise
+                log.warning("%s: %s is damaged and is left out", table.name, ledger.files.path(error.month))
+                discarded.add(error.month)
+                # Begun anew, since rows may be left out elsewhere for those of this file. Months that went are gone.
+                there = ledger.published()
+                state = replace(state, partitions={m: entry for m, entry in state.partitions.items() if m in there})
+        state = _finish(table, ledger, state, outcomes, damage, foreign, store)
+        for outcome in outcomes:
+            done = done.plus(outcome.merged)
+        done = replace(done, unchanged=done.unchanged + moves.outdated)
+    _clean_up(ledger, state, files)
+    log.info(
+        "%s: %d rows new, %d changed, %d unchanged, %d removed; files written: %d",
+        *(table.name, done.new, done.changed, done.unchanged, done.removed, done.files),
+    )
+    return replace(done, rows=state.rows)
+
+
+def _staged_rows(state: TableState) -> int | None:
+    """Rows of all parts that wait; None when a record of an older version does not say."""
+    return waiting_rows(state) if all(run.rows for run in state.staged if run.parts) else None
+
+
+def _clean_up(ledger: Ledger, state: TableState, files: Iterable[str]) -> None:
+    """Delete what is merged, what died before it could commit, what attempts noted for a next one, old rejects."""
+    waiting = {run.run_id for run in state.staged}
+    ledger.still_ours()
+    ledger.lake.delete(path for path in files if ledger.paths.attempt_of(path) not in waiting)
+    remove_expired(ledger.lake, ledger.paths, datetime.now(UTC))
+
+
+def _committed(ledger: Ledger, state: TableState, parts: Sequence[Part]) -> list[Part]:
+    """The parts of committed runs, in the order in which the runs committed and the rows were read.
+
+    An attempt that was given up, and yet goes on, may add parts to those that were committed; they do not count.
+    """
+    by_run = {
+        run.run_id: sorted(
+            (part for part in parts if part.run_id == run.run_id and part.number < run.parts), key=lambda p: p.number
+        )
+        for run in state.staged
+    }
+    for run in state.staged:
+        if len(by_run[run.run_id]) != run.parts:
+            raise LakeError(
+                f"Run {run.run_id} staged {run.parts} parts for {ledger.paths.table}, but {len(by_run[run.run_id])} "
+                f"are in {ledger.lake.url}/{ledger.paths.staging}. Run again: the whole table will be read."
+            )
+    return [part for run in state.staged for part in by_run[run.run_id]]
+
+
+def _finish(
+    table: Table,
+    ledger: Ledger,
+    state: TableState,
+    outcomes: Sequence[Outcome],
+    damage: str | None,
+    foreign: Collection[str],
+    store: WatermarkStore,
+) -> TableState:
+    """Save the record of a finished compaction, over the one that it began with.
+
+    Files that went missing while the run was reading take the watermark with them: the next run reads everything. Of
+    `foreign` files it is kept in the record, unless they were left out: they are ours now, with the rows in them.
+    """
+    ledger.still_ours()
+    ledger.files.conclude(
+        [outcome.placed for outcome in outcomes if outcome.placed],
+        [outcome.month for outcome in outcomes if outcome.partition is None],
+    )
+    if damage:
+        log.warning("%s: %s; the next run will read the table from the beginning", table.name, damage)
+    done = {run.run_id for run in state.staged}
+    state = replace(
+        state,
+        watermark=None if damage else state.watermark,
+        partitions=_partitions(state, outcomes),
+        staged=tuple(run for run in state.staged if run.run_id not in done),
+        compaction=None,
+        damaged=() if state.read_whole else tuple(sorted({*state.damaged, *foreign})),
+        saved_at=datetime.now(UTC),
+    )
+    state = ledger.save(state)
+    if table.cursor_field is not None:
+        store.save(ledger.watermark(table.cursor_field, state))
+    return state
+
+
+def _partitions(state: TableState, outcomes: Sequence[Outcome]) -> dict[str, Partition]:
+    met = {outcome.month for outcome in outcomes}
+    kept = {month: partition for month, partition in state.partitions.items() if month not in met}
+    return kept | {outcome.month: outcome.partition for outcome in outcomes if outcome.partition}
+
+
+def _published(
+    table: Table, ledger: Ledger, work: Work, moves: Moves, published: Mapping[str, str], publish: Publish
+) -> list[Outcome]:
+    """Merge and publish; gives one outcome for each month.
+
+    A row that moves leaves its old month first: until its new month is published, too, a reader of plain files lacks
+    it, and at no time finds it twice. After a crash in between, the row is still staged, and the next run goes on.
+    """
+    if not moves:
+        return list(publish(table, ledger, work))
+    log.info("%s: rows that are in another month now: %d", table.name, sum(map(len, moves.gained.values())))
+    first, then = in_steps(work, moves, published, together=ledger.files.together)
+    outcomes = {outcome.month: outcome for outcome in publish(table, ledger, first)}
+    if then is not None:
+        ledger.still_ours()
+        for outcome in publish(table, ledger, after(then, outcomes)):
+            outcomes[outcome.month] = both(outcomes.get(outcome.month), outcome)
+    return [counted_as_changed(outcome, len(moves.gained.get(month, ()))) for month, outcome in outcomes.items()]
+
+
+def _work(
+    table: Table,
+    state: TableState,
+    parts: Sequence[Part],
+    sizes: Mapping[str, int],
+    published: Mapping[str, str],
+    discarded: Collection[str],
+) -> Work:
+    """What is to be merged: the partitions that the parts touch.
+
+    When everything was read, all published partitions are looked at: of those without rows some may have to go, and
+    `discarded` files do not stay.
+    """
+    by_month: dict[str, list[str]] = {part.month or "": [] for part in parts}
+    if state.read_whole:
+        by_month |= {month: [] for month in published}
+    if table.strategy is Strategy.REPLACE:
+        by_month = {"": []}
+    for part in parts:
+        by_month[part.month or ""].append(part.path)
+    return Work(
+        version=state.compaction or "",
+        columns=state.columns or table.schema,  # an upgrade may have changed the table since
+        replaces=any(run.replaces for run in state.staged),
+        whole=any(run.whole for run in state.staged),
+        months=tuple(
+            Month(
+                month,
+                tuple(paths),
+                stored=published.get(month),
+                size=stamped_size(published.get(month)) + sum(sizes[path] for path in paths),
+                discarded=month in discarded and month in published,
+                footer=_footer(state, month, published),
+            )
+            for month, paths in by_month.items()
+        ),
+    )
+
+
+def _footer(state: TableState, month: str, published: Mapping[str, str]) -> str:
+    """The recorded digest of a file's footer, "" for a file that has been written since."""
+    entry = state.partitions.get(month)
+    return entry.footer if entry is not None and entry.stamp == published.get(month) else ""

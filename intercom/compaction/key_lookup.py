@@ -1,0 +1,313 @@
+"""Which rows have moved to another month: keys of staged parts are looked up in the files of all months.
+
+Only key columns are read, over a store by byte ranges, and mostly few of them. Where little was staged of a table that
+is searched, a key is suspicious when its own month does not hold it: such keys are looked up in the row groups of
+other months whose smallest and greatest key admit them. Where everything was read, or much, the keys of all months are
+compared, as 8-byte hashes; so a copy that lies in a wrong month already is seen, too. An index of the keys of each
+month would take the place of `_Reader.held` and `_Reader.hashes_stored`.
+"""
+
+from __future__ import annotations
+
+import logging
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from intercom.compaction.arrow import flat, joined, numbers
+from intercom.compaction.merge import comparable, key_columns
+from intercom.compaction.moved_rows import KEY, MONTH, PLACE, STORED, Moves, decide, in_two_months, versions_schema
+from intercom.compaction.publish import Work, damaged_file, remove_damaged
+from intercom.errors import SchemaError
+from intercom.lake.parquet import is_damage, open_parquet
+from intercom.lake.table import Ledger
+from intercom.tables.catalogue import Strategy, Table
+
+log = logging.getLogger(__name__)
+
+_CURE: Final = "Run with --full-refresh: the table is read again and written anew; nothing was changed now."
+LITTLE_ROWS: Final = 200_000
+"""Up to so many staged rows their keys are held as text."""
+
+Some = TypeVar("Some")
+Other = TypeVar("Other")
+
+
+def find_moves(
+    table: Table,
+    ledger: Ledger,
+    work: Work,
+    parts: Mapping[str, int],
+    published: Mapping[str, str],
+    rows: int | None,
+) -> Moves:
+    """What is to be done so that each staged key is left in one month.
+
+    `parts` maps the staged parts, in the order in which they were read, to their bytes, and `rows` is how many they
+    hold, None where that is not known; `published` maps months to the stamps of their files.
+
+    Raises DamagedFileError when one of these cannot be read, LakeError for a damaged part.
+    """
+    staged = {month.month for month in work.months if month.parts}
+    if table.strategy is Strategy.REPLACE or not staged or len(staged | published.keys()) == 1:
+        return Moves()
+    reader = _Reader(table, ledger, work, parts, published)
+    little = rows is not None and rows <= LITTLE_ROWS
+    if work.replaces or work.whole or table.read_whole or not little:
+        keys, of_staged, of_stored = _compared(reader)
+    else:
+        keys, of_staged, of_stored = _looked_up(reader)
+    if not len(keys):
+        return Moves()
+    versions = [
+        versions_schema(table.newest_by).empty_table(),
+        *reader.versions_staged(of_staged, keys),
+        *reader.versions_stored(of_stored, keys),
+    ]
+    return decide(pa.concat_tables(versions), table.newest_by, replaces=work.replaces)
+
+
+Suspects = tuple[Any, Iterable[str], Iterable[str]]
+"""Keys, and the months in which they may be staged and stored."""
+
+
+def _compared(reader: _Reader) -> Suspects:
+    """Staged keys that are staged or stored in a second month as well, by comparing all keys with all."""
+    staged, stored = reader.hashes_staged(), reader.hashes_stored()
+    suspects = in_two_months(staged, stored)
+
+    def concerned(months: Mapping[str, Any]) -> list[str]:
+        return [month for month, hashes in months.items() if pc.any(pc.is_in(hashes, value_set=suspects)).as_py()]
+
+    if not len(suspects):
+        return pa.array([], pa.string()), [], []
+    of_staged = concerned(staged)
+    return reader.staged_with(of_staged, suspects), of_staged, concerned(stored)
+
+
+def _looked_up(reader: _Reader) -> Suspects:
+    """Staged keys that their own month does not hold and another one does, and those that are staged in two months."""
+    staged = reader.staged_keys()
+    everything = joined(list(staged.values()), pa.string())
+    counts = pc.value_counts(everything)
+    twice = counts.field(0).filter(pc.greater(counts.field(1), 1))
+    held = reader.held({month: keys for month, keys in staged.items() if month in reader.published})
+    new = {
+        month: keys.filter(pc.invert(pc.is_in(keys, value_set=held[month]))) if month in held else keys
+        for month, keys in staged.items()
+    }
+    suspects = pc.unique(joined([twice, *new.values()], pa.string()))
+
+    def wanted(month: str) -> Any:
+        """Keys of its own that it does not hold are not looked up once more."""
+        if not len(new.get(month, ())):
+            return suspects
+        return pc.unique(joined([twice, *(keys for other, keys in new.items() if other != month)], pa.string()))
+
+    elsewhere = reader.held({month: keys for month in reader.published if len(keys := wanted(month))})
+    keys = pc.unique(joined([twice, *elsewhere.values()], pa.string()))
+    of_staged = [month for month, ours in staged.items() if pc.any(pc.is_in(ours, value_set=keys)).as_py()]
+    # Stored versions also of the months that the keys are staged in: they hold some of those that are staged twice.
+    return keys, of_staged, [month for month, found in elsewhere.items() if len(found)]
+
+
+class _Reader:
+    """Reads key columns of a table's staged parts and published files, several files at the same time."""
+
+    def __init__(
+        self,
+        table: Table,
+        ledger: Ledger,
+        work: Work,
+        parts: Mapping[str, int],
+        published: Mapping[str, str],
+    ) -> None:
+        (self._key,) = table.primary_key
+        self._table, self._ledger, self._sizes, self.published = table, ledger, parts, published
+        self._parts = [(path, month.month) for month in work.months for path in month.parts]
+        self._place = {path: number for number, path in enumerate(parts)}
+        self._everything = work.replaces or work.whole
+
+    # -- staged parts -------------------------------------------------------------------------------------------
+
+    def hashes_staged(self) -> dict[str, Any]:
+        """Month -> hashes of its staged keys, as often as they are staged."""
+        return _by_month(self._over_parts(lambda path: _hashes(self._staged_keys(path))), pa.int64())
+
+    def staged_keys(self) -> dict[str, Any]:
+        """Month -> its staged keys, each once."""
+        found = _by_month(self._over_parts(self._staged_keys), pa.string())
+        return {month: pc.unique(keys) for month, keys in found.items()}
+
+    def staged_with(self, months: Iterable[str], hashes: Any) -> Any:
+        """Staged keys of these months that have one of these hashes."""
+
+        def some(path: str) -> Any:
+            keys = self._staged_keys(path)
+            return keys.filter(pc.is_in(_hashes(keys), value_set=hashes))
+
+        return pc.unique(joined([keys for _, keys in self._over_parts(some, set(months))], pa.string()))
+
+    def versions_staged(self, months: Iterable[str], keys: Any) -> list[Any]:
+        """The staged versions of these keys in these months, a table for each part."""
+
+        def some(path: str) -> Any:
+            rows = self._read_part(path, key_columns(self._key, self._table.newest_by))
+            places = pc.add(numbers(rows.num_rows).cast(pa.int64()), self._place[path] << 32)
+            return self._versions(rows, keys, places)
+
+        found = self._over_parts(some, set(months))
+        return [_with_month(rows, month, self._table.newest_by, stored=False) for month, rows in found]
+
+    def _staged_keys(self, path: str) -> Any:
+        return flat(self._read_part(path, [self._key]).column(0))
+
+    def _read_part(self, path: str, columns: Sequence[str]) -> Any:
+        """Columns of a part. One that is damaged is taken out of the lake, and LakeError says so."""
+        with self._ledger.lake.open(path, self._sizes[path]) as source:
+            try:
+                with open_parquet(source) as file:
+                    return file.read(columns=list(columns), use_threads=False)
+            except Exception as error:
+                if not is_damage(error):
+                    raise
+                with self._ledger.lake.fetch(path) as local:
+                    remove_damaged(self._table, self._ledger, {path: local}, error)
+                raise
+
+    def _over_parts(self, read: Callable[[str], Some], months: set[str] | None = None) -> list[tuple[str, Some]]:
+        parts = [(path, month) for path, month in self._parts if months is None or month in months]
+        return [
+            (month, found) for (_, month), found in zip(parts, self._at_once(read, [p for p, _ in parts]), strict=True)
+        ]
+
+    # -- published files ----------------------------------------------------------------------------------------
+
+    def hashes_stored(self) -> dict[str, Any]:
+        """Month -> hashes of the keys in its file."""
+
+        def some(month: str) -> Any:
+            return joined([_hashes(keys) for keys in self._stored_keys(month)], pa.int64())
+
+        return dict(zip(self.published, self._at_once(some, list(self.published)), strict=True))
+
+    def held(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """For each month those of the keys wanted of it that its file holds."""
+
+        def some(month: str) -> Any:
+            keys = wanted[month]
+            return joined([_both(found, keys) for found in self._stored_keys(month, keys)], pa.string())
+
+        return dict(zip(wanted, self._at_once(some, list(wanted)), strict=True))
+
+    def versions_stored(self, months: Iterable[str], keys: Any) -> list[Any]:
+        """The stored versions of these keys in the files of these months, a table for each month."""
+
+        def some(month: str) -> Any:
+            columns = key_columns(self._key, self._table.newest_by)
+            found = [self._versions(rows, keys, None) for rows in self._stored_rows(month, columns, keys)]
+            rows = pa.concat_tables([self._none, *found])
+            return _with_month(rows, month, self._table.newest_by, stored=True)
+
+        return self._at_once(some, list(months))
+
+    def _stored_keys(self, month: str, among: Any = None) -> Iterator[Any]:
+        """Keys in a month's file, some at a time; as many at least as there are to be found `among` them."""
+        waiting: list[Any] = []
+        for rows in self._stored_rows(month, [self._key], among):
+            waiting.append(rows.column(0))
+            if among is None or sum(map(len, waiting)) >= len(among):
+                yield joined(waiting, pa.string())
+                waiting = []
+        if waiting:
+            yield joined(waiting, pa.string())
+
+    def _stored_rows(self, month: str, columns: Sequence[str], among: Any = None) -> Iterator[Any]:
+        """Row groups of a month's file, without those that can hold none of the keys `among`."""
+        stamp = self.published[month]
+        with (
+            self._ledger.files.open(month, stamp) as source,
+            self._readable(month),
+            open_parquet(source) as file,
+        ):
+            self._check_columns(month, file, columns)
+            for group in range(file.num_row_groups):
+                if among is None or _may_hold(file.metadata.row_group(group), self._key, among):
+                    yield file.read_row_group(group, columns=list(columns), use_threads=False)
+
+    @contextmanager
+    def _readable(self, month: str) -> Iterator[None]:
+        """Say which file cannot be read; one with other columns is replaced where everything was read."""
+        try:
+            yield
+        except SchemaError:
+            if not self._everything:
+                raise
+        except Exception as error:
+            if not is_damage(error):
+                raise
+            raise damaged_file(self._table, self._ledger, month, error) from error
+
+    def _check_columns(self, month: str, file: Any, columns: Sequence[str]) -> None:
+        found, declared = file.schema_arrow, self._table.schema.arrow
+        if any(name not in found.names or found.field(name).type != declared.field(name).type for name in columns):
+            raise SchemaError(
+                f"Table {self._table.name!r}: the file of {month} does not have the table's declared columns. {_CURE}"
+            )
+
+    # -- both ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _none(self) -> Any:
+        return versions_schema(self._table.newest_by).empty_table().drop_columns([MONTH, STORED])
+
+    def _versions(self, rows: Any, keys: Any, places: Any) -> Any:
+        """Key, decisive columns and place of those rows that have one of the keys."""
+        chosen = pc.is_in(rows.column(self._key), value_set=keys)
+        found = comparable(rows, self._key, self._table.newest_by).rename_columns([KEY, *self._table.newest_by])
+        places = pa.repeat(pa.scalar(0, pa.int64()), rows.num_rows) if places is None else places
+        return found.append_column(PLACE, places).filter(chosen).select(self._none.schema.names)
+
+    def _at_once(self, work: Callable[[Other], Some], on: Sequence[Other]) -> list[Some]:
+        with ThreadPoolExecutor(self._ledger.lake.at_a_time, thread_name_prefix=f"lookup-{self._table.name}") as pool:
+            return list(pool.map(work, on))
+
+
+def _with_month(rows: Any, month: str, newest_by: Sequence[str], *, stored: bool) -> Any:
+    size = rows.num_rows
+    rows = rows.append_column(MONTH, pa.repeat(pa.scalar(month), size))
+    rows = rows.append_column(STORED, pa.repeat(pa.scalar(stored), size))
+    return rows.select(versions_schema(newest_by).names)
+
+
+def _by_month(found: Iterable[tuple[str, Any]], kind: Any) -> dict[str, Any]:
+    """Month -> the values found in its parts. (To make millions of them unique leaves 200 bytes of memory for each.)"""
+    lists: dict[str, list[Any]] = {}
+    for month, values in found:
+        lists.setdefault(month, []).append(values)
+    return {month: joined(values, kind) for month, values in lists.items()}
+
+
+def _both(found: Any, keys: Any) -> Any:
+    return pc.unique(found.filter(pc.is_in(found, value_set=keys)))
+
+
+def _may_hold(group: Any, column: str, keys: Any) -> bool:
+    """Whether a row group's bounds admit one of the keys."""
+    place = [group.column(number).path_in_schema for number in range(group.num_columns)].index(column)
+    bounds = group.column(place).statistics
+    if bounds is None or not bounds.has_min_max:
+        return True
+    inside = pc.and_(pc.greater_equal(keys, bounds.min), pc.less_equal(keys, bounds.max))
+    return bool(pc.any(inside).as_py())
+
+
+def _hashes(keys: Any) -> Any:
+    """8 bytes for each key, the same for equal ones in this process; keys of one hash are told apart by themselves."""
+    found = array("q", map(hash, keys.to_pylist()))
+    return pa.Array.from_buffers(pa.int64(), len(found), [None, pa.py_buffer(found)])

@@ -1,0 +1,72 @@
+"""A compaction that moves rows from month to month, in steps that never show a row twice. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from intercom.compaction.moved_rows import Moves
+from intercom.compaction.publish import Month, Outcome, Work
+
+
+def in_steps(work: Work, moves: Moves, published: Mapping[str, str], *, together: bool) -> tuple[Work, Work | None]:
+    """The work with the moves in it: what is published first, and what once all of that is there; None: nothing.
+
+    First come all months but those that only gain rows, each without what it gains; then those that gain. Where a
+    format shows all months `together` there is one step. `published` are the months' stamps.
+    """
+    met = {month.month for month in work.months}
+    untouched = [Month(month, (), stored=published[month], size=0) for month in moves.evicted if month not in met]
+    months = [
+        replace(
+            month,
+            left_out=moves.left_out.get(month.month, ()),
+            evicted=moves.evicted.get(month.month, ()),
+        )
+        for month in (*work.months, *untouched)
+    ]
+    if together or not moves.gained:
+        return replace(work, months=tuple(months)), None
+    first = [
+        replace(month, left_out=(*month.left_out, *moves.gained.get(month.month, ())))
+        for month in months
+        if month.month not in moves.gained or month.evicted
+    ]
+    then = [month for month in months if month.month in moves.gained]
+    return replace(work, months=tuple(first)), replace(work, months=tuple(then))
+
+
+def after(work: Work, outcomes: Mapping[str, Outcome]) -> Work:
+    """A second step of work, after the first one had these outcomes: what it left of months that it published, too."""
+
+    def left(month: Month) -> Month:
+        if month.month not in outcomes:
+            return month
+        partition = outcomes[month.month].partition
+        stamp = None if partition is None else partition.stamp
+        return replace(month, stored=stamp, evicted=(), discarded=False, footer="")
+
+    return replace(work, months=tuple(map(left, work.months)))
+
+
+def both(first: Outcome | None, second: Outcome) -> Outcome:
+    """The outcome of two steps of one month; each staged row is counted by what the steps together have made of it."""
+    if first is None:
+        return second
+    one, two = first.merged, second.merged
+    new, changed = one.new + two.new, one.changed + two.changed
+    merged = replace(
+        two,
+        new=new,
+        changed=changed,
+        unchanged=two.new + two.changed + two.unchanged - new - changed,
+        removed=one.removed + two.removed,
+        written=one.written or two.written,
+    )
+    return replace(second, merged=merged, placed=second.placed or first.placed)
+
+
+def counted_as_changed(outcome: Outcome, gained: int) -> Outcome:
+    """A row that came from another month is no new one: it has changed."""
+    merged = outcome.merged
+    return replace(outcome, merged=replace(merged, new=merged.new - gained, changed=merged.changed + gained))

@@ -1,0 +1,119 @@
+"""Rows whose month has changed: which version of each key stays, and what every other month loses. Pure.
+
+A file of a month knows nothing of the others, and a row's month goes by ``created_at``, which may change. So versions
+of one key can meet from several months: staged in two, or staged in one and stored in another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from intercom.compaction.arrow import flat, joined, numbers
+
+KEY, MONTH, STORED, PLACE = "_key", "_month", "_stored", "_place"
+
+Keys = Mapping[str, tuple[str, ...]]
+"""Month -> keys."""
+
+_HASHES_AT_A_TIME: Final = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """What months do for keys that occur in more than one of them, so that each key is left in one.
+
+    `left_out`: staged rows that a month does not take, since another month has a newer version. `evicted`: stored rows
+    that a month gives up. `gained`: of the staged rows that a month takes, those that another month gives up and that
+    it does not hold itself: to be published when that month is. `outdated` is the number of keys that were staged in
+    older versions than another month's file has.
+    """
+
+    left_out: Keys = field(default_factory=dict)
+    evicted: Keys = field(default_factory=dict)
+    gained: Keys = field(default_factory=dict)
+    outdated: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.left_out or self.evicted)
+
+
+def versions_schema(newest_by: Sequence[str]) -> Any:
+    """Of versions in several months: key, month, the columns of `newest_by` as integers, whether and where it lies.
+
+    `PLACE` grows in the order in which staged rows were read; it is 0 for stored ones.
+    """
+    decisive = [(name, pa.int64()) for name in newest_by]
+    return pa.schema([(KEY, pa.string()), (MONTH, pa.string()), *decisive, (STORED, pa.bool_()), (PLACE, pa.int64())])
+
+
+def decide(versions: Any, newest_by: Sequence[str], *, replaces: bool) -> Moves:
+    """The moves that leave the newest version of each key, and no other of its months.
+
+    `versions` holds all versions there are of these keys (`versions_schema`). A stored one stays against a staged one
+    that is equal; with `replaces` every staged one is newer than every stored one.
+    """
+    if versions.num_rows == 0:
+        return Moves()
+    # The newest comes last: of equal ones the stored one, and among staged ones that which was read last.
+    order = [STORED, *newest_by, PLACE, MONTH] if replaces else [*newest_by, STORED, PLACE, MONTH]
+    down = {STORED} if replaces else set()
+    rows = versions.sort_by([(name, "descending" if name in down else "ascending") for name in (KEY, *order)])
+    keys, months, stored = (flat(rows.column(name)) for name in (KEY, MONTH, STORED))
+    ends = joined([pc.not_equal(keys.slice(1), keys.slice(0, len(keys) - 1)), pa.array([True])], pa.bool_())
+    lasts = pc.indices_nonzero(ends)
+    number = pc.subtract(pc.cumulative_sum(ends.cast(pa.int64())), ends.cast(pa.int64()))  # of its key, for each row
+    winner = lasts.take(number)
+    home = pc.equal(months, months.take(winner))
+    stays = stored.take(winner)
+    evicted = pc.and_not(stored, home)
+    left_out = pc.and_not(pc.invert(home), stored)
+
+    def of(rows: Any) -> Any:
+        return pc.is_in(number, value_set=pc.unique(number.filter(rows)))
+
+    is_winner = pc.equal(winner, numbers(len(keys)))
+    gained = pc.and_not(pc.and_(pc.and_not(is_winner, stays), of(evicted)), of(pc.and_(stored, home)))
+    staged_at_home = of(pc.and_not(home, stored))
+    outdated = pc.and_not(pc.and_(pc.and_(is_winner, stays), of(left_out)), staged_at_home)
+    lost, given_up, taken = (_by_month(keys, months, chosen) for chosen in (left_out, evicted, gained))
+    return Moves(lost, given_up, taken, pc.sum(outdated).as_py() or 0)
+
+
+def _by_month(keys: Any, months: Any, chosen: Any) -> dict[str, tuple[str, ...]]:
+    keys, months = keys.filter(chosen), months.filter(chosen)
+    return {
+        month: tuple(pc.unique(keys.filter(pc.equal(months, month))).to_pylist())
+        for month in sorted(pc.unique(months).to_pylist())
+    }
+
+
+def in_two_months(staged: Mapping[str, Any], stored: Mapping[str, Any]) -> Any:
+    """Of hashes of keys (int64) those that are staged, and staged or stored in a second month as well.
+
+    Both map a month to the hashes of its keys. Work goes by shares of all hashes, so that memory does not grow with
+    the table beyond the hashes themselves, 8 bytes a row.
+    """
+    total = sum(len(hashes) for months in (staged, stored) for hashes in months.values())
+    shares = 1 << max(0, (total // _HASHES_AT_A_TIME).bit_length())
+    found = []
+    for share in range(shares):
+        ours = {month: _share(hashes, share, shares) for month, hashes in staged.items()}
+        theirs = {month: _share(hashes, share, shares) for month, hashes in stored.items()}
+        both = [
+            pc.unique(joined([months[month] for months in (ours, theirs) if month in months], pa.int64()))
+            for month in ours.keys() | theirs.keys()
+        ]
+        counts = pc.value_counts(joined(both, pa.int64()))
+        twice = counts.field(0).filter(pc.greater(counts.field(1), 1))
+        if len(twice):
+            found.append(twice.filter(pc.is_in(twice, value_set=joined(list(ours.values()), pa.int64()))))
+    return joined(found, pa.int64())
+
+
+def _share(hashes: Any, share: int, shares: int) -> Any:
+    return hashes if shares == 1 else hashes.filter(pc.equal(pc.bit_wise_and(hashes, shares - 1), share))

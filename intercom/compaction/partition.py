@@ -1,0 +1,257 @@
+"""Merge one partition: local Parquet files in, a new local Parquet file out, streaming.
+
+Two passes over the stored file. The first reads key columns only and decides which rows stay; where a stored row was
+merely read again, the full rows are compared, so that an unchanged table is not rewritten. The second copies what
+stays, row group by row group, and adds the staged winners. Memory holds key columns of the staged rows and a few row
+groups, whatever the size of the partition; every file is read at most once in each pass.
+"""
+
+from __future__ import annotations
+
+import shutil
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from intercom.compaction.arrow import between, flat, joined, numbers, taken
+from intercom.compaction.merge import (
+    POSITION,
+    Contest,
+    contest,
+    contests_in_a_row,
+    key_columns,
+    newest_positions,
+    same_content,
+)
+from intercom.compaction.spill import Shelf
+from intercom.compaction.staged_parts import HELD_BYTES, StagedParts
+from intercom.errors import SchemaError
+from intercom.lake.parquet import ParquetFile, has_checksums, open_parquet
+
+ROW_GROUP_BYTES = 32 << 20
+ROW_GROUP_ROWS = 122_880
+_CURE = "Run with --full-refresh: the table is read again and written anew; nothing was changed now."
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a merge found; `rows` of the new file, or of the old one when nothing `written`.
+
+    Evicted rows and staged ones that were left out are in none of the other numbers.
+    """
+
+    rows: int
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    written: bool = False
+
+
+class PartitionMerge:
+    """Merge staged `parts`, in the order in which they were read, into the file `stored` (None: there is none).
+
+    Of two versions of a row the newer one stays, told by the columns `newest_by` (see `merge`).
+    With `replaces` the parts are the whole new partition: stored rows that they do not hold are removed, and of rows
+    that differ the staged one wins, however old it is.
+    Staged rows of keys `left_out` are not taken, and stored rows of keys `evicted` go: they belong to other partitions.
+
+    A file that cannot be read raises what `parquet.is_damage` tells, a stored one of other columns SchemaError. A
+    stored file without page checksums is written anew, also where nothing else changes.
+    """
+
+    def __init__(
+        self,
+        stored: Path | None,
+        parts: Sequence[Path],
+        schema: Any,
+        *,
+        primary_key: str,
+        newest_by: Sequence[str],
+        replaces: bool = False,
+        left_out: Sequence[str] = (),
+        evicted: Sequence[str] = (),
+    ) -> None:
+        self._key, self._newest_by, self._schema, self._replaces = primary_key, newest_by, schema, replaces
+        self._left_out, self._evicted = (pa.array(keys, pa.string()) for keys in (left_out, evicted))
+        self._stored = self._open_stored(stored)
+        # A new month in one part is copied as it is: only its keys are looked at.
+        self._parts = StagedParts(parts, schema, HELD_BYTES if self._stored or len(parts) > 1 else 0)
+        self._rewrites = stored is not None and (self._stored is None or not has_checksums(stored))
+        self._groups = self._stored.num_row_groups if self._stored else 0
+        sizes = (self._stored.metadata.row_group(group).num_rows for group in range(self._groups))
+        self._firsts = list(accumulate(sizes, initial=0))  # of each row group, and the number of rows
+
+    def close(self) -> None:
+        """Close the stored file."""
+        if self._stored:
+            self._stored.close()
+
+    def write(self, target: Path, version: str) -> Merged:
+        """Write the merged partition to `target`, unless nothing changed; then `target` is not made."""
+        winners = self._winners()
+        met = self._met(winners)
+        beaten = self._beaten(met, winners, target)
+        gone = self._gone()
+        stored_rows = self._firsts[-1] - len(gone)
+        positions = flat(winners.column(POSITION))
+        losers = positions.take(met.rival.filter(pc.invert(beaten)))
+        write = positions.filter(pc.invert(pc.is_in(positions, value_set=losers)))
+        removed = stored_rows - len(met.row) if self._replaces else 0
+        merged = Merged(
+            rows=stored_rows - removed + winners.num_rows - len(met.row),
+            new=winners.num_rows - len(met.row),
+            changed=len(met.row) - len(losers),
+            unchanged=len(losers),
+            removed=removed,
+            written=bool(len(write) or len(gone) or removed or self._rewrites),
+        )
+        if merged.written:
+            rows = met.row.filter(pc.invert(beaten)) if self._replaces else _sorted(met.row.filter(beaten), gone)
+            self._write(target, version, rows, write)
+        return merged
+
+    # -- first pass ---------------------------------------------------------------------------------------------
+
+    def _winners(self) -> Any:
+        """Key columns and position of the newest staged version of each key, in the order of positions."""
+        keys = self._parts.keys(key_columns(self._key, self._newest_by))
+        winners = keys.take(newest_positions(keys, self._key, self._newest_by))
+        if len(self._left_out) == 0:
+            return winners
+        return winners.filter(pc.invert(pc.is_in(winners.column(self._key), value_set=self._left_out)))
+
+    def _met(self, winners: Any) -> Contest:
+        """The contest of all stored rows, counted through the whole file.
+
+        As many stored keys are held at a time as there are staged ones: each time these are hashed anew.
+        """
+        found: list[tuple[int, Contest]] = []
+        waiting: list[Any] = []
+        first = 0
+        for group, last in enumerate(self._firsts[1:] if winners.num_rows else []):
+            waiting.append(self._stored.read_row_group(group, columns=key_columns(self._key, self._newest_by)))
+            if last - first >= winners.num_rows or last == self._firsts[-1]:
+                found.append((first, contest(pa.concat_tables(waiting), winners, self._key, self._newest_by)))
+                waiting, first = [], last
+        return contests_in_a_row(found)
+
+    def _gone(self) -> Any:
+        """Numbers of the stored rows that are evicted; no staged row meets one of these."""
+        found = []
+        for group in range(self._groups if len(self._evicted) else 0):
+            keys = flat(self._stored.read_row_group(group, columns=[self._key]).column(0))
+            rows = pc.indices_nonzero(pc.is_in(keys, value_set=self._evicted))
+            found.append(pc.add(rows, pa.scalar(self._firsts[group], pa.uint64())))
+        return joined(found, pa.uint64())
+
+    def _beaten(self, met: Contest, winners: Any, target: Path) -> Any:
+        """For each matched row: the staged version takes its place."""
+        if self._replaces:
+            return self._differs(met, numbers(len(met.row)), winners, target)
+        return pc.or_(met.newer, self._differs(met, pc.indices_nonzero(met.tie), winners, target))
+
+    def _differs(self, met: Contest, chosen: Any, winners: Any, target: Path) -> Any:
+        """For each matched row: it is one of the `chosen`, and its content is not that of its rival."""
+        rows = met.row.take(chosen)
+        rivals = flat(winners.column(POSITION)).take(met.rival.take(chosen))
+        cuts = [bisect_left(rows, first, key=lambda row: row.as_py()) for first in self._firsts]
+        lists = [(group, low, high - low) for group, (low, high) in enumerate(pairwise(cuts)) if high > low]
+        differing = []
+        with Shelf(target) as shelf:
+            wanted = [rivals.slice(low, size) for _, low, size in lists]
+            for number, theirs in self._parts.lists(wanted, shelf):
+                group, low, size = lists[number]
+                ours = taken(self._stored.read_row_group(group), self._inside(rows, group))
+                differing.append(chosen.slice(low, size).filter(pc.invert(same_content(ours, theirs))))
+        return pc.is_in(numbers(len(met.row)), value_set=joined(differing, pa.uint64()))
+
+    # -- second pass --------------------------------------------------------------------------------------------
+
+    def _write(self, target: Path, version: str, rows: Any, positions: Any) -> None:
+        """Write stored rows and the staged ones at `positions`; `rows` are those that stay, or that go (see _kept)."""
+        only = self._parts.holds_only(positions) if self._stored is None else None
+        if only is not None:
+            shutil.copyfile(only, target)  # a new month in one part is the finished file already
+            return
+        with RowGroupWriter(target, self._schema, version) as writer:
+            for group in range(self._groups):
+                writer.add(self._kept(group, self._inside(rows, group)))
+            for staged in self._parts.rows(positions):
+                writer.add(staged)
+
+    def _kept(self, group: int, rows: Any) -> Any:
+        """What stays of a stored row group: `rows` when the partition is replaced, all but `rows` otherwise."""
+        size = self._firsts[group + 1] - self._firsts[group]
+        if len(rows) == (0 if self._replaces else size):
+            return self._schema.empty_table()
+        stored = self._stored.read_row_group(group)
+        if self._replaces:
+            return taken(stored, rows)
+        return stored.filter(pc.invert(pc.is_in(numbers(size), value_set=rows))) if len(rows) else stored
+
+    def _inside(self, rows: Any, group: int) -> Any:
+        """Of sorted row numbers those in a row group, counted from its first row."""
+        return between(rows, self._firsts[group], self._firsts[group + 1])
+
+    def _open_stored(self, path: Path | None) -> Any:
+        if path is None:
+            return None
+        stored = open_parquet(path)
+        if stored.schema_arrow.equals(self._schema):
+            return stored
+        stored.close()
+        if self._replaces:  # nothing of it is kept, so its columns do not matter
+            return None
+        raise SchemaError(f"{_name(path)} does not have the table's declared columns. {_CURE}")
+
+
+class RowGroupWriter:
+    """Writes tables of one schema to a Parquet file in row groups of a bounded number of bytes."""
+
+    def __init__(self, path: Path, schema: Any, version: str) -> None:
+        self._file = ParquetFile(path, schema, version)
+        self._waiting: list[Any] = []
+        self._rows = 0
+        self._bytes = 0
+
+    def __enter__(self) -> RowGroupWriter:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        with self._file:
+            if error is None:
+                self._flush()
+
+    def add(self, rows: Any) -> None:
+        """Take rows; a row group is written when enough of them wait."""
+        if rows.num_rows == 0:
+            return
+        self._waiting.append(rows)
+        self._rows += rows.num_rows
+        self._bytes += rows.nbytes
+        if self._bytes >= ROW_GROUP_BYTES or self._rows >= ROW_GROUP_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            # Cut evenly: two row groups of a stored file stay two, also when the first has lost some rows and waits.
+            size = -(-self._rows // max(1, round(self._bytes / ROW_GROUP_BYTES)))
+            self._file.write(pa.concat_tables(self._waiting), row_group_size=min(size, ROW_GROUP_ROWS))
+        self._waiting, self._rows, self._bytes = [], 0, 0
+
+
+def _sorted(*arrays: Any) -> Any:
+    """Row numbers of several arrays in one, sorted."""
+    rows = joined(arrays, pa.uint64())
+    return rows.take(pc.sort_indices(rows))
+
+
+def _name(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"

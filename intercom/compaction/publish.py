@@ -1,0 +1,182 @@
+"""Partitions of one table merged and published: the part of a compaction that can be shared out.
+
+What goes in and comes out are plain values, so that groups of partitions can be merged anywhere that reaches the lake.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Semaphore
+
+from intercom.compaction.memory import Room
+from intercom.compaction.partition import Merged, PartitionMerge
+from intercom.compaction.replace import replace_file
+from intercom.errors import DamagedFileError, LakeError, SchemaError
+from intercom.lake.parquet import ChangedFooterError, check_footer, footer_digest, is_damage, is_whole, version_of
+from intercom.lake.published import Placed
+from intercom.lake.state import Partition
+from intercom.lake.table import Ledger
+from intercom.tables.catalogue import Strategy, Table
+from intercom.tables.schema import TableSchema
+
+log = logging.getLogger(__name__)
+
+_ROOM = Room(64 << 20)
+"""For the rows of all partitions that are merged in this process at the same time, whatever their table."""
+
+_IN_WORK = Semaphore(8)
+"""Partitions in work in this process at the same time: of a store each has its files on the local disk meanwhile."""
+
+_UNPACKED = 10
+"""Bytes that rows take in memory for each byte of their file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """One partition to be merged: the staged `parts` in the order of reading, the stamp of the `stored` file, if any.
+
+    `size` is in bytes, of all these files. `left_out` are keys of staged rows that are not taken, `evicted` those of
+    stored rows that go, since the rows belong to another partition. `discarded`: the stored file is replaced, and
+    nothing of it is merged.
+    `footer` is the digest of its footer, "" where none is recorded.
+    """
+
+    month: str
+    parts: tuple[str, ...]
+    stored: str | None
+    size: int
+    left_out: tuple[str, ...] = ()
+    evicted: tuple[str, ...] = ()
+    discarded: bool = False
+    footer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Partitions to be merged into files of one `version`, with the `columns` that files and parts have.
+
+    `replaces`: the staged rows are the whole table; `whole`: they hold every row that Intercom has, so that a stored
+    file that cannot be used may be left out.
+    """
+
+    version: str
+    columns: TableSchema
+    replaces: bool
+    whole: bool
+    months: tuple[Month, ...]
+
+    def shared_out(self, size: int) -> Iterator[Work]:
+        """The same work in pieces of about `size` bytes, each of one month at least."""
+        months: list[Month] = []
+        for month in self.months:
+            months.append(month)
+            if sum(each.size for each in months) >= size:
+                yield replace(self, months=tuple(months))
+                months = []
+        if months:
+            yield replace(self, months=tuple(months))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a partition; `partition` is None for one that holds no row any more, `placed` a file just made."""
+
+    month: str
+    merged: Merged
+    partition: Partition | None
+    placed: Placed | None = None
+
+
+def publish_months(table: Table, ledger: Ledger, work: Work) -> list[Outcome]:
+    """Merge and publish partitions, several at the same time."""
+    table = replace(table, schema=work.columns)
+    with ThreadPoolExecutor(ledger.lake.at_a_time, thread_name_prefix=f"compact-{table.name}") as pool:
+        return list(pool.map(lambda month: _publish_one(table, ledger, work, month), work.months))
+
+
+def _publish_one(table: Table, ledger: Ledger, work: Work, month: Month) -> Outcome:
+    with _IN_WORK, ExitStack() as stack:
+        old = None
+        if month.stored is not None and not month.discarded:
+            old = stack.enter_context(ledger.files.fetch(month.month))
+        parts = [stack.enter_context(ledger.lake.fetch(path)) for path in month.parts]
+        new = stack.enter_context(ledger.lake.scratch())
+        with _ROOM.taken(_UNPACKED * sum(path.stat().st_size for path in ([old] if old else []) + parts)):
+            try:
+                if old is not None:
+                    check_footer(old, month.footer)
+                merged = _merged(table, old, parts, new, work, month)
+            except Exception as error:
+                if not is_damage(error) and not isinstance(error, SchemaError):
+                    raise
+                remove_damaged(table, ledger, dict(zip(month.parts, parts, strict=True)), error)
+                if old is None or (is_whole(old) and not isinstance(error, (SchemaError, ChangedFooterError))):
+                    raise
+                raise damaged_file(table, ledger, month.month, error) from error
+        if month.discarded:
+            merged = replace(merged, written=True)
+        ledger.still_ours()
+        if merged.written and merged.rows == 0 and month.month:
+            if month.stored is not None:
+                ledger.files.remove(month.month, month.stored)
+            return Outcome(month.month, merged, None)
+        if not merged.written:
+            kept = None if month.stored is None or old is None else _partition(merged.rows, old, month.stored)
+            return Outcome(month.month, merged, kept)
+        partition = _partition(merged.rows, new, "")  # a local file is no longer there when it is placed
+        placed = ledger.files.place(new, month.month, merged.rows, month.stored)
+        return Outcome(month.month, merged, replace(partition, stamp=placed.stamp), placed)
+
+
+def _partition(rows: int, file: Path, stamp: str) -> Partition:
+    """What is recorded of a file; a part that was taken as it is has a version of its own."""
+    return Partition(rows, version_of(file) or "", stamp, footer_digest(file))
+
+
+def remove_damaged(table: Table, ledger: Ledger, parts: Mapping[str, Path], error: Exception) -> None:
+    """Take staged parts that cannot be read out of the lake, since nothing else would make the next run read again."""
+    damaged = [path for path, local in parts.items() if not is_whole(local)]
+    if not damaged:
+        return
+    ledger.still_ours()
+    ledger.lake.delete(damaged)
+    raise LakeError(
+        f"{table.name}: staged files were damaged: {len(damaged)}, the first is {damaged[0]} ({error}). They were "
+        "removed, and nothing else was changed: run again, the whole table will be read."
+    ) from error
+
+
+def damaged_file(table: Table, ledger: Ledger, month: str, error: Exception) -> DamagedFileError:
+    """The error for a published file whose reading has raised this one."""
+    reason = "other columns than declared" if isinstance(error, SchemaError) else " ".join(str(error).split())
+    return DamagedFileError(
+        f"{table.name}: the file {ledger.files.path(month)} of connection {ledger.paths.connection!r} in the lake "
+        f"{ledger.lake.url} is damaged ({reason.rstrip('.')}). It was left as it is, and the rows that were read wait "
+        "to be merged. Run again: the whole table is read, and the file is written anew.",
+        month,
+    )
+
+
+def _merged(table: Table, old: Path | None, parts: Sequence[Path], new: Path, work: Work, month: Month) -> Merged:
+    if table.strategy is Strategy.REPLACE:
+        return replace_file(table, old, parts, new, work.version)
+    (key,) = table.primary_key
+    merge = PartitionMerge(
+        old,
+        parts,
+        table.schema.arrow,
+        primary_key=key,
+        newest_by=table.newest_by,
+        replaces=work.replaces,
+        left_out=month.left_out,
+        evicted=month.evicted,
+    )
+    try:
+        return merge.write(new, work.version)
+    finally:
+        merge.close()

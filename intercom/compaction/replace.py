@@ -1,0 +1,74 @@
+"""The one file of a replace table, from the parts of the run that read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from intercom.compaction.merge import INGESTED_AT
+from intercom.compaction.partition import Merged
+from intercom.lake.parquet import ParquetFile, footer_of, has_checksums, open_parquet
+from intercom.tables.catalogue import Table
+
+
+def replace_file(table: Table, old: Path | None, parts: Sequence[Path], new: Path, version: str) -> Merged:
+    """The parts, in the order of reading, become the file `new`; small tables, so they are held in memory.
+
+    Of rows that came more than once, on pages that overlap or because the list was read twice, the last one stays. An
+    unchanged table is left as it is.
+    """
+    schema = table.schema.arrow
+    parts_of_run = [_rows(part).select(schema.names).cast(schema) for part in parts]
+    rows = _each_once(pa.concat_tables([schema.empty_table(), *parts_of_run]), table)
+    before = _read_if_same(old, schema)
+    ours, theirs = _by_key(before, table.primary_key), _by_key(rows, table.primary_key)
+    met = ours.keys() & theirs.keys()
+    unchanged = sum(len(theirs[key]) for key in met if ours[key] == theirs[key])
+    new_rows = sum(len(theirs[key]) for key in theirs.keys() - met)
+    merged = Merged(
+        rows=rows.num_rows,
+        new=new_rows,
+        changed=rows.num_rows - new_rows - unchanged,
+        unchanged=unchanged,
+        removed=max(0, before.num_rows - sum(len(ours[key]) for key in met)),
+        written=old is None or ours != theirs or not (_has_columns(old, schema) and has_checksums(old)),
+    )
+    if merged.written:
+        with ParquetFile(new, schema, version) as file:
+            file.write(rows)
+    return merged
+
+
+def _each_once(rows: Any, table: Table) -> Any:
+    """The last of the rows with one key: the primary key and the id, as an archived data attribute shares its name."""
+    names = dict.fromkeys((*table.primary_key, *(name for name in ("id",) if name in rows.column_names)))
+    keys = zip(*(rows.column(name).to_pylist() for name in names), strict=True)
+    last = {key: place for place, key in enumerate(keys)}
+    return rows if len(last) == rows.num_rows else rows.take(sorted(last.values()))
+
+
+def _by_key(rows: Any, primary_key: Sequence[str]) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+    found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows.drop_columns([INGESTED_AT]).to_pylist():
+        found.setdefault(tuple(row[name] for name in primary_key), []).append(row)
+    return found
+
+
+def _has_columns(path: Path, schema: Any) -> bool:
+    """Whether a file can be read and has these columns; any other is replaced."""
+    try:
+        return bool(footer_of(path).schema.to_arrow_schema().equals(schema))
+    except (pa.ArrowException, OSError):
+        return False
+
+
+def _read_if_same(path: Path | None, schema: Any) -> Any:
+    return _rows(path) if path and _has_columns(path, schema) else schema.empty_table()
+
+
+def _rows(path: Path) -> Any:
+    with open_parquet(path) as file:
+        return file.read()

@@ -1,0 +1,163 @@
+"""A table whose declared columns have changed: its files are rewritten, month by month, and Intercom is not asked.
+
+First what waits to be merged is merged, with the old columns, so that only published files are left. Then the record
+names the version of the files to come, each file is replaced in one step, and the record with the new columns comes
+last. A run that dies in between leaves some months with old columns and some with new ones, told apart by the version
+in their footers, and the next run goes on from there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from uuid import uuid4
+
+from intercom.compaction.compact import compact_table
+from intercom.compaction.memory import Room
+from intercom.compaction.partition import RowGroupWriter
+from intercom.errors import DamagedFileError, SchemaError
+from intercom.lake.parquet import check_footer, footer_digest, is_damage, open_parquet, version_of
+from intercom.lake.published import Placed
+from intercom.lake.state import Partition, Rewriting, TableState, WatermarkStore, missing_from
+from intercom.lake.table import Ledger
+from intercom.normalise.reshape import Reshape
+from intercom.tables.catalogue import Strategy, Table
+from intercom.tables.schema import TableSchema
+
+log = logging.getLogger(__name__)
+
+_ROWS_AT_A_TIME = 4096
+_UNPACKED = 10
+"""Bytes that rows take in memory for each byte of their file."""
+
+_ROOM = Room(64 << 20)
+"""For the rows of all files that are rewritten in this process at the same time."""
+
+_CURE = "Run with --full-refresh: the table is read again and written anew; the watermark has not moved."
+
+
+def with_declared_columns(table: Table, ledger: Ledger, state: TableState, store: WatermarkStore) -> TableState:
+    """The table's record, after its files were rewritten where their columns are not the declared ones.
+
+    Left alone, to be read again as a whole, are tables with files that are gone or not ours, records that do not tell
+    the old columns, and replace tables, which are read whole anyway.
+
+    Raises DamagedFileError when a file is not as it was written, which the next run mends by reading everything, and
+    SchemaError when it has other columns than the record says.
+    """
+    if table.strategy is Strategy.REPLACE or (state.columns in (None, table.schema) and state.rewriting is None):
+        return state
+    before = _declared(table, state.columns)
+    if before is None or missing_from(state, ledger.findings(state)) is not None:
+        return state
+    if state.staged:
+        compact_table(before, ledger, store)
+        state = ledger.state() or state
+    if state.rewriting is not None and state.rewriting.to != table.schema:
+        # Some files have columns that were declared for a while only: what was begun is brought to its end first.
+        state = _rewrite(replace(table, schema=state.rewriting.to), ledger, state)
+    return state if state.columns == table.schema else _rewrite(table, ledger, state)
+
+
+def _declared(table: Table, columns: TableSchema | None) -> Table | None:
+    """The table as it was declared with these columns; None when it cannot be one: it lacks the present key, say."""
+    try:
+        return None if columns is None else replace(table, schema=columns)
+    except ValueError:
+        return None
+
+
+def _rewrite(table: Table, ledger: Ledger, state: TableState) -> TableState:
+    columns = state.columns
+    assert columns is not None
+    rewriting = state.rewriting or Rewriting(uuid4().hex, table.schema)
+    published = ledger.published()
+    months = list(published)
+    log.info("%s: %s; files to rewrite: %d", table.name, _difference(columns, table.schema), len(months))
+    state = ledger.save(replace(state, rewriting=rewriting))  # before a file of this version appears
+    rewrite = partial(_rewrite_one, table, ledger, state, columns, rewriting.version)
+    with ThreadPoolExecutor(ledger.lake.at_a_time, thread_name_prefix=f"rewrite-{table.name}") as pool:
+        try:
+            done = dict(zip(months, pool.map(rewrite, months, published.values()), strict=True))
+        except DamagedFileError as error:
+            ledger.note_damage(error.month)
+            raise
+    ledger.still_ours()
+    ledger.files.conclude([placed for _, placed in done.values() if placed], [])
+    after = replace(
+        state,
+        fingerprint=table.schema.fingerprint,
+        columns=table.schema,
+        rewriting=None,
+        partitions={month: done[month][0] if month in done else entry for month, entry in state.partitions.items()},
+        saved_at=datetime.now(UTC),
+    )
+    return ledger.save(after)
+
+
+def _rewrite_one(
+    table: Table, ledger: Ledger, state: TableState, old: TableSchema, version: str, month: str, stamp: str
+) -> tuple[Partition, Placed | None]:
+    """Rewrite a month's file unless that is done; gives the partition, and the file if it is a new one."""
+    with (
+        ledger.files.fetch(month) as stored,
+        ledger.lake.scratch() as written,
+        _named(table, ledger, month),
+        open_parquet(stored) as file,
+    ):
+        rows, columns = file.metadata.num_rows, file.schema_arrow
+        found = version_of(stored) or ""
+        if found != version and month in state.partitions:
+            check_footer(stored, state.partitions[month].footer)
+        if found == version or (columns.equals(table.schema.arrow) and not columns.equals(old.arrow)):
+            return Partition(rows, found, ledger.files.stamp(month), footer_digest(stored)), None
+        if not columns.equals(old.arrow):
+            raise SchemaError(f"{_name(table, month)} does not have the columns that the table's record names. {_CURE}")
+        reshape = Reshape(table, old)
+        with (
+            _ROOM.taken(_UNPACKED * stored.stat().st_size),
+            RowGroupWriter(written, table.schema.arrow, version) as writer,
+        ):
+            for batch in file.iter_batches(_ROWS_AT_A_TIME):
+                writer.add(reshape.rows(batch))
+        ledger.still_ours()
+        footer = footer_digest(written)
+        placed = ledger.files.place(written, month, rows, stamp)
+        return Partition(rows, version, placed.stamp, footer), placed
+
+
+@contextmanager
+def _named(table: Table, ledger: Ledger, month: str) -> Iterator[None]:
+    """Turn what Arrow says of a damaged file into a DamagedFileError that says which and what happens next."""
+    try:
+        yield
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        raise DamagedFileError(
+            f"{table.name}: the file {ledger.files.path(month)} of connection {ledger.paths.connection!r} in the lake "
+            f"{ledger.lake.url} is damaged ({' '.join(str(error).split()).rstrip('.')}), so that its columns cannot be "
+            "changed. It was left as it is. Run again: the whole table is read and written anew.",
+            month,
+        ) from error
+
+
+def _name(table: Table, month: str) -> str:
+    return f"Table {table.name!r}: the file of {month or 'the whole table'}"
+
+
+def _difference(old: TableSchema, new: TableSchema) -> str:
+    """What is another declaration, in words; names only."""
+    before, after = ({column.name: column for column in (*each.fields, *each.flat)} for each in (old, new))
+    changes = {
+        "new": sorted(after.keys() - before.keys()),
+        "gone": sorted(before.keys() - after.keys()),
+        "changed": sorted(name for name in before.keys() & after.keys() if before[name] != after[name]),
+    }
+    said = [f"{what}: {', '.join(names)}" for what, names in changes.items() if names]
+    return f"the declared columns have changed ({'; '.join(said) or 'their order'})"

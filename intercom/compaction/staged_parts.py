@@ -1,0 +1,139 @@
+"""The staged parts of one partition as one sequence of rows; a row's position is its place in the order of reading.
+
+There may be hundreds of parts: their files are opened one at a time, and closed, and each is read as seldom as memory
+allows. Opening a small part costs more than its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from intercom.compaction.arrow import between, joined, numbers, taken
+from intercom.compaction.merge import POSITION
+from intercom.compaction.spill import Shelf
+from intercom.lake.parquet import is_whole, noted_checksums, open_parquet
+
+HELD_BYTES = 32 << 20
+"""Rows of a small partition stay in memory between the passes."""
+
+_BLOCK_BYTES = 16 << 20
+_PLACE = "_place"
+
+
+class StagedParts:
+    """Parts in the order in which they were read, with the columns of `schema`."""
+
+    def __init__(self, paths: Sequence[Path], schema: Any, held_bytes: int = HELD_BYTES) -> None:
+        self._paths, self._schema = paths, schema
+        self._held: dict[int, Any] = {}
+        self._room = held_bytes
+        self._ends: list[int] = []
+        self._checkable = True
+
+    def keys(self, columns: Sequence[str]) -> Any:
+        """These columns of all rows, and POSITION (int64). Comes first: `rows` goes by the sizes that it finds."""
+        found = [self._schema.empty_table().select(columns)]
+        for number, path in enumerate(self._paths):
+            with open_parquet(path) as file:
+                self._checkable = self._checkable and noted_checksums(file.metadata)
+                rows = self._hold(number, file)
+                found.append(
+                    (file.read(columns=columns) if rows is None else rows.select(columns)).cast(found[0].schema)
+                )
+            self._ends.append((self._ends[-1] if self._ends else 0) + found[-1].num_rows)
+        keys = pa.concat_tables(found)
+        return keys.append_column(POSITION, numbers(keys.num_rows).cast(pa.int64()))
+
+    def rows(self, positions: Any) -> Iterator[Any]:
+        """Rows at sorted `positions`, in tables of at most one row group; a part without any is not opened."""
+        first = 0
+        for number, last in enumerate(self._ends):
+            wanted = between(positions, first, last)
+            if len(wanted):
+                yield from self._rows_of(number, wanted)
+            first = last
+
+    def lists(self, wanted: Sequence[Any], shelf: Shelf) -> Iterator[tuple[int, Any]]:
+        """For each list of positions its number and the rows at them, in their order; lists come as they get complete.
+
+        No part is read twice, however the lists are interleaved: rows of lists that have to wait go to the shelf.
+        """
+        missing = [len(positions) for positions in wanted]
+        owner = joined([pa.repeat(number, size) for number, size in enumerate(missing)], pa.int64())
+        positions = joined(wanted, pa.int64())
+        order = pc.sort_indices(positions)
+        done = 0
+        for block in _blocks(self.rows(positions.take(order))):
+            places = order.slice(done, block.num_rows)
+            done += block.num_rows
+            for number, rows in _split(block.append_column(_PLACE, places), owner.take(places)):
+                missing[number] -= rows.num_rows
+                if missing[number]:
+                    shelf.put(number, rows)
+                else:
+                    rows = pa.concat_tables([*shelf.take(number), rows])
+                    rows = taken(rows, pc.sort_indices(rows.column(_PLACE))).drop_columns([_PLACE])
+                    yield number, rows
+
+    def holds_only(self, positions: Any) -> Path | None:
+        """The one part there is, if these sorted positions are all of its rows, and it can be published as it is."""
+        if self._ends != [len(positions)] or not self._checkable:
+            return None
+        # Every page of rows that are held was read and compared with its checksum; `rows` says what is wrong.
+        return self._paths[0] if 0 in self._held or is_whole(self._paths[0]) else None
+
+    def _hold(self, number: int, file: Any) -> Any:
+        """All rows of a part, as long as there is room to keep all parts; else None, and none is kept."""
+        encoded = sum(file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups))
+        rows = self._typed(file.read()) if encoded <= self._room else None
+        if rows is None or rows.nbytes > self._room:
+            self._held, self._room = {}, 0
+        else:
+            self._held[number] = rows
+            self._room -= rows.nbytes
+        return rows
+
+    def _rows_of(self, number: int, wanted: Any) -> Iterator[Any]:
+        if number in self._held:
+            yield taken(self._held[number], wanted)
+            return
+        with open_parquet(self._paths[number]) as file:
+            first = 0
+            for group in range(file.num_row_groups):
+                last = first + file.metadata.row_group(group).num_rows
+                inside = between(wanted, first, last)
+                if len(inside):
+                    yield taken(self._typed(file.read_row_group(group)), inside)
+                first = last
+
+    def _typed(self, rows: Any) -> Any:
+        return rows if rows.schema.equals(self._schema) else rows.select(self._schema.names).cast(self._schema)
+
+
+def _blocks(tables: Iterable[Any]) -> Iterator[Any]:
+    """Consecutive tables joined to some megabytes: what is done per block is cheap then."""
+    waiting: list[Any] = []
+    size = 0
+    for rows in tables:
+        waiting.append(rows)
+        size += rows.nbytes
+        if size >= _BLOCK_BYTES:
+            yield pa.concat_tables(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _split(block: Any, owner: Any) -> Iterator[tuple[int, Any]]:
+    owners = pc.unique(owner).to_pylist()
+    if len(owners) == 1:
+        yield owners[0], block
+        return
+    block = block.combine_chunks()
+    for number in owners:
+        yield number, block.filter(pc.equal(owner, number))

@@ -1,0 +1,150 @@
+"""One workspace's connection: its values, and the check that each of them must pass.
+
+No error shows a token, or a value that could be one in the wrong place.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from intercom.api.rate_limit.concurrency import MOST_IN_FLIGHT
+from intercom.errors import ConfigurationError
+
+
+class Region(StrEnum):
+    """Where Intercom keeps a workspace's data; a token works in its own region only."""
+
+    US = "us"
+    EU = "eu"
+    AU = "au"
+
+    @property
+    def base_url(self) -> str:
+        """The region's API host, as in the servers list of Intercom's OpenAPI description."""
+        return "https://api.intercom.io" if self is Region.US else f"https://api.{self.value}.intercom.io"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One workspace and the right to read it; made by ``make_connection``, which checks the values.
+
+    ``requests_per_10s`` is a cap below what the API allows, None for none; ``requests_in_flight`` one on how many
+    requests are under way at once.
+    """
+
+    name: str
+    access_token: SecretStr
+    region: Region
+    base_url: str
+    requests_per_10s: int | None = None
+    requests_in_flight: int = MOST_IN_FLIGHT
+
+
+def make_connection(
+    *,
+    name: str,
+    access_token: str | SecretStr,
+    region: str = Region.US,
+    base_url: str | None = None,
+    requests_per_10s: int | str | None = None,
+    requests_in_flight: int | str | None = None,
+    place: str,
+) -> Connection:
+    """Check every value; raises ConfigurationError, which begins with ``place`` (a file, a block, the environment)."""
+    connection_slug(name, place=place)
+    token = access_token.get_secret_value() if isinstance(access_token, SecretStr) else access_token
+    _check_token(token, place)
+    known = _region(region, place)
+    return Connection(
+        name=name,
+        access_token=SecretStr(token),
+        region=known,
+        base_url=known.base_url if base_url is None else _base_url(base_url, place),
+        requests_per_10s=None if requests_per_10s is None else _request_cap(requests_per_10s, place),
+        requests_in_flight=MOST_IN_FLIGHT if requests_in_flight is None else _in_flight_cap(requests_in_flight, place),
+    )
+
+
+def connection_slug(name: str, *, place: str = "connection name") -> str:
+    """The name in lowercase letters, digits and single dashes, all that the name of a Prefect block may hold."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if not slug:
+        raise ConfigurationError(f"{place}: the name {name[:40]!r} has no letter or digit (a-z, 0-9). Give it one.")
+    return slug
+
+
+def shown(value: object) -> str:
+    """For messages: short plain words only, since a token may stand in the wrong place."""
+    text = str(value)
+    return repr(text) if re.fullmatch(r"[\w.-]{1,24}", text, re.ASCII) else "(not shown: it may hold a secret)"
+
+
+def _check_token(token: str, place: str) -> None:
+    if not token:
+        raise ConfigurationError(f"{place}: the access token is empty. Copy it from Intercom's Developer Hub.")
+    # Everything that a header cannot carry as it is: blanks, line ends, control and non-ASCII characters.
+    quoted = token[0] in "\"'`" or token[-1] in "\"'`"  # as a line of a .env file has it that was not read by a shell
+    if quoted or not all("!" <= character <= "~" for character in token):
+        raise ConfigurationError(
+            f"{place}: the access token holds a quote, a blank, a line end or another character that no token has. "
+            "Give the token alone, without 'Bearer', quotes or a line end."
+        )
+
+
+def _region(value: str, place: str) -> Region:
+    known = {region.value: region for region in Region}
+    if (region := known.get(value.strip().lower())) is None:
+        raise ConfigurationError(f"{place}: unknown region {shown(value)}. Valid regions: {', '.join(known)}.")
+    return region
+
+
+def _base_url(value: str, place: str) -> str:
+    """Without trailing slash. The value is not shown: what is wrong with it may be a password in it."""
+    place = f"{place}, base_url"
+    # A backslash ends the host for some parsers and not for others.
+    if not all("!" <= character <= "~" and character not in "\\?#" for character in value):
+        raise ConfigurationError(f"{place}: leave out query, fragment, blanks and characters that are not ASCII.")
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        host = ""
+    if not host:
+        raise ConfigurationError(f"{place}: not a URL with a host. Write it like https://proxy.example.com/intercom.")
+    if "@" in parts.netloc:
+        raise ConfigurationError(f"{place}: leave out user and password; the access token is all that is sent.")
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+        raise ConfigurationError(f"{place}: use https; http would send the token in the clear (loopback only).")
+    return value.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _request_cap(value: int | str, place: str) -> int:
+    if (number := _whole(value)) is None:
+        raise ConfigurationError(f"{place}: requests_per_10s must be a whole number of at least 1.")
+    return number
+
+
+def _in_flight_cap(value: int | str, place: str) -> int:
+    number = _whole(value)
+    if number is None or number > MOST_IN_FLIGHT:
+        raise ConfigurationError(f"{place}: requests_in_flight must be a whole number from 1 to {MOST_IN_FLIGHT}.")
+    return number
+
+
+def _whole(value: int | str) -> int | None:
+    """The number if it is a whole one of at least 1."""
+    digits = re.fullmatch(r"[0-9]{1,9}", str(value))  # str(True) and signs do not match
+    return int(digits[0]) or None if digits else None

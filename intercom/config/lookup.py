@@ -1,0 +1,79 @@
+"""Where a connection comes from: a Prefect block, then the connections file, then the environment.
+
+The only reader of the environment. Everything is checked before the first request, and every error names the place
+and the cure.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from intercom.config.connection import Connection, Region, connection_slug, make_connection
+from intercom.config.connections_file import entries_of
+from intercom.errors import ConfigurationError
+
+__all__ = [
+    "DEFAULT_CONNECTION",
+    "Connection",
+    "Region",
+    "connection_from_environment",
+    "connection_slug",
+    "find_connection",
+    "make_connection",
+    "read_connections_file",
+]
+
+DEFAULT_CONNECTION = "default"
+DEFAULT_FILE = Path("connections.yml")
+TOKEN_VARIABLE = "INTERCOM_ACCESS_TOKEN"
+REGION_VARIABLE = "INTERCOM_REGION"
+
+
+def read_connections_file(path: Path, environ: Mapping[str, str] = os.environ) -> dict[str, Connection]:
+    """All connections of a file by name, with their variables filled in; raises ConfigurationError for any fault."""
+    return {entry.name: entry.connection(environ) for entry in entries_of(path, environ)}
+
+
+def connection_from_environment(environ: Mapping[str, str]) -> Connection | None:
+    """The connection ``default`` from INTERCOM_ACCESS_TOKEN and INTERCOM_REGION; None without a token."""
+    token = environ.get(TOKEN_VARIABLE, "")
+    if not token:
+        return None
+    return make_connection(
+        name=DEFAULT_CONNECTION,
+        access_token=token,
+        region=environ.get(REGION_VARIABLE) or Region.US,
+        place=f"environment variables {TOKEN_VARIABLE} and {REGION_VARIABLE}",
+    )
+
+
+def find_connection(
+    name: str,
+    *,
+    connections_file: Path | None,
+    environ: Mapping[str, str],
+    load_block: Callable[[str], Connection | None],
+) -> Connection:
+    """The connection of this name: from its Prefect block, else the file, else (``default`` only) the environment.
+
+    ``connections_file`` None means ./connections.yml if there is one. Of a file, only the chosen entry needs its
+    variables: a machine may hold the token of one workspace only. Raises ConfigurationError when nothing is found.
+    """
+    slug = connection_slug(name)
+    if (found := load_block(name)) is not None:
+        return found
+    path = connections_file or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+    entries = [] if path is None else entries_of(path, environ, skip_unnamed=True)
+    for entry in entries:
+        if entry.name == name:
+            return entry.connection(environ)
+    if name == DEFAULT_CONNECTION and (found := connection_from_environment(environ)) is not None:
+        return found
+    names = ", ".join(sorted(repr(entry.name) for entry in entries)) or "none"
+    raise ConfigurationError(
+        f"No connection {name!r}. Save the Prefect block intercom-connection/{slug}, or add it to the connections file "
+        f"({path or f'no {DEFAULT_FILE} here'}; names in it: {names}), or, for {DEFAULT_CONNECTION!r} only, set "
+        f"{TOKEN_VARIABLE} and {REGION_VARIABLE}."
+    )

@@ -1,0 +1,63 @@
+"""Types of the flows' parameters: Prefect makes the form of a run of them, and refuses a run that does not fit them.
+
+The shell takes the names, types, defaults and texts of the groups from the text of this file (`intercom.cli.options`), so a
+field has a literal default and its description below it.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from intercom.config.redaction import WITHOUT_PASSWORD, WITHOUT_SECRETS, options_without_secrets
+from intercom.config.storage_options import object_or_name
+from intercom.tables.catalogue import TABLES
+
+ConnectionName = Annotated[str, Field(min_length=1)]
+LakeURL = Annotated[str, Field(min_length=1, json_schema_extra=WITHOUT_PASSWORD)]
+TableName = Annotated[str, WithJsonSchema({"type": "string", "enum": list(TABLES)})]
+"""One of the nine, to choose from. A call from Python is checked by `intercom.tables.catalogue.select_tables`."""
+_LEAP_YEAR = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)"
+_DAY_OF_ANY_YEAR = "(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31"
+_A_DAY = f"^([0-9]{{4}}-({_DAY_OF_ANY_YEAR})|{_LEAP_YEAR}-02-29)$"
+Day = Annotated[date, Field(json_schema_extra={"pattern": _A_DAY})]
+"""With a pattern, since Prefect's server leaves a schema's formats unchecked when a run is created."""
+FilePath = Annotated[str, Field(title="path", min_length=1)]
+StoreText = Annotated[str, Field(title="text", min_length=1, json_schema_extra=WITHOUT_SECRETS)]
+StoreObject = Annotated[dict[str, Any], Field(title="object (in YAML)", json_schema_extra=options_without_secrets())]
+"""Prefect's form has no field for an object of any keys: there it is typed as text."""
+
+
+class LakeOptions(BaseModel):
+    """How a lake is reached and kept."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, field_title_generator=lambda name, _: name
+    )
+
+    storage_options: StoreText | StoreObject | None = None
+    """How the lake's store is reached: fsspec's options as a JSON object, without secrets, or the Prefect block that
+    has them, for example secret/lake or aws-credentials/prod."""
+    table_format: Literal["parquet", "delta"] = "parquet"
+    """parquet (plain files, one for each month) or delta (Delta Lake: readers see each table as of one moment; needs
+    the extra delta)."""
+
+    def store(self) -> dict[str, Any] | str | None:
+        """The storage options, those in text as an object; ConfigurationError when that is broken."""
+        given = self.storage_options
+        return object_or_name(given) if isinstance(given, str) else given
+
+
+class SyncOptions(LakeOptions):
+    """What few syncs need to say."""
+
+    compact: Literal["auto", "always", "never"] = "auto"
+    """When staged rows are merged into the table: auto (each time, but tables above a million rows when one row in a
+    hundred waits or after six hours), always, or never (the flow intercom-compact does it then)."""
+    connections_file: FilePath | None = None
+    """YAML file with connections, where the flow runs; connections.yml in the current folder if that exists."""
+    allow_mass_removal: bool = False
+    """Lets a full refresh remove more than a fifth of a table of over a hundred rows, when two reads agree that these
+    rows are gone. Without it such a table fails, and keeps them."""

@@ -1,0 +1,122 @@
+"""How a lake's store is reached: options for fsspec, from a flow parameter or from a Prefect block's content. Pure.
+
+Options that are secrets never come as a parameter, since Prefect keeps parameters as plain text: they stay in the
+environment, in fsspec's configuration, in an AWS profile, or in a block.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from intercom.config.redaction import holds_secret
+from intercom.errors import ConfigurationError
+
+SHORTEST_SECRET: Final = 6
+"""Characters: fewer are in any text by chance."""
+BLOCK_TYPES: Final = ("secret", "aws-credentials", "minio-credentials")
+"""Slugs of the Prefect block types that `from_block` knows."""
+
+
+def object_or_name(text: str) -> dict[str, Any] | str:
+    """Options given as text: a JSON object, or the name of a block. ConfigurationError for an object that is broken."""
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(f"The storage options are no JSON object: {error}. Nothing was read.") from None
+    return found
+
+
+def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a flow parameter; ConfigurationError when one of them is a secret, without its value."""
+    for name, value in _values(options):
+        if holds_secret(name, value):
+            raise ConfigurationError(
+                f"The storage option {name!r} holds a secret, and Prefect keeps flow parameters as plain text. Put it "
+                "into the environment, fsspec's configuration or an AWS profile, or save the options as a Secret "
+                "block and give that block's name: storage_options='secret/<name>'. Nothing was read."
+            )
+    return dict(options)
+
+
+def secret_values(options: Mapping[str, Any]) -> list[str]:
+    """What must not be shown of options, also of those that came from a block: the values of secrets, not the shortest.
+
+    Of a few letters there are none, which would be taken out of any message.
+    """
+    found = [value for name, value in _values(options) if isinstance(value, str) and holds_secret(name, value)]
+    return [value for value in found if len(value) >= SHORTEST_SECRET]
+
+
+def block_named(reference: str) -> tuple[str, str]:
+    """Type slug and name of a block given as ``secret/my-lake``; ConfigurationError for anything else."""
+    kind, _, name = reference.partition("/")
+    if kind not in BLOCK_TYPES or not name or "/" in name:
+        raise ConfigurationError(
+            f"The storage options {_shown(reference)}name no block. Give one as '<type>/<name>' with one of the types "
+            f"{', '.join(BLOCK_TYPES)}, or give fsspec's options themselves as a JSON object. Nothing was read."
+        )
+    return kind, name
+
+
+def from_block(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The options in a block's content: those of s3fs from credentials, any filesystem's as they are from a Secret.
+
+    Fields as in Prefect's collection prefect-aws, which need not be installed here. ConfigurationError when a Secret
+    holds no object.
+    """
+    if kind == "secret":
+        value = data.get("value")
+        if isinstance(value, str):  # as it is typed into a form
+            with suppress(ValueError):
+                value = json.loads(value)
+        if not isinstance(value, Mapping):
+            raise ConfigurationError(
+                "The Secret block with the storage options holds no JSON object. Save one, for example "
+                '{"key": "...", "secret": "...", "endpoint_url": "https://..."}. Nothing was read.'
+            )
+        return dict(value)
+    client = data.get("aws_client_parameters") or {}
+    options = {
+        "key": data.get("aws_access_key_id") or data.get("minio_root_user"),
+        "secret": data.get("aws_secret_access_key") or data.get("minio_root_password"),
+        "token": data.get("aws_session_token"),
+        "profile": data.get("profile_name"),
+        "endpoint_url": client.get("endpoint_url"),
+        "use_ssl": client.get("use_ssl"),
+        "config_kwargs": client.get("config"),
+        "client_kwargs": _present({"region_name": data.get("region_name"), "verify": _verified(client)}),
+    }
+    return _present(options)
+
+
+def _verified(client: Mapping[str, Any]) -> Any:
+    """A file of certificates, or False where none are checked; nothing where that is not said."""
+    verify = client.get("verify")
+    return client.get("verify_cert_path") or (verify if verify is False or isinstance(verify, str) else None)
+
+
+def _present(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value not in (None, {})}
+
+
+def _shown(reference: str) -> str:
+    """The reference for a message, unless it may hold more than a name."""
+    return f"{reference!r} " if re.fullmatch("[a-z0-9-]*/?[a-z0-9-/]*", reference) else ""
+
+
+def _values(options: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Names and values of all options, also of nested ones."""
+    if isinstance(options, Mapping):
+        for inner, value in options.items():
+            yield from _values(value, str(inner))
+    elif isinstance(options, list):
+        for value in options:
+            yield from _values(value, name)
+    else:
+        yield name, options

@@ -1,0 +1,246 @@
+"""One chain of search pages, each naming the place of the next by a cursor, held against what Intercom counts.
+
+An answer can be well formed and wrong, so the rows of a chain are never held against a count of the same answer alone:
+what was counted by requests of their own, before and after the reading, decides whether the chain is whole.
+
+Source of the API facts: Intercom REST API reference 2.14, "Search contacts", "Search conversations", "Sorting".
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from intercom.api.client import Answer, TableClient
+from intercom.errors import PageTooHeavyError, RetriableApiError
+from intercom.extract.count_check import Tally
+from intercom.extract.extraction import Reading
+from intercom.extract.pages import PER_PAGE, Page, number_of, page_of, paging
+from intercom.extract.windows import Bounds, Slice
+from intercom.tables.catalogue import Table
+
+log = logging.getLogger(__name__)
+
+_OPPOSITE = {"ascending": "descending", "descending": "ascending"}
+_PAGES_BEFORE_GROWING = 4
+_MOST_LOST = 0.2
+"""A count that shrinks by more than this share of the rows is believed only after a second read by another order."""
+
+Stop = Callable[[list[int]], bool]
+"""Gets the sort field's values of a page that came, like all before it, in the order asked for: is it the last?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One search: its query and its order.
+
+    `what` names table and window in messages. `counted` is the number of rows that other requests have counted for
+    the same query. `until`: rows whose cursor value lies after this second may be left to the next run, once all rows
+    that were counted are read.
+    """
+
+    what: str
+    query: dict[str, Any]
+    field: str
+    order: str
+    counted: int = 0
+    until: int | None = None
+
+    def body(self, rows: int, cursor: str | None = None) -> dict[str, Any]:
+        """The request for a page of so many rows, from the beginning or from a cursor on."""
+        pagination: dict[str, Any] = {"per_page": rows}
+        if cursor is not None:
+            pagination["starting_after"] = cursor
+        return {
+            "query": self.query,
+            "pagination": pagination,
+            "sort": {"field": self.field, "order": self.order},
+        }
+
+    def backwards(self) -> Chain:
+        """The same rows in the opposite order: another question about them."""
+        return replace(self, order=_OPPOSITE[self.order])
+
+
+def between(field: str, bounds: Bounds, narrowed: tuple[str, str, str] | None = None) -> dict[str, Any]:
+    """The query for rows whose field lies between the bounds, and that pass one more filter."""
+    parts = [
+        {"field": name, "operator": operator, "value": value}
+        for name, operator, value in (
+            (field, ">", bounds.above),
+            (field, "<", bounds.below),
+            *([narrowed] if narrowed else []),
+        )
+        if value is not None
+    ]
+    return parts[0] if len(parts) == 1 else {"operator": "AND", "value": parts}
+
+
+def described(part: Slice, bounds: Bounds) -> str:
+    """A slice in words, for messages."""
+    sent = [f"> {bounds.above}" if bounds.above is not None else "", f"< {bounds.below}" if bounds.below else ""]
+    more = [f"{part.narrowed[0]} {part.narrowed[1]} {part.narrowed[2]}"] if part.narrowed else []
+    return " and ".join([text for text in sent if text] + more)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstPage:
+    """How a chain begins: its answer, the page's records, and how large a page the server could bear."""
+
+    answer: Answer
+    page: Page
+    size: PageSize
+
+    @property
+    def counted(self) -> int:
+        """Rows that the search counts; 0 when it does not say."""
+        return _counted(self.answer) or 0
+
+
+def first_page(api: TableClient, table: Table, chain: Chain) -> FirstPage:
+    """The first page of a chain, of the full size if the server can bear it."""
+    size = PageSize()
+    answer = _ask(api, table, chain, None, size)
+    return FirstPage(answer, page_of(answer, table, 1), size)
+
+
+def first_row(api: TableClient, table: Table, chain: Chain) -> FirstPage:
+    """A first page of one row: how many rows there are and, by the chain's order, the first of them."""
+    answer = api.post(table.path, chain.body(1), expect=table.records_key)
+    return FirstPage(answer, page_of(answer, table, 1), PageSize())
+
+
+def read_chain(reading: Reading, chain: Chain, first: FirstPage | None = None) -> None:
+    """Deliver the chain's pages; once more, in the opposite order, when fewer rows came than are counted."""
+    tally = Tally(chain.what, chain.counted, chain.until)
+    for read, one in enumerate((chain, chain.backwards()), start=1):
+        walk(reading, one, tally, first)
+        first = None
+        if tally.short_by and (read > 1 or tally.short_by <= _MOST_LOST * tally.counted):
+            count_again(reading, chain, tally)
+        if not tally.short_by:
+            reading.completeness.found(tally.counted)
+            return
+        log.warning("%s: search counts %d rows and gave %d", chain.what, tally.counted, tally.found)
+    reading.completeness.short(chain.what, tally.counted, tally.found, reads=2)
+
+
+def count_again(reading: Reading, chain: Chain, tally: Tally) -> None:
+    """Believe a smaller count when two requests for it alone name it after the reading: rows leave a search."""
+    names: list[int] = []
+    for _ in range(2):
+        names.append(first_row(reading.api, reading.table, chain).counted)
+        if names[-1] >= tally.counted:
+            return
+    log.info("%s: %d rows were counted at first and %d at last", chain.what, tally.counted, max(names))
+    tally.believe(max(names))
+
+
+def walk(
+    reading: Reading,
+    chain: Chain,
+    tally: Tally,
+    first: FirstPage | None = None,
+    stop: Stop | None = None,
+    rows: int | None = None,
+) -> bool:
+    """Deliver one pass over a chain and tell `tally` of it; False when it was not read to the end of the search.
+
+    With `stop` the pass ends where that says so; else, and only with `chain.until`, behind all rows that are counted.
+    """
+    size, proof = first.size if first else PageSize(rows), _Order(chain.order)
+    cursor: str | None = None
+    seen: set[str] = set()
+    tally.begin()
+    for number in range(1, 1 << 62):
+        answer = first.answer if first else _ask(reading.api, reading.table, chain, cursor, size)
+        page = first.page if first else page_of(answer, reading.table, number)
+        first, asked = None, size.asked
+        following = _cursor(answer)
+        changed = page.seconds(str(reading.table.cursor_field))
+        tally.add(page, changed, _counted(answer), full=asked if following else 0)
+        reading.page(page)
+        if stop is not None and (values := proof.values_in_order(page.seconds(chain.field))) and stop(values):
+            return False
+        if stop is None and chain.until is not None and tally.is_whole and _are_newer(changed, chain.until):
+            return False
+        if following is None:
+            return True
+        if following in seen:
+            raise RetriableApiError(
+                f"{chain.what}: search repeats a cursor on page {number} (request {answer.request_id}), so its rest "
+                "cannot be read. Run again; nothing was committed and the watermark has not moved.",
+                request_id=answer.request_id,
+            )
+        seen.add(following)
+        cursor = following
+    raise AssertionError("unreachable")
+
+
+def _are_newer(changed: Sequence[int | None], second: int) -> bool:
+    """Whether every row of a page has changed after this second; a page without rows tells nothing."""
+    return bool(changed) and all(value is not None and value > second for value in changed)
+
+
+def _ask(api: TableClient, table: Table, chain: Chain, cursor: str | None, size: PageSize) -> Answer:
+    """One page; smaller and smaller while the server cannot bear it, from the same place."""
+    while True:
+        try:
+            answer = api.post(table.path, chain.body(size.rows, cursor), expect=table.records_key, heavy=size.rows > 1)
+        except PageTooHeavyError as error:
+            size.halve()
+            log.warning("%s: %s; asking for %d rows", chain.what, error, size.rows)
+        else:
+            size.grow()
+            return answer
+
+
+def _counted(answer: Answer) -> int | None:
+    return number_of(answer.fields.get("total_count"))
+
+
+def _cursor(answer: Answer) -> str | None:
+    following = paging(answer).get("next")
+    cursor = following.get("starting_after") if isinstance(following, dict) else None
+    return cursor if isinstance(cursor, str) and cursor else None
+
+
+class PageSize:
+    """Rows per page: halved when a page is too heavy, doubled again after some pages that were not.
+
+    `asked` is the size of the page that came last.
+    """
+
+    def __init__(self, rows: int | None = None) -> None:
+        self.rows = self.asked = self._most = rows or PER_PAGE
+        self._good = 0
+
+    def halve(self) -> None:
+        self.rows = max(1, self.rows // 2)
+        self._good = 0
+
+    def grow(self) -> None:
+        self.asked = self.rows
+        self._good += 1
+        if self._good >= _PAGES_BEFORE_GROWING:
+            self.rows, self._good = min(self._most, self.rows * 2), 0
+
+
+class _Order:
+    """Whether pages come in the order asked for, as far as they were seen."""
+
+    def __init__(self, order: str) -> None:
+        self._sign = -1 if order == "descending" else 1
+        self._last: int | None = None
+        self._proven = True
+
+    def values_in_order(self, values: list[int | None]) -> list[int]:
+        """The page's values while the order holds; nothing once it was broken or a value is missing."""
+        for value in values:
+            if value is None or (self._last is not None and self._sign * value < self._sign * self._last):
+                self._proven = False
+                break
+            self._last = value
+        return [value for value in values if value is not None] if self._proven else []

@@ -1,0 +1,101 @@
+"""Whether a search compares dates as its table declares: by calendar days or by seconds.
+
+The reference cuts the dates of contact search to days and says nothing of the kind about conversations; a later
+version of the API, or another workspace, may differ. A range of half a day tells: where days are compared it can hold
+no row in any time zone, since ``>`` begins with the day after its value and ``<`` ends before the day of its value.
+Where search does not compare as declared the bounds for days are used, which are right under both readings.
+
+Source of the API facts: Intercom REST API reference 2.14, "Search contacts"; developer pages on the preview version.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from intercom.errors import RequestRejectedError
+from intercom.extract.cursor_pages import Chain, between, first_row
+from intercom.extract.extraction import Reading
+from intercom.extract.windows import DAY_SECONDS, Window, second_bounds
+
+log = logging.getLogger(__name__)
+
+_CREATED = "created_at"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchCheck:
+    """How a table's search compares dates, as it was found on one UTC day (``2026-11-03``).
+
+    `row_at` is the creation time of a row that the counts were asked around, unix seconds.
+    """
+
+    day: str
+    by_day: bool
+    row_at: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`; KeyError, TypeError or ValueError when it is none."""
+        return cls(str(record["day"]), bool(record["by_day"]), int(record["row_at"]))
+
+
+def check_search(reading: Reading, known: SearchCheck | None) -> SearchCheck | None:
+    """How search compares today: two counts once a UTC day; None while there is no row to tell by.
+
+    A finding that differs from the declared one must show twice, and by a row that is certainly there.
+    """
+    table, today = reading.table, f"{datetime.fromtimestamp(reading.run_start, UTC):%Y-%m-%d}"
+    if known is not None and known.day == today:
+        return known
+    row_at = known.row_at if known is not None else _newest_row(reading)
+    if row_at is None:
+        return known
+    by_day = _compares_days(reading, row_at)
+    if by_day is not table.day_cut:
+        row_at = _newest_row(reading) or row_at
+        by_day = _compares_days(reading, row_at)
+    found = SearchCheck(today, by_day, row_at)
+    if by_day is not table.day_cut:
+        log.warning("%s", difference(table.name, found))
+    return found
+
+
+def difference(table: str, found: SearchCheck) -> str:
+    """A line for the end of a run whose search compares in another way than declared."""
+    compares, declared = ("days", "seconds") if found.by_day else ("seconds", "days")
+    return (
+        f"{table}: search compares {compares}, and not {declared} as is documented for API 2.14; the bounds for days "
+        "are used, which are right either way"
+    )
+
+
+def _newest_row(reading: Reading) -> int | None:
+    """When the newest row was created, unix seconds; None where no row tells, or where sorting by it is refused."""
+    anything = Chain(reading.table.name, {"field": _CREATED, "operator": ">", "value": 0}, _CREATED, "descending")
+    try:
+        page = first_row(reading.api, reading.table, anything).page
+    except RequestRejectedError as refused:
+        if refused.status != 400:
+            raise
+        return None
+    return next((value for value in page.seconds(_CREATED) if value is not None and value >= DAY_SECONDS), None)
+
+
+def _compares_days(reading: Reading, second: int) -> bool:
+    """Whether both halves of this second's UTC day hold no row."""
+    midnight = second - second % DAY_SECONDS
+    noon, end = midnight + DAY_SECONDS // 2, midnight + DAY_SECONDS
+
+    def count(start: int, end: int) -> int:
+        half = between(_CREATED, second_bounds(Window(start, end)))
+        return first_row(reading.api, reading.table, Chain(reading.table.name, half, _CREATED, "ascending")).counted
+
+    return count(midnight, noon) == 0 and count(noon, end) == 0

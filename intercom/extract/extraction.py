@@ -1,0 +1,125 @@
+"""What every way of reading a table works with, and how several requests of one table are under way at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from intercom.api.client import TableClient
+from intercom.errors import AbandonedError
+from intercom.extract.pages import Page
+from intercom.extract.search_slices import Plan
+from intercom.tables.catalogue import Table
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Completeness:
+    """Whether what was read of a table is all that Intercom counts; `notes` has a line for each shortfall.
+
+    A few rows that are counted but never served, whatever is tried, do not make a read incomplete: an index may count
+    records that are deleted. One in a hundred of what was counted is the bound.
+    """
+
+    notes: list[str] = field(default_factory=list)
+    counted: int = 0
+    missing: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    @property
+    def complete(self) -> bool:
+        """Whether at most one in a hundred rows is missing."""
+        return self.missing * 100 <= self.counted
+
+    def add(self, other: Completeness) -> None:
+        """Take over what was found about another part of the same table."""
+        with self._lock:
+            self.notes.extend(other.notes)
+            self.counted += other.counted
+            self.missing += other.missing
+
+    def found(self, rows: int) -> None:
+        """Note rows that were counted and found."""
+        with self._lock:
+            self.counted += rows
+
+    def short(self, what: str, counted: int, found: int, reads: int) -> None:
+        """Note that fewer rows were found than counted, in each of so many reads; `what` names table and window."""
+        with self._lock:
+            self.notes.append(f"{what}: Intercom counts {counted} rows, {found} were found in {reads} reads")
+            self.counted += counted
+            self.missing += counted - found
+
+
+class Journal(Protocol):
+    """What survives an attempt at a run, so that the next attempt asks only for what is missing."""
+
+    def plan(self) -> Plan | None:
+        """The plan of an earlier attempt at this run."""
+
+    def keep(self, plan: Plan) -> None:
+        """Remember a plan before its first part is read."""
+
+    def finished(self) -> Collection[int]:
+        """Places in the plan of parts whose rows are all staged."""
+
+    def finish(self, place: int, found: Completeness) -> None:
+        """Every page of a part was delivered, and this is how complete it is. Any thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One table of one run, while it is read.
+
+    `run_start` is the server's time before the first page, in unix seconds. `deliver` takes each page, from any
+    thread; it may block while others wait to be staged. `expect` learns how many rows there are to come. `exact`: rows
+    that are not delivered will be removed, so that those which change meanwhile must come, too. `compares_days`: how
+    search was found to compare dates; None: as the table declares.
+    """
+
+    api: TableClient
+    table: Table
+    run_start: int
+    deliver: Callable[[Page], None]
+    expect: Callable[[int], None]
+    journal: Journal
+    exact: bool = False
+    completeness: Completeness = field(default_factory=Completeness)
+    compares_days: bool | None = None
+
+    @property
+    def by_day(self) -> bool:
+        """Whether bounds for days are sent: they are right under both readings, and those for seconds are not."""
+        return self.table.day_cut or bool(self.compares_days)
+
+    def page(self, page: Page) -> None:
+        """Deliver a page. Raises AbandonedError when the table is not to be read on."""
+        if self.api.stopped.is_set():
+            raise AbandonedError
+        self.deliver(page)
+
+    def in_parallel(self, jobs: Sequence[Callable[[], T]]) -> list[T]:
+        """The results of the jobs, as many at a time as requests may be in flight; the first error ends all.
+
+        No job is still running when this returns or raises.
+        """
+        if len(jobs) <= 1:
+            return [job() for job in jobs]
+        threads = min(len(jobs), self.api.most_in_flight)
+        with ThreadPoolExecutor(threads, thread_name_prefix=f"read-{self.table.name}") as pool:
+            running = [pool.submit(job) for job in jobs]
+            try:
+                wait(running, return_when=FIRST_EXCEPTION)
+                if all(done.done() and done.exception() is None for done in running):
+                    return [done.result() for done in running]
+            finally:
+                if not all(done.done() for done in running):
+                    self.api.stopped.set()
+                    pool.shutdown(wait=True, cancel_futures=True)
+        ended = [done.exception() for done in running if not done.cancelled()]
+        errors = [error for error in ended if error is not None]
+        raise next((error for error in errors if not isinstance(error, AbandonedError)), errors[0])

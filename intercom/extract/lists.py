@@ -1,0 +1,45 @@
+"""Small lists: one answer for each of the table's requests, or several where an answer names a next one.
+
+Source of the API facts: Intercom REST API reference 2.14, "Pagination", "List all tags" and its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import msgspec
+
+from intercom.extract.distinct_keys import DistinctRows
+from intercom.extract.extraction import Reading
+from intercom.extract.pages import next_params, page_of, place_of
+
+
+def read_list(reading: Reading) -> None:
+    """Deliver every page of each of the table's requests; rows of pages that overlap come more than once.
+
+    A list normally has one page, but ``pages.next`` is followed if set, until it names a place that was read. Records
+    of a request by ``model`` carry that model, also where the answer leaves it out.
+
+    Raises RetriableApiError when page after page repeats the rows of those before.
+    """
+    number = 0
+    for params in reading.table.requests:
+        number = _read(reading, params, number)
+
+
+def _read(reading: Reading, params: Mapping[str, str | int], number: int) -> int:
+    """One request and those that follow from its answers; gives the number of the last page."""
+    api, table = reading.api, reading.table
+    filled = {name: msgspec.Raw(msgspec.json.encode(params[name])) for name in ("model",) if name in params}
+    seen, following, places = DistinctRows(table.name), dict[str, str | int](), {place_of({"page": 1})}
+    while True:
+        answer = api.get(table.path, {**params, **following}, expect=table.records_key)
+        number += 1
+        page = page_of(answer, table, number)
+        seen.add(page)
+        reading.page(replace(page, records=[{**filled, **record} for record in page.records]))
+        following = next_params(answer)
+        if not following or place_of(following) in places:
+            return number
+        places.add(place_of(following))

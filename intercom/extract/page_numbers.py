@@ -1,0 +1,153 @@
+"""Lists by page number (articles): the first page says how many there are, the others are read at the same time.
+
+Source of the API facts: Intercom REST API reference 2.14, "Pagination", "List all articles".
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+
+from intercom.errors import RequestRejectedError
+from intercom.extract.distinct_keys import DistinctRows, keys_of
+from intercom.extract.extraction import Reading
+from intercom.extract.pages import PER_PAGE, next_params, number_of, page_of, paging, place_of
+
+log = logging.getLogger(__name__)
+
+SMALLER_PER_PAGE = 50
+"""Asked for where 150 is refused."""
+PAGES_AT_ONCE = 64
+"""Pages that are asked for before looking whether they bring anything: how many there are is the server's word."""
+_READS = 3
+
+
+@dataclass(slots=True)
+class _Size:
+    """Rows per page that the server accepts."""
+
+    rows: int = PER_PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivered:
+    """What is remembered of a page: its rows would fill the memory, articles are long."""
+
+    number: int
+    request_id: str | None
+    keys: frozenset[bytes]
+    nulls: int
+    counted: int
+    """Rows that the list was said to have then; 0 when it was not said."""
+    total_pages: int | None
+    following: dict[str, str | int]
+
+
+def read_numbered(reading: Reading) -> None:
+    """Deliver every page of the list, again when rows moved between pages.
+
+    Page numbers count from the front: a row that is deleted or edited while pages are read shifts others past the
+    reader. That shows as fewer distinct rows than are counted; then all are read once more. The count is the largest
+    that a page has named, or a request for the count alone, since a page cannot vouch for itself. A smaller one is
+    believed when two requests for it after the reading agree. What is short after the last read is in `completeness`.
+    """
+    name, counted, found = reading.table.name, 0, 0
+    size = _Size()
+    for read in range(1, _READS + 1):
+        found, named = _walk(reading, size)
+        alone = _count(reading)
+        counted = max(counted, named, alone)
+        if found >= counted:
+            break
+        log.info("%s: %d rows of %d were found in read %d", name, found, counted, read)
+        counted = min(counted, max(alone, _count(reading)))
+    if found >= counted:
+        reading.completeness.found(found)
+    else:
+        reading.completeness.short(name, counted, found, _READS)
+
+
+def _walk(reading: Reading, size: _Size) -> tuple[int, int]:
+    """One pass over all pages; gives what they account for, and the largest count that a page has named.
+
+    That is distinct rows and null elements, which are counted and are no rows, as long as these are not the more.
+    """
+    first = _first(reading, size)
+    reading.expect(first.counted)
+    if first.total_pages is not None and "starting_after" not in first.following:
+        return _at_once(reading, size, first)
+    return _one_by_one(reading, size, first)
+
+
+def _first(reading: Reading, size: _Size) -> _Delivered:
+    try:
+        return _deliver(reading, size, {"page": 1}, 1)
+    except RequestRejectedError as error:
+        if error.status != 400 or size.rows == SMALLER_PER_PAGE:
+            raise
+        size.rows = SMALLER_PER_PAGE
+        return _deliver(reading, size, {"page": 1}, 1)
+
+
+def _at_once(reading: Reading, size: _Size, first: _Delivered) -> tuple[int, int]:
+    """As many pages as the first one says, until many in a row bring nothing new."""
+    keys, counted, nulls = set(first.keys), first.counted, first.nulls
+    numbers = range(2, (first.total_pages or 0) + 1)
+    for start in range(0, len(numbers), PAGES_AT_ONCE):
+        some = numbers[start : start + PAGES_AT_ONCE]
+        pages = reading.in_parallel([partial(_deliver, reading, size, {"page": number}, number) for number in some])
+        before = len(keys)
+        keys.update(*(page.keys for page in pages))
+        counted = max(counted, *(page.counted for page in pages))
+        nulls += sum(page.nulls for page in pages)
+        if len(keys) == before:
+            break
+    return len(keys) + (nulls if nulls <= len(keys) else 0), counted
+
+
+def _one_by_one(reading: Reading, size: _Size, first: _Delivered) -> tuple[int, int]:
+    """Pages until one names no next, or a place that was read; two empty ones in a row are the end, too.
+
+    Raises RetriableApiError when pages keep repeating rows.
+    """
+    seen, page, empty, places = DistinctRows(reading.table.name), first, 0, {place_of({"page": 1})}
+    nulls = 0
+    while True:
+        seen.expect(page.counted or None)
+        seen.note(page.keys, page.number, page.request_id)
+        nulls += page.nulls
+        empty = 0 if page.keys else empty + 1
+        number = page.number + 1
+        params: dict[str, str | int] = page.following if "starting_after" in page.following else {"page": number}
+        over = not page.following or page.number == first.total_pages or empty == 2
+        if over or place_of(params) in places:
+            return seen.found + (nulls if nulls <= seen.found else 0), seen.counted or 0
+        places.add(place_of(params))
+        page = _deliver(reading, size, params, number)
+
+
+def _deliver(reading: Reading, size: _Size, params: dict[str, str | int], number: int) -> _Delivered:
+    table = reading.table
+    query = {**table.requests[0], "per_page": size.rows, **params}
+    answer = reading.api.get(table.path, query, expect=table.records_key)
+    page = page_of(answer, table, number)
+    reading.page(page)
+    total = paging(answer).get("total_pages")
+    return _Delivered(
+        number,
+        answer.request_id,
+        frozenset(keys_of(page)),
+        page.nulls,
+        number_of(answer.fields.get("total_count")) or 0,
+        total if isinstance(total, int) else None,
+        next_params(answer),
+    )
+
+
+def _count(reading: Reading) -> int:
+    """Rows that the list has, asked for by itself; where it does not say, at least those of the answer."""
+    table = reading.table
+    answer = reading.api.get(table.path, {**table.requests[0], "page": 1, "per_page": 1}, expect=table.records_key)
+    counted = number_of(answer.fields.get("total_count"))
+    return len(keys_of(page_of(answer, table, 1))) if counted is None else counted

@@ -1,0 +1,116 @@
+"""Pages of records: what an answer holds, and where the next one is.
+
+Source of the API facts: Intercom REST API reference 2.14, "Pagination".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+
+from intercom.api.client import Answer
+from intercom.errors import RetriableApiError
+from intercom.normalise.coerce import UNREADABLE
+from intercom.normalise.normaliser import Record, epoch_seconds
+from intercom.normalise.records import Glance, Rejected, sort_out, split_records
+from intercom.tables.catalogue import Table
+
+Params = Mapping[str, str | int]
+
+PER_PAGE = 150
+"""The most that the reference allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Records of one answer; `number` counts from 1 within a chain of requests, `size` is in bytes of JSON.
+
+    `nulls` elements of the answer's list were null, and are no records; `rejected` ones cannot be rows. `outside`
+    usable ones were left out, since they are not asked for.
+    """
+
+    number: int
+    request_id: str | None
+    records: list[Record]
+    size: int = 0
+    nulls: int = 0
+    rejected: tuple[Rejected, ...] = ()
+    outside: int = 0
+
+    @property
+    def where(self) -> str:
+        """The page's place, for error messages."""
+        return f"page {self.number}, request {self.request_id or 'without id'}"
+
+    def seconds(self, field: str) -> list[int | None]:
+        """A timestamp field of each record in unix seconds."""
+        return [epoch_seconds(record.get(field)) for record in self.records]
+
+
+def page_of(answer: Answer, table: Table, number: int) -> Page:
+    """The usable records of an answer, those that cannot be rows, and the number of null elements.
+
+    Null elements, which the reference allows among admins, are no records and no fault.
+    """
+    text, glance = answer.fields[table.records_key], _glance(table.required, table.cursor_field)
+    split = split_records(text, glance) if answer.elements is None else sort_out(answer.elements, glance)
+    return Page(number, answer.request_id, split.records, len(text), split.nulls, tuple(split.rejected))
+
+
+def number_of(raw: msgspec.Raw | None) -> int | None:
+    """A JSON integer, or None for anything else."""
+    try:
+        value = _decoded(raw)
+    except UNREADABLE:
+        return None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def paging(answer: Answer) -> dict[str, Any]:
+    """The ``pages`` object of an answer; empty when it is missing, null or no object.
+
+    Raises RetriableApiError when it cannot be decoded: what it says of a next page is not known then.
+    """
+    try:
+        pages = _decoded(answer.fields.get("pages"))
+    except UNREADABLE as error:
+        raise RetriableApiError(
+            f"The place of the next page cannot be read (request {answer.request_id}, {type(error).__name__}). Run "
+            "again; the watermark has not moved.",
+            request_id=answer.request_id,
+        ) from error
+    return pages if isinstance(pages, dict) else {}
+
+
+def next_params(answer: Answer) -> dict[str, str | int]:
+    """Where ``pages.next`` points to, as query parameters; empty at the end.
+
+    It comes as an object, as a URL string, as null or not at all. Of a URL only the parameters are used: the host
+    stays the configured one, since the token goes with it.
+    """
+    following = paging(answer).get("next")
+    if isinstance(following, str):
+        following = dict(parse_qsl(urlsplit(following).query))
+    if not isinstance(following, dict):
+        return {}
+    return {name: following[name] for name in ("page", "starting_after") if following.get(name)}
+
+
+def place_of(params: Params) -> frozenset[tuple[str, str]]:
+    """Query parameters as one value: a page number is the same as a number and as text."""
+    return frozenset((name, str(value)) for name, value in params.items())
+
+
+def _decoded(raw: msgspec.Raw | None) -> Any:
+    return None if raw is None else msgspec.json.decode(raw)
+
+
+@lru_cache(maxsize=64)
+def _glance(required: tuple[str, ...], cursor_field: str | None) -> Glance:
+    """What is asked of every record while it is read: its key, and the times that it is ordered and kept by."""
+    return Glance(required, filter(None, ("created_at", cursor_field)))

@@ -1,0 +1,299 @@
+"""Search: little is read as one chain of pages, much as many slices at the same time.
+
+A count that is asked for by itself tells how many rows there are; the first page of a search tells it again. A chain is
+bound by the server's latency; slices are bound by the rate limit alone.
+
+Source of the API facts: Intercom REST API reference 2.14, "Search contacts", "Search conversations", "Sorting".
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from intercom.errors import RequestRejectedError
+from intercom.extract.count_check import Tally
+from intercom.extract.cursor_pages import (
+    Chain,
+    FirstPage,
+    between,
+    count_again,
+    described,
+    first_page,
+    first_row,
+    read_chain,
+    walk,
+)
+from intercom.extract.extraction import Completeness, Reading
+from intercom.extract.search_slices import Counted, Part, Plan, Splitter, is_long
+from intercom.extract.windows import DAY_SECONDS, DAYS, SECONDS, Bounds, Slice, Window, day_bounds, second_bounds
+
+log = logging.getLogger(__name__)
+
+_CREATED = "created_at"
+_TIMES = (_CREATED, "updated_at")
+_EARLY_END_SECONDS = 10 * DAY_SECONDS
+_PASSES = (None, 100, 120)
+"""Rows per page of passes over the newest changes, None for the most there can be; the second and third only where the
+one before is doubtful."""
+_WORTH_IT = 4
+"""A chain that may end early is cut into slices only if it would read at least a quarter of the rows anyway."""
+
+
+def read_search(reading: Reading, window: Window) -> None:
+    """Deliver every row of the window, and others; the receiver filters.
+
+    An open window is read by ``created_at``, which hardly ever changes, so that rows which are updated meanwhile keep
+    their place. Where sorting by it is refused, ``updated_at`` serves: such rows then come again at the end.
+    """
+    plan = reading.journal.plan()
+    order = plan.sort_field if plan else None
+    if plan is None:
+        chain, first, opposite = _begin(reading, window)
+        order = chain.field
+        if not _is_read_in_one(reading, chain, first, window):
+            plan = _plan(reading, chain, first, opposite, window)
+            reading.journal.keep(plan)
+    if plan is not None:
+        _read_parts(reading, plan)
+    if reading.exact and (order != _CREATED or (plan is not None and plan.field != _CREATED)):
+        _read_moved(reading)
+
+
+def _read_moved(reading: Reading) -> None:
+    """Rows that were read by a time that changes, and that moved on before they were met."""
+    window = Window(reading.run_start)
+    query = between(str(reading.table.cursor_field), _bounds(reading, window))
+    what = f"{reading.table.name}, changed while it was read"
+    read_chain(reading, Chain(what, query, str(reading.table.cursor_field), "ascending"))
+
+
+def _begin(reading: Reading, window: Window) -> tuple[Chain, FirstPage, FirstPage]:
+    """The search as one chain, its first page, and its one row at the other end, asked for by itself.
+
+    The two are different questions about the same rows: where an answer is well formed and wrong, such as an empty
+    one, the other one's count tells.
+    """
+    table = reading.table
+    if window != Window():
+        return _counted_and_begun(reading, _changes(reading, window))
+    try:
+        return _counted_and_begun(reading, _everything(reading, _CREATED))
+    except RequestRejectedError as refused:
+        if refused.status != 400:
+            raise
+        log.info("%s: sorting by %s is refused (%s); reading by %s", table.name, _CREATED, refused, table.cursor_field)
+    return _counted_and_begun(reading, _everything(reading, str(table.cursor_field)))
+
+
+def _counted_and_begun(reading: Reading, chain: Chain) -> tuple[Chain, FirstPage, FirstPage]:
+    opposite = first_row(reading.api, reading.table, chain.backwards())
+    first = first_page(reading.api, reading.table, chain)
+    return replace(chain, counted=max(opposite.counted, first.counted)), first, opposite
+
+
+def _everything(reading: Reading, sort_field: str) -> Chain:
+    """All rows, oldest first, also one that lacks either time.
+
+    Rows that change after the run began are left to the next run, else a busy end is chased.
+    """
+    return Chain(
+        what=reading.table.name,
+        query={"operator": "OR", "value": [{"field": name, "operator": ">", "value": 0} for name in _TIMES]},
+        field=sort_field,
+        order="ascending",
+        until=reading.run_start,
+    )
+
+
+def _changes(reading: Reading, window: Window) -> Chain:
+    """Rows by their cursor field.
+
+    Where search cuts days, the newest first: the query has to begin two days early, and the chain ends at the first
+    page that reaches back beyond the window. Else, or when two days more or less make no difference, the oldest first,
+    until all rows that were counted are read and a whole page has changed after the start of the run.
+    """
+    table = reading.table
+    field = str(table.cursor_field)
+    query = between(field, _bounds(reading, window))
+    recent = window.start is not None and window.end is None and reading.run_start - window.start < _EARLY_END_SECONDS
+    if reading.by_day and recent:
+        return Chain(table.name, query, field, "descending")
+    return Chain(table.name, query, field, "ascending", until=reading.run_start)
+
+
+def _is_read_in_one(reading: Reading, chain: Chain, first: FirstPage, window: Window) -> bool:
+    """Read the chain to its end; False when it is too long for that."""
+    if chain.order == "descending" and window.start is not None:
+        return _read_newest_first(reading, chain, first, window.start)
+    if is_long(chain.counted):
+        return False
+    reading.expect(chain.counted)
+    read_chain(reading, chain, first)
+    return True
+
+
+def _read_newest_first(reading: Reading, chain: Chain, first: FirstPage | None, start: int) -> bool:
+    """Read the chain back to where the window begins; False when that is too far for one chain.
+
+    What lies behind that place is counted with the rest, so the count alone does not tell whether rows are missing.
+    A pass is believed when all its pages are full and name no smaller count than others; else rows are asked for again
+    by pages of another size, until a pass is sound or brings no new row.
+    """
+    tally = Tally(chain.what, chain.counted, reading.run_start)
+    to_its_end = False
+    for rows in _PASSES:
+        if first is None and not tally.sound:
+            count_again(reading, chain, tally)
+        end = _EarlyEnd(start, chain.counted, may_be_far=first is not None)
+        to_its_end = walk(reading, chain, tally, first, end, rows)
+        if end.far:
+            return False
+        if not (to_its_end and tally.short_by) and (tally.sound or (first is None and not tally.new)):
+            reading.completeness.found(tally.found)
+            return True
+        log.warning("%s: pages of the newest changes lack rows (%d found so far)", chain.what, tally.found)
+        first = None
+    missing = tally.short_by if to_its_end else tally.new
+    reading.completeness.short(chain.what, tally.found + missing, tally.found, len(_PASSES))
+    return True
+
+
+class _EarlyEnd:
+    """Ends a chain, newest rows first, where it reaches back beyond the window; or when it still has far to go.
+
+    How far is told by the rows read by then: a burst of changes at the very end says nothing about the hours before.
+    The rest of a long way may be read faster in slices, but these begin two days early: if most of their rows are not
+    wanted, the chain is better.
+    """
+
+    def __init__(self, start: int, counted: int, *, may_be_far: bool) -> None:
+        self.far = False
+        self._start, self._counted, self._may_be_far = start, counted, may_be_far
+        self._rows, self._newest = 0, 0
+
+    def __call__(self, values: Sequence[int]) -> bool:
+        oldest = min(values)
+        self._newest = max(self._newest, *values)
+        self._rows += len(values)
+        if oldest < self._start:
+            return True
+        wanted = self._rows * (self._newest - self._start) / max(1, self._newest - oldest)
+        tasted = self._may_be_far and is_long(2 * self._rows) and is_long(self._counted)
+        self.far = tasted and is_long(wanted - self._rows) and self._counted <= _WORTH_IT * wanted
+        return self.far
+
+
+# -- many slices ------------------------------------------------------------------------------------------------------
+
+
+def _plan(reading: Reading, chain: Chain, first: FirstPage, opposite: FirstPage, window: Window) -> Plan:
+    """Split the rows of a search by created_at on a first load, else by the cursor field."""
+    cursor_field = str(reading.table.cursor_field)
+    outline = Plan(cursor_field, cursor_field, _bounds(reading, window), (), by_day=reading.by_day)
+    if window == Window() and _all_have_created(reading, chain.counted):
+        outline = replace(outline, field=_CREATED, sort_field=chain.field, whole=Bounds(None, None))
+    splitter = Splitter(
+        grid=DAYS if reading.by_day else SECONDS,
+        lowest=_lowest(reading, outline, chain, first, window),
+        highest=_highest(reading, outline, chain, opposite, window),
+        by_id=reading.by_day,
+        count=partial(_count, reading, outline),
+        last=partial(_last, reading, outline),
+    )
+    plan = replace(outline, parts=splitter.split(chain.counted))
+    log.info("%s: %d rows in %d windows of %s", reading.table.name, plan.rows, len(plan.parts), plan.field)
+    return plan
+
+
+def _all_have_created(reading: Reading, counted: int) -> bool:
+    """Whether every row has a time of creation, so that slices by it hold them all; asked again if rows come and go.
+
+    Slices of days may overlap: their sum alone would not tell.
+    """
+    api, table, cursor_field = reading.api, reading.table, str(reading.table.cursor_field)
+    with_created = Chain(table.name, between(_CREATED, Bounds(0, None)), cursor_field, "ascending")
+    found = first_row(api, table, with_created).counted
+    return found >= counted or found >= first_row(api, table, _everything(reading, cursor_field)).counted
+
+
+def _lowest(reading: Reading, outline: Plan, chain: Chain, first: FirstPage, window: Window) -> int:
+    """Where the rows to be read begin, about: slices are cut from here on, and the first one is open."""
+    if window.start is not None:
+        return window.start
+    begin = first
+    if chain.order != "ascending":
+        begin = first_row(reading.api, reading.table, replace(chain, order="ascending"))
+    elif chain.field != outline.field:
+        return 0  # it cannot be sorted by
+    return _first_second(begin, outline) or 0
+
+
+def _highest(reading: Reading, outline: Plan, chain: Chain, opposite: FirstPage, window: Window) -> int:
+    """Where the rows to be read end, about: the last slice is open. Importers make rows of the future, too."""
+    if window.end is not None:
+        return min(window.end, reading.run_start)
+    if chain.order != "ascending" or chain.field != outline.field:
+        return reading.run_start
+    return max(reading.run_start, _first_second(opposite, outline) or 0)
+
+
+def _count(reading: Reading, outline: Plan, slices: Sequence[Slice]) -> list[Counted | None]:
+    def ask(part: Slice) -> Counted | None:
+        try:
+            found = first_row(reading.api, reading.table, _slice_chain(reading, outline, part))
+        except RequestRejectedError as refused:
+            log.info("%s: search refuses a window: %s", reading.table.name, refused)
+            return None
+        return Counted(found.counted, _first_second(found, outline))
+
+    return reading.in_parallel([partial(ask, part) for part in slices])
+
+
+def _last(reading: Reading, outline: Plan, part: Slice) -> int | None:
+    if outline.sort_field != outline.field:
+        return None
+    backwards = replace(_slice_chain(reading, outline, part), order="descending")
+    return _first_second(first_row(reading.api, reading.table, backwards), outline)
+
+
+def _first_second(found: FirstPage, outline: Plan) -> int | None:
+    """The time of a search's first row; None when it is not sorted by it."""
+    if outline.sort_field != outline.field:
+        return None
+    return next((value for value in found.page.seconds(outline.field) if value is not None), None)
+
+
+def _read_parts(reading: Reading, plan: Plan) -> None:
+    """Read the parts that no earlier attempt at this run has read."""
+    finished = reading.journal.finished()
+    missing = [(place, part) for place, part in enumerate(plan.parts) if place not in finished]
+    reading.expect(sum(part.rows for _, part in missing))
+
+    def read(place: int, part: Part) -> None:
+        found = Completeness()
+        read_chain(replace(reading, completeness=found), _slice_chain(reading, plan, part.slice, part.rows))
+        reading.completeness.add(found)
+        reading.journal.finish(place, found)
+
+    reading.in_parallel([partial(read, *one) for one in missing])
+
+
+def _slice_chain(reading: Reading, plan: Plan, part: Slice, counted: int = 0) -> Chain:
+    bounds = (DAYS if plan.by_day else SECONDS).bounds(part, plan.whole)
+    if part == Slice() and plan.whole == Bounds(None, None):
+        return replace(_everything(reading, plan.sort_field), counted=counted)
+    return Chain(
+        what=f"{reading.table.name}, window {plan.field} {described(part, bounds)}",
+        query=between(plan.field, bounds, part.narrowed),
+        field=plan.sort_field,
+        order="ascending",
+        counted=counted,
+        until=reading.run_start,
+    )
+
+
+def _bounds(reading: Reading, window: Window) -> Bounds:
+    return day_bounds(window) if reading.by_day else second_bounds(window)

@@ -1,0 +1,227 @@
+"""How a long search is split into slices that can be read at the same time.
+
+Slices are counted before they are read, and the parts of one must hold at least as many rows as it has itself: where
+they do not, it is read as it is. The field that they are cut by must be one that every row has: days may overlap, and
+what comes twice would make up for what is missing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from intercom.extract.windows import Bounds, Grid, Slice
+
+log = logging.getLogger(__name__)
+
+SMALLEST_ROWS = 34 * 150
+"""A slice is not split below this: counting it and its last, partly filled page cost requests too."""
+_LARGEST_ROWS = 100 * 150
+_SLICES = 64  # about twice as many as are read at the same time, so that none is waited for in the end
+_MOST_PARTS = 16
+_LOPSIDED = 0.9
+"""A piece that holds more of its whole than this is a lump: its ends are looked for before it is cut again."""
+_HEX = "0123456789abcdef"
+_ROLES = ("user", "lead")
+_LONGEST_SUFFIX = 2
+
+
+def is_long(rows: float) -> bool:
+    """Whether so many rows are worth splitting."""
+    return rows > SMALLEST_ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Rows of a slice, and the second of its first one in the field that it is cut by; None: it does not say."""
+
+    rows: int
+    first: int | None = None
+
+
+Count = Callable[[Sequence[Slice]], list[Counted | None]]
+"""Counts each slice; None for one that the API refuses to search for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A slice and the rows that were counted in it."""
+
+    slice: Slice
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Slices of one search over `field` between the bounds `whole`, each to be read in the order of `sort_field`.
+
+    `by_day`: their cells are days, for a search that compares days, else seconds.
+    """
+
+    field: str
+    sort_field: str
+    whole: Bounds
+    parts: tuple[Part, ...]
+    by_day: bool = False
+
+    @property
+    def rows(self) -> int:
+        """Rows of all parts."""
+        return sum(part.rows for part in self.parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Plan:
+        """The inverse of `to_json`; KeyError, TypeError or ValueError when it is none."""
+        return cls(
+            field=str(record["field"]),
+            sort_field=str(record["sort_field"]),
+            whole=Bounds(**record["whole"]),
+            parts=tuple(Part(_slice(entry["slice"]), int(entry["rows"])) for entry in record["parts"]),
+            by_day=bool(record["by_day"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A slice to be split. `first` and `last` are seconds between which its rows are expected."""
+
+    slice: Slice
+    rows: int
+    first: int
+    last: int
+    ways: tuple[tuple[Slice, ...], ...] = ()
+    """What it may be split into; the next is tried where one does not add up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Splitter:
+    """Splits one search. `lowest` and `highest` are seconds between which its rows are expected.
+
+    `last` tells the second of a slice's last row. `by_id`: slices of a single cell may be split by what their rows' ids
+    end with, or by role (contacts). Every round of questions is one call of `count`, however many slices it is about.
+    """
+
+    grid: Grid
+    lowest: int
+    highest: int
+    by_id: bool
+    count: Count
+    last: Callable[[Slice], int | None]
+
+    def split(self, rows: int) -> tuple[Part, ...]:
+        """Slices that together hold the whole search of `rows` rows, each of some tens of pages, in order of time."""
+        size = max(SMALLEST_ROWS, min(_LARGEST_ROWS, rows // _SLICES))
+        done: list[_Piece] = []
+        level = [self._with_ways(_Piece(Slice(), rows, self.lowest, self.highest), size)]
+        while level:
+            following: list[_Piece] = []
+            for piece, children in self._round([piece for piece in level if piece.ways], size):
+                if not children:
+                    following.append(replace(piece, ways=piece.ways[1:]))
+                for child in children:
+                    large = child.rows > size + size // 2
+                    lump = large and child.rows > _LOPSIDED * piece.rows
+                    child = replace(child, last=self._last(child)) if lump and not child.slice.narrowed else child
+                    (following if large else done).append(self._with_ways(child, size) if large else child)
+            done += [piece for piece in level if not piece.ways]
+            level = following
+        parts = sorted((Part(piece.slice, piece.rows) for piece in done), key=_place)
+        return tuple(_joined(parts, size))
+
+    def _round(self, pieces: list[_Piece], size: int) -> list[tuple[_Piece, list[_Piece]]]:
+        """The children of each piece, none where those of its present way do not hold what it holds.
+
+        Rows come and go while they are counted, so what does not add up is counted once more.
+        """
+        answers = self._counts([piece.ways[0] for piece in pieces])
+        unsure = [place for place, piece in enumerate(pieces) if not _adds_up(piece, answers[place], size)]
+        again = self._counts([(pieces[place].slice, *pieces[place].ways[0]) for place in unsure])
+        for place, (whole, *parts) in zip(unsure, again, strict=True):
+            answers[place] = parts
+            if whole is not None:
+                pieces[place] = replace(pieces[place], rows=whole.rows)
+        found = []
+        for piece, counted in zip(pieces, answers, strict=True):
+            children = self._children(piece, counted) if _adds_up(piece, counted, size) else []
+            if not children and not piece.slice.narrowed:
+                known = sum(count.rows for count in counted if count is not None)
+                log.info("pieces of a search hold %d of its %d rows, so another way is taken", known, piece.rows)
+            found.append((piece, children))
+        return found
+
+    def _children(self, piece: _Piece, counted: Sequence[Counted | None]) -> list[_Piece]:
+        children = []
+        for part, count in zip(piece.ways[0], counted, strict=True):
+            assert count is not None
+            first = piece.first if count.first is None else max(piece.first, count.first)
+            children.append(_Piece(part, count.rows, first, piece.last))
+        return children
+
+    def _counts(self, families: Sequence[Sequence[Slice]]) -> list[list[Counted | None]]:
+        flat = [part for family in families for part in family]
+        answers = iter(self.count(flat) if flat else [])
+        return [[next(answers) for _ in family] for family in families]
+
+    def _with_ways(self, piece: _Piece, size: int) -> _Piece:
+        """By time where the piece has several cells, else by the ends of ids, then by role."""
+        if not piece.slice.narrowed:
+            wanted = min(_MOST_PARTS, max(2, -(-piece.rows // size)))
+            pieces = self.grid.cut(piece.slice, piece.first, piece.last, wanted)
+            if len(pieces) > 1:
+                return replace(piece, ways=(tuple(pieces),))
+        return replace(piece, ways=tuple(_narrower(piece.slice)) if self.by_id else ())
+
+    def _last(self, piece: _Piece) -> int:
+        last = self.last(piece.slice)
+        return piece.last if last is None else max(piece.first, min(piece.last, last))
+
+
+def _adds_up(piece: _Piece, counted: Sequence[Counted | None], size: int) -> bool:
+    rows = [count.rows for count in counted if count is not None]
+    if len(rows) < len(counted) or sum(rows) < piece.rows:
+        return False
+    # Too many would mean that a filter is not understood: each piece would then be the whole.
+    return not piece.ways[0][0].narrowed or sum(rows) <= piece.rows + max(size, piece.rows // 10)
+
+
+def _narrower(whole: Slice) -> Iterator[tuple[Slice, ...]]:
+    field, _, value = whole.narrowed or ("id", "$", "")
+    if field == "id" and len(value) < _LONGEST_SUFFIX:
+        yield tuple(replace(whole, narrowed=("id", "$", f"{digit}{value}")) for digit in _HEX)
+    if not whole.narrowed:
+        yield tuple(replace(whole, narrowed=("role", "=", role)) for role in _ROLES)
+
+
+def _joined(parts: Sequence[Part], size: int) -> Iterator[Part]:
+    """Neighbours that are small together made one; slices without rows are read with a neighbour."""
+    last: Part | None = None
+    for part in parts:
+        if last is not None and _may_join(last, part, size):
+            last = Part(replace(last.slice, end=part.slice.end), last.rows + part.rows)
+            continue
+        if last is not None:
+            yield last
+        last = part
+    if last is not None:
+        yield last
+
+
+def _may_join(left: Part, right: Part, size: int) -> bool:
+    whole = not left.slice.narrowed and not right.slice.narrowed and left.slice.end == right.slice.start
+    return whole and (left.rows + right.rows <= size or 0 in (left.rows, right.rows))
+
+
+def _place(part: Part) -> tuple[float, str]:
+    start = part.slice.start
+    return (float("-inf") if start is None else start, str(part.slice.narrowed))
+
+
+def _slice(record: Mapping[str, Any]) -> Slice:
+    narrowed = record["narrowed"]
+    return Slice(record["start"], record["end"], tuple(narrowed) if narrowed else None)

@@ -1,0 +1,119 @@
+"""How deltalake, which has a storage layer of its own, finds the store and the credentials of a lake."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from intercom.config.redaction import shown
+from intercom.config.secret_masking import Mask
+from intercom.config.storage_options import SHORTEST_SECRET
+from intercom.errors import ConfigurationError
+from intercom.lake.storage import Lake
+
+_AWS = re.compile(r"https://s3(\.[a-z0-9-]+)?\.amazonaws\.com")
+"""AWS's own addresses, which follow from the region."""
+
+_ENCRYPTION = {"ServerSideEncryption": "AWS_SERVER_SIDE_ENCRYPTION", "SSEKMSKeyId": "AWS_SSE_KMS_KEY_ID"}
+
+
+def table_uri(lake: Lake, folder: str) -> str:
+    """The address of a folder of the lake as deltalake takes it.
+
+    Raises ConfigurationError where there can be no Delta table: deltalake knows local folders and S3 only of what we
+    can give it, and it looks for ``%41`` in one place as ``A``, in another as it is.
+    """
+    path = f"{lake.url}/{folder}"
+    if not lake.local and not path.startswith(("s3://", "s3a://")):
+        raise ConfigurationError(
+            f"The lake {lake.url} cannot have Delta tables: they need a local folder or S3. Leave out --table-format, "
+            "or give another lake. Nothing was read."
+        )
+    if "%" in path:
+        raise ConfigurationError(
+            f"There can be no Delta table in {path}: deltalake cannot work with '%' in a path. Name the connection "
+            "with letters, digits, '_', '-' and '.' only, and take a lake without '%', or leave out --table-format. "
+            "Nothing was read."
+        )
+    return f"{'file' if lake.local else 's3'}://{quote(path.partition('://')[2])}"
+
+
+def storage_options(lake: Lake) -> dict[str, str]:
+    """Options of deltalake for the lake's store, with the credentials that s3fs uses just now; none for a local lake.
+
+    Holds secrets. Credentials of a role end after some time: to be asked for whenever a table is opened.
+    """
+    if lake.local:
+        return {}
+    fs = lake.filesystem
+    bucket = lake.url.partition("://")[2].split("/")[0]
+    endpoint = str(fs.s3.meta.endpoint_url)
+    options = {
+        "AWS_REGION": _region(fs, bucket),
+        **_credentials(fs),
+        # One of two commits of the same version must fail; elsewhere only the table's lock keeps runs apart.
+        **(
+            {"AWS_CONDITIONAL_PUT": "etag"}
+            if lake.creates_exclusively()
+            else {"AWS_CONDITIONAL_PUT": "disabled", "AWS_S3_ALLOW_UNSAFE_RENAME": "true"}
+        ),
+    }
+    if not _AWS.fullmatch(endpoint):
+        options["AWS_ENDPOINT_URL"] = endpoint
+        options["AWS_ALLOW_HTTP"] = str(endpoint.startswith("http://")).lower()
+    if fs.client_kwargs.get("verify") is False:
+        options["AWS_ALLOW_INVALID_CERTIFICATES"] = "true"
+    encryption = fs.s3_additional_kwargs
+    return options | {ours: encryption[theirs] for theirs, ours in _ENCRYPTION.items() if theirs in encryption}
+
+
+def without_secrets(text: str, options: Mapping[str, str]) -> str:
+    """An error's text without the credentials among these options: S3 repeats a token that it refuses."""
+    names = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
+    secrets = [options[name] for name in names if options.get(name)]
+    for secret in secrets:
+        text = text.replace(secret, "...")
+    return Mask([secret for secret in secrets if len(secret) >= SHORTEST_SECRET], label="...").clean(shown(text))
+
+
+def _region(fs: Any, bucket: str) -> str:
+    """The bucket's own region: s3fs follows redirects from another one, deltalake does not."""
+    answer = fs.call_s3("head_bucket", Bucket=bucket)
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return str(headers.get("x-amz-bucket-region") or fs.s3.meta.region_name)
+
+
+def _credentials(fs: Any) -> dict[str, str]:
+    if fs.anon:
+        return {"AWS_SKIP_SIGNATURE": "true"}
+    given = fs.client_kwargs
+    key = fs.key or given.get("aws_access_key_id")
+    if key:
+        token = fs.token or given.get("aws_session_token")
+        if not token and os.environ.get("AWS_SESSION_TOKEN"):
+            raise ConfigurationError(
+                "The lake's storage options have a key without a session token, and the environment has an "
+                "AWS_SESSION_TOKEN, which deltalake would send with that key. Unset it, or give all credentials in one "
+                "of the two places. Nothing was read."
+            )
+        return _named(key, fs.secret or given.get("aws_secret_access_key"), token)
+    found = asyncio.run_coroutine_threadsafe(_resolved(fs.session), fs.loop).result()
+    return {} if found is None else _named(found.access_key, found.secret_key, found.token)
+
+
+async def _resolved(session: Any) -> Any:
+    """Credentials of the environment, a profile or a role, renewed where they were about to end."""
+    found = await session.get_credentials()
+    return None if found is None else await found.get_frozen_credentials()
+
+
+def _named(key: str, secret: str, token: str | None) -> dict[str, str]:
+    return {
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        **({"AWS_SESSION_TOKEN": token} if token else {}),
+    }

@@ -1,0 +1,151 @@
+"""The log of one Delta table: which files are the table, and commits that change that. All that touches deltalake."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from intercom.errors import ConfigurationError, IntercomLakeError, LakeError
+from intercom.lake.delta.credentials import storage_options, table_uri, without_secrets
+from intercom.lake.layout import TablePaths
+from intercom.lake.published import Placed
+from intercom.lake.storage import Lake
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+    from deltalake.transaction import AddAction
+
+_PARTITION = "created_month"
+_COMMITS_PER_CHECKPOINT = "10"
+"""As Spark has it, instead of deltalake's 100: on S3 each commit since the last checkpoint is a request per reader."""
+
+_NOISE = re.compile(r"\x1b\[[0-9;]*m|↳|\n\s+0: .*", re.DOTALL)
+"""Colours and stack traces in deltalake's messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """The table after commit `number`: its files, path in the table's folder -> bytes. None before the first commit."""
+
+    number: int | None
+    files: dict[str, int]
+
+
+class DeltaLog:
+    """Reads and commits; each call opens the table anew, with the credentials of that moment.
+
+    Raises ConfigurationError when deltalake is not installed or cannot work with the lake, LakeError when the log
+    cannot be read or written.
+    """
+
+    def __init__(self, lake: Lake, paths: TablePaths) -> None:
+        if importlib.util.find_spec("deltalake") is None:
+            raise ConfigurationError(
+                "The table format 'delta' needs the package deltalake: pip install 'intercom-lake[delta]'. Nothing was "
+                "read."
+            )
+        self._lake, self._paths = lake, paths
+        self._uri = table_uri(lake, paths.data)
+
+    def newest(self) -> Version:
+        """The table as its log, which there must be, has it now."""
+        with self._opened("read") as options:
+            table = self._table(options)
+            entries = pa.table(table.get_add_actions(flatten=True)).select(["path", "size_bytes"]).to_pylist()
+            return Version(table.version(), {entry["path"]: entry["size_bytes"] for entry in entries})
+
+    def commit(self, base: int | None, placed: Sequence[Placed], gone: Collection[str]) -> None:
+        """One commit on top of version `base`: the placed files become their months, the gone months have none.
+
+        LakeError when another commit since `base` has changed one of these months.
+        """
+        with self._opened("write") as options:
+            if base is None:
+                self._create(placed, options)
+                return
+            table = self._table(options, base)
+            months = sorted({*gone, *(new.month for new in placed)})
+            table.create_write_transaction(
+                [_added(self._paths, new) for new in placed],
+                mode="overwrite",
+                schema=_schema(placed) if placed else table.schema(),
+                partition_by=_partitioned_by(months),
+                partition_filters=[(_PARTITION, "in", months)] if _partitioned_by(months) else None,
+            )
+
+    def expired(self) -> list[str]:
+        """Files in the table's folder that no reader can need any more, by path in that folder.
+
+        Those are files that left the table longer ago than its property ``delta.deletedFileRetentionDuration`` says (a
+        week), and files as old that never came into it.
+        """
+        with self._opened("read") as options:
+            return self._table(options).vacuum(dry_run=True, full=True)
+
+    def _table(self, options: dict[str, str], version: int | None = None) -> DeltaTable:
+        from deltalake import DeltaTable
+
+        return DeltaTable(self._uri, version=version, storage_options=options)
+
+    def _create(self, placed: Sequence[Placed], options: dict[str, str]) -> None:
+        from deltalake.transaction import create_table_with_add_actions
+
+        create_table_with_add_actions(
+            self._uri,
+            _schema(placed),
+            [_added(self._paths, new) for new in placed],
+            mode="error",
+            partition_by=_partitioned_by([placed[0].month]),
+            configuration={"delta.checkpointInterval": _COMMITS_PER_CHECKPOINT},
+            storage_options=options,
+        )
+
+    @contextmanager
+    def _opened(self, verb: str) -> Iterator[dict[str, str]]:
+        """Options for deltalake; whatever it raises becomes a LakeError without them."""
+        options: dict[str, str] = {}
+        try:
+            options = storage_options(self._lake)
+            yield options
+        except IntercomLakeError:
+            raise
+        except Exception as error:
+            text = " ".join(without_secrets(_NOISE.sub("", str(error)), options).split())
+            said = f"{type(error).__name__}: {text.rstrip('.')}"
+            raise LakeError(
+                f"Cannot {verb} the Delta log {self._lake.url}/{self._paths.delta_log}: {said}. "
+                "Run again; the watermark has not moved. If the log itself is damaged, delete the table's folder "
+                f"{self._lake.url}/{self._paths.data}: then the table is read again from the beginning."
+            ) from None  # deltalake's own error may repeat credentials
+
+
+def _added(paths: TablePaths, new: Placed) -> AddAction:
+    from deltalake.transaction import AddAction
+
+    return AddAction(
+        path=new.path.removeprefix(f"{paths.data}/"),
+        size=new.size,
+        partition_values={_PARTITION: new.month} if new.month else {},
+        modification_time=int(time.time() * 1000),
+        data_change=True,
+        stats=new.statistics,
+    )
+
+
+def _schema(placed: Sequence[Placed]) -> Any:
+    """The table's columns: those of the files, and the partition's, which is in no file."""
+    from deltalake import Schema
+
+    columns = placed[0].columns
+    return Schema.from_arrow(columns.append(pa.field(_PARTITION, pa.string())) if placed[0].month else columns)
+
+
+def _partitioned_by(months: Sequence[str]) -> list[str]:
+    return [] if "" in months else [_PARTITION]

@@ -1,0 +1,143 @@
+"""Whether another run that has taken a table has ended: at once where that can be seen, else by watching its heartbeat.
+
+A run has ended when its process is proven gone, or when its heartbeat was watched standing still for the whole
+expiry, by the watcher's own clock. Times of files prove nothing: the clock of a disk or a store may be set meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from intercom.errors import LakeError
+from intercom.lake.locks.files import LockFiles, heartbeat_path
+from intercom.lake.process import Process
+from intercom.lake.storage import Lake
+
+log = logging.getLogger(__name__)
+
+
+def awake_and_asleep() -> float:
+    """Seconds of a clock that goes on while the machine sleeps, where there is one."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How often a run shows that it lives, and how long it may be silent before others take its tables, in seconds.
+
+    `margin` is how often a silent run is looked at; it is watched for that much longer than its lock lasts. A run stops
+    believing in its own lock one heartbeat before others do.
+    """
+
+    heartbeat: float = 15.0
+    expiry: float = 60.0
+    margin: float = 3.0
+    clock: Callable[[], float] = awake_and_asleep
+    sleep: Callable[[float], None] = time.sleep
+
+
+_released: set[str] = set()
+
+
+def released(attempt: str) -> None:
+    """An attempt of this very process has ended, whatever becomes of its heartbeat."""
+    _released.add(attempt)
+
+
+class Rivals:
+    """Other runs, judged from one attempt."""
+
+    def __init__(self, files: LockFiles, process: Process, timing: Timing) -> None:
+        self._files, self._process, self._timing = files, process, timing
+        self._seen: dict[str, tuple[Mapping[str, Any], float]] = {}
+        """Attempt -> the heartbeat that was first seen, and how long this one had watched by then."""
+        self._watched = 0.0
+
+    def await_end(
+        self, rivals: Mapping[str, str], stay_alive: Callable[[], None]
+    ) -> dict[str, Mapping[str, Any] | None]:
+        """The last heartbeats of runs (attempt -> a table of each) that have ended; None when it was taken away.
+
+        Raises LakeError when one lives. While they are watched, all at the same time, `stay_alive` is called every now
+        and then.
+        """
+        ended: dict[str, Mapping[str, Any] | None] = {}
+        while True:
+            for attempt in rivals.keys() - ended.keys():
+                last = self._files.read(heartbeat_path(attempt))
+                if self._has_ended(attempt, rivals[attempt], last):
+                    ended[attempt] = last
+            if len(ended) == len(rivals):
+                return ended
+            self._watch()
+            stay_alive()
+
+    def _has_ended(self, attempt: str, table: str, last: Mapping[str, Any] | None) -> bool:
+        if last is None or attempt in _released:
+            return True
+        owner = Process.from_json(last.get("process") or {})
+        if self._process.has_outlived(owner):
+            return True
+        if self._process.sees_at_work(owner):
+            raise LakeError(_already_running(table, last))
+        longest = self._timing.expiry + self._timing.margin
+        if attempt not in self._seen:
+            self._seen[attempt] = last, self._watched
+            log.info(
+                "%s. It is watched for up to %d s: if it does not show that it lives, its lock is taken over.",
+                *(_running(table, last), math.ceil(longest)),
+            )
+        seen, since = self._seen[attempt]
+        if last != seen:
+            raise LakeError(_already_running(table, last))
+        return self._watched - since >= longest
+
+    def _watch(self) -> None:
+        """Let time pass. What a machine slept through counts little: a run beside this one has slept as well."""
+        began = self._timing.clock()
+        self._timing.sleep(self._timing.margin)
+        self._watched += min(self._timing.clock() - began, self._timing.heartbeat)
+
+
+class Stillness:
+    """Whether anybody is at work on a connection's tables, by the heartbeats in the lake; nothing is taken."""
+
+    def __init__(self, lake: Lake, connection: str, timing: Timing | None = None) -> None:
+        self._files, self._timing = LockFiles(lake, connection), timing or Timing()
+        self._seen: Mapping[str, Mapping[str, Any]] | None = None
+        self._seen_at = 0.0
+
+    def lasts(self) -> bool:
+        """True when no run has shown that it lives since a look that is longer ago than locks last.
+
+        False on the first look, where the store is no place for locks, and where it cannot be asked.
+        """
+        now = self._timing.clock()
+        if self._seen is not None and now - self._seen_at < self._timing.expiry:
+            return False
+        try:
+            if not self._files.lake.creates_exclusively():
+                return False
+            beats, self._seen_at = self._files.heartbeats(), now
+        except LakeError as error:
+            log.warning("The lake cannot tell whether another run is at work: %s", error)
+            return False
+        before, self._seen = self._seen, beats
+        return before is not None and all(path in before and before[path] == beat for path, beat in beats.items())
+
+
+def _running(table: str, heartbeat: Mapping[str, Any]) -> str:
+    owner = Process.from_json(heartbeat.get("process") or {})
+    return (
+        f"{table}: already running since {heartbeat.get('since', 'an unknown time')} "
+        f"by run {heartbeat.get('run_id', 'unknown')} (on {owner.host})"
+    )
+
+
+def _already_running(table: str, heartbeat: Mapping[str, Any]) -> str:
+    return f"{_running(table, heartbeat)}. Nothing was read or written; run again when that run has ended."

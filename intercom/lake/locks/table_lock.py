@@ -1,0 +1,214 @@
+"""A lock on tables of a lake, so that two runs over one table never work at the same time.
+
+Each attempt at a run has one heartbeat object, and each table a generation object that names the attempt which took
+it. A table is free when all its generations are those of runs that have ended. Taking it creates the next generation,
+which one contender can do; then it is made sure of, in this order: write the own heartbeat, list the generations, read
+the heartbeats of the former owners again. A former owner that was only asleep goes the other way round: every beat
+writes its heartbeat first and lists the generations then, so at least one of the two sees the other.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from contextvars import copy_context
+from datetime import UTC, datetime
+from threading import Event, RLock, Thread
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+from intercom.errors import LakeError
+from intercom.lake.locks.files import LockFiles, LockToken, heartbeat_path, lost
+from intercom.lake.locks.liveness import Rivals, Timing, released
+from intercom.lake.process import Process
+from intercom.lake.storage import Lake
+
+log = logging.getLogger(__name__)
+
+_Heartbeat = Mapping[str, Any] | None
+
+
+class TableLocks:
+    """The tables of one connection that one attempt at a run holds: all or none.
+
+    As a context manager it takes them, keeps them with a thread of its own, and releases them; LakeError when another
+    run has one of them. Where the store is no place for locks nothing is taken, and nothing is ever lost.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        connection: str,
+        tables: Iterable[str],
+        run_id: str,
+        *,
+        timing: Timing | None = None,
+        process: Process | None = None,
+    ) -> None:
+        self.attempt = f"{run_id}.{uuid4().hex[:8]}"
+        self._lake, self._files = lake, LockFiles(lake, connection)
+        self._tables = sorted(set(tables))  # one order for all: of two that want the same, one gets it
+        self._timing, self._process = timing or Timing(), process or Process.current()
+        self._rivals = Rivals(self._files, self._process, self._timing)
+        self._heartbeat = {
+            "run_id": run_id,
+            "connection": connection,
+            "since": datetime.now(UTC).isoformat(" ", "seconds"),
+            "process": self._process.to_json(),
+        }
+        self._beats, self._beaten_at = 0, float("-inf")
+        self._taken: dict[str, int] = {}
+        self._held_until = float("-inf")
+        self._lost: str | None = None
+        self._beating = RLock()
+        self._ended = Event()
+        context = copy_context()  # the run's, else the thread's lines are not in the run's log
+        self._thread = Thread(target=context.run, args=(self._beat_on,), name=f"lock {self.attempt}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        if self._taken:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def acquire(self) -> None:
+        """Take the tables; LakeError, and none is taken, when another run that lives has one of them.
+
+        A run on this host that is gone is replaced at once; another one is watched until it shows that it lives, or its
+        lock has expired.
+        """
+        if not self._lake.creates_exclusively():
+            return
+        try:
+            self._beat()
+            while not self._take():
+                pass
+        except BaseException:
+            self.release()
+            raise
+
+    def check(self) -> None:
+        """Raise LakeError when the lock is lost. A look into memory, unless the last heartbeat is too long ago."""
+        if self._taken and not self.held():
+            self.renew()
+        if self._lost is not None:
+            raise LakeError(self._lost)
+
+    def held(self) -> bool:
+        """Whether nobody else can have taken the tables yet, as far as is known without asking the store."""
+        return self._lost is None and self._timing.clock() < self._held_until
+
+    def renew(self) -> None:
+        """Show that the run lives, and find out whether its tables were taken by others meanwhile."""
+        with self._beating:
+            if self._lost is not None:
+                return
+            overtaken = self._overtaken()
+            if overtaken:
+                self._give_up(overtaken)
+
+    def release(self) -> None:
+        """Let others take the tables."""
+        self._ended.set()
+        with self._beating:
+            if not self._beats or self._lost is not None:
+                return
+            self._lost = lost(self._tables, self.attempt, ": it was released")
+            released(self.attempt)
+            try:
+                self._lake.delete([heartbeat_path(self.attempt)])
+            except LakeError as error:
+                log.warning("The lock of %s stays until it expires: %s", self.attempt, error)
+
+    @property
+    def token(self) -> LockToken:
+        """What another process needs to ask the store whether a table is still held."""
+        return LockToken(self.attempt, self._files.connection, dict(self._taken))
+
+    def _take(self) -> bool:
+        """Take what is not taken yet and make sure of all; False when somebody else came in between: look again."""
+        found = self._files.generations(self._tables)
+        rivals = self._owners(found)
+        ended = self._rivals.await_end(rivals, self._stay_alive)
+        for table in self._tables:
+            generation = max(found[table], default=0) + 1
+            if table not in self._taken and not self._create(table, generation):
+                return False
+        for table in self._overtaken():
+            self._lake.delete([self._files.path(table, self._taken.pop(table))])
+        if len(self._taken) < len(self._tables) or any(self._revived(*rival) for rival in ended.items()):
+            return False
+        outdated = [self._files.path(table, one) for table in self._tables for one in found[table]]
+        own = {self._files.path(*taken) for taken in self._taken.items()}
+        left = [heartbeat_path(attempt) for attempt, heartbeat in ended.items() if heartbeat is not None]
+        self._lake.delete([path for path in outdated if path not in own] + left)
+        return True
+
+    def _owners(self, found: Mapping[str, list[int]]) -> dict[str, str]:
+        """Attempt -> a table of which it has a generation, without this one. Damaged generations belong to nobody."""
+        places = [(table, one) for table in self._tables for one in found[table] if self._taken.get(table) != one]
+        records = self._files.each(lambda place: self._files.read(self._files.path(*place)), places)
+        owners: dict[str, str] = {}
+        for (table, generation), record in zip(places, records, strict=True):
+            attempt = str((record or {}).get("attempt", ""))
+            if attempt == self.attempt:  # created, though the answer was lost on its way
+                self._taken[table] = generation
+            elif attempt:
+                owners.setdefault(attempt, table)
+        return owners
+
+    def _create(self, table: str, generation: int) -> bool:
+        record = {"attempt": self.attempt, "run_id": self._heartbeat["run_id"], "since": self._heartbeat["since"]}
+        if not self._lake.create_json(self._files.path(table, generation), record):
+            return False
+        self._taken[table] = generation
+        return True
+
+    def _overtaken(self) -> dict[str, int]:
+        """Beat, and then list those of our tables whose greatest generation is not ours, with it. The order matters."""
+        started = self._timing.clock()
+        self._beat()
+        newest = self._files.generations(self._taken)
+        overtaken = {table: max(newest[table], default=0) for table in self._taken}
+        overtaken = {table: one for table, one in overtaken.items() if one != self._taken[table]}
+        if not overtaken:
+            self._held_until = started + self._timing.expiry - self._timing.heartbeat
+        return overtaken
+
+    def _revived(self, attempt: str, last: _Heartbeat) -> bool:
+        return self._files.read(heartbeat_path(attempt)) != last
+
+    def _give_up(self, overtaken: Mapping[str, int]) -> None:
+        table, generation = next(iter(overtaken.items()))
+        self._lost = lost(overtaken, self.attempt)  # whatever becomes of the question who it was
+        taker = self._files.read(self._files.path(table, generation)) or {}
+        self._lost = lost(overtaken, self.attempt, f": silent for too long, replaced by run {taker.get('run_id', '?')}")
+        self._lake.delete([heartbeat_path(self.attempt)])
+
+    def _stay_alive(self) -> None:
+        if self._timing.clock() - self._beaten_at >= self._timing.heartbeat:
+            self._beat()
+
+    def _beat(self) -> None:
+        self._beaten_at = self._timing.clock()
+        self._beats += 1
+        beat = {"renewed_at": datetime.now(UTC).isoformat(" ", "seconds"), "beats": self._beats}
+        self._lake.write_json(heartbeat_path(self.attempt), self._heartbeat | beat)
+
+    def _beat_on(self) -> None:
+        """The thread's work. What fails is tried again soon; `check` does not rely on it."""
+        pause, told = self._timing.heartbeat, False
+        while not self._ended.wait(pause):
+            try:
+                self.renew()
+                pause, told = self._timing.heartbeat, False
+            except Exception as error:
+                if not told:
+                    log.warning("The lock of %s was not renewed, trying again: %s", self.attempt, error)
+                pause, told = self._timing.margin, True

@@ -1,0 +1,219 @@
+"""Records that cannot be rows: each is kept as sent, counted and told; too many of them end the table's reading.
+
+    _rejected/<connection>/<table>/<run-id>.jsonl       one JSON object a line
+
+A line has the ``reason``, the ``request_id``, the ``time`` at which the record came (ISO 8601, UTC), the ``digest`` of
+its text (SHA-256, hex) and the text: ``record``, or ``record_base64`` where it is no UTF-8. A record that lies in an
+earlier file is not written again. Files are kept for `KEPT`. What is in a record is shown nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from base64 import b64decode, b64encode
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from types import TracebackType
+from typing import Any, Final, Self
+
+from intercom.errors import LakeError, SchemaError
+from intercom.lake.layout import TablePaths
+from intercom.lake.storage import Lake
+from intercom.normalise.coerce import read_value
+from intercom.normalise.json_salvage import members
+from intercom.normalise.records import Rejected
+from intercom.tables.schema import Kind
+
+log = logging.getLogger(__name__)
+
+MOST: Final = 100
+"""Of a run and table. More is no odd record here and there but an answer of another kind."""
+FIRST: Final = 10
+"""Where so many records come before the first that can be a row, there may be none at all."""
+KEPT: Final = timedelta(days=90)
+_REQUESTS_SHOWN: Final = 3
+
+Clock = Callable[[], datetime]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A record that was rejected first in an answer to this request, at this time."""
+
+    rejected: Rejected
+    request_id: str | None
+    time: datetime
+
+
+class RejectedRecords:
+    """Those of one run of one table. Any thread may add to them; leaving the block writes them down, come what may.
+
+    A record that comes twice, because pages are read again, is one; the same text twice in a page is two.
+    """
+
+    def __init__(self, lake: Lake, paths: TablePaths, run_id: str, now: Clock = _now) -> None:
+        self._lake, self._paths, self._now = lake, paths, now
+        self._file = paths.rejected_of(run_id)
+        self._lock = threading.Lock()
+        self._good = 0
+        self._found: dict[str, _Found] = {}
+        self._times: Counter[str] = Counter()
+        self._earlier: frozenset[str] | None = None
+        self._saved = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.save()
+        except LakeError as second:
+            if error is None:
+                raise
+            log.warning("%s: rejected records could not be kept: %s", self._paths.table, second)
+
+    def recall(self) -> None:
+        """Take in what earlier tries of this run have written: the pages that it was on are not read again."""
+        with self._lock:
+            for line in self._lines(self._file):
+                told = _told(line)
+                text = told.get("record") if "record" in told else b64decode(str(told.get("record_base64", "")))
+                digest = str(told.get("digest", ""))
+                if digest:
+                    one = Rejected(text.encode() if isinstance(text, str) else bytes(text or b""), str(told["reason"]))
+                    self._found.setdefault(digest, _Found(one, told.get("request_id"), self._now()))
+                    self._times |= Counter({digest: 1})
+
+    def take(self, good: int, rejected: Sequence[Rejected], request_id: str | None) -> None:
+        """Note what a page had: usable records (less where some of these failed later) and others.
+
+        Raises SchemaError when there are too many others.
+        """
+        with self._lock:
+            self._good += good
+            if not rejected:
+                return
+            here: Counter[str] = Counter()
+            for one in rejected:
+                digest = sha256(one.text).hexdigest()
+                here[digest] += 1
+                self._found.setdefault(digest, _Found(one, request_id, self._now()))
+            self._times |= here  # of both counts the larger one
+            total = self._times.total()
+            if total > MOST:
+                raise self._too_many(f"which is more than {MOST}")
+            if total >= FIRST and not self._good:
+                raise self._too_many("which is every one that came")
+
+    def holds(self, name: str, key: str) -> bool:
+        """Whether a record with this key, in the member `name`, was among them; of an odd one as far as can be told."""
+        with self._lock:
+            texts = [found.rejected.text for found in self._found.values()]
+        sent = ((members(text) or {}).get(name, b"null") for text in texts)
+        return any(read_value(Kind.STRING, value) == key for value in sent)
+
+    def save(self) -> None:
+        """Write down what no file has yet; LakeError when the lake refuses."""
+        with self._lock:
+            if self._saved == len(self._found):
+                return
+            if self._earlier is None:
+                self._earlier = frozenset(self._digests_of_earlier_files())
+            lines = {_digest(line): line for line in self._lines(self._file)}  # of an earlier try of this run
+            fresh = [digest for digest in self._found if digest not in self._earlier and digest not in lines]
+            if fresh:
+                lines |= {digest: _line(digest, self._found[digest]) for digest in fresh}
+                self._lake.write_bytes(self._file, b"".join(line + b"\n" for line in lines.values()))
+            self._saved = len(self._found)
+
+    def notes(self, *, replaces: bool) -> tuple[str, ...]:
+        """A line for the end of the run when there are any; ``replaces``: rows that were not read go."""
+        total = self._times.total()
+        if not total:
+            return ()
+        what = "1 record could not be a row" if total == 1 else f"{total} records could not be rows"
+        is_are, one = ("is", "it") if total == 1 else ("are", "one of them")
+        fate = "is gone" if replaces else "stays as it was"
+        return (
+            f"{self._paths.table}: {what} ({self._reasons()}) and {is_are} kept in {self._folder}; "
+            f"a row that {one} had before {fate}",
+        )
+
+    def _too_many(self, bound: str) -> SchemaError:
+        requests = list(dict.fromkeys(found.request_id for found in self._found.values() if found.request_id))
+        named = f"first requests: {', '.join(requests[:_REQUESTS_SHOWN])}" if requests else "requests without id"
+        return SchemaError(
+            f"{self._paths.table}: {self._times.total()} records of this run could not be rows, {bound} "
+            f"({self._reasons()}; {named}). They are kept as sent in {self._lake.url}/{self._file} or in earlier files "
+            "beside it: look at them, ask Intercom about the requests, or upgrade intercom-lake; then run again. The "
+            "watermark has not moved."
+        )
+
+    def _reasons(self) -> str:
+        counts: Counter[str] = Counter()
+        for digest, times in self._times.items():
+            counts[self._found[digest].rejected.reason] += times
+        return "; ".join(f"{reason}: {count}" for reason, count in counts.most_common())
+
+    @property
+    def _folder(self) -> str:
+        return f"{self._lake.url}/{self._paths.rejected}"
+
+    def _digests_of_earlier_files(self) -> Iterator[str]:
+        for path in remove_expired(self._lake, self._paths, self._now()):
+            if path != self._file:
+                yield from filter(None, map(_digest, self._lines(path)))
+
+    def _lines(self, path: str) -> list[bytes]:
+        text = self._lake.read_bytes(path) or b""
+        return [line for line in text.split(b"\n") if line]
+
+
+def remove_expired(lake: Lake, paths: TablePaths, now: datetime) -> list[str]:
+    """Delete the table's files of rejected records that are older than `KEPT`; gives the paths of the others."""
+    kept: list[str] = []
+    expired: list[str] = []
+    for path in lake.list(paths.rejected):
+        written = lake.modified(path)
+        (expired if written is not None and now - _aware(written) > KEPT else kept).append(path)
+    lake.delete(expired)
+    return kept
+
+
+def _aware(time: datetime) -> datetime:
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _line(digest: str, found: _Found) -> bytes:
+    rejected = found.rejected
+    try:
+        text = {"record": rejected.text.decode()}
+    except UnicodeDecodeError:
+        text = {"record_base64": b64encode(rejected.text).decode()}
+    told = {"reason": rejected.reason, "request_id": found.request_id, "time": found.time.isoformat(), "digest": digest}
+    return json.dumps(told | text).encode()
+
+
+def _told(line: bytes) -> dict[str, Any]:
+    """What a line says; nothing for what is no line of ours."""
+    try:
+        told: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) and "reason" in told else {}
+
+
+def _digest(line: bytes) -> str:
+    """The digest that a line names; empty for what is no line of ours."""
+    return str(_told(line).get("digest", ""))

@@ -1,0 +1,156 @@
+"""Staged parts: rows of a run that is still reading, kept in the lake outside the table until they are merged.
+
+Rows are split by month of ``created_at`` and written in the background when enough of them wait, the largest months
+first, so that memory does not grow with the table, parts are not too small, and no page waits for the store.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from itertools import count
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from intercom.lake.layout import UNKNOWN_MONTH, TablePaths
+from intercom.lake.parquet import ParquetFile
+from intercom.lake.storage import Lake
+
+SPLIT_BYTES = 8 << 20
+"""Arrow bytes that are collected before they are split by month."""
+HELD_BYTES = 24 << 20
+"""Arrow bytes of split months that wait for more rows of their month."""
+_WRITING_BYTES = 16 << 20
+
+
+class PartWriter:
+    """Collects record batches of one table and run, and stages them as parts, numbered from `first` on.
+
+    Leaving the block without an exception waits until every part is durable; `parts` and `rows` count them then.
+    With an exception, parts that are not yet on their way are dropped. To be used by one thread.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        paths: TablePaths,
+        run_id: str,
+        schema: Any,
+        *,
+        by_month: bool,
+        first: int = 0,
+        split_bytes: int = SPLIT_BYTES,
+        held_bytes: int = HELD_BYTES,
+    ) -> None:
+        self.rows = 0
+        self.parts = first
+        """Parts that are durable, all of them numbered below this."""
+        self._lake, self._paths, self._run_id, self._schema = lake, paths, run_id, schema
+        self._by_month, self._split_bytes, self._held_bytes = by_month, split_bytes, held_bytes
+        self._batches: list[Any] = []
+        self._bytes = 0
+        self._held: dict[str | None, list[Any]] = {}
+        self._sizes: dict[str | None, int] = {}
+        self._numbers = count(first)
+        self._pool = ThreadPoolExecutor(lake.at_a_time, thread_name_prefix=f"stage-{paths.table}")
+        self._writing: deque[tuple[Future[None], int]] = deque()
+        self._checkpoints: deque[tuple[int, Callable[[int], None]]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self.flush()
+        finally:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def add(self, batch: Any) -> None:
+        """Take a record batch of the table's schema; may block while earlier parts are still being written."""
+        if batch.num_rows == 0:
+            return
+        self._batches.append(batch)
+        self._bytes += batch.nbytes
+        self.rows += batch.num_rows
+        if self._bytes >= self._split_bytes:
+            self._split()
+        self._settle(_WRITING_BYTES)
+
+    def checkpoint(self, durable: Callable[[int], None]) -> None:
+        """Write everything that was added; `durable` is called with the number of parts once all of it is in the lake.
+
+        It is called by the thread that uses this writer, in `add`, `checkpoint`, `flush` or when the block ends.
+        """
+        self._write_all()
+        self._checkpoints.append((self.parts + len(self._writing), durable))
+        self._settle(_WRITING_BYTES)
+
+    def flush(self) -> None:
+        """Write everything that was added, and wait until it is durable."""
+        self._write_all()
+        self._settle(-1)
+
+    def _split(self) -> None:
+        rows = pa.Table.from_batches(self._batches, schema=self._schema)
+        self._batches, self._bytes = [], 0
+        for month, found in split_by_month(rows) if self._by_month else iter([(None, rows)]):
+            self._held.setdefault(month, []).append(found)
+            self._sizes[month] = self._sizes.get(month, 0) + found.nbytes
+        while sum(self._sizes.values()) > self._held_bytes:
+            self._write(max(self._sizes, key=lambda month: self._sizes[month]))
+
+    def _write_all(self) -> None:
+        if self._batches:
+            self._split()
+        for month in list(self._held):
+            self._write(month)
+
+    def _write(self, month: str | None) -> None:
+        rows, size = pa.concat_tables(self._held.pop(month)), self._sizes.pop(month)
+        self._settle(_WRITING_BYTES - size)
+        self._writing.append((self._pool.submit(self._stage, next(self._numbers), month, rows), size))
+
+    def _settle(self, most: int) -> None:
+        """Wait until at most so many bytes are on their way (-1: none), and see what has arrived meanwhile."""
+        while self._writing and (self._writing[0][0].done() or sum(size for _, size in self._writing) > most):
+            self._writing[0][0].result()
+            self._writing.popleft()
+            self.parts += 1
+        while self._checkpoints and self._checkpoints[0][0] <= self.parts:
+            parts, durable = self._checkpoints.popleft()
+            durable(parts)
+
+    def _stage(self, number: int, month: str | None, rows: Any) -> None:
+        with self._lake.scratch() as path:
+            with ParquetFile(path, self._schema, self._run_id, dictionaries=False) as file:
+                file.write(rows)
+            self._lake.publish(path, self._paths.part(self._run_id, month, number), rows=rows.num_rows)
+
+
+def split_by_month(rows: Any) -> Iterator[tuple[str, Any]]:
+    """``(YYYY-MM, rows)`` for each month of ``created_at`` in UTC; ``unknown`` for rows without one.
+
+    Rows of several months are copied, so that those of one can be let go while others are kept.
+    """
+    months = pc.floor_temporal(rows.column("created_at"), unit="month").combine_chunks()
+    if len(pc.unique(months)) <= 1:
+        yield from [(_month(months[0].as_py()), rows)] if len(months) else []
+        return
+    rows, order = rows.combine_chunks(), pc.sort_indices(months)
+    runs = pc.run_end_encode(months.take(order).cast(pa.int64()))
+    first = 0
+    for month, end in zip(runs.values.cast(months.type).to_pylist(), runs.run_ends.to_pylist(), strict=True):
+        yield _month(month), rows.take(order.slice(first, end - first))
+        first = end
+
+
+def _month(begin: datetime | None) -> str:
+    return UNKNOWN_MONTH if begin is None else f"{begin.year:04d}-{begin.month:02d}"  # %Y is not padded everywhere

@@ -1,0 +1,143 @@
+"""What a lake says and what it holds of one table: its record, its published files, its staged parts."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from intercom.lake.delta.files import DeltaFiles
+from intercom.lake.layout import TableFormat, TablePaths, part_number
+from intercom.lake.parquet import footer_digest, rows_of, version_of
+from intercom.lake.published import PlainFiles, TableFiles
+from intercom.lake.state import Findings, Partition, TableState, Watermark
+from intercom.lake.state_file import Fence, Found
+from intercom.lake.storage import Lake
+from intercom.tables.catalogue import TABLES, Strategy
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One staged part; `month` is None for tables that are not partitioned, `number` counts from 0 within a run."""
+
+    run_id: str
+    month: str | None
+    path: str
+
+    @property
+    def number(self) -> int:
+        """The order in which parts of a run were made."""
+        return part_number(self.path)
+
+
+class Ledger:
+    """One table's record and files in one lake. Every question is answered from a fresh listing."""
+
+    def __init__(
+        self,
+        lake: Lake,
+        paths: TablePaths,
+        still_ours: Callable[[], None] = lambda: None,
+        table_format: TableFormat = TableFormat.PARQUET,
+    ) -> None:
+        self.lake = lake
+        self.paths = paths
+        self.still_ours = still_ours
+        """Called before a step that another run must not take at the same time; LakeError when the lock is lost."""
+        self._fence = Fence(lake, paths.state)
+        self.files: TableFiles = (
+            DeltaFiles(lake, paths)
+            if table_format is TableFormat.DELTA
+            else PlainFiles(lake, paths, partitioned=TABLES[paths.table].strategy is Strategy.MERGE)
+        )
+
+    def state(self) -> TableState | None:
+        """The table's record; None when there is none or when it is damaged, which only makes a run read more."""
+        return self._parsed(self._fence.read())
+
+    def save(self, state: TableState) -> TableState:
+        """Save the table's record over the one that it was read from, in one step; gives it as it is saved now.
+
+        Raises OvertakenError when another run has saved one since, or the record is gone.
+        """
+        self.still_ours()
+        over = state.generation
+        if over is None:
+            found = self._fence.read()
+            if found.record is not None and self._parsed(found) is None:
+                over = found.generation  # a damaged one counts as none
+        return replace(state, generation=self._fence.save(state.to_json(), over))
+
+    def _parsed(self, found: Found) -> TableState | None:
+        if found.record is None:
+            return None
+        try:
+            return replace(TableState.from_json(found.record), generation=found.generation)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            log.warning("%s: the record %s is damaged (%s) and is ignored", self.paths.table, self.paths.state, error)
+            return None
+
+    def note_damage(self, month: str) -> None:
+        """Keep in the record that a month's file is damaged: the next run reads the table from the beginning."""
+        state = self.state()
+        if state is not None and month not in state.damaged:
+            self.save(replace(state, damaged=(*state.damaged, month)))
+
+    def published(self) -> dict[str, str]:
+        """Month -> stamp of the published files; ``""`` is the one file of a replace table."""
+        return self.files.stamps()
+
+    def parts(self) -> list[Part]:
+        """All staged parts, of whatever run, in the order of their paths."""
+        return self.parts_of(self.staged_files())
+
+    def staged_files(self) -> dict[str, int]:
+        """Every file of the table's staging -> bytes: parts, and what attempts at runs note about them."""
+        return self.lake.list(self.paths.staging)
+
+    def parts_of(self, files: Iterable[str]) -> list[Part]:
+        """The parts among staged files."""
+        found = [(path, self.paths.run_and_month(path)) for path in files]
+        return [Part(*place, path) for path, place in found if place is not None]
+
+    def findings(self, state: TableState | None) -> Findings:
+        """Published files and number of parts per run, for comparison with the record.
+
+        Only files that are not recorded with their stamp are opened: after a crash, or when a lake was copied.
+        """
+        recorded = {run.run_id: run.parts for run in state.staged} if state else {}
+        counts = Counter(part.run_id for part in self.parts() if part.number < recorded.get(part.run_id, math.inf))
+        published = self.published()
+        kept = state.partitions if state else {}
+        other = [month for month, stamp in published.items() if month not in kept or kept[month].stamp != stamp]
+        found = {month: self._footer(month, kept.get(month)) for month in other} if state else {}
+        versions = {month: version for month, (version, _) in found.items()}
+        return Findings(published, dict(counts), versions, {month: rows for month, (_, rows) in found.items()})
+
+    def _footer(self, month: str, recorded: Partition | None) -> tuple[str | None, int]:
+        """Version and number of rows in the footer of a published file; no version where it is another month's."""
+        with self.files.fetch(month) as path:
+            version = version_of(path)
+            same = recorded is not None and version == recorded.version and recorded.footer
+            if version is None or (recorded and same and footer_digest(path) != recorded.footer):
+                return None, 0
+            return version, rows_of(path)
+
+    def watermark(self, cursor_field: str, state: TableState) -> Watermark:
+        """The watermark as it is kept outside the lake, from the table's record."""
+        return Watermark(
+            connection=self.paths.connection,
+            table=self.paths.table,
+            lake_id=state.lake_id,
+            lake_url=self.lake.url,
+            cursor_field=cursor_field,
+            value=state.watermark,
+            run_id=state.run_id,
+            rows=state.rows,
+            saved_at=state.saved_at or datetime.now(UTC),
+        )

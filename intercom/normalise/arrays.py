@@ -1,0 +1,170 @@
+"""JSON values, as the bytes that were sent -> Arrow arrays of a declared kind.
+
+A column is decoded at once by a typed decoder; only when that fails is it read value by value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, TypeVar
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec import Raw
+from msgspec.json import Decoder
+
+from intercom.normalise.coerce import EXACT_INTEGERS, FIRST_SECOND, LAST_SECOND, UNREADABLE, read_value
+from intercom.tables.schema import Kind
+
+T = TypeVar("T")
+Text = Raw | bytes
+"""One JSON value, as sent."""
+
+NULL: Final = Raw(b"null")
+
+_SEPARATOR: Final = b"\x1e"  # no JSON text has a control character but spaces, tabs and line ends
+
+decoder: Final[Callable[[Any], Decoder[Any]]] = lru_cache(maxsize=64)(Decoder)
+"""The decoder for a type; kept, because making one costs more than decoding a page's column."""
+
+_SCALARS: Final = Decoder(list[int | float | str | bool | None])
+_WHOLE: Final[dict[Kind, Decoder[Any]]] = {
+    Kind.STRING: Decoder(list[str | None]),
+    Kind.INT: Decoder(list[int | None]),
+    Kind.FLOAT: Decoder(list[float | None]),
+    Kind.BOOL: Decoder(list[bool | None]),
+    Kind.TIMESTAMP: Decoder(list[int | None]),
+}
+
+
+class Converted(NamedTuple):
+    """A column, the rows whose value does not fit and is null instead; `plain`: no value needed a look of its own."""
+
+    array: pa.Array
+    misfits: Sequence[int] = ()
+    plain: bool = True
+
+
+def to_array(kind: Kind, values: Sequence[Text]) -> Converted:
+    """The values as ``kind``."""
+    text = join(values)
+    if text == _nulls_text(len(values)):
+        return Converted(nulls(kind, len(values)))
+    try:
+        return Converted(from_decoded(kind, values if kind is Kind.JSON else _WHOLE[kind].decode(text)))
+    except UNREADABLE:
+        return _one_by_one(kind, values)
+
+
+def from_decoded(kind: Kind, values: Sequence[Any]) -> pa.Array:
+    """Values as a typed decoder gives them: str, int, float, bool or None, seconds for times, the text for JSON.
+
+    Raises one of `UNREADABLE` when a value needs a look of its own: it does not fit, or may be something else.
+    """
+    return _FROM_DECODED[kind](values)
+
+
+def decode_each(values: Sequence[Text], shape: type[T]) -> list[T | None]:
+    """Each value as ``shape``; None for null and for what has another shape."""
+    try:
+        found: list[T | None] = decoder(list[shape | None]).decode(join(values))  # type: ignore[valid-type]
+    except UNREADABLE:
+        return [_decode_or_none(value, shape) for value in values]
+    return found
+
+
+@lru_cache(maxsize=64)
+def one_member(name: str) -> type[Any]:
+    """A shape that takes one member of an object, as ``value``: its text, None where it is absent.
+
+    Raises ValueError for a name with quotes, backslashes or control characters.
+    """
+    return msgspec.defstruct("OneMember", [("value", Raw, None)], rename={"value": name}, gc=False)
+
+
+def join(values: Sequence[Text]) -> bytes:
+    """A JSON array of the values."""
+    return b"[" + b",".join(values) + b"]"
+
+
+@lru_cache(maxsize=64)
+def nulls(kind: Kind, size: int) -> pa.Array:
+    """An array of nulls; kept, because most columns of most pages are empty and pages have few sizes."""
+    return pa.nulls(size, kind.arrow)
+
+
+@lru_cache(maxsize=16)
+def _nulls_text(size: int) -> bytes:
+    return join([NULL] * size)
+
+
+def _decode_or_none(value: Text, shape: type[T]) -> T | None:
+    try:
+        found: T = decoder(shape).decode(value)
+    except UNREADABLE:
+        return None
+    return found
+
+
+# A whole column of decoded values at once; any error means: look value by value.
+
+
+def _floats(values: Sequence[float | None]) -> pa.Array:
+    if max(map(abs, filter(None, values)), default=0) >= EXACT_INTEGERS:
+        raise ValueError("perhaps an integer that no float64 holds")
+    return pa.array(values, Kind.FLOAT.arrow)
+
+
+def _timestamps(values: Sequence[int | None]) -> pa.Array:
+    seconds = pa.array(values, pa.int64())
+    least, most = (bound.as_py() for bound in pc.min_max(seconds).values())
+    if least is not None and not FIRST_SECOND <= least <= most <= LAST_SECOND:
+        raise ValueError("perhaps milliseconds")
+    return pc.multiply(seconds, 1_000_000).view(Kind.TIMESTAMP.arrow)
+
+
+def _texts(values: Sequence[Text]) -> pa.Array:
+    # Arrow cuts the texts faster than Python measures them. The cast refuses what is no UTF-8: no decoder looks at it.
+    together = pa.array([_SEPARATOR.join(values)], pa.binary()).cast(Kind.JSON.arrow)
+    texts = pc.split_pattern(together, _SEPARATOR.decode()).values
+    if len(texts) != len(values):
+        raise ValueError("a text that is no JSON")
+    present = pc.not_equal(texts, "null").buffers()[1]
+    return pa.Array.from_buffers(Kind.JSON.arrow, len(texts), [present, *texts.buffers()[1:]])
+
+
+_FROM_DECODED: Final[dict[Kind, Callable[[Sequence[Any]], pa.Array]]] = {
+    Kind.STRING: lambda values: pa.array(values, Kind.STRING.arrow),
+    Kind.INT: lambda values: pa.array(values, Kind.INT.arrow),
+    Kind.FLOAT: _floats,
+    Kind.BOOL: lambda values: pa.array(values, Kind.BOOL.arrow),
+    Kind.TIMESTAMP: _timestamps,
+    Kind.JSON: _texts,
+}
+
+
+# Value by value: one JSON text that is not null -> what the column holds, None when it does not fit.
+
+
+def _one_by_one(kind: Kind, values: Sequence[Text]) -> Converted:
+    plain = _plain_microseconds(values) if kind is Kind.TIMESTAMP else [None] * len(values)
+    found: list[object] = [
+        (None if value == NULL else read_value(kind, bytes(value))) if known is None else known
+        for value, known in zip(values, plain, strict=True)
+    ]
+    misfits = [row for row, value in enumerate(found) if value is None and values[row] != NULL]
+    return Converted(pa.array(found, kind.arrow), misfits, plain=False)
+
+
+def _plain_microseconds(values: Sequence[Text]) -> list[int | None]:
+    """The times that are whole seconds, as nearly all are in a column with some others; None where they are not."""
+    try:
+        numbers = _SCALARS.decode(join(values))
+    except UNREADABLE:
+        return [None] * len(values)
+    return [
+        number * 1_000_000 if type(number) is int and FIRST_SECOND <= number <= LAST_SECOND else None
+        for number in numbers
+    ]

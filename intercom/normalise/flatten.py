@@ -1,0 +1,67 @@
+"""Flat columns: what is asked for most of nested values, found by the path of its members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
+from typing import Any
+
+from msgspec import Raw
+
+from intercom.normalise.arrays import NULL, Text, decode_each, join, one_member
+from intercom.normalise.coerce import UNREADABLE
+from intercom.normalise.decode import Decoded, Members
+from intercom.tables.schema import COUNT, EACH, Column, Kind
+
+Path = tuple[str, ...]
+Found = dict[Path, Decoded]
+"""Decoded columns by path; ``(name,)`` is a record's own member."""
+
+
+class NestedMembers:
+    """The members of nested objects that flat columns need, each parent read once."""
+
+    def __init__(self, flat: Iterable[Column]) -> None:
+        kinds: dict[Path, dict[str, Kind]] = {}
+        for column in flat:
+            for path in filter(None, (column.path, column.otherwise)):
+                plain = _plain(path)
+                for size in range(2, len(plain) + 1):
+                    members, name = kinds.setdefault(plain[: size - 1], {}), plain[size - 1]
+                    kind = column.kind if plain[:size] == column.path else Kind.JSON
+                    # As JSON what is wanted in two ways: from its text everything can be made.
+                    members[name] = kind if members.get(name, kind) is kind else Kind.JSON
+        self._parents = {
+            parent: (Members(members), Members(dict.fromkeys(members, Kind.JSON)))
+            for parent, members in sorted(kinds.items(), key=lambda item: len(item[0]))
+        }
+
+    def find(self, found: Found, *, careful: bool) -> None:
+        """Add the members' columns to those of the records; ``careful``: as JSON, whatever the values are."""
+        for parent, (decoded, texts) in self._parents.items():
+            _, values = found[parent]
+            try:
+                columns = texts.of_any(values) if careful else decoded.of_some(values)
+            except UNREADABLE:
+                columns = texts.of_any(values)
+            for name, column in columns.items():
+                found[*parent, name] = column
+
+
+def texts_at(path: Path, found: Found) -> Sequence[Text]:
+    """What each record has at a path, null where it has nothing or something of another shape."""
+    plain = _plain(path)
+    _, values = found[plain]
+    if path == plain:
+        return values
+    if path[-1] == COUNT:
+        lists = decode_each(values, list[Raw])
+        return [NULL if elements is None else b"%d" % len(elements) for elements in lists]
+    element = one_member(path[-1])
+    rows: list[Any] = decode_each(values, list[element])  # type: ignore[valid-type]
+    return [NULL if row is None else join([each.value for each in row if each.value is not None]) for row in rows]
+
+
+def _plain(path: Path) -> Path:
+    """The path as far as it goes through members only."""
+    return tuple(takewhile(lambda name: name not in (EACH, COUNT), path))

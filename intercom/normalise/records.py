@@ -1,0 +1,206 @@
+"""An answer's records, each kept as the text that was sent until somebody asks for what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct, defstruct
+from msgspec.json import Decoder
+
+from intercom.errors import SchemaError
+from intercom.normalise.arrays import decoder, join, one_member
+from intercom.normalise.coerce import UNREADABLE
+from intercom.normalise.json_repair import mend
+from intercom.normalise.json_salvage import elements
+
+Record = Mapping[str, Raw]
+"""A JSON object: each member's text as sent, in the order of the members."""
+
+NO_OBJECT: Final = "no JSON object"
+NO_JSON: Final = "no valid JSON, perhaps NaN or a raw control character in a text"
+TOO_DEEP: Final = "nested too deeply"
+
+_ELEMENTS: Final = Decoder(list[Raw])
+_MEMBERS: Final = Decoder(dict[str, Raw])
+_TEXTS: Final = Decoder(list[str])
+_TEXT_STARTS: Final = ord('"')
+_NUMBER_STARTS: Final = frozenset(b"-0123456789")
+_EMPTY_TEXT: Final = len('""')
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that cannot be a row: its text as sent, and why, in words that show nothing of its content."""
+
+    text: bytes
+    reason: str
+
+
+@dataclass(slots=True)
+class Split:
+    """The elements of a list of records: usable records, how many are null, and those that cannot be rows."""
+
+    records: list[Record] = field(default_factory=list)
+    nulls: int = 0
+    rejected: list[Rejected] = field(default_factory=list)
+
+
+class Glance:
+    """A few members of each record of a list, found in one pass: what the whole list is looked through for.
+
+    `required` are those without which a record is no row, `others` what else is asked for soon.
+    """
+
+    def __init__(self, required: Sequence[str] = (), others: Iterable[str] = ()) -> None:
+        self.required = tuple(required)
+        self.places = {name: f"m{place}" for place, name in enumerate(dict.fromkeys((*required, *others)))}
+        shape = defstruct(
+            "_Glance",
+            [(place, Raw, None) for place in self.places.values()],
+            rename={place: name for name, place in self.places.items()},
+            gc=False,
+        )
+        self.of_list = Decoder(list[shape | None]).decode  # type: ignore[valid-type]
+        self.of_one = Decoder(shape).decode
+        self._required = tuple(self.places[name] for name in required)
+        self._getters = tuple(attrgetter(place) for place in self._required)
+
+    def all_there(self, seen: Sequence[Struct | None]) -> bool:
+        """Whether every record has all its required members, each a text; False where one needs a look of its own."""
+        if None in seen:
+            return False
+        try:
+            return all("" not in _TEXTS.decode(join(list(map(get, seen)))) for get in self._getters)
+        except (TypeError, *UNREADABLE):
+            return False
+
+    def missing(self, seen: Struct) -> str | None:
+        """The first required member that is no text and no number, or empty; None when all are there."""
+        for name, place in zip(self.required, self._required, strict=True):
+            value = getattr(seen, place)
+            if value is None:
+                return name
+            first = memoryview(value)[0]
+            if not (first in _NUMBER_STARTS or (first == _TEXT_STARTS and len(memoryview(value)) > _EMPTY_TEXT)):
+                return name
+        return None
+
+
+_NONE: Final = Glance()
+
+
+class SentRecord(Record):
+    """A record that is decoded when it is asked; its text stays valid for as long as the record is held.
+
+    `seen` are members that a glance has found.
+    """
+
+    __slots__ = ("_glance", "_seen", "text")
+
+    def __init__(self, text: Raw, glance: Glance = _NONE, seen: Struct | None = None) -> None:
+        self.text, self._glance, self._seen = text, glance, seen
+
+    def __getitem__(self, name: str) -> Raw:
+        place = self._glance.places.get(name)
+        if place is not None:
+            value: Raw | None = getattr(self._seen, place)
+        else:
+            try:
+                value = decoder(one_member(name)).decode(self.text).value
+            except UNREADABLE:
+                return self.members()[name]
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.members())
+
+    def __len__(self) -> int:
+        return len(self.members())
+
+    def members(self) -> dict[str, Raw]:
+        """All members; names that are no Unicode are mended, and then the whole record is."""
+        try:
+            return _MEMBERS.decode(self.text)
+        except UNREADABLE:
+            return _MEMBERS.decode(mend(bytes(self.text)))
+
+
+def split_records(array: Raw, glance: Glance = _NONE) -> Split:
+    """The records of a JSON array, as sent. Null elements are counted: lists may have them.
+
+    Raises SchemaError when it is no array, which no answer is that was read with care.
+    """
+    try:
+        seen, texts = glance.of_list(array), _ELEMENTS.decode(array)
+    except UNREADABLE:
+        listed = elements(bytes(array))
+        if listed is None:
+            raise SchemaError("There is no readable JSON array where the records should be.") from None
+        return sort_out(listed, glance)
+    if glance.all_there(seen):
+        return Split([SentRecord(text, glance, known) for text, known in zip(texts, seen, strict=True)])
+    split = Split()
+    for text, known in zip(texts, seen, strict=True):
+        if known is None:
+            split.nulls += 1
+        elif (name := glance.missing(known)) is not None:
+            split.rejected.append(Rejected(bytes(text), without(name)))
+        else:
+            split.records.append(SentRecord(text, glance, known))
+    return split
+
+
+def sort_out(texts: Iterable[bytes], glance: Glance) -> Split:
+    """The same of elements of any kind, one by one; characters that are no Unicode are mended."""
+    split = Split()
+    for text in texts:
+        if text == b"null":
+            split.nulls += 1
+            continue
+        found = _read(text, glance)
+        if isinstance(found, Rejected):
+            split.rejected.append(found)
+        else:
+            split.records.append(found)
+    return split
+
+
+def without(name: str) -> str:
+    """The reason against a record without a required member."""
+    return f"no usable key {name!r} (absent, null, empty, or of another type)"
+
+
+def _read(text: bytes, glance: Glance) -> SentRecord | Rejected:
+    if text[:1] != b"{":
+        return Rejected(text, NO_OBJECT)
+    try:
+        mended = mend(text)
+        _MEMBERS.decode(mended)
+        seen = glance.of_one(mended)
+    except RecursionError:
+        return Rejected(text, TOO_DEEP)
+    except UNREADABLE:
+        return Rejected(text, NO_JSON)
+    name = glance.missing(seen)
+    return SentRecord(Raw(mended), glance, seen) if name is None else Rejected(text, without(name))
+
+
+def members_of(record: Record) -> Mapping[str, Raw]:
+    """The record's members, decoded once."""
+    return record.members() if isinstance(record, SentRecord) else record
+
+
+def text_of(record: Record) -> Raw | bytes:
+    """The record as one JSON object."""
+    return record.text if isinstance(record, SentRecord) else object_text(record.items())
+
+
+def object_text(members: Iterable[tuple[str, Raw]]) -> bytes:
+    """A JSON object of these members, their texts unchanged."""
+    return b"{" + b",".join([msgspec.json.encode(name) + b":" + bytes(value) for name, value in members]) + b"}"

@@ -1,0 +1,112 @@
+"""Rows of an older declaration -> rows of the table's present one, from what they hold: nothing is read again.
+
+Columns that are declared as before are copied. All others come out of a record that is made of what the row has of
+them and normalised like one that Intercom sent: what was kept in ``_extra``, what the old columns held, and the
+nested values that flat columns are taken from. So a value that does not fit its new column, or has none any more, is
+kept as the old column had it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from typing import Any, Final
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec import Raw
+
+from intercom.normalise.coerce import FIRST_SECOND, LAST_SECOND
+from intercom.normalise.normaliser import Normaliser, Record
+from intercom.normalise.records import SentRecord
+from intercom.tables.catalogue import Table
+from intercom.tables.schema import EXTRA, INGESTED_AT, Column, Kind, TableSchema
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_ROWS_TOGETHER: Final = 300
+
+
+class Reshape:
+    """Turns batches with the columns of `old` into tables with those of ``table.schema``, row by row in their order."""
+
+    def __init__(self, table: Table, old: TableSchema) -> None:
+        new = table.schema
+        kept = set(old.fields).intersection(new.fields) | set(old.flat).intersection(new.flat)
+        self._schema = new.arrow
+        self._kept = {EXTRA: False, INGESTED_AT: True} | {
+            column.name: column in kept for column in (*new.fields, *new.flat)
+        }
+        flat = tuple(column for column in new.flat if column not in kept)
+        parents = frozenset[str]().union(*map(_parents, flat))
+        # What a table cannot be declared without is in the record, too.
+        needed = {*parents, *table.primary_key, *table.declared_key, table.cursor_field}
+        fields = tuple(column for column in new.fields if column not in kept or column.name in needed)
+        self._normaliser = Normaliser(replace(table, schema=TableSchema(fields, flat)), _EPOCH)
+        self._keys = [column for column in old.fields if column.name in table.required]
+        self._members = [
+            column
+            for column in old.fields
+            if column not in self._keys and (column not in kept or column.name in parents)
+        ]
+
+    def rows(self, old: Any) -> Any:
+        """A record batch of the old columns with the new ones, as a table; ``_ingested_at`` stays."""
+        held = [pc.is_valid(old.column(name)) for name in (EXTRA, *(column.name for column in self._members))]
+        some = reduce(pc.or_, held)
+        made = self._made(old.filter(some))
+        places = pc.if_else(some, pc.subtract(pc.cumulative_sum(some.cast(pa.int64())), 1), None)
+        columns = [
+            old.column(name) if kept else made.column(name).take(places)
+            for name, kept in ((name, self._kept[name]) for name in self._schema.names)
+        ]
+        return pa.Table.from_arrays(columns, schema=self._schema)
+
+    def _made(self, rows: Any) -> Any:
+        records = list(self._records(rows))
+        pages = [
+            (records[first : first + _ROWS_TOGETHER], "rows of the lake")
+            for first in range(0, len(records), _ROWS_TOGETHER)
+        ]
+        return self._normaliser.batch_pages(pages or [([], "rows of the lake")])
+
+    def _records(self, rows: Any) -> Iterator[Record]:
+        members = [*self._keys, *self._members]
+        names = [msgspec.json.encode(column.name) + b":" for column in members]
+        texts = [_texts(column.kind, rows.column(column.name)) for column in members]
+        for extra, *values in zip(rows.column(EXTRA).to_pylist(), *texts, strict=True):
+            found = [name + value for name, value in zip(names, values, strict=True) if value is not None]
+            if extra is not None:
+                found.append(extra[1:-1].encode())
+            yield SentRecord(Raw(b"{" + b",".join(found) + b"}"))
+
+
+def _parents(flat: Column) -> frozenset[str]:
+    return frozenset(path[0] for path in (flat.path, flat.otherwise) if path)
+
+
+def _texts(kind: Kind, values: Any) -> Sequence[bytes | None]:
+    """Values of a column as JSON texts, None for null."""
+    if kind is Kind.TIMESTAMP:
+        values = values.cast(pa.int64())
+    spelled = _SPELLED[kind]
+    return [None if value is None else spelled(value) for value in values.to_pylist()]
+
+
+def _time_text(microseconds: int) -> bytes:
+    seconds, rest = divmod(microseconds, 1_000_000)
+    if rest == 0 and FIRST_SECOND <= seconds <= LAST_SECOND:  # another number would be read as milliseconds
+        return b"%d" % seconds
+    return msgspec.json.encode((_EPOCH + timedelta(microseconds=microseconds)).isoformat())
+
+
+_SPELLED: Final[dict[Kind, Callable[[Any], bytes]]] = {
+    Kind.STRING: msgspec.json.encode,
+    Kind.INT: msgspec.json.encode,
+    Kind.FLOAT: msgspec.json.encode,
+    Kind.BOOL: msgspec.json.encode,
+    Kind.TIMESTAMP: _time_text,
+    Kind.JSON: str.encode,
+}

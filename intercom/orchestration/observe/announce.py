@@ -1,0 +1,64 @@
+"""What a run did, shown in Prefect: a table that is done by event and asset, the whole run by artifacts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from intercom.config.redaction import shown
+from intercom.orchestration.job import Job
+from intercom.orchestration.observe.artifacts import keep_artifacts
+from intercom.orchestration.observe.assets import materialized
+from intercom.orchestration.observe.events import synced
+from intercom.sync.summary import TableSummary
+
+log = logging.getLogger(__name__)
+
+
+def announce_table(job: Job, table: TableSummary) -> None:
+    """Tell Prefect of a table that has just come to its end, however long others of the run will take.
+
+    Whatever goes wrong is one warning: the table is in the lake.
+    """
+    steps: list[Callable[[], None]] = []
+    if _is_in_step(job, table):
+        steps.append(lambda: synced(job, table))
+    if table.files or (not table.waiting and _is_news(job, table)):
+        steps.append(lambda: materialized(job, table))
+    _told(steps)
+
+
+def announce_run(job: Job, tables: Sequence[TableSummary]) -> None:
+    """Tell Prefect of a run that has come to its end. Whatever goes wrong is one warning."""
+    _told([lambda: keep_artifacts(job, tables)])
+
+
+def _is_in_step(job: Job, table: TableSummary) -> bool:
+    """Whether the table has all that Intercom had; a backfill and a merge do not ask for what is new."""
+    told = _is_news(job, table) and job.run is not None and job.run.until is None
+    return told and table.complete and table.error is None
+
+
+def _is_news(job: Job, table: TableSummary) -> bool:
+    """Whether this try of the run has read the table, or merged what an earlier one had read."""
+    return bool(table.files) or (job.run is not None and not table.earlier_try)
+
+
+def _told(steps: Sequence[Callable[[], None]]) -> None:
+    faults = []
+    for step in steps:
+        try:
+            step()
+        except Exception as error:
+            faults.append(_named(error))
+    if faults:
+        log.warning(
+            "Prefect does not show all that this run did (%s). The tables in the lake are not concerned.",
+            "; ".join(faults),
+        )
+
+
+def _named(error: Exception) -> str:
+    """The error in a line; Prefect's own go on with the body of the answer and a link to a page on status codes."""
+    first = shown(str(error).split("\n", 1)[0])
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__

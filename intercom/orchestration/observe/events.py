@@ -1,0 +1,48 @@
+"""The event of a table that is in step with Intercom, for automations: who is to know when it stays away, or comes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from prefect.events import emit_event
+
+from intercom.orchestration.job import Job
+from intercom.sync.summary import TableSummary
+
+SYNCED: Final = "intercom-lake.table.synced"
+
+
+def synced(job: Job, table: TableSummary) -> None:
+    """Say that everything that Intercom had for a table when the run began is in the lake.
+
+    Prefect sends it from a thread of its own, and adds the flow run, its deployment and its work pool.
+    """
+    emit_event(
+        SYNCED,
+        resource={
+            "prefect.resource.id": f"intercom-lake.table.{job.connection}.{table.table}",
+            "prefect.resource.name": f"{job.connection} {table.table}",
+            "intercom-lake.connection": job.connection,
+            "intercom-lake.table": table.table,
+        },
+        payload=facts(job, table),
+    )
+
+
+def facts(job: Job, table: TableSummary) -> dict[str, Any]:
+    """What a run did to a table, as JSON values: counts of rows, the watermark (ISO 8601, UTC), the lake, the run."""
+    reached = table.watermark_after
+    return {
+        "rows": table.rows,
+        "rows_read": table.rows_read,
+        "new": table.new,
+        "changed": table.changed,
+        "unchanged": table.unchanged,
+        "removed": table.removed,
+        "waiting": table.waiting,
+        "warnings": len(table.notes),
+        "watermark": None if reached is None else datetime.fromtimestamp(reached, UTC).isoformat(),
+        "lake": job.lake_url,
+        "run_id": job.run_id,
+    }

@@ -1,0 +1,58 @@
+"""Log lines of this package in the log of the run that they are about, whoever started it."""
+
+from __future__ import annotations
+
+import logging
+from uuid import UUID
+
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.logging.handlers import APILogHandler
+
+from intercom.sync.progress import BOARD
+
+_PACKAGE = "intercom"
+
+
+class RunLogHandler(APILogHandler):
+    """Sends lines to Prefect that belong to a run and that no other handler of Prefect's sends.
+
+    Threads that read pages know of no run. Their lines go to the one that reads in this process, if that is one only.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to send the line; one without a run would be an error of Prefect's handler."""
+        if _sent_by_another(record.name):
+            return False
+        if FlowRunContext.get() is None and TaskRunContext.get() is None:
+            reading = {tracked.run_id for tracked in BOARD.tracked()}
+            run_id = _uuid(reading.pop()) if len(reading) == 1 else None
+            if run_id is None:
+                return False
+            record.flow_run_id = run_id
+        return bool(super().filter(record))
+
+
+def log_to_runs() -> None:
+    """Send the package's lines from INFO on to their runs from now on, without a setting of Prefect's."""
+    logger = logging.getLogger(_PACKAGE)
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+    if not any(isinstance(handler, RunLogHandler) for handler in logger.handlers):
+        logger.addHandler(RunLogHandler())
+
+
+def _sent_by_another(name: str) -> bool:
+    """Whether a handler of Prefect's sends the logger's lines already, as PREFECT_LOGGING_EXTRA_LOGGERS may ask for."""
+    logger: logging.Logger | None = logging.getLogger(name)
+    while logger is not None:
+        if any(isinstance(one, APILogHandler) and not isinstance(one, RunLogHandler) for one in logger.handlers):
+            return True
+        logger = logger.parent if logger.propagate else None
+    return False
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

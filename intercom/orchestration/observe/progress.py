@@ -1,0 +1,187 @@
+"""Tells Prefect and the log how far tables are: an artifact for each table, and a line a minute.
+
+Prefect's API takes tens of milliseconds a call, and much longer when it is in trouble: one thread of its own makes
+all calls, so that nobody who reads waits for them. Nothing that goes wrong here concerns the run.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import Context, copy_context
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.context import FlowRunContext, TaskRunContext
+
+from intercom.config.lookup import connection_slug
+from intercom.orchestration.server.retry import in_a_line
+from intercom.sync.progress import BOARD, LOGGER, Snapshot, TableProgress, Tracked, Usage, described
+
+log = logging.getLogger(LOGGER)
+
+_LOG_SECONDS = 60.0
+_ARTIFACT_SECONDS = 5.0
+_TICK_SECONDS = 1.0
+_LAST_CALLS_SECONDS = 5.0
+"""How long the end of a run waits for what is still to be told."""
+
+
+class Artifacts(Protocol):
+    """Where progress is shown: an artifact by key, then changes to it. Percent goes from 0 to 100."""
+
+    def create(self, key: str, percent: float, description: str) -> UUID: ...
+    def update(self, artifact: UUID, percent: float, description: str) -> None: ...
+
+
+class PrefectArtifacts:
+    """Progress artifacts of the run whose context the caller is in."""
+
+    def create(self, key: str, percent: float, description: str) -> UUID:
+        """A new artifact; the newest of a key is the one that Prefect's pages show."""
+        created = create_progress_artifact(percent, key=key, description=description)
+        assert isinstance(created, UUID)  # a coroutine only on an event loop
+        return created
+
+    def update(self, artifact: UUID, percent: float, description: str) -> None:
+        """New values for an artifact."""
+        update_progress_artifact(artifact, percent, description=description)
+
+
+@dataclass(slots=True, eq=False)
+class _Followed:
+    """A table and what was told of it. `context` leads Prefect's calls and log lines to the right task run."""
+
+    tracked: Tracked
+    context: Context
+    shown: bool
+    line_due: float
+    artifact_due: float = 0.0
+    artifact: UUID | None = None
+    over: bool = False
+
+
+class Reporter:
+    """One thread, alive only while there is something to tell. `clock` is in seconds."""
+
+    def __init__(self, artifacts: Artifacts, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._artifacts = artifacts
+        self._clock = clock
+        self._followed: list[_Followed] = []
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._news = False
+        self._complained = False
+
+    @contextmanager
+    def follow(self, tracked: Tracked, *, shown: bool) -> Iterator[None]:
+        """Tell of a table while the block lasts, and then how it ended; only if `shown`, by an artifact too."""
+        followed = _Followed(tracked, copy_context(), shown, line_due=self._clock() + _LOG_SECONDS)
+        with self._changed:
+            self._followed.append(followed)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="intercom-progress", daemon=True)
+                self._thread.start()
+            self._wake()
+        try:
+            yield
+        finally:
+            with self._changed:
+                followed.over = True
+                self._wake()
+
+    def flush(self, run_id: str, seconds: float) -> bool:
+        """Wait until all is told of a run's tables, which are over, but not longer than so many seconds; was it?"""
+        with self._changed:
+            return self._changed.wait_for(lambda: all(one.tracked.run_id != run_id for one in self._followed), seconds)
+
+    def _tick(self) -> None:
+        with self._changed:
+            followed = list(self._followed)
+        for one in followed:
+            over = one.over  # first: what is told last must hold the table's end
+            self._tell(one, over)
+            if over:
+                with self._changed:
+                    self._followed.remove(one)
+                    self._changed.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            self._tick()
+            with self._changed:
+                if not self._followed:
+                    self._thread = None
+                    return
+                self._changed.wait_for(lambda: self._news, _TICK_SECONDS)
+                self._news = False
+
+    def _wake(self) -> None:
+        self._news = True
+        self._changed.notify_all()
+
+    def _tell(self, one: _Followed, over: bool) -> None:
+        now, snapshot, usage = self._clock(), one.tracked.progress.snapshot(), one.tracked.usage()
+        if now >= one.line_due and not snapshot.over:
+            one.line_due = now + _LOG_SECONDS
+            one.context.run(log.info, "%s: %s", snapshot.table, described(snapshot, usage))
+        if one.shown and (over or now >= one.artifact_due):
+            one.artifact_due = now + _ARTIFACT_SECONDS
+            try:
+                one.context.run(self._show, one, snapshot, usage)
+            except Exception as error:  # whatever it is: progress is no reason to stop
+                if not self._complained:
+                    one.context.run(log.info, "Prefect does not take progress artifacts: %s", in_a_line(error))
+                self._complained = True
+
+    def _show(self, one: _Followed, snapshot: Snapshot, usage: Usage) -> None:
+        description = f"`{one.tracked.connection}` {snapshot.table}: {described(snapshot, usage)}"
+        percent = snapshot.percent
+        if percent is None:
+            percent = 0.0
+            if not snapshot.over:
+                description += "; Intercom does not say how many there are, so this stays at 0 % until all are read"
+        if one.artifact is None:
+            one.artifact = self._artifacts.create(_key(one.tracked), percent, description)
+        else:
+            self._artifacts.update(one.artifact, percent, description)
+
+
+REPORTER = Reporter(PrefectArtifacts())
+"""Of this process, whatever runs are in it."""
+
+
+@contextmanager
+def reported(run_id: str, connection: str, table: str, usage: Callable[[], Usage]) -> Iterator[TableProgress]:
+    """Counters for reading a table, shown in the terminal, in Prefect and in the log while the block lasts.
+
+    Outside of a Prefect run there is nothing that an artifact could belong to.
+    """
+    progress = TableProgress(table)
+    tracked = Tracked(run_id, connection, progress, usage)
+    BOARD.add(tracked)
+    in_run = TaskRunContext.get() is not None or FlowRunContext.get() is not None
+    with REPORTER.follow(tracked, shown=in_run):
+        try:
+            yield progress
+        except BaseException:
+            progress.fail()
+            raise
+        progress.finish()
+
+
+def end_reports(run_id: str) -> None:
+    """The run is over: everything is told, and the terminal is free for what comes next."""
+    REPORTER.flush(run_id, _LAST_CALLS_SECONDS)
+    BOARD.close(run_id)
+
+
+def _key(tracked: Tracked) -> str:
+    """Prefect allows lowercase letters, digits and dashes."""
+    table = tracked.progress.table.replace("_", "-")
+    return f"intercom-{connection_slug(tracked.connection)}-{table}-progress"

@@ -1,0 +1,56 @@
+"""Global concurrency limits of Prefect: one run over a connection at a time, one company scroll in a workspace.
+
+They only make runs wait for each other: what keeps the data whole is the lock in the lake. So a limit that does not
+exist and a server that does not answer hold no run up, and a slot that is lost ends none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+from prefect.context import FlowRunContext
+
+from intercom.config.connection import connection_slug
+from intercom.orchestration.server.slots import Hold, Turn, occupied
+
+SCROLL_PATIENCE_SECONDS = 3600
+"""After this, more than a million companies take, a scroll is tried all the same: Intercom refuses a second one."""
+
+
+def sync_limit(connection: str) -> str:
+    """Name of the limit of runs over a connection."""
+    return f"intercom-sync-{connection_slug(connection)}"
+
+
+def scroll_limit(workspace: str) -> str:
+    """Name of the limit of company scrolls in the workspace of this code."""
+    return f"intercom-scroll-{re.sub('[^A-Za-z0-9_-]', '-', workspace)}"
+
+
+def sync_turn(connection: str, idle: Callable[[], bool]) -> AbstractContextManager[Hold]:
+    """Keep other runs from a connection while the block lasts, after waiting for the one that is at work.
+
+    Outside a flow run the limit is not asked for. `idle` says whether nobody was at work since it was last asked: a
+    slot that stays taken then is not waited for. Raises BusyError.
+    """
+    if FlowRunContext.get() is None:
+        return nullcontext(Hold.NONE)
+    return occupied(Turn(sync_limit(connection), f"another run over connection {connection!r}", lambda _waited: idle()))
+
+
+def scroll_turn(workspace: str, sleep: Callable[[float], None]) -> AbstractContextManager[Hold]:
+    """Keep others from the company scroll of a workspace while the block lasts, after waiting for the one under way.
+
+    The limit is made if there is none. Raises what `sleep` raises.
+    """
+    return occupied(
+        Turn(
+            scroll_limit(workspace),
+            f"another scroll over the companies of workspace {workspace}",
+            lambda waited: waited > SCROLL_PATIENCE_SECONDS,
+            made=True,
+            sleep=sleep,
+        )
+    )

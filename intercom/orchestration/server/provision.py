@@ -1,0 +1,197 @@
+"""What a Prefect server needs before deployments run there, made where it is not yet; each step says what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from prefect.blocks.core import Block
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import BlockDocumentUpdate, WorkPoolCreate
+from prefect.client.schemas.objects import BlockDocument
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.settings import PREFECT_API_URL
+from prefect.workers.process import ProcessWorker
+
+from intercom.api.client import IntercomClient, RetryPolicy
+from intercom.api.rate_limit.concurrency import MOST_IN_FLIGHT
+from intercom.api.rate_limit.limiter import RateLimiter
+from intercom.api.workspace import ask_workspace
+from intercom.blocks import IntercomConnection, documents, load_connection, made_or_there, save_document
+from intercom.config.lookup import DEFAULT_CONNECTION, Connection, connection_slug, read_connections_file
+from intercom.config.redaction import shown
+from intercom.errors import ApiError, ConfigurationError, FatalApiError
+from intercom.orchestration.server.limits import scroll_limit, sync_limit
+from intercom.orchestration.server.retry import in_a_line
+from intercom.orchestration.server.slots import ensure_limit
+from intercom.orchestration.server.watermark_store import IntercomWatermark
+
+LEASE_STORAGE: Final = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem"
+"""The setting of a server that remembers, when it is started anew, which runs were at work."""
+
+_FORGETFUL: Final = "prefect.server.concurrency.lease_storage.memory"
+
+WORK_POOL: Final = "local-process"
+"""The work pool of prefect.yaml."""
+
+_ONCE: Final = RetryPolicy(tries=2, total_seconds=30.0, connect_seconds=5.0, read_seconds=15.0)
+"""Somebody waits for it, and nothing depends on it."""
+
+
+def check_api() -> str:
+    """The address of Prefect's API; ConfigurationError when none is configured or it does not answer."""
+    url = shown(PREFECT_API_URL.value() or "")  # the password of a proxy is nobody's business
+    if not url:
+        raise ConfigurationError(
+            "No Prefect server is configured. Start one (prefect server start), tell its address (prefect config set "
+            "PREFECT_API_URL=http://127.0.0.1:4200/api, or the environment variable), then run this again."
+        )
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_work_pools(limit=1)  # its health it tells to everybody; this also needs the right key
+        except httpx.HTTPError as error:
+            raise ConfigurationError(
+                f"Prefect's API at {url} does not answer as it should: {in_a_line(error)}. Check that the server runs, "
+                "the address (PREFECT_API_URL) and the key (PREFECT_API_KEY, PREFECT_API_AUTH_STRING). Nothing was "
+                "changed."
+            ) from error
+    return url
+
+
+def set_up(connections: Sequence[Connection]) -> Iterator[str]:
+    """Block types, the given connections as blocks, the work pool, limits for runs and scrolls; a line for each.
+
+    All connections that the server has are tried with one request: a wrong token is told here, and changes nothing.
+    """
+    with get_client(sync_client=True) as client:
+        for kind in (IntercomConnection, IntercomWatermark):
+            yield f"block type {kind.get_block_type_slug()}: {_register(client, kind)}"
+        for connection in connections:
+            place = f"block intercom-connection/{connection_slug(connection.name)}"
+            yield f"connection {connection.name} ({place}): {_save_connection(client, connection)}"
+        yield f"work pool {WORK_POOL}: {_make_pool(client)}"
+        found = [document for document in documents(client, IntercomConnection) if document.name]
+        for document in found:
+            if document.block_schema_id != IntercomConnection._block_schema_id:
+                _renew_form(client, document)
+                yield f"block intercom-connection/{document.name}: updated to the form of this version"
+        for slug in sorted({DEFAULT_CONNECTION, *(str(document.name) for document in found)}):
+            yield _limit(sync_limit(slug))
+        for document in found:
+            yield from _try_connection(str(document.name))
+        if _forgets_leases(client):
+            yield (
+                "note: this server keeps leases in memory. Started anew while a run is at work, it may cancel the "
+                f"deployment's later runs until that one is cancelled. Start it with {LEASE_STORAGE}"
+            )
+
+
+def connections_of(file: Path, environ: Mapping[str, str]) -> list[Connection]:
+    """All connections of a file in its order; ConfigurationError for any fault, such as two names that are one."""
+    return list(read_connections_file(file, environ).values())
+
+
+def _register(client: SyncPrefectClient, kind: type[Block]) -> str:
+    before = _type_and_schema(client, kind)
+    made_or_there(kind.register_type_and_schema)
+    if before is None:
+        return "created"
+    return "already there" if before == _type_and_schema(client, kind) else "updated"
+
+
+def _type_and_schema(client: SyncPrefectClient, kind: type[Block]) -> Any:
+    """What the server knows of a block type, None when it does not know it."""
+    try:
+        known = client.read_block_type_by_slug(kind.get_block_type_slug())
+    except ObjectNotFound:
+        return None
+    schema = client.get_most_recent_block_schema_for_block_type(known.id)
+    shown = (known.logo_url, known.documentation_url, known.description, known.code_example)
+    return shown, None if schema is None else schema.id
+
+
+def _save_connection(client: SyncPrefectClient, connection: Connection) -> str:
+    name, given = connection_slug(connection.name), _values(connection)
+    try:
+        document = client.read_block_document_by_name(name, IntercomConnection.get_block_type_slug())
+    except ObjectNotFound:
+        outcome = "created"
+    else:
+        kept = {"region": "us", **{key: value for key, value in document.data.items() if value is not None}}
+        if kept == given and document.block_schema_id == IntercomConnection._block_schema_id:
+            return "already there"
+        outcome = "updated"
+    save_document(client, IntercomConnection, name, given)
+    return outcome
+
+
+def _values(connection: Connection) -> dict[str, Any]:
+    """A connection as its block has it, without what is not set."""
+    own_url = connection.base_url if connection.base_url != connection.region.base_url else None
+    in_flight = connection.requests_in_flight if connection.requests_in_flight != MOST_IN_FLIGHT else None
+    values = {
+        "access_token": connection.access_token.get_secret_value(),
+        "region": connection.region.value,
+        "base_url": own_url,
+        "requests_per_10s": connection.requests_per_10s,
+        "requests_in_flight": in_flight,
+    }
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _make_pool(client: SyncPrefectClient) -> str:
+    try:
+        kept = client.read_work_pool(WORK_POOL)
+    except ObjectNotFound:
+        template = ProcessWorker.get_default_base_job_template()
+        try:
+            client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type=ProcessWorker.type, base_job_template=template))
+        except ObjectAlreadyExists:  # another one that sets the server up
+            kept = client.read_work_pool(WORK_POOL)
+        else:
+            return "created"
+    return "already there" if kept.type == ProcessWorker.type else f"already there, of type {kept.type}: left as it is"
+
+
+def _limit(name: str) -> str:
+    return f"limit {name}: {'created' if ensure_limit(name) else 'already there'}"
+
+
+def _try_connection(slug: str) -> Iterator[str]:
+    """Whose token it is, and the limit of that workspace's scrolls, which runs make where this cannot ask."""
+    try:
+        connection = load_connection(slug)
+        if connection is None:
+            return
+        client = IntercomClient(connection, RateLimiter(connection.requests_per_10s), policy=_ONCE)
+        with closing(client):
+            code = ask_workspace(client).code
+    except ConfigurationError as error:
+        yield f"warning: runs over connection {slug} will fail: {error}"
+    except FatalApiError as error:
+        yield f"warning: Intercom does not say whose token connection {slug} has: {error}"
+    except ApiError as error:
+        yield f"note: connection {slug} was not tried, Intercom is out of reach from here: {error}"
+    else:
+        yield f"connection {slug}: Intercom takes its token, of workspace {code or 'unknown'}"
+        if code is not None:
+            yield _limit(scroll_limit(code))
+
+
+def _forgets_leases(client: SyncPrefectClient) -> bool:
+    """False where it cannot be told, as of Prefect Cloud, which has no such setting."""
+    try:
+        settings = client.request("GET", "/admin/settings").json()
+        return bool(settings["server"]["concurrency"]["lease_storage"] == _FORGETFUL)
+    except (httpx.HTTPError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _renew_form(client: SyncPrefectClient, document: BlockDocument) -> None:
+    """Show an older document by the present form; its values stay."""
+    client.update_block_document(
+        document.id, BlockDocumentUpdate(block_schema_id=IntercomConnection._block_schema_id, data={})
+    )

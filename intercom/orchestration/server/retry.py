@@ -1,0 +1,104 @@
+"""Prefect's server while it is busy or away: asked again sooner and for longer than Prefect's own client does.
+
+On SQLite a change that reads before it writes is answered by 503 when anything else was written in between. Prefect's
+client then waits 2, 4, 8, 16 and 32 s, in which a table stands still that needs a second, and gives up. And a new one
+does not try again at all while nobody listens, as when the server is started anew under a run.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import httpx
+from prefect.context import SettingsContext, get_settings_context
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, Settings
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from intercom.config.redaction import shown
+from intercom.errors import PrefectError
+
+log = logging.getLogger(__name__)
+
+_BUSY = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS)
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class Timing:
+    """For how long a server is asked that does not answer, and at most how far apart, in seconds.
+
+    The first pause is half a second at most, and each may be twice as long as the one before. They are random, apart
+    from those of others who meet the same lock.
+    """
+
+    most: float = 300.0
+    pause: float = 5.0
+
+
+TIMING = Timing()
+
+_TOLD_AT = 4
+"""The failed try that the log tells of: on SQLite one or two are nothing out of the ordinary."""
+
+
+def patiently(what: str, ask: Callable[[], _T]) -> _T:
+    """What `ask` gives; it has to be safe to call again, and `what` says in words what is tried ("save block x").
+
+    Raises PrefectError when the server refuses, or has not answered for minutes; other errors of `ask` as they are.
+    """
+
+    def tell(state: RetryCallState) -> None:
+        if state.attempt_number == _TOLD_AT and state.outcome is not None:
+            log.warning("Trying again to %s: %s", what, in_a_line(state.outcome.exception()))
+
+    soon = wait_random_exponential(multiplier=0.5, max=TIMING.pause)
+    tries = Retrying(
+        retry=retry_if_exception(_may_pass),
+        wait=lambda state: max(soon(state), _asked_for(state)),
+        stop=stop_after_delay(TIMING.most),
+        before_sleep=tell,
+        reraise=True,
+    )
+    try:
+        with _each_try_once():
+            return tries(ask)
+    except httpx.HTTPError as error:
+        refused = not _may_pass(error)
+        how = "refuses to" if refused else f"was asked for {TIMING.most / 60:.0f} minutes and did not"
+        raise PrefectError(f"Prefect's server {how} {what}: {in_a_line(error)}", refused=refused) from error
+
+
+_last: tuple[Settings, Settings] | None = None
+
+
+def _each_try_once() -> SettingsContext:
+    """Prefect's settings, without tries of its client; its own way to change one makes all of them anew (80 ms)."""
+    global _last
+    context, last = get_settings_context(), _last
+    if last is None or last[0] is not context.settings:
+        last = _last = (context.settings, context.settings.copy_with_update({PREFECT_CLIENT_MAX_RETRIES: 0}))
+    return SettingsContext(profile=context.profile, settings=last[1])
+
+
+def _asked_for(state: RetryCallState) -> float:
+    """Seconds that the server has asked to wait, as Prefect Cloud does with a 429."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.response.headers.get("Retry-After", "") if isinstance(error, httpx.HTTPStatusError) else ""
+    return min(float(asked), TIMING.most) if asked.isdecimal() else 0.0
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.is_server_error or error.response.status_code in _BUSY
+    return isinstance(error, httpx.TransportError)
+
+
+def in_a_line(error: BaseException | None) -> str:
+    """An error of Prefect's client in one line, without its hint where to read about HTTP; some of httpx have no text.
+
+    Without the password that may be in the address of the API, too.
+    """
+    return shown(" ".join(str(error).partition("- For more information")[0].split()) or type(error).__name__)

@@ -1,0 +1,249 @@
+"""The one slot of a global concurrency limit of Prefect: waited for, leased, renewed, given back.
+
+Prefect's own context manager ends a run whose lease cannot be renewed or given back, waits without a word, and leaves
+the slot taken for ever when the server is started anew under it: by default the server keeps leases in memory, but
+slots in its database.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass
+from enum import Enum, auto
+from threading import Event, Lock, Thread
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+from prefect.exceptions import ObjectAlreadyExists
+
+from intercom.errors import BusyError
+from intercom.lake.locks.liveness import awake_and_asleep
+from intercom.orchestration.server.retry import in_a_line
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Timing:
+    """How slots are taken and kept, in seconds.
+
+    A slot is leased for `lease` (Prefect wants 60 at least) and renewed four times in that time: the slot of a run that
+    was killed is free after it. One that is taken is asked for again each `pause`, with a line each `tell`, until
+    `most`. A server that does not answer is given `silent`.
+    """
+
+    lease: float = 120.0
+    pause: float = 5.0
+    tell: float = 60.0
+    most: float = 6 * 3600.0
+    silent: float = 30.0
+    clock: Callable[[], float] = awake_and_asleep
+    sleep: Callable[[float], None] = time.sleep
+
+
+TIMING = Timing()
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a run waits for: a limit, in words who else may have its slot, and when not to wait for it any longer.
+
+    `left_over` is asked with the seconds waited, once a minute, after more time than a lease lasts: True goes on
+    without the slot, which nobody seems to use. `sleep` is waited with, `made`: the limit is made where there is none.
+    """
+
+    limit: str
+    other: str
+    left_over: Callable[[float], bool]
+    made: bool = False
+    sleep: Callable[[float], None] | None = None
+
+
+class Hold(Enum):
+    """How somebody stands to a slot that was asked for."""
+
+    SLOT = auto()  # it is held
+    LEFT_OVER = auto()  # there is a limit, and nobody seemed to use its slot
+    NONE = auto()  # no limit, or no answer
+
+
+@contextmanager
+def occupied(turn: Turn, timing: Timing = TIMING) -> Iterator[Hold]:
+    """Hold the slot while the block lasts, where there is one to hold.
+
+    Raises BusyError when somebody else keeps the slot for too long.
+    """
+    slot = _Slot(turn.limit, turn.made, timing)
+    hold = _wait(slot, turn, timing)
+    if hold is not Hold.SLOT:
+        yield hold
+        return
+    try:
+        slot.start_renewing()
+        yield hold
+    finally:
+        slot.release()
+
+
+def ensure_limit(name: str) -> bool:
+    """Create a limit of one slot; False when there is one of that name, which stays as it is."""
+    with get_client(sync_client=True) as client:
+        try:
+            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+        except ObjectAlreadyExists:
+            return False
+    return True
+
+
+class _Found(Enum):
+    TAKEN = auto()
+    BUSY = auto()
+    CLOSED = auto()  # somebody has set the limit to 0
+    NO_LIMIT = auto()
+
+
+def _wait(slot: _Slot, turn: Turn, timing: Timing) -> Hold:
+    """What came of it in the end."""
+    began = timing.clock()
+    told, silent_since, seen_taken = began - timing.tell, None, False
+    while True:
+        now = timing.clock()
+        try:
+            found, silent_since = slot.take(), None
+            seen_taken = seen_taken or found is _Found.BUSY
+        except httpx.HTTPError as error:
+            silent_since = now if silent_since is None else silent_since
+            if not seen_taken and (now - silent_since >= timing.silent or _refused(error)):
+                log.warning(
+                    "Going on without limit %s, for which Prefect gives no slot: %s", turn.limit, in_a_line(error)
+                )
+                return Hold.NONE
+            found = _Found.BUSY
+        if found in (_Found.TAKEN, _Found.NO_LIMIT):
+            return Hold.SLOT if found is _Found.TAKEN else Hold.NONE
+        waited = now - began
+        if waited >= timing.most:
+            raise BusyError(_too_long(turn, waited))
+        if now - told >= timing.tell and silent_since is None:
+            told = now
+            log.info("Waiting for limit %s: %s. %d min until now", turn.limit, _reason(found, turn), waited // 60)
+            if found is _Found.BUSY and waited > timing.lease and turn.left_over(waited):
+                log.warning(
+                    "Going on without limit %s: its slot is taken, and nobody seems to be at work. If no such run is "
+                    "under way, into another lake neither, free it: %s",
+                    turn.limit,
+                    _cure(turn.limit),
+                )
+                return Hold.LEFT_OVER
+        (turn.sleep or timing.sleep)(timing.pause)
+
+
+def _refused(error: httpx.HTTPError) -> bool:
+    return isinstance(error, httpx.HTTPStatusError) and error.response.is_client_error
+
+
+def _reason(found: _Found, turn: Turn) -> str:
+    return "it is set to 0" if found is _Found.CLOSED else f"{turn.other} has it"
+
+
+def _too_long(turn: Turn, waited: float) -> str:
+    return (
+        f"Limit {turn.limit} was not free for {waited / 3600:.1f} hours: {turn.other} has it, or it is set to 0. "
+        "Nothing was read or written by what waited. See which runs are under way in Prefect and run again when they "
+        f"have ended; if there are none, free it by: {_cure(turn.limit)}"
+    )
+
+
+def _cure(limit: str) -> str:
+    return f"prefect gcl update {limit} --limit 1 --active-slots 0"
+
+
+class _Slot:
+    def __init__(self, limit: str, made: bool, timing: Timing) -> None:
+        self._limit, self._made, self._timing = limit, made, timing
+        self._lease: UUID | None = None
+        self._leased_at = 0.0
+        self._ended = Event()
+        self._asking = Lock()
+
+    def take(self) -> _Found:
+        asked = self._timing.clock()
+        with get_client(sync_client=True) as client:
+            try:
+                answer = client.increment_concurrency_slots_with_lease(
+                    [self._limit], 1, "concurrency", self._timing.lease
+                ).json()
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code == httpx.codes.LOCKED:
+                    return _Found.BUSY
+                if error.response.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
+                    return _Found.CLOSED
+                raise
+        if not answer["limits"]:
+            if not self._made:
+                return _Found.NO_LIMIT
+            self._made = False
+            ensure_limit(self._limit)
+            return self.take()
+        self._lease, self._leased_at = UUID(answer["lease_id"]), asked
+        return _Found.TAKEN
+
+    def start_renewing(self) -> None:
+        run = copy_context().run  # with the run's context, else the thread's lines are not in the run's log
+        Thread(target=run, args=(self._keep,), name=f"slot {self._limit}", daemon=True).start()
+
+    def release(self) -> None:
+        """Give the slot back. The work is done by now: what fails is only told, the lease ends by itself."""
+        self._ended.set()
+        try:
+            with self._asking, get_client(sync_client=True) as client:
+                if self._lease is not None and self._renewed():
+                    client.release_concurrency_slots_with_lease(self._lease)
+        except httpx.HTTPError as error:
+            log.warning(
+                "The slot of limit %s was not given back, and is free when its lease ends: %s",
+                self._limit,
+                in_a_line(error),
+            )
+
+    def _keep(self) -> None:
+        """The thread's work. What fails is tried again soon, and ends nothing."""
+        told = False
+        while not self._ended.wait(self._timing.lease / 4):
+            try:
+                with self._asking:
+                    if self._ended.is_set():
+                        return
+                    if not self._renewed() and self.take() is not _Found.TAKEN:
+                        log.warning("The slot of limit %s was lost: another run may start beside this one", self._limit)
+                        return
+                told = False
+            except httpx.HTTPError as error:
+                if not told:
+                    log.warning("The slot of limit %s was not renewed, trying again: %s", self._limit, in_a_line(error))
+                told = True
+
+    def _renewed(self) -> bool:
+        """Renew the lease; False when it is gone, and the slot with it."""
+        if self._lease is None:
+            return False
+        asked = self._timing.clock()
+        with get_client(sync_client=True) as client:
+            try:
+                client.renew_concurrency_lease(self._lease, self._timing.lease)
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code != httpx.codes.GONE:
+                    raise
+                held, self._lease = asked - self._leased_at, None
+                if held < self._timing.lease:
+                    # It has not expired, so the server was started anew and forgot it; but it still counts the slot.
+                    client.release_concurrency_slots([self._limit], 1, max(held, 1.0))
+                return False
+        self._leased_at = asked
+        return True

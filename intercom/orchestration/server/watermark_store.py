@@ -1,0 +1,119 @@
+"""Watermarks as Prefect blocks: one document per connection, table and lake, saved by runs."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from prefect.blocks.core import Block
+from prefect.client.orchestration import get_client
+from pydantic import Field, HttpUrl
+
+from intercom.blocks import LOGO, load_values, save_document
+from intercom.config.lookup import connection_slug
+from intercom.errors import ConfigurationError, PrefectError
+from intercom.lake.state import Watermark
+from intercom.orchestration.server.retry import patiently
+from intercom.orchestration.server.watermark_records import from_record, to_record
+
+log = logging.getLogger(__name__)
+
+
+class IntercomWatermark(Block):
+    """How far one table of one connection has been read into one lake."""
+
+    _block_type_name = "Intercom Watermark"
+    _block_type_slug = "intercom-watermark"
+    _logo_url = LOGO
+    _documentation_url = HttpUrl("https://developers.intercom.com/docs/references/rest-api/api.intercom.io/")
+    _description = (
+        "How far one table of one connection has been read into one lake. Runs save it; there is nothing to fill in. "
+        "Deleting it, or setting an earlier time, is safe: what counts is the earlier one of this and its copy in the "
+        "lake. To read a table from the beginning, run with full_refresh."
+    )
+    _code_example = """
+from intercom.orchestration.server.watermark_store import IntercomWatermark
+
+print(IntercomWatermark.load("default-contacts-1a2b3c4d").value)
+"""
+
+    connection: str = Field(title="Connection", description="Name of the connection, as runs name it: my_intercom.")
+    table: str = Field(title="Table", description="The table, for example contacts.")
+    lake_id: str = Field(
+        title="Lake id",
+        description="Which lake this is about: the id in its file _state/lake.json, which moves with it.",
+    )
+    lake_url: str = Field(
+        title="Lake", description="Where that lake was when this was saved, for example s3://bucket/prefix."
+    )
+    cursor_field: str = Field(title="Cursor field", description="The column that tells what has changed: updated_at.")
+    value: datetime | None = Field(
+        default=None,
+        title="Watermark",
+        description="UTC, for example 2026-11-02T08:58:43Z: everything that changed up to here is in the lake. Empty "
+        "while no row was seen.",
+    )
+    run_id: str | None = Field(
+        default=None, title="Run", description="Id of the flow run that saved this; its page in Prefect ends with it."
+    )
+    rows: int | None = Field(default=None, title="Rows", description="Rows in the table when this was saved.")
+    saved_at: datetime | None = Field(default=None, title="Saved at", description="UTC, when this was saved.")
+
+
+class BlockWatermarks:
+    """Watermarks in Prefect blocks, one document per connection, table and lake."""
+
+    def load(self, connection: str, table: str, lake_id: str) -> Watermark | None:
+        """The saved watermark; None when there is none, or when it cannot be read: then the lake's own counts.
+
+        Raises PrefectError when the server does not give it, for which nothing is read.
+        """
+        name = document_name(connection, table, lake_id)
+        slug = IntercomWatermark.get_block_type_slug()
+        values = patiently(f"read the watermark block {name}", lambda: load_values(slug, name))
+        if values is None:
+            return None
+        try:
+            found = from_record(values, f"block {slug}/{name}")
+        except ConfigurationError as error:
+            log.warning("%s: what the lake's own record says counts instead. %s", table, error)
+            return None
+        if (found.table, found.lake_id) != (table, lake_id):
+            return None
+        if found.connection != connection:
+            raise ConfigurationError(
+                f"Connections {connection!r} and {found.connection!r} are one name to Prefect "
+                f"({connection_slug(connection)!r}) and would share watermarks. Rename one of them; nothing was read."
+            )
+        return found
+
+    def save(self, watermark: Watermark) -> None:
+        """Save over the older document, when its copy in the lake is saved already.
+
+        A server that does not take it in minutes ends no run: the next one begins at the older of the two, which costs
+        time only. PrefectError when it refuses, since it would do so each time.
+        """
+        name = document_name(watermark.connection, watermark.table, watermark.lake_id)
+
+        def save() -> None:
+            with get_client(sync_client=True) as client:
+                save_document(client, IntercomWatermark, name, to_record(watermark))
+
+        try:
+            patiently(f"save the watermark block {name}", save)
+        except PrefectError as error:
+            if error.refused:
+                raise PrefectError(
+                    f"{error} All rows are in the lake, and the watermark in the lake's own record; what was read is "
+                    "merged by the next run. Let the runs' API key write blocks, and run again.",
+                    refused=True,
+                ) from error
+            log.warning(
+                "%s: %s The watermark is in the lake's own record; the next run begins at the block's older one and "
+                "reads some rows again.", watermark.table, error,
+            )  # fmt: skip
+
+
+def document_name(connection: str, table: str, lake_id: str) -> str:
+    """Block document name of a watermark: connection, table and the first 8 characters of the lake's id."""
+    return f"{connection_slug(connection)}-{table.replace('_', '-')}-{lake_id[:8]}"

@@ -1,0 +1,191 @@
+"""Prefect tasks: thin wrappers that name what they do, take plain values and build what a process shares.
+
+HTTP retries live in the client alone: tasks have none, else seven tries inside three would be twenty-one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext
+from prefect.futures import PrefectFuture, wait
+from prefect.runtime import flow_run
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from intercom.api.workspace import identify
+from intercom.blocks import register
+from intercom.compaction.compact import compact_table
+from intercom.compaction.policy import When
+from intercom.compaction.publish import Outcome, Work, publish_months
+from intercom.config.parameters import LakeOptions, SyncOptions
+from intercom.errors import ClusterError, ConfigurationError, LakeError
+from intercom.lake.layout import TableFormat
+from intercom.lake.table import Ledger
+from intercom.orchestration.finish import conclude
+from intercom.orchestration.job import Job, exclusive
+from intercom.orchestration.observe.announce import announce_table
+from intercom.orchestration.observe.logs import log_to_runs
+from intercom.orchestration.observe.progress import reported
+from intercom.orchestration.server.watermark_store import BlockWatermarks, IntercomWatermark
+from intercom.orchestration.task_runners import Kind, RunnerSettings, submitting
+from intercom.sync.commit import Run
+from intercom.sync.dates import asked_range
+from intercom.sync.ingest import ingest_table
+from intercom.sync.timed import Timed
+from intercom.tables.catalogue import TABLES, Table, select_tables
+
+__all__ = ["compaction", "conclude", "exclusive", "extract", "prepare_compaction", "prepare_run"]
+
+log = logging.getLogger(__name__)
+log_to_runs()  # here, since every process that runs a task or a flow of ours imports this module
+
+_BYTES_OF_A_TASK = 128 << 20
+"""Files that one task merges: for less than some seconds of work a task of its own costs more than it brings."""
+
+
+@task(task_run_name="prepare {connection}", cache_policy=NO_CACHE)
+def prepare_run(
+    connection: str,
+    lake: str,
+    tables: Sequence[str],
+    full_refresh: bool,
+    start_date: date | None,
+    end_date: date | None,
+    advanced: SyncOptions,
+) -> Job:
+    """Check everything that can be checked before a table is read, whose token it is too: a run may wait long then.
+
+    Raises ConfigurationError before the first request, or LakeError when the lake cannot be written.
+    """
+    selected = select_tables(tables)
+    history_from, until = asked_range(start_date, end_date, full_refresh=full_refresh)
+    job = Job(
+        run_id=str(flow_run.id),
+        connection=connection,
+        lake=lake,
+        tables=tuple(table.name for table in selected),
+        compact=When(advanced.compact),
+        storage_options=advanced.store(),
+        connections_file=advanced.connections_file,
+        table_format=TableFormat(advanced.table_format),
+    )
+    RunnerSettings.from_environ(os.environ).check_lake(lake)
+    client, in_lake = job.client(), job.open_lake()
+    in_lake.identity()
+    register(IntercomWatermark)  # once, before tables save at the same time and meet here
+    workspace = identify(client)
+    run = Run(
+        run_id=job.run_id,
+        connection=connection,
+        started_at=datetime.now(UTC),
+        run_start=workspace.server_time,
+        full_refresh=full_refresh,
+        history_from=history_from,
+        until=until,
+        workspace=workspace.code,
+        allow_mass_removal=advanced.allow_mass_removal,
+        doubt=workspace.doubt,
+    )
+    return replace(job, run=run, lake_url=in_lake.url)
+
+
+@task(task_run_name="prepare {connection}", cache_policy=NO_CACHE)
+def prepare_compaction(connection: str, lake: str, tables: Sequence[str], advanced: LakeOptions) -> Job:
+    """Check what is asked for; no request leaves. Raises ConfigurationError, or LakeError for a lake out of reach."""
+    selected = select_tables(tables)
+    job = Job(
+        run_id=str(flow_run.id),
+        connection=connection,
+        lake=lake,
+        tables=tuple(table.name for table in selected),
+        compact=When.ALWAYS,
+        storage_options=advanced.store(),
+        table_format=TableFormat(advanced.table_format),
+    )
+    RunnerSettings.from_environ(os.environ).check_lake(lake)
+    in_lake = job.open_lake()
+    in_lake.identity()
+    if all(job.ledger(table).state() is None for table in job.tables):
+        raise ConfigurationError(
+            f"The lake {lake} has no record of these tables of connection {connection!r}: nothing was synced under "
+            "that name. Check --connection, --lake and --tables; nothing was changed."
+        )
+    register(IntercomWatermark)
+    return replace(job, lake_url=in_lake.url)
+
+
+@task(task_run_name="extract {job.connection} {table}", cache_policy=NO_CACHE)
+def extract(table: str, job: Job) -> Timed:
+    """Read what is new of one table, stage it in the lake and move its watermark."""
+    assert job.run is not None
+    started = time.monotonic()
+    entry = TABLES[table]
+    client = job.client()
+    api = client.for_table(table, entry.scope)
+    with job.turn(entry, api.sleep), reported(job.run_id, job.connection, table, client.limiter.usage) as progress:
+        ingested = ingest_table(entry, api, job.ledger(table), BlockWatermarks(), job.run, progress)
+    return Timed(time.monotonic() - started, ingested=ingested)
+
+
+@task(task_run_name="compact {job.connection} {table}", cache_policy=NO_CACHE)
+def compaction(table: str, job: Job, extracted: Timed | PrefectFuture[Timed] | None = None) -> Timed:
+    """Merge one table's staged rows into its partitions, when that is due."""
+    before = extracted if isinstance(extracted, Timed) else Timed()  # Prefect hands over the future's result
+    started = time.monotonic()
+
+    def publish(entry: Table, ledger: Ledger, work: Work) -> Sequence[Outcome]:
+        pieces = list(work.shared_out(_BYTES_OF_A_TASK))
+        settings = RunnerSettings.from_environ(os.environ)
+        if len(pieces) <= 1 or (settings.kind is Kind.THREADS and not _has_threads_for_all()):
+            return publish_months(entry, ledger, work)
+        there = replace(job, lake=ledger.lake.url)  # a relative path is another folder elsewhere
+        with ExitStack() as stack:
+            try:
+                submit = stack.enter_context(submitting(settings))
+            except ClusterError as error:
+                log.warning("%s: %s The months are merged in this process instead.", table, error)
+                return publish_months(entry, ledger, work)
+            futures = [submit(merge_months, {"table": table, "job": there, "work": piece}) for piece in pieces]
+            wait(futures)  # for all, also when one has failed: nothing may be published when the lock is gone
+            return [outcome for future in futures for outcome in future.result()]
+
+    compacted = compact_table(
+        TABLES[table],
+        job.ledger(table),
+        BlockWatermarks(),
+        when=job.compact,
+        publish=publish,
+        committed=before.ingested is not None,
+    )
+    done = replace(before, seconds=before.seconds + time.monotonic() - started, compacted=compacted)
+    announce_table(job, done.summary(table))
+    return done
+
+
+@task(task_run_name="merge {job.connection} {table}", cache_policy=NO_CACHE)
+def merge_months(table: str, job: Job, work: Work) -> list[Outcome]:
+    """Merge some partitions of a large table, anywhere that reaches the lake; LakeError where it is another one."""
+    ledger = job.ledger(table)
+    state = ledger.state()
+    if state is None or state.compaction != work.version:
+        raise LakeError(
+            f"{table}: the process that was to merge does not see the lake as {job.lake}, or another run has taken "
+            "the table. Give a lake that all workers reach under this URL, such as one on S3, and run again."
+        )
+    return publish_months(TABLES[table], ledger, work)
+
+
+def _has_threads_for_all() -> bool:
+    """Whether a task may wait for tasks that it submits: with a bounded number of threads all could wait for ever."""
+    context = FlowRunContext.get()
+    runner = context.task_runner if context else None
+    return isinstance(runner, ThreadPoolTaskRunner) and runner._max_workers == sys.maxsize

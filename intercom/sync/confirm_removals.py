@@ -1,0 +1,163 @@
+"""Before a full read removes rows from a table: their absence is confirmed by another question, or they stay.
+
+    few rows missing, the read short of what is counted       each is asked for by its own address
+    companies, whose count is a floor only                     the same
+    more than a fifth of the table missing                     a second read must lack them as well, and
+                                                               in tables of more than 100 rows a person has said so
+    any row of a small list missing                            a second read must lack it as well
+
+Source of the API facts: Intercom REST API reference 2.14, "Retrieve a contact" and its neighbours (404: not there).
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import quote
+
+from intercom.errors import FatalApiError
+from intercom.extract.pages import Page
+from intercom.lake.state import TableState
+from intercom.normalise.coerce import read_value
+from intercom.normalise.records import NO_JSON, Rejected
+from intercom.sync.read_table import TableRead
+from intercom.sync.removals import ASKED_ONE_BY_ONE, LARGE_SHARE, SMALL_TABLE, Missing, a_key, count_read, find_missing
+from intercom.tables.catalogue import Access, Strategy
+from intercom.tables.schema import Kind
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether rows that a read lacks may go. `note` says why not; with `failed` the table has failed because of it."""
+
+    allowed: bool
+    note: str = ""
+    failed: bool = False
+
+
+def confirm_removals(read: TableRead, state: TableState | None, *, permitted: bool) -> Verdict:
+    """Decide about the rows that a complete read lacks; reads again, and stages single records, where that decides.
+
+    `permitted`: a person has said that a large part of the table may go.
+    """
+    missing = _missing(read, state)
+    if not missing.count:
+        return Verdict(True)
+    name, is_list = read.table.name, read.table.strategy is Strategy.REPLACE
+    again = is_list or missing.is_large
+    if again:
+        log.warning("%s: the read lacks %s that the lake has; reading once more", name, missing)
+        missing = _read_once_more(read, state)
+    if is_list or not missing.count:
+        return Verdict(True)
+    if not read.completeness.complete:
+        return _kept(name, missing, "a second read is short of what Intercom counts")
+    if missing.needs_permission and not permitted:
+        return Verdict(False, _refusal(name, missing), failed=True)
+    short = read.completeness.missing > 0
+    if not short and read.table.access is not Access.SCROLL:
+        return Verdict(True)
+    if missing.count <= ASKED_ONE_BY_ONE:
+        return _ask_each(read, missing)
+    if not short and not again:
+        missing = _read_once_more(read, state)
+    if read.completeness.missing == 0:
+        return Verdict(True)
+    return _kept(name, missing, "Intercom counts more rows than it gave, and these are too many to be asked for each")
+
+
+def confirm_repair(read: TableRead, state: TableState, *, permitted: bool) -> None:
+    """Doubt a complete read from the beginning that finds far fewer rows than the table's record has.
+
+    Such a read takes the place of files that are gone, damaged or not ours, so what it lacks would be gone with them.
+    It is doubted as a full refresh is that would remove so many rows; then it counts as incomplete, and says so.
+    """
+    name = read.table.name
+    sound = sum(entry.rows for month, entry in state.partitions.items() if month not in state.damaged)
+    known = sound or state.rows  # a file that is not ours may have been merged into a damaged month
+    for last in (False, True):
+        found = count_read(read.table, read.ledger, _staged(read))
+        if known - found <= LARGE_SHARE * known or (last and (permitted or known <= SMALL_TABLE)):
+            return
+        if not last:
+            log.warning("%s: %d rows were read, and the lake's record has %d; reading once more", name, found, known)
+            read.read_again()
+    read.completeness.counted += known
+    read.completeness.missing += known - found
+    read.completeness.notes.append(
+        f"{name}: two reads from the beginning found {found:,} rows, where the lake's record has {known:,}. Nothing "
+        "was removed, and the watermark has not moved. If these rows are gone from Intercom on purpose, run with "
+        "--full-refresh --allow-mass-removal"
+    )
+
+
+def _staged(read: TableRead) -> list[tuple[str, int]]:
+    """Attempts and their parts that hold what was read."""
+    return [*((run.run_id, run.parts) for run in read.journal.staged()), (read.journal.attempt, read.parts)]
+
+
+def _missing(read: TableRead, state: TableState | None) -> Missing:
+    return find_missing(read.table, read.ledger, state, _staged(read), read.window.start)
+
+
+def _read_once_more(read: TableRead, state: TableState | None) -> Missing:
+    """What both reads lack; the shortfall of either stays."""
+    first = read.completeness
+    read.read_again()
+    read.completeness.missing = max(read.completeness.missing, first.missing)
+    read.completeness.notes = list(dict.fromkeys([*first.notes, *read.completeness.notes]))
+    return _missing(read, state)
+
+
+def _ask_each(read: TableRead, missing: Missing) -> Verdict:
+    """Ask for each row by its own address: 404 lets it go, a record is staged with the others.
+
+    One row that was read is asked for first: where even that is not found, a 404 says nothing.
+    """
+    name = read.table.name
+    control = a_key(read.table, read.ledger, _staged(read))
+    if control is None or not isinstance(_record(read, control), Page):
+        return _kept(name, missing, "records have no address of their own here, not even those that were read")
+    answers = read.in_parallel([partial(_record, read, key) for key in missing.keys])
+    refused = next((answer for answer in answers if isinstance(answer, FatalApiError)), None)
+    if refused is not None:
+        return _kept(name, missing, f"they cannot be asked for by their own address ({refused})")
+    there = [answer for answer in answers if isinstance(answer, Page)]
+    read.add(there)
+    log.info("%s: %d rows that the read lacked were asked for, %d are still there", name, missing.count, len(there))
+    return Verdict(True)
+
+
+def _record(read: TableRead, key: str) -> Page | FatalApiError | None:
+    """The record of this key, as a page of its own; None when there is none, or when it is another one's by now.
+
+    One that cannot be a row is told, and not kept by its earlier version: the read has met it, or could have.
+    """
+    table = read.table
+    try:
+        answer = read.api.get(f"{table.record_path}{quote(key, safe='')}")
+    except FatalApiError as error:
+        return None if error.status == 404 else error
+    members = {member: value for member, value in answer.fields.items() if member not in table.record_omits}
+    (name,) = table.primary_key
+    if read_value(Kind.STRING, bytes(members.get(name, b"null"))) != key:
+        return None
+    if answer.elements is not None:
+        odd = [] if read.rejected.holds(name, key) else [Rejected(text, NO_JSON) for text in answer.elements]
+        return Page(1, answer.request_id, [], rejected=tuple(odd))
+    return Page(1, answer.request_id, [members], size=sum(len(bytes(value)) for value in members.values()))
+
+
+def _kept(name: str, missing: Missing, why: str) -> Verdict:
+    return Verdict(False, f"{name}: {missing} of the lake were not read, and nothing was removed: {why}")
+
+
+def _refusal(name: str, missing: Missing) -> str:
+    return (
+        f"a full refresh would remove {missing}, which two reads lack. Nothing was removed, and all that was read is "
+        f"in the lake. If these {name} are gone from Intercom on purpose, run again with --full-refresh "
+        "--allow-mass-removal"
+    )

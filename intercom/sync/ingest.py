@@ -1,0 +1,268 @@
+"""One table of one run: where to start, pages, staged parts, then the watermark, in that order.
+
+The watermark moves last and only when every row is durable, so a run that dies anywhere is repaired by the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from intercom.api.client import TableClient
+from intercom.api.traffic import Traffic
+from intercom.compaction.schema_change import with_declared_columns
+from intercom.errors import ConfigurationError, LakeError
+from intercom.extract.date_comparison import SearchCheck
+from intercom.extract.windows import Window
+from intercom.lake.rejected_records import RejectedRecords
+from intercom.lake.state import (
+    LOOKBACK_SECONDS,
+    StartingPoint,
+    TableState,
+    WatermarkStore,
+    missing_from,
+    starting_point,
+)
+from intercom.lake.table import Ledger
+from intercom.normalise.normaliser import MOST_NAMED
+from intercom.sync.checkpoints import Beginning, RunJournal
+from intercom.sync.commit import Intent, Read, Run, commit
+from intercom.sync.confirm_removals import Verdict, confirm_removals, confirm_repair
+from intercom.sync.progress import TableProgress
+from intercom.sync.read_table import TableRead
+from intercom.sync.summary import shown_time
+from intercom.tables.catalogue import Access, Strategy, Table
+
+log = logging.getLogger(__name__)
+
+_NAMES_SHOWN = 10
+_NAME_LENGTH = 40
+_STRANGERS_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What a run read of one table. Watermarks in unix seconds.
+
+    `complete`: nothing, or next to nothing, of what Intercom counts was missing. `earlier_try`: an earlier try of the
+    run has read the table, this one has not.
+    `notes` and `hints` are lines for the end of the run: what is not as it should be, and what is only worth knowing.
+    `refused`: the table has failed, since a large part of it would have been removed; all that was read is committed.
+    """
+
+    rows: int
+    traffic: Traffic
+    watermark_before: int | None
+    watermark_after: int | None
+    reason: str
+    complete: bool = True
+    earlier_try: bool = False
+    notes: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+    refused: str | None = None
+
+
+def ingest_table(
+    table: Table,
+    api: TableClient,
+    ledger: Ledger,
+    store: WatermarkStore,
+    run: Run,
+    progress: TableProgress | None = None,
+) -> Ingested:
+    """Read what is new of a table, stage it, and commit; a table that this run has committed already is left alone.
+
+    Raises ApiError, SchemaError or LakeError; the watermark has not moved then. Rows that were staged by then do no
+    harm: the next attempt at this run builds on them, and any other run reads them again.
+    """
+    plan = _plan(table, ledger, store, run)
+    strangers = _strangers(table, ledger)
+    if plan.state is not None and plan.committed:
+        return _read_already(table, ledger, store, plan.state, strangers)
+    log.info("%s: %s", table.name, _described(table, plan, run))
+    journal = _journal(table, ledger, plan, run)
+    read = _read(table, api, ledger, plan, journal, progress or TableProgress(table.name), run)
+    after = commit(table, ledger, plan, journal, read, run)
+    if table.cursor_field is not None:
+        store.save(ledger.watermark(table.cursor_field, after))
+    return Ingested(
+        rows=read.rows,
+        traffic=api.traffic(),
+        watermark_before=plan.start.watermark,
+        watermark_after=after.watermark,
+        reason=plan.start.reason,
+        complete=read.completeness.complete,
+        notes=(*read.completeness.notes, *strangers),
+        hints=_hints(table, read.unknown),
+        refused=read.refused,
+    )
+
+
+def _read_already(
+    table: Table, ledger: Ledger, store: WatermarkStore, state: TableState, strangers: Sequence[str]
+) -> Ingested:
+    """An earlier attempt at this run has got so far; only the copy of its watermark may be missing."""
+    log.info("%s: was read by an earlier try of this run", table.name)
+    if table.cursor_field is not None:
+        store.save(ledger.watermark(table.cursor_field, state))
+    reason = "read by an earlier try of this run"
+    notes = (*state.notes, *strangers)
+    return Ingested(0, Traffic(), state.watermark, state.watermark, reason, earlier_try=True, notes=notes)
+
+
+def _plan(table: Table, ledger: Ledger, store: WatermarkStore, run: Run) -> Intent:
+    state = ledger.state()
+    _check_workspace(table, ledger, state, run)
+    if state is not None and not run.full_refresh:
+        state = with_declared_columns(table, ledger, state, store)
+    lake_id = ledger.lake.identity().id
+    kept = state.history_from if state else None
+    findings = ledger.findings(state)
+    start = starting_point(
+        state,
+        store.load(run.connection, table.name, lake_id) if table.cursor_field is not None else None,
+        findings,
+        lake_id=lake_id,
+        columns=table.schema,
+        full_refresh=run.full_refresh,
+        history_from=run.history_from if run.until is None else kept,
+    )
+    if start.replaces and run.until is not None:
+        raise ConfigurationError(
+            f"Table {table.name} has to be written anew ({start.reason}), which a run with an end date cannot do. "
+            "Run without an end date first; nothing was read and the watermark has not moved."
+        )
+    history = _history(state, start, run)
+    tried = state is not None and state.run_id == run.run_id and state.complete and state.refused is None
+    committed = tried and state is not None and missing_from(state, findings) is None
+    return Intent(state, start, _window(table, start, run, history), history, lake_id, committed)
+
+
+def _check_workspace(table: Table, ledger: Ledger, state: TableState | None, run: Run) -> None:
+    """Refuse to mix two workspaces in one table."""
+    if state is not None and run.workspace and state.workspace and run.workspace != state.workspace:
+        raise ConfigurationError(
+            f"Table {table.name} of connection {run.connection!r} in {ledger.lake.url} was read from the workspace "
+            f"{state.workspace}, but the token belongs to {run.workspace}. Use another connection name or another "
+            "lake; nothing was read and the watermark has not moved."
+        )
+
+
+def _history(state: TableState | None, start: StartingPoint, run: Run) -> int | None:
+    """From which second on the table's history is complete after this run; None: from the beginning.
+
+    A repair reads what the record says was there, also where this run by itself would ask for less.
+    """
+    if state is not None and (start.watermark is not None or run.until is not None):
+        return state.history_from
+    if state is None or run.full_refresh:
+        return run.history_from
+    asked = (run.history_from, state.history_from)
+    return None if None in asked else min(second for second in asked if second is not None)
+
+
+def _window(table: Table, start: StartingPoint, run: Run, history: int | None) -> Window:
+    """The rows to keep. With an end the asked range is read, whatever the watermark says: a backfill."""
+    if table.cursor_field is None:
+        return Window()
+    if run.until is not None:
+        return Window(run.history_from, run.until)
+    if start.watermark is None or table.access is not Access.SEARCH:
+        return Window(history)  # where all is read anyway, the merge finds every change, also one behind the cursor
+    return Window(start.watermark - LOOKBACK_SECONDS)
+
+
+def _journal(table: Table, ledger: Ledger, plan: Intent, run: Run) -> RunJournal:
+    return RunJournal.opened(
+        ledger,
+        run.run_id,
+        Beginning(table.schema.fingerprint, plan.window, plan.lake_id, run.workspace, run.doubt),
+        run_start=run.run_start,
+        ingested_at=_later(run.started_at, plan.state.ingested_at if plan.state else None),
+    )
+
+
+def _read(
+    table: Table, api: TableClient, ledger: Ledger, plan: Intent, journal: RunJournal, progress: TableProgress, run: Run
+) -> Read:
+    """Read the table into staged parts; when this returns, every one is durable, and what may be removed is decided."""
+    known = plan.state.search_check if plan.state else None
+    read = TableRead(
+        table,
+        api,
+        ledger,
+        journal,
+        plan.window,
+        progress,
+        rejected=RejectedRecords(ledger.lake, ledger.paths, run.run_id),
+        exact=plan.start.replaces,
+        search_check=SearchCheck.from_json(known) if known else None,
+    )
+    read.read()
+    verdict = Verdict(True)
+    replaces = read.completeness.complete and (plan.start.replaces or table.strategy is Strategy.REPLACE)
+    if replaces:
+        verdict = confirm_removals(read, plan.state, permitted=run.allow_mass_removal)
+        if not verdict.allowed and plan.has_other_columns(table.schema):
+            raise LakeError(
+                f"Table {table.name} has to be written anew ({plan.start.reason}), since nothing can be merged into "
+                f"its files, and that cannot be done now: {verdict.note}. Nothing was changed at all, and the "
+                "watermark has not moved."
+            )
+    elif read.completeness.complete and plan.repairs(table, run):
+        assert plan.state is not None
+        confirm_repair(read, plan.state, permitted=run.allow_mass_removal)
+    notes = [] if verdict.failed or not verdict.note else [verdict.note]
+    notes += read.rejected.notes(replaces=replaces and verdict.allowed)
+    return Read(
+        parts=read.parts,
+        rows=read.rows,
+        newest=read.newest,
+        completeness=replace(read.completeness, notes=[*read.completeness.notes, *notes]),
+        unknown=read.unknown,
+        removes=verdict.allowed,
+        refused=verdict.note if verdict.failed else None,
+        search_check=read.search_check.to_json() if read.search_check else None,
+    )
+
+
+def _strangers(table: Table, ledger: Ledger) -> list[str]:
+    """A line where other files than the table's lie in its folder, as its readers read them; seen by `_plan`."""
+    paths = ledger.files.strangers()
+    if not paths:
+        return []
+    files, them = ("1 file", "it") if len(paths) == 1 else (f"{len(paths)} files", "them")
+    shown = ", ".join(paths[:_STRANGERS_SHOWN]) + (", ..." if len(paths) > _STRANGERS_SHOWN else "")
+    return [
+        f"{table.name}: {files} in the table's folder in {ledger.lake.url} that no run has put there, and that readers "
+        f"of the table take for rows of it: {shown}. Move {them} elsewhere, or delete {them}; no run does"
+    ]
+
+
+def _hints(table: Table, unknown: Sequence[str]) -> tuple[str, ...]:
+    """Fields that Intercom sent and that are not declared: names only, what they hold is the customers'."""
+    if not unknown:
+        return ()
+    count = f"{len(unknown)}{' or more' if len(unknown) >= MOST_NAMED else ''}"
+    fields = "1 field has no column and is" if count == "1" else f"{count} fields have no column and are"
+    shown = [name if name.isprintable() else ascii(name) for name in unknown[:_NAMES_SHOWN]]
+    names = [name if len(name) <= _NAME_LENGTH else f"{name[:_NAME_LENGTH]}..." for name in shown]
+    more = ["..."] if len(unknown) > len(names) else []
+    return (f"{table.name}: {fields} kept in _extra: {', '.join(names + more)}",)
+
+
+def _described(table: Table, plan: Intent, run: Run) -> str:
+    if table.cursor_field is None:
+        return "reading the whole table"
+    if run.until is not None:
+        return f"reading the range up to {shown_time(run.until)} UTC"
+    if plan.start.watermark is None:
+        return f"reading from the beginning, because {plan.start.reason}"
+    return f"reading what changed since {shown_time(plan.start.watermark)} UTC"
+
+
+def _later(now: datetime, last: datetime | None) -> datetime:
+    """`now`, or just after the last run's time where the clock was set back: later runs win by this value."""
+    return now if last is None or now > last else last + timedelta(microseconds=1)

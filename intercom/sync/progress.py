@@ -1,0 +1,238 @@
+"""How far each table of a run has come: counters that every reading thread adds to, and what they say in words.
+
+Nothing is drawn or sent from here: the terminal, Prefect and the log look at the counters when they want to.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+_RECENT_SECONDS = 30.0
+"""The speed is that of so many last seconds: a limit that changes or a server that stalls shows soon."""
+_SAMPLE_SECONDS = 1.0
+_ESTIMATE_AFTER_SECONDS = 3.0
+"""Before that a speed says more about the first answer than about the rest."""
+
+
+LOGGER = "intercom.sync.progress"
+"""Of the lines that tell in the log what a terminal shows."""
+
+
+class Usage(Protocol):
+    """Requests of one token: those sent in the last ten seconds, and how many may be."""
+
+    @property
+    def sent(self) -> int: ...
+    @property
+    def limit(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One table at one moment.
+
+    `expected` is what Intercom counts, None when it does not say; more may be read, since rows that change meanwhile
+    come again. `seconds` is the time since the start, or what it took; `seconds_left` is None when it is unknown.
+    `finished`: every page was read. `failed`: reading or committing ended in an error.
+    """
+
+    table: str
+    rows: int
+    pages: int
+    expected: int | None
+    seconds: float
+    seconds_left: float | None
+    finished: bool
+    failed: bool
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will be read."""
+        return self.finished or self.failed
+
+    @property
+    def percent(self) -> float | None:
+        """How much of the table was read, 100 only when that is all; None when it is unknown."""
+        if self.finished and not self.failed:
+            return 100.0
+        return None if self.expected is None else min(99.0, 100.0 * self.rows / max(1, self.expected))
+
+
+class TableProgress:
+    """Counters of one table of one run. Every method is cheap and may be called from any thread."""
+
+    def __init__(self, table: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.table = table
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._started = clock()
+        self._ended: float | None = None
+        self._finished = self._failed = False
+        self._rows = self._pages = 0
+        self._expected: int | None = None
+        self._samples = deque([(self._started, 0)])  # (second, rows by then), about one a second
+
+    def expect(self, rows: int) -> None:
+        """So many rows are to be read, as far as is known now."""
+        with self._lock:
+            self._expected = rows
+
+    def page(self, rows: int) -> None:
+        """A page with so many rows was read."""
+        with self._lock:
+            now = self._clock()
+            self._rows += rows
+            self._pages += 1
+            if now - self._samples[-1][0] >= _SAMPLE_SECONDS:
+                self._samples.append((now, self._rows))
+            self._forget(now)
+
+    def finish(self) -> None:
+        """Every page was read."""
+        with self._lock:
+            self._finished = True
+            self._end()
+
+    def fail(self) -> None:
+        """An error ended it, perhaps only after the last page."""
+        with self._lock:
+            self._failed = True
+            self._end()
+
+    def snapshot(self) -> Snapshot:
+        """The counters as they are together."""
+        with self._lock:
+            now = self._clock() if self._ended is None else self._ended
+            return Snapshot(
+                self.table, self._rows, self._pages, self._expected, now - self._started, self._seconds_left(now),
+                self._finished, self._failed,
+            )  # fmt: skip
+
+    def _end(self) -> None:
+        if self._ended is None:
+            self._ended = self._clock()
+
+    def _forget(self, now: float) -> None:
+        """Keep the newest sample that is older than the recent past, and all younger ones."""
+        while len(self._samples) > 1 and self._samples[1][0] <= now - _RECENT_SECONDS:
+            self._samples.popleft()
+
+    def _seconds_left(self, now: float) -> float | None:
+        if self._ended is not None:
+            return 0.0
+        self._forget(now)
+        since, rows = self._samples[0]
+        if self._expected is None or self._rows <= rows or now - since < _ESTIMATE_AFTER_SECONDS:
+            return None
+        return max(0, self._expected - self._rows) * (now - since) / (self._rows - rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """A table that is being read: for which run and connection, how far, and how busy its token is."""
+
+    run_id: str
+    connection: str
+    progress: TableProgress
+    usage: Callable[[], Usage]
+
+
+class Board:
+    """The tables that this process reads, so that one display can show them all."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tracked: dict[tuple[str, str, str], Tracked] = {}
+        self._listeners: list[Callable[[], None]] = []
+
+    def add(self, tracked: Tracked) -> None:
+        """Show a table; one that was read before in the same run is replaced."""
+        with self._lock:
+            self._tracked[tracked.run_id, tracked.connection, tracked.progress.table] = tracked
+
+    def tracked(self) -> list[Tracked]:
+        """All tables, the one that began first in front."""
+        with self._lock:
+            return list(self._tracked.values())
+
+    def close(self, run_id: str) -> None:
+        """A run is over: tell the listeners, which may still look, then forget its tables."""
+        with self._lock:
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener()
+        with self._lock:
+            self._tracked = {key: tracked for key, tracked in self._tracked.items() if tracked.run_id != run_id}
+
+    @contextmanager
+    def on_close(self, listener: Callable[[], None]) -> Iterator[None]:
+        """Call the listener, in the closing thread, whenever a run is over while the block lasts."""
+        with self._lock:
+            self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._listeners.remove(listener)
+
+
+BOARD = Board()
+"""Of this process: runs add to it, the display draws it."""
+
+
+def described(snapshot: Snapshot, usage: Usage) -> str:
+    """``48,150 of about 1,000,000 rows, 321 pages, 160 of 166 requests per 10 s, about 6 min left``; then the end."""
+    read = f"{rows_read(snapshot, 'about ')}, {pages_read(snapshot)}"
+    if snapshot.failed:
+        return f"failed after {read}"
+    if snapshot.finished:
+        return f"{read}, read in {duration(snapshot.seconds)}"
+    return f"{read}, {requests_sent(usage)}, {time_left(snapshot, 'about ')}"
+
+
+def rows_read(snapshot: Snapshot, about: str) -> str:
+    """``48,150 of about 1,000,000 rows`` while it is read and the end is known, else ``48,150 rows``."""
+    if snapshot.over or snapshot.expected is None:
+        return _counted(snapshot.rows, "row")
+    return f"{snapshot.rows:,} of {about}{_counted(snapshot.expected, 'row')}"
+
+
+def pages_read(snapshot: Snapshot) -> str:
+    """``321 pages``."""
+    return _counted(snapshot.pages, "page")
+
+
+def requests_sent(usage: Usage) -> str:
+    """``160 of 166 requests per 10 s``."""
+    return f"{usage.sent:,} of {usage.limit:,} requests per 10 s"
+
+
+def time_left(snapshot: Snapshot, about: str) -> str:
+    """``about 6 min left``, or why nobody knows."""
+    if snapshot.expected is None:
+        return "total unknown"
+    if snapshot.rows >= snapshot.expected:
+        return "nearly done"
+    if snapshot.seconds_left is None:
+        return "time unknown"
+    return f"{about}{duration(max(10.0, snapshot.seconds_left))} left"  # a guess; seconds would only flicker
+
+
+def duration(seconds: float) -> str:
+    """``0.7 s``, ``40 s``, ``6 min``, ``1 h 20 min``: as exact as anybody needs."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,155 @@
+"""What a full read would remove from a table: rows of the lake that the read lacks, and whether they may go.
+
+A read can be well formed and wrong, so that rows are missing from it that the workspace still has. Few of them are
+asked for one by one; many are removed only when a second read lacks them as well, and a large part of a table only
+when the person who runs this has said so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from intercom.compaction.arrow import joined
+from intercom.lake.parquet import is_damage, open_parquet
+from intercom.lake.state import TableState, not_to_be_merged
+from intercom.lake.table import Ledger, Part
+from intercom.tables.catalogue import Table
+
+ASKED_ONE_BY_ONE = 200
+"""Missing rows of a table that are asked for by their own address."""
+LARGE_SHARE = 0.2
+"""More of a table's rows are removed only after a second read."""
+SMALL_TABLE = 100
+"""Rows up to which that read alone decides."""
+_BETWEEN_KEYS = "\x1f"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Rows of a table that a full read lacks: `known` rows are in the lake, `keys` of them (strings) were not read.
+
+    Rows from before the start date of the read count as neither.
+    """
+
+    known: int
+    keys: Sequence[str]
+
+    @property
+    def count(self) -> int:
+        """How many rows the read lacks."""
+        return len(self.keys)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether they are more than a fifth of the table."""
+        return self.count > LARGE_SHARE * self.known
+
+    @property
+    def needs_permission(self) -> bool:
+        """Whether they are a large part of a table of more than a hundred rows."""
+        return self.is_large and self.known > SMALL_TABLE
+
+    def __str__(self) -> str:
+        return f"{self.count:,} of {self.known:,} rows ({100 * self.count / max(1, self.known):.0f} %)"
+
+
+def find_missing(
+    table: Table, ledger: Ledger, state: TableState | None, read: Iterable[tuple[str, int]], start: int | None
+) -> Missing:
+    """Compare the keys in the lake with those in staged parts: `read` gives attempts and how many parts of each count.
+
+    `start` (unix seconds) is where the read begins by the cursor field. Memory grows with the missing keys, not with
+    the table. Files that cannot be read, or that the record does not know, hold nothing that is known.
+    """
+    counted = dict(read)
+    waiting = {run.run_id: run.parts for run in state.staged if run.run_id not in counted} if state else {}
+    parts = ledger.parts()
+    now = _by_month(part for part in parts if part.number < counted.get(part.run_id, 0))
+    before = _by_month(part for part in parts if part.number < waiting.get(part.run_id, 0))
+    known, missing = 0, pa.array([], pa.string())
+    findings = ledger.findings(state)
+    foreign = not_to_be_merged(state, findings) if state else set()
+    published = findings.published.keys() - foreign
+    for month in dict.fromkeys([*sorted(published), *before]):
+        stored = [_keys_of_month(table, ledger, month, start)] if month in published else []
+        keys = pc.unique(joined([*stored, _keys_of(table, ledger, before.get(month, []), start)], pa.string()))
+        known += len(keys)
+        missing = joined([missing, _without(keys, _keys_of(table, ledger, now.get(month, [])))], pa.string())
+    for found in now.values():  # of another month by now
+        if len(missing) == 0:
+            break
+        missing = _without(missing, _keys_of(table, ledger, found))
+    return Missing(known, pc.unique(missing).to_pylist())
+
+
+def count_read(table: Table, ledger: Ledger, read: Iterable[tuple[str, int]]) -> int:
+    """Different keys in staged parts: `read` gives attempts and how many parts of each count."""
+    counted = dict(read)
+    months = _by_month(part for part in ledger.parts() if part.number < counted.get(part.run_id, 0))
+    return sum(len(pc.unique(_keys_of(table, ledger, parts))) for parts in months.values())
+
+
+def a_key(table: Table, ledger: Ledger, read: Iterable[tuple[str, int]]) -> str | None:
+    """A key that was staged by these attempts; None when they have staged no row."""
+    counted = dict(read)
+    for part in ledger.parts():
+        if part.number < counted.get(part.run_id, 0) and len(keys := _keys_of(table, ledger, [part])):
+            return str(keys[0])
+    return None
+
+
+def _without(keys: Any, others: Any) -> Any:
+    return keys.filter(pc.invert(pc.is_in(keys, value_set=others))) if len(keys) else keys
+
+
+def _by_month(parts: Iterable[Part]) -> dict[str, list[Part]]:
+    found: dict[str, list[Part]] = {}
+    for part in parts:
+        found.setdefault(part.month or "", []).append(part)
+    return found
+
+
+def _keys_of(table: Table, ledger: Ledger, parts: Iterable[Part], start: int | None = None) -> Any:
+    def keys(part: Part) -> Any:
+        with ledger.lake.fetch(part.path) as path, open_parquet(path) as file:
+            return _keys(table, file, start)
+
+    return joined([keys(part) for part in parts], pa.string())
+
+
+def _keys_of_month(table: Table, ledger: Ledger, month: str, start: int | None) -> Any:
+    with _nothing_where_damaged() as keys, ledger.files.fetch(month) as path, open_parquet(path) as file:
+        keys.append(_keys(table, file, start))
+    return joined(keys, pa.string())
+
+
+@contextmanager
+def _nothing_where_damaged() -> Iterator[list[Any]]:
+    found: list[Any] = []
+    try:
+        yield found
+    except Exception as error:
+        if not (is_damage(error) or isinstance(error, KeyError)):
+            raise
+        found.clear()
+
+
+def _keys(table: Table, file: Any, start: int | None) -> Any:
+    """The keys of a file's rows, of several columns joined; KeyError where the file lacks one of the columns."""
+    cursor = [table.cursor_field] if table.cursor_field and start is not None else []
+    names = file.schema_arrow.names
+    if absent := [name for name in (*table.primary_key, *cursor) if name not in names]:
+        raise KeyError(absent[0])
+    rows = file.read(columns=[*table.primary_key, *cursor])
+    if cursor:
+        begin = pa.scalar(start * 1_000_000, pa.int64()) if start is not None else None
+        at = rows.column(cursor[0]).cast(pa.int64())
+        rows = rows.filter(pc.or_kleene(pc.is_null(at), pc.greater_equal(at, begin)))
+    columns = [pc.fill_null(rows.column(name), "") for name in table.primary_key]
+    return columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, _BETWEEN_KEYS)
