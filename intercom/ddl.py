@@ -22,7 +22,8 @@ import pyarrow as pa
 
 from intercom.errors import ConfigurationError
 from intercom.lake.layout import UNKNOWN_MONTH, TableFormat, TablePaths
-from intercom.tables.catalogue import Strategy, Table, select_tables
+from intercom.tables.catalogue import select_tables
+from intercom.tables.table import Strategy, Table
 
 FIRST_MONTH: Final = "2011-01"
 """Nothing in Intercom was created before the year of its foundation."""

@@ -13,9 +13,9 @@ import msgspec
 
 from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.response import Answer
-from intercom.api.retry import Caller, RetryPolicy, Usage
+from intercom.api.retry import Caller, RetryPolicy
 from intercom.api.session import Request, SessionPool
-from intercom.api.traffic import Traffic
+from intercom.api.traffic import Traffic, Usage
 from intercom.config.connection import Connection
 from intercom.config.secret_masking import Mask
 from intercom.errors import AbandonedError

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from tenacity import RetryCallState, Retrying, retry_if_result
@@ -21,7 +19,7 @@ from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.rate_limit.quota import Permit
 from intercom.api.response import Answer, Failure, Received, read_answer, read_refusal
 from intercom.api.session import NoAnswer, Request, SessionPool
-from intercom.api.traffic import Traffic
+from intercom.api.traffic import Usage
 from intercom.config.connection import Connection
 from intercom.config.secret_masking import Mask
 from intercom.errors import (
@@ -40,33 +38,6 @@ logger = logging.getLogger(__name__)
 # while smaller pages of the same rows pass. A passing overload looks the same once, hence two in a row.
 _HEAVY_STATUSES = frozenset({408, 502, 503, 504})
 _HEAVY_IN_A_ROW = 2
-
-
-@dataclass
-class Usage:
-    """What one table has cost: attempts sent, those among them that were answered with 429, bytes of the answers."""
-
-    requests: int = 0
-    throttled: int = 0
-    received: int = field(default=0, compare=False)
-    _began: float | None = field(default=None, init=False, repr=False, compare=False)
-    _ended: float | None = field(default=None, init=False, repr=False, compare=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
-
-    def count(self, *, requests: int = 0, throttled: int = 0, received: int = 0) -> None:
-        """Add to the counters; safe from any thread."""
-        now = time.time()
-        with self._lock:
-            self.requests += requests
-            self.throttled += throttled
-            self.received += received
-            self._began = now if self._began is None else self._began
-            self._ended = now
-
-    def traffic(self, limit: int) -> Traffic:
-        """The counters as they are together, at a limit of so many requests per ten seconds."""
-        with self._lock:
-            return Traffic(self.requests, self.throttled, self.received, limit, self._began, self._ended)
 
 
 @dataclass(frozen=True)

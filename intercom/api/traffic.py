@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 QUOTA_SECONDS: Final = 10.0
@@ -52,3 +54,30 @@ def together(all_traffic: Iterable[Traffic]) -> Traffic:
         began=min((part.began for part in parts if part.began is not None), default=None),
         ended=max((part.ended for part in parts if part.ended is not None), default=None),
     )
+
+
+@dataclass
+class Usage:
+    """What one table has cost: attempts sent, those among them that were answered with 429, bytes of the answers."""
+
+    requests: int = 0
+    throttled: int = 0
+    received: int = field(default=0, compare=False)
+    _began: float | None = field(default=None, init=False, repr=False, compare=False)
+    _ended: float | None = field(default=None, init=False, repr=False, compare=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
+
+    def count(self, *, requests: int = 0, throttled: int = 0, received: int = 0) -> None:
+        """Add to the counters; safe from any thread."""
+        now = time.time()
+        with self._lock:
+            self.requests += requests
+            self.throttled += throttled
+            self.received += received
+            self._began = now if self._began is None else self._began
+            self._ended = now
+
+    def traffic(self, limit: int) -> Traffic:
+        """The counters as they are together, at a limit of so many requests per ten seconds."""
+        with self._lock:
+            return Traffic(self.requests, self.throttled, self.received, limit, self._began, self._ended)

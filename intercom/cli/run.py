@@ -68,7 +68,7 @@ def _fault_in(options: Mapping[str, Any]) -> str | None:
     """What is wrong with tables, dates, lake or its options: the flow would say the same, but seconds later."""
     from intercom.config.storage_options import block_named, checked_options
     from intercom.lake.storage import Lake
-    from intercom.sync.dates import asked_range
+    from intercom.sync.run import asked_range
     from intercom.tables.catalogue import select_tables
 
     given = options["storage_options"]

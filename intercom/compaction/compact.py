@@ -19,11 +19,13 @@ from intercom.compaction.partition import Merged
 from intercom.compaction.policy import When, is_due, waiting_rows
 from intercom.compaction.publish import Month, Outcome, Work, publish_months
 from intercom.errors import DamagedFileError, LakeError
+from intercom.lake.findings import intact, missing_from, not_to_be_merged
 from intercom.lake.rejected_records import remove_expired
-from intercom.lake.state import Partition, TableState, WatermarkStore, intact, missing_from, not_to_be_merged
+from intercom.lake.state import Partition, TableState
 from intercom.lake.storage import stamped_size
 from intercom.lake.table import Ledger, Part
-from intercom.tables.catalogue import Strategy, Table
+from intercom.lake.watermark import WatermarkStore
+from intercom.tables.table import Strategy, Table
 
 log = logging.getLogger(__name__)
 

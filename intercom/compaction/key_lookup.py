@@ -26,7 +26,7 @@ from intercom.compaction.publish import Work, damaged_file, remove_damaged
 from intercom.errors import SchemaError
 from intercom.lake.parquet import is_damage, open_parquet
 from intercom.lake.table import Ledger
-from intercom.tables.catalogue import Strategy, Table
+from intercom.tables.table import Strategy, Table
 
 log = logging.getLogger(__name__)
 

@@ -32,10 +32,8 @@ from intercom.compaction.merge import (
 from intercom.compaction.spill import Shelf
 from intercom.compaction.staged_parts import HELD_BYTES, StagedParts
 from intercom.errors import SchemaError
-from intercom.lake.parquet import ParquetFile, has_checksums, open_parquet
+from intercom.lake.parquet import RowGroupWriter, has_checksums, open_parquet
 
-ROW_GROUP_BYTES = 32 << 20
-ROW_GROUP_ROWS = 122_880
 _CURE = "Run with --full-refresh: the table is read again and written anew; nothing was changed now."
 
 
@@ -210,41 +208,6 @@ class PartitionMerge:
         if self._replaces:  # nothing of it is kept, so its columns do not matter
             return None
         raise SchemaError(f"{_name(path)} does not have the table's declared columns. {_CURE}")
-
-
-class RowGroupWriter:
-    """Writes tables of one schema to a Parquet file in row groups of a bounded number of bytes."""
-
-    def __init__(self, path: Path, schema: Any, version: str) -> None:
-        self._file = ParquetFile(path, schema, version)
-        self._waiting: list[Any] = []
-        self._rows = 0
-        self._bytes = 0
-
-    def __enter__(self) -> RowGroupWriter:
-        return self
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        with self._file:
-            if error is None:
-                self._flush()
-
-    def add(self, rows: Any) -> None:
-        """Take rows; a row group is written when enough of them wait."""
-        if rows.num_rows == 0:
-            return
-        self._waiting.append(rows)
-        self._rows += rows.num_rows
-        self._bytes += rows.nbytes
-        if self._bytes >= ROW_GROUP_BYTES or self._rows >= ROW_GROUP_ROWS:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._waiting:
-            # Cut evenly: two row groups of a stored file stay two, also when the first has lost some rows and waits.
-            size = -(-self._rows // max(1, round(self._bytes / ROW_GROUP_BYTES)))
-            self._file.write(pa.concat_tables(self._waiting), row_group_size=min(size, ROW_GROUP_ROWS))
-        self._waiting, self._rows, self._bytes = [], 0, 0
 
 
 def _sorted(*arrays: Any) -> Any:

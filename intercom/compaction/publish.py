@@ -21,8 +21,8 @@ from intercom.lake.parquet import ChangedFooterError, check_footer, footer_diges
 from intercom.lake.published import Placed
 from intercom.lake.state import Partition
 from intercom.lake.table import Ledger
-from intercom.tables.catalogue import Strategy, Table
 from intercom.tables.schema import TableSchema
+from intercom.tables.table import Strategy, Table
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from intercom.compaction.merge import INGESTED_AT
 from intercom.compaction.partition import Merged
 from intercom.lake.parquet import ParquetFile, footer_of, has_checksums, open_parquet
-from intercom.tables.catalogue import Table
+from intercom.tables.table import Table
 
 
 def replace_file(table: Table, old: Path | None, parts: Sequence[Path], new: Path, version: str) -> Merged:

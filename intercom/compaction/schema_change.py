@@ -19,15 +19,16 @@ from uuid import uuid4
 
 from intercom.compaction.compact import compact_table
 from intercom.compaction.memory import Room
-from intercom.compaction.partition import RowGroupWriter
 from intercom.errors import DamagedFileError, SchemaError
-from intercom.lake.parquet import check_footer, footer_digest, is_damage, open_parquet, version_of
+from intercom.lake.findings import missing_from
+from intercom.lake.parquet import RowGroupWriter, check_footer, footer_digest, is_damage, open_parquet, version_of
 from intercom.lake.published import Placed
-from intercom.lake.state import Partition, Rewriting, TableState, WatermarkStore, missing_from
+from intercom.lake.state import Partition, Rewriting, TableState
 from intercom.lake.table import Ledger
+from intercom.lake.watermark import WatermarkStore
 from intercom.normalise.reshape import Reshape
-from intercom.tables.catalogue import Strategy, Table
 from intercom.tables.schema import TableSchema
+from intercom.tables.table import Strategy, Table
 
 log = logging.getLogger(__name__)
 

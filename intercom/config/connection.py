@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from intercom.api.rate_limit.concurrency import MOST_IN_FLIGHT
 from intercom.errors import ConfigurationError
+
+MOST_IN_FLIGHT = 32
 
 
 class Region(StrEnum):

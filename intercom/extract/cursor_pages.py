@@ -19,7 +19,7 @@ from intercom.extract.count_check import Tally
 from intercom.extract.extraction import Reading
 from intercom.extract.pages import PER_PAGE, Page, number_of, page_of, paging
 from intercom.extract.windows import Bounds, Slice
-from intercom.tables.catalogue import Table
+from intercom.tables.table import Table
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from intercom.errors import RetriableApiError
 from intercom.normalise.coerce import UNREADABLE
 from intercom.normalise.normaliser import Record, epoch_seconds
 from intercom.normalise.records import Glance, Rejected, sort_out, split_records
-from intercom.tables.catalogue import Table
+from intercom.tables.table import Table
 
 Params = Mapping[str, str | int]
 

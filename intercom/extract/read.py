@@ -11,7 +11,7 @@ from intercom.extract.pages import Page
 from intercom.extract.scroll import read_scroll
 from intercom.extract.search import read_search
 from intercom.extract.windows import Window
-from intercom.tables.catalogue import Access, Table
+from intercom.tables.table import Access, Table
 
 
 def read_table(reading: Reading, window: Window) -> None:

@@ -17,7 +17,7 @@ from intercom.extract.extraction import Reading
 from intercom.extract.pages import number_of, page_of
 from intercom.extract.scroll_coverage import Coverage
 from intercom.normalise.coerce import UNREADABLE
-from intercom.tables.catalogue import Table
+from intercom.tables.table import Table
 
 log = logging.getLogger(__name__)
 

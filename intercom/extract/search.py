@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 
 from intercom.errors import RequestRejectedError
+from intercom.extract.completeness import Completeness
 from intercom.extract.count_check import Tally
 from intercom.extract.cursor_pages import (
     Chain,
@@ -26,7 +27,7 @@ from intercom.extract.cursor_pages import (
     read_chain,
     walk,
 )
-from intercom.extract.extraction import Completeness, Reading
+from intercom.extract.extraction import Reading
 from intercom.extract.search_slices import Counted, Part, Plan, Splitter, is_long
 from intercom.extract.windows import DAY_SECONDS, DAYS, SECONDS, Bounds, Slice, Window, day_bounds, second_bounds
 

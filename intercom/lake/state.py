@@ -8,42 +8,15 @@ does not match what lies in the lake: reading too much is repaired by the merge,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from intercom.errors import LakeError
 from intercom.tables.schema import TableSchema
 
 FORMAT = 1
-LOOKBACK_SECONDS = 3600
-"""Intercom's search index may lag behind by minutes; an hour more is read each time and merged away."""
-
-
-@dataclass(frozen=True, slots=True)
-class Watermark:
-    """One table's watermark in one lake; `value` in unix seconds, UTC, None before any row was seen."""
-
-    connection: str
-    table: str
-    lake_id: str
-    lake_url: str
-    cursor_field: str
-    value: int | None
-    run_id: str
-    rows: int
-    saved_at: datetime
-
-
-class WatermarkStore(Protocol):
-    """Where watermarks are kept outside the lake."""
-
-    def load(self, connection: str, table: str, lake_id: str) -> Watermark | None:
-        """The saved watermark, or None when there is none for this table in this lake."""
-
-    def save(self, watermark: Watermark) -> None:
-        """Keep the watermark in place of an older one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,188 +185,8 @@ class TableState:
         return any(run.replaces or run.whole for run in self.staged)
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What lies in the lake now.
-
-    `published`: month -> stamp; `versions` and `rows`: month -> version and number of rows in the file's footer, for
-    files that are not recorded with this stamp; `staged`: run -> number of parts.
-    """
-
-    published: Mapping[str, str]
-    staged: Mapping[str, int]
-    versions: Mapping[str, str | None] = field(default_factory=dict)
-    rows: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class StartingPoint:
-    """Where a run starts to read.
-
-    `watermark` None means from the beginning, because of `reason`. `replaces` says that what is read becomes the
-    whole table, else it is merged into it.
-    """
-
-    watermark: int | None
-    reason: str
-    replaces: bool = False
-
-
-def starting_point(
-    state: TableState | None,
-    saved: Watermark | None,
-    findings: Findings,
-    *,
-    lake_id: str,
-    columns: TableSchema,
-    full_refresh: bool,
-    history_from: int | None,
-) -> StartingPoint:
-    """Decide from where to read, believing only what the lake's own record and its files agree on.
-
-    `columns` are the declared ones; files with others, that could not be rewritten, are replaced.
-    """
-    if full_refresh:
-        return StartingPoint(None, "a full refresh was asked for", replaces=True)
-    if state is None:
-        return StartingPoint(None, "the lake has no record of this table")
-    if state.lake_id != lake_id:
-        return StartingPoint(None, "the record of this table belongs to another lake")
-    if not _has_columns(state, columns):
-        return StartingPoint(None, "the table's columns have changed since it was written", replaces=True)
-    damage = missing_from(state, findings)
-    if damage:
-        return StartingPoint(None, damage)
-    if _earlier_history(history_from, state.history_from):
-        return StartingPoint(None, "rows from before the earlier start date are asked for")
-    values = [state.watermark] if saved is None else [state.watermark, saved.value]
-    if any(value is None for value in values):
-        return StartingPoint(None, "no row was seen in earlier runs")
-    return StartingPoint(min(value for value in values if value is not None), "incremental")
-
-
-def missing_from(state: TableState, findings: Findings) -> str | None:
-    """What the record promises and the lake does not hold, in words; None when all is there, and nothing beside it.
-
-    Rows that wait to be merged and make the table whole mend what is there and should not be.
-    """
-    gone = sorted(month for month in state.partitions if month not in findings.published)
-    if gone:
-        return f"{_count(gone, 'published file')} of the table {_is_are(gone)} gone ({_list(gone)})"
-    other = sorted(replaced_files(state, findings))
-    if other:
-        return f"{_count(other, 'published file')} {_is_are(other)} not as we left {_it_them(other)} ({_list(other)})"
-    added = sorted(unknown_files(state, findings))
-    if added and not state.read_whole:
-        files = _count(added, "file")
-        return f"{files} of the table {_is_are(added)} there that no run has left there ({_list(added)})"
-    if state.damaged and not state.read_whole:
-        return f"{_count(state.damaged, 'published file')} {_is_are(state.damaged)} damaged ({_list(state.damaged)})"
-    lost = [run.run_id for run in state.staged if findings.staged.get(run.run_id, 0) != run.parts]
-    if lost:
-        return f"staged rows of {_count(lost, 'run')} are gone ({_list(lost)})"
-    return None
-
-
-def replaced_files(state: TableState, findings: Findings) -> set[str]:
-    """Months whose file somebody else has put there, from a backup say."""
-    changed = {month for month in state.partitions if findings.published.get(month) != state.partitions[month].stamp}
-    return {m for m in changed & set(findings.published) if not state.knows(m, findings.versions.get(m))}
-
-
-def unknown_files(state: TableState, findings: Findings) -> set[str]:
-    """Months that the table does not have by its record, and that have a file: a removed one that is back, say."""
-    added = findings.published.keys() - state.partitions.keys()
-    return {month for month in added if not state.knows(month, findings.versions.get(month))}
-
-
-def adopted(findings: Findings) -> dict[str, Partition]:
-    """The files that lie there, for a table whose record is lost: nothing tells ours from others."""
-    return {
-        month: Partition(findings.rows.get(month, 0), version, findings.published[month])
-        for month, version in findings.versions.items()
-        if version is not None
-    }
-
-
-def not_to_be_merged(state: TableState, findings: Findings) -> set[str]:
-    """Months whose file a run that has read everything leaves out: what is in there is not the table's any more."""
-    return replaced_files(state, findings) | unknown_files(state, findings) | set(state.damaged)
-
-
-def intact(state: TableState, findings: Findings) -> dict[str, Partition]:
-    """The partitions as they lie there now, without those that are gone or were put there by somebody else.
-
-    Among them are new ones that a compaction has published before it died.
-    """
-    other = replaced_files(state, findings)
-    added = findings.published.keys() - state.partitions.keys() - unknown_files(state, findings)
-    return {
-        month: Partition(findings.rows.get(month, 0), findings.versions.get(month) or "", findings.published[month])
-        for month in added
-    } | {
-        month: _as_found(entry, findings.versions.get(month) or entry.version, findings.published[month])
-        for month, entry in state.partitions.items()
-        if month in findings.published and month not in other
-    }
-
-
-def _as_found(entry: Partition, version: str, stamp: str) -> Partition:
-    """The entry of a file that lies there now; one of another version has a footer that nobody has noted."""
-    return replace(entry, version=version, stamp=stamp, footer=entry.footer if version == entry.version else "")
-
-
-def next_watermark(previous: int | None, newest_seen: int | None, run_start: int) -> int | None:
-    """The watermark after a complete read: ``min(newest cursor value seen, run_start)``, never below the previous one.
-
-    Rows that change while they are read come again, since their new cursor value lies after `run_start`.
-    """
-    if newest_seen is None:
-        return previous
-    reached = min(newest_seen, run_start)
-    return reached if previous is None else max(previous, reached)
-
-
-def watermark_after(start: int | None, latest: int | None, newest_seen: int | None, run_start: int) -> int | None:
-    """The watermark of the record that a run saves over `latest`; it moves back by a full refresh or for damage only.
-
-    `start` is where the run began, None from the beginning; `newest_seen` is None when it moves no watermark. A run may
-    begin before the record's watermark, where Prefect's copy is older, and another run may have saved a later one while
-    it read: both are only ever raised.
-    """
-    reached = next_watermark(start, newest_seen, run_start)
-    return reached if start is None or reached is None or latest is None else max(reached, latest)
-
-
-def _has_columns(state: TableState, columns: TableSchema) -> bool:
-    """Whether every file has these columns; older records do not tell texts that are JSON from others."""
-    same = state.fingerprint == columns.fingerprint and state.columns in (None, columns)
-    return same and state.rewriting is None
-
-
 def _rewriting(record: Mapping[str, Any]) -> Rewriting:
     return Rewriting(str(record["version"]), TableSchema.from_json(record["to"]))
-
-
-def _earlier_history(asked: int | None, kept: int | None) -> bool:
-    return kept is not None and (asked is None or asked < kept)
-
-
-def _count(names: Sequence[str], noun: str) -> str:
-    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"
-
-
-def _is_are(names: Sequence[str]) -> str:
-    return "is" if len(names) == 1 else "are"
-
-
-def _it_them(names: Sequence[str]) -> str:
-    return "it" if len(names) == 1 else "them"
-
-
-def _list(names: Sequence[str]) -> str:
-    shown = [name or "data.parquet" for name in names[:3]]
-    return ", ".join(shown) + (", ..." if len(names) > 3 else "")
 
 
 def _iso(time: datetime | None) -> str | None:

@@ -10,13 +10,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from intercom.lake.delta.files import DeltaFiles
+from intercom.lake.findings import Findings
 from intercom.lake.layout import TableFormat, TablePaths, part_number
 from intercom.lake.parquet import footer_digest, rows_of, version_of
 from intercom.lake.published import PlainFiles, TableFiles
-from intercom.lake.state import Findings, Partition, TableState, Watermark
+from intercom.lake.state import Partition, TableState
 from intercom.lake.state_file import Fence, Found
 from intercom.lake.storage import Lake
-from intercom.tables.catalogue import TABLES, Strategy
+from intercom.lake.watermark import Watermark
+from intercom.tables.catalogue import TABLES
+from intercom.tables.table import Strategy
 
 log = logging.getLogger(__name__)
 

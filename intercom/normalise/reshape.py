@@ -22,8 +22,8 @@ from msgspec import Raw
 from intercom.normalise.coerce import FIRST_SECOND, LAST_SECOND
 from intercom.normalise.normaliser import Normaliser, Record
 from intercom.normalise.records import SentRecord
-from intercom.tables.catalogue import Table
 from intercom.tables.schema import EXTRA, INGESTED_AT, Column, Kind, TableSchema
+from intercom.tables.table import Table
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ROWS_TOGETHER: Final = 300

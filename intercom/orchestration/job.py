@@ -15,7 +15,6 @@ from typing import Any
 from intercom.api.client import IntercomClient
 from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.workspace import identify
-from intercom.blocks import load_connection, load_storage_options
 from intercom.compaction.policy import When
 from intercom.config.lookup import find_connection
 from intercom.config.storage_options import checked_options
@@ -25,10 +24,11 @@ from intercom.lake.locks.liveness import Stillness
 from intercom.lake.locks.table_lock import TableLocks
 from intercom.lake.storage import Lake
 from intercom.lake.table import Ledger
+from intercom.orchestration.server.documents import load_connection, load_storage_options
 from intercom.orchestration.server.limits import scroll_turn, sync_turn
 from intercom.orchestration.server.slots import Hold
-from intercom.sync.commit import Run
-from intercom.tables.catalogue import Access, Table
+from intercom.sync.run import Run
+from intercom.tables.table import Access, Table
 
 _limiters: dict[tuple[str, str], RateLimiter] = {}
 _limiters_lock = Lock()

@@ -22,7 +22,7 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from intercom.api.workspace import identify
-from intercom.blocks import register
+from intercom.blocks import IntercomWatermark
 from intercom.compaction.compact import compact_table
 from intercom.compaction.policy import When
 from intercom.compaction.publish import Outcome, Work, publish_months
@@ -35,13 +35,14 @@ from intercom.orchestration.job import Job, exclusive
 from intercom.orchestration.observe.announce import announce_table
 from intercom.orchestration.observe.logs import log_to_runs
 from intercom.orchestration.observe.progress import reported
-from intercom.orchestration.server.watermark_store import BlockWatermarks, IntercomWatermark
+from intercom.orchestration.server.documents import register
+from intercom.orchestration.server.watermark_store import BlockWatermarks
 from intercom.orchestration.task_runners import Kind, RunnerSettings, submitting
-from intercom.sync.commit import Run
-from intercom.sync.dates import asked_range
 from intercom.sync.ingest import ingest_table
+from intercom.sync.run import Run, asked_range
 from intercom.sync.timed import Timed
-from intercom.tables.catalogue import TABLES, Table, select_tables
+from intercom.tables.catalogue import TABLES, select_tables
+from intercom.tables.table import Table
 
 __all__ = ["compaction", "conclude", "exclusive", "extract", "prepare_compaction", "prepare_run"]
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from intercom.errors import LakeError
-from intercom.extract.extraction import Completeness
+from intercom.extract.completeness import Completeness
 from intercom.extract.search_slices import Plan
 from intercom.extract.windows import Window
 from intercom.lake.state import StagedRun

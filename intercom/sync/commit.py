@@ -8,36 +8,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from intercom.errors import LakeError
-from intercom.extract.extraction import Completeness
+from intercom.extract.completeness import Completeness
 from intercom.extract.windows import Window
-from intercom.lake.state import StagedRun, StartingPoint, TableState, adopted, intact, missing_from, watermark_after
+from intercom.lake.findings import adopted, intact, missing_from
+from intercom.lake.state import StagedRun, TableState
 from intercom.lake.table import Ledger
 from intercom.sync.checkpoints import RunJournal
-from intercom.tables.catalogue import Strategy, Table
+from intercom.sync.run import Run
+from intercom.sync.start import StartingPoint, watermark_after
 from intercom.tables.schema import TableSchema
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What all tables of a run share.
-
-    `started_at` becomes ``_ingested_at``; `run_start` is the server's clock before the first page, in unix seconds,
-    which may have been behind that by `doubt` seconds;
-    `history_from` and `until` limit the cursor field, unix seconds, ``[from, until)``; `workspace` is Intercom's code
-    of the workspace, None when it could not be asked. `allow_mass_removal`: a full refresh may remove a large part of a
-    table.
-    """
-
-    run_id: str
-    connection: str
-    started_at: datetime
-    run_start: int
-    full_refresh: bool = False
-    history_from: int | None = None
-    until: int | None = None
-    workspace: str | None = None
-    allow_mass_removal: bool = False
-    doubt: int = 0
+from intercom.tables.table import Strategy, Table
 
 
 @dataclass(frozen=True, slots=True)

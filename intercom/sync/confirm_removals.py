@@ -23,8 +23,8 @@ from intercom.normalise.coerce import read_value
 from intercom.normalise.records import NO_JSON, Rejected
 from intercom.sync.read_table import TableRead
 from intercom.sync.removals import ASKED_ONE_BY_ONE, LARGE_SHARE, SMALL_TABLE, Missing, a_key, count_read, find_missing
-from intercom.tables.catalogue import Access, Strategy
 from intercom.tables.schema import Kind
+from intercom.tables.table import Access, Strategy
 
 log = logging.getLogger(__name__)
 

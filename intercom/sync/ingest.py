@@ -16,24 +16,21 @@ from intercom.compaction.schema_change import with_declared_columns
 from intercom.errors import ConfigurationError, LakeError
 from intercom.extract.date_comparison import SearchCheck
 from intercom.extract.windows import Window
+from intercom.lake.findings import missing_from
 from intercom.lake.rejected_records import RejectedRecords
-from intercom.lake.state import (
-    LOOKBACK_SECONDS,
-    StartingPoint,
-    TableState,
-    WatermarkStore,
-    missing_from,
-    starting_point,
-)
+from intercom.lake.state import TableState
 from intercom.lake.table import Ledger
+from intercom.lake.watermark import WatermarkStore
 from intercom.normalise.normaliser import MOST_NAMED
 from intercom.sync.checkpoints import Beginning, RunJournal
-from intercom.sync.commit import Intent, Read, Run, commit
+from intercom.sync.commit import Intent, Read, commit
 from intercom.sync.confirm_removals import Verdict, confirm_removals, confirm_repair
 from intercom.sync.progress import TableProgress
 from intercom.sync.read_table import TableRead
+from intercom.sync.run import Run
+from intercom.sync.start import LOOKBACK_SECONDS, StartingPoint, starting_point
 from intercom.sync.summary import shown_time
-from intercom.tables.catalogue import Access, Strategy, Table
+from intercom.tables.table import Access, Strategy, Table
 
 log = logging.getLogger(__name__)
 

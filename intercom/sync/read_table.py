@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from intercom.api.client import TableClient
+from intercom.extract.completeness import Completeness
 from intercom.extract.date_comparison import SearchCheck, check_search, difference
-from intercom.extract.extraction import Completeness, Journal, Reading
+from intercom.extract.extraction import Journal, Reading
 from intercom.extract.pages import Page
 from intercom.extract.read import read_table
 from intercom.extract.search_slices import Plan
@@ -23,7 +24,7 @@ from intercom.normalise.normaliser import Normaliser
 from intercom.sync.checkpoints import RunJournal
 from intercom.sync.pipeline import WAITING_BYTES, Checkpoint, Pipeline
 from intercom.sync.progress import TableProgress
-from intercom.tables.catalogue import Access, Strategy, Table
+from intercom.tables.table import Access, Strategy, Table
 
 T = TypeVar("T")
 

@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intercom.compaction.arrow import joined
+from intercom.lake.findings import not_to_be_merged
 from intercom.lake.parquet import is_damage, open_parquet
-from intercom.lake.state import TableState, not_to_be_merged
+from intercom.lake.state import TableState
 from intercom.lake.table import Ledger, Part
-from intercom.tables.catalogue import Table
+from intercom.tables.table import Table
 
 ASKED_ONE_BY_ONE = 200
 """Missing rows of a table that are asked for by their own address."""

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from intercom.compaction.partition import RowGroupWriter
 from intercom.lake.layout import TablePaths
+from intercom.lake.parquet import RowGroupWriter
 from intercom.lake.state import StagedRun, TableState
 from intercom.lake.storage import Lake
 from intercom.lake.table import Ledger

@@ -15,9 +15,9 @@ from statistics import median
 import pyarrow.parquet as pq
 
 from intercom.compaction.compact import compact_table
-from intercom.lake.state import Watermark
 from intercom.lake.storage import Lake
 from intercom.lake.table import Ledger
+from intercom.lake.watermark import Watermark
 from tests.benchmarks.lakes import CONTACTS, PATHS, SCHEMA, Month, clones, grow, lay_out, names, update, write
 from tests.benchmarks.processes import cost_of
 from tests.benchmarks.table import Row

@@ -18,9 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from intercom.api.client import IntercomClient
-from intercom.api.rate_limit.concurrency import MOST_IN_FLIGHT
 from intercom.api.rate_limit.limiter import RateLimiter
-from intercom.config.connection import make_connection
+from intercom.config.connection import MOST_IN_FLIGHT, make_connection
 from intercom.sandbox import SandboxServer, Workspace
 from tests.benchmarks.table import Row
 

@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from intercom.blocks import load_connection, load_storage_options, register
+from intercom.blocks import IntercomWatermark
 from intercom.errors import PrefectError
-from intercom.lake.state import Watermark
+from intercom.lake.watermark import Watermark
 from intercom.orchestration.server import retry as patience
-from intercom.orchestration.server.watermark_store import BlockWatermarks, IntercomWatermark, document_name
+from intercom.orchestration.server.documents import load_connection, load_storage_options, register
+from intercom.orchestration.server.watermark_store import BlockWatermarks, document_name
 from tests.support.prefect_server import Prefect
 from tests.support.relay import relayed
 from tests.support.rig import CONNECTION, Rig

@@ -16,8 +16,8 @@ from intercom.compaction.compact import compact_table
 from intercom.errors import LakeError, RetriableApiError
 from intercom.lake.layout import TablePaths
 from intercom.lake.storage import ANY, Lake
-from intercom.sync.commit import Run
 from intercom.sync.ingest import ingest_table
+from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
 from tests.support.rig import CONNECTION, Rig, is_of_everything, is_page
 

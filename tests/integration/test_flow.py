@@ -21,7 +21,8 @@ from intercom.compaction.compact import Compacted
 from intercom.config.lookup import read_connections_file
 from intercom.orchestration.tasks import compaction, extract, merge_months, prepare_run
 from intercom.sync.ingest import Ingested
-from intercom.tables.catalogue import TABLES, Strategy
+from intercom.tables.catalogue import TABLES
+from intercom.tables.table import Strategy
 from tests.conftest import BUCKET
 from tests.support.ports import free_port
 from tests.support.prefect_server import ROOT, Prefect, inherited

@@ -17,7 +17,7 @@ from intercom.compaction import key_lookup as lookup
 from intercom.compaction.policy import When
 from intercom.errors import DamagedFileError, LakeError
 from intercom.lake.layout import TableFormat
-from intercom.tables.catalogue import Table
+from intercom.tables.table import Table
 from tests.conftest import BUCKET, NOW
 from tests.support.fuses import Fuse, FusedLake, Killed, fused_commits
 from tests.support.rig import Rig, in_both_formats

@@ -19,8 +19,8 @@ from intercom.lake.layout import TablePaths
 from intercom.lake.parquet import version_of
 from intercom.lake.storage import Lake
 from intercom.lake.table import Ledger
-from intercom.sync.commit import Run
 from intercom.sync.ingest import ingest_table
+from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import Kind, TableSchema
 from tests.support.declarations import CONTACTS, EARLIER, declared, declared_as

@@ -17,8 +17,8 @@ from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.workspace import identify
 from intercom.errors import AbandonedError
 from intercom.orchestration.job import Job, exclusive
-from intercom.sync.commit import Run
 from intercom.sync.ingest import ingest_table
+from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
 from tests.support.rig import CONNECTION, Rig
 

@@ -11,15 +11,15 @@ import pytest
 
 from intercom.compaction.compact import compact_table
 from intercom.errors import ApiError
-from intercom.extract.extraction import Completeness
+from intercom.extract.completeness import Completeness
 from intercom.extract.search_slices import Part, Plan
 from intercom.extract.windows import Bounds, Slice, Window
 from intercom.lake.layout import TablePaths
 from intercom.lake.storage import Lake
 from intercom.lake.table import Ledger
 from intercom.sync.checkpoints import Beginning, RunJournal
-from intercom.sync.commit import Run
 from intercom.sync.ingest import Ingested, ingest_table
+from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
 from tests.support.rig import CONNECTION, Rig, is_page
 

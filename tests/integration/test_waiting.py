@@ -20,9 +20,10 @@ from intercom.compaction.publish import Month, Outcome, Work, publish_months
 from intercom.errors import LakeError
 from intercom.lake.storage import Lake
 from intercom.lake.table import Ledger
-from intercom.sync.commit import Run
 from intercom.sync.ingest import ingest_table
-from intercom.tables.catalogue import TABLES, Table
+from intercom.sync.run import Run
+from intercom.tables.catalogue import TABLES
+from intercom.tables.table import Table
 from tests.support.declarations import EARLIER, declared
 from tests.support.rig import CONNECTION, Rig
 from tests.support.truth import read_lake

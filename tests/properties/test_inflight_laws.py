@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from intercom.api.rate_limit.concurrency import MOST_IN_FLIGHT, InFlight
+from intercom.api.rate_limit.concurrency import InFlight
+from intercom.config.connection import MOST_IN_FLIGHT
 from tests.support.quota import Run, Setting
 
 latencies = st.floats(0.05, 5.0)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from intercom.compaction import key_lookup as lookup
 from intercom.compaction import moved_rows as moves
 from intercom.compaction.moved_rows import decide, in_two_months, versions_schema
-from intercom.tables.catalogue import Table
+from intercom.tables.table import Table
 from tests.support.staged import READ_WHOLE, SEARCHED, Row, StagedTable, WatchedLake
 
 KEYS = [f"{number:02}" for number in range(6)]

@@ -17,8 +17,9 @@ from msgspec import Raw
 
 from intercom.normalise.normaliser import Normaliser, epoch_seconds
 from intercom.normalise.records import split_records
-from intercom.tables.catalogue import TABLES, Table
+from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import Column, Kind, TableSchema
+from intercom.tables.table import Table
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

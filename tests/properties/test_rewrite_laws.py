@@ -16,8 +16,9 @@ from msgspec import Raw
 from intercom.normalise.normaliser import Normaliser
 from intercom.normalise.records import split_records
 from intercom.normalise.reshape import Reshape
-from intercom.tables.catalogue import TABLES, Table
+from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import COUNT, EACH, Column, Kind, TableSchema
+from intercom.tables.table import Table
 
 READ_AT = datetime(2026, 1, 1, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -11,25 +11,15 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from intercom.errors import LakeError
-from intercom.lake.state import (
-    FORMAT,
-    Findings,
-    Partition,
-    Rewriting,
-    StagedRun,
-    StartingPoint,
-    TableState,
-    Watermark,
-    intact,
-    missing_from,
-    next_watermark,
-    not_to_be_merged,
-    starting_point,
-    watermark_after,
-)
-from intercom.tables.schema import CONTACTS, TAGS, TEAMS, Kind, TableSchema
+from intercom.lake.findings import Findings, intact, missing_from, not_to_be_merged
+from intercom.lake.state import FORMAT, Partition, Rewriting, StagedRun, TableState
+from intercom.lake.watermark import Watermark
+from intercom.sync.start import StartingPoint, next_watermark, starting_point, watermark_after
+from intercom.tables.contacts import CONTACTS
+from intercom.tables.schema import Kind, TableSchema
+from intercom.tables.workspace import TAGS, TEAMS
 
-LAKE, FINGERPRINT, OTHER = "lake-1", TAGS.fingerprint, TEAMS
+LAKE, FINGERPRINT, OTHER = "lake-1", TAGS.schema.fingerprint, TEAMS.schema
 SECONDS = st.integers(-2_000_000_000, 253_402_300_799)  # up to the last second of the year 9999
 MAYBE = st.none() | SECONDS
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
@@ -58,7 +48,7 @@ STATES = st.builds(
     compaction=st.none() | VERSIONS,
     complete=st.booleans(),
     notes=st.lists(st.text()).map(tuple),
-    columns=st.sampled_from([None, TAGS]),
+    columns=st.sampled_from([None, TAGS.schema]),
     staged=st.lists(STAGED_RUNS, unique_by=lambda run: run.run_id).map(tuple),
 )
 
@@ -81,7 +71,7 @@ def start(
     findings: Findings | None = None,
     *,
     lake_id: str = LAKE,
-    columns: TableSchema = TAGS,
+    columns: TableSchema = TAGS.schema,
     full_refresh: bool = False,
     history_from: int | None = None,
 ) -> StartingPoint:
@@ -107,7 +97,7 @@ SAVED = st.none() | st.builds(saved_as, MAYBE)
 
 
 @laws
-@given(state=STATES, history_from=MAYBE, columns=st.sampled_from([None, TAGS, CONTACTS]))
+@given(state=STATES, history_from=MAYBE, columns=st.sampled_from([None, TAGS.schema, CONTACTS.schema]))
 def test_a_record_survives_the_way_through_json(
     state: TableState, history_from: int | None, columns: TableSchema | None
 ) -> None:
@@ -181,7 +171,7 @@ def test_an_undamaged_lake_starts_at_the_smaller_of_both_values(state: TableStat
     published=PUBLISHED,
     staged=st.dictionaries(RUN_IDS, st.integers(0, 9)),
     lake_id=st.sampled_from([LAKE, "lake-2"]),
-    columns=st.sampled_from([TAGS, OTHER]),
+    columns=st.sampled_from([TAGS.schema, OTHER]),
     full_refresh=st.booleans(),
     history_from=MAYBE,
 )
@@ -211,7 +201,7 @@ def test_no_start_is_ever_later_than_either_value(
         assert state.watermark is not None
         assert point.watermark <= state.watermark
         assert saved is None or (saved.value is not None and point.watermark <= saved.value)
-        assert (lake_id, columns, full_refresh) == (LAKE, TAGS, False)
+        assert (lake_id, columns, full_refresh) == (LAKE, TAGS.schema, False)
         assert not point.replaces
 
 
@@ -251,7 +241,7 @@ def test_staged_parts_that_are_gone_mean_from_the_beginning(
     data=st.data(),
     stamp=STAMPS,
     version=st.none() | VERSIONS,
-    rewriting=st.none() | st.builds(Rewriting, VERSIONS, st.just(TEAMS)),
+    rewriting=st.none() | st.builds(Rewriting, VERSIONS, st.just(TEAMS.schema)),
 )
 def test_a_file_of_another_stamp_counts_only_with_a_version_of_ours(
     state: TableState,
@@ -349,7 +339,7 @@ def test_a_file_that_was_found_damaged_means_from_the_beginning_until_everything
     state=st.none() | STATES,
     saved=SAVED,
     lake_id=st.sampled_from([LAKE, "lake-2"]),
-    columns=st.sampled_from([TAGS, OTHER]),
+    columns=st.sampled_from([TAGS.schema, OTHER]),
     published=PUBLISHED,
 )
 def test_a_full_refresh_reads_and_replaces_everything(
@@ -371,7 +361,7 @@ def test_a_saved_value_alone_is_worth_nothing(saved: Watermark | None, published
 def test_the_record_of_another_lake_is_not_believed_and_replaces_nothing(
     state: TableState, saved: Watermark | None, other: str, changed: bool
 ) -> None:
-    point = start(state, saved, lake_id=other, columns=OTHER if changed else TAGS)
+    point = start(state, saved, lake_id=other, columns=OTHER if changed else TAGS.schema)
     assert (point.watermark, point.replaces) == (None, False)
 
 
@@ -388,17 +378,17 @@ def test_changed_columns_replace_the_table_whatever_lies_in_the_lake(
 @given(state=STATES, saved=SAVED)
 def test_a_text_that_is_declared_to_be_json_is_another_column(state: TableState, saved: Watermark | None) -> None:
     """Its Arrow type, and so the fingerprint, is the same: only records that name the kinds tell."""
-    name, *others = TAGS.fields
+    name, *others = TAGS.schema.fields
     declared = TableSchema((replace(name, kind=Kind.JSON), *others))
-    assert declared.fingerprint == TAGS.fingerprint
+    assert declared.fingerprint == TAGS.schema.fingerprint
     assert start(replace(state, columns=None), saved, columns=declared).replaces is False
-    assert start(replace(state, columns=TAGS), saved, columns=declared).replaces is True
+    assert start(replace(state, columns=TAGS.schema), saved, columns=declared).replaces is True
 
 
 @laws
 @given(state=STATES, saved=SAVED)
 def test_files_that_are_half_rewritten_have_to_be_replaced(state: TableState, saved: Watermark | None) -> None:
-    point = start(replace(state, rewriting=Rewriting("v3", TEAMS)), saved)
+    point = start(replace(state, rewriting=Rewriting("v3", TEAMS.schema)), saved)
     assert (point.watermark, point.replaces) == (None, True)
 
 

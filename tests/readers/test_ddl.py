@@ -16,7 +16,8 @@ from intercom import ddl
 from intercom.ddl import Months, athena_table, duckdb_view
 from intercom.errors import ConfigurationError
 from intercom.lake.layout import TableFormat
-from intercom.tables.catalogue import TABLES, Strategy
+from intercom.tables.catalogue import TABLES
+from intercom.tables.table import Strategy
 from tests.support.truth import assert_exact
 
 from .conftest import CONNECTION, WITH_FILES, ReadableLake

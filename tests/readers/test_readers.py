@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from intercom.tables.catalogue import TABLES, Strategy
+from intercom.tables.catalogue import TABLES
+from intercom.tables.table import Strategy
 from tests.support.readers import READERS, Reader
 from tests.support.truth import assert_exact
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from intercom.lake.delta.log import DeltaLog
-from intercom.lake.state import Watermark
 from intercom.lake.storage import ANY, Lake
+from intercom.lake.watermark import Watermark
 from tests.support.rig import MemoryWatermarks
 
 

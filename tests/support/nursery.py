@@ -26,11 +26,11 @@ from intercom.compaction.compact import compact_table
 from intercom.config.lookup import make_connection
 from intercom.lake.layout import TablePaths
 from intercom.lake.locks.table_lock import TableLocks
-from intercom.lake.state import Watermark
 from intercom.lake.storage import Lake
 from intercom.lake.table import Ledger
-from intercom.sync.commit import Run
+from intercom.lake.watermark import Watermark
 from intercom.sync.ingest import ingest_table
+from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
 
 

@@ -19,12 +19,12 @@ from intercom.compaction.compact import Compacted, compact_table
 from intercom.compaction.policy import When
 from intercom.config.lookup import make_connection
 from intercom.lake.layout import TableFormat, TablePaths
-from intercom.lake.state import Watermark
 from intercom.lake.storage import Lake
 from intercom.lake.table import Ledger
+from intercom.lake.watermark import Watermark
 from intercom.sandbox import LoggedRequest, SandboxServer, Workspace
-from intercom.sync.commit import Run
 from intercom.sync.ingest import Ingested, ingest_table
+from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
 from tests.support.truth import assert_exact, read_lake
 

@@ -18,8 +18,9 @@ from intercom.lake.staging import PartWriter
 from intercom.lake.state import StagedRun, TableState
 from intercom.lake.storage import ANY, Lake
 from intercom.lake.table import Ledger
-from intercom.tables.catalogue import TABLES, Table
+from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import Column, Kind, TableSchema
+from intercom.tables.table import Table
 from tests.support.rig import MemoryWatermarks
 
 COLUMNS = TableSchema(

@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from intercom.tables.catalogue import TABLES, Strategy, Table
+from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import Column, Kind
+from intercom.tables.table import Strategy, Table
 
 Row = dict[str, Any]
 

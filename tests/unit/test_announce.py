@@ -13,7 +13,7 @@ import pytest
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe import announce as module
 from intercom.orchestration.observe.announce import announce_run, announce_table
-from intercom.sync.commit import Run
+from intercom.sync.run import Run
 from intercom.sync.summary import TableSummary
 
 RUN = Run("run", "acme", datetime(2026, 11, 3, tzinfo=UTC), run_start=1_793_707_200)

@@ -10,8 +10,8 @@ import pytest
 from prefect.blocks.core import Block
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
-from intercom.blocks import IntercomConnection, made_or_there, save_document
-from intercom.orchestration.server.watermark_store import IntercomWatermark
+from intercom.blocks import IntercomConnection, IntercomWatermark
+from intercom.orchestration.server.documents import made_or_there, save_document
 
 KINDS = [IntercomConnection, IntercomWatermark]
 

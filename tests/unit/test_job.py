@@ -14,7 +14,7 @@ from intercom.errors import LakeError
 from intercom.lake.state import TableState
 from intercom.orchestration import job
 from intercom.orchestration.server.slots import Hold
-from intercom.sync.commit import Run
+from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
 from tests.support.rig import Rig
 

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from intercom.compaction.partition import ROW_GROUP_BYTES, ROW_GROUP_ROWS, Merged, PartitionMerge, RowGroupWriter
+from intercom.compaction.partition import Merged, PartitionMerge
 from intercom.errors import SchemaError
+from intercom.lake.parquet import ROW_GROUP_BYTES, ROW_GROUP_ROWS, RowGroupWriter
 from tests.support.parquet import write_parquet
 
 TIME = pa.timestamp("us", tz="UTC")

@@ -23,8 +23,9 @@ from intercom.lake.table import Ledger
 from intercom.normalise.normaliser import Normaliser
 from intercom.normalise.records import split_records
 from intercom.normalise.reshape import Reshape
-from intercom.tables.catalogue import TABLES, Table
+from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import COUNT, EACH, Column, Kind, TableSchema
+from intercom.tables.table import Table
 from tests.support.rig import MemoryWatermarks
 
 READ_AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pytest
 
 from intercom.errors import ConfigurationError
-from intercom.tables.catalogue import TABLES, Access, Strategy, Table, select_tables
+from intercom.tables.catalogue import TABLES, select_tables
 from intercom.tables.schema import Column, Kind, TableSchema
+from intercom.tables.table import Access, Strategy, Table
 
 
 def test_tables_come_in_the_documented_order() -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from intercom.api.retry import Usage
-from intercom.api.traffic import Traffic, together
+from intercom.api.traffic import Traffic, Usage, together
 
 CONTACTS = Traffic(requests=300, throttled=1, received=5_000, limit=166, began=100.0, ended=120.0)
 TAGS = Traffic(requests=20, throttled=0, received=70, limit=166, began=101.0, ended=140.0)

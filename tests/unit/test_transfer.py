@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from intercom.errors import ConfigurationError
-from intercom.lake.state import Watermark
+from intercom.lake.watermark import Watermark
 from intercom.orchestration.server.watermark_records import dumped, from_record, loaded, to_record
 
 CONTACTS = Watermark(

@@ -13,7 +13,8 @@ from collections import deque
 from dataclasses import dataclass
 from statistics import median
 
-MOST_IN_FLIGHT = 32
+from intercom.config.connection import MOST_IN_FLIGHT
+
 _FIRST = 8
 _FEWEST = 4  # with fewer, one slow answer decides what is measured
 _FIRST_STEP, _STEP = 2.0, 1.5

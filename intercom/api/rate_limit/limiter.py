@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from intercom.api.headers import RateHeaders
-from intercom.api.rate_limit.concurrency import MOST_IN_FLIGHT, InFlight
+from intercom.api.rate_limit.concurrency import InFlight
 from intercom.api.rate_limit.quota import RECHECK_SECONDS, Budget, Permit
+from intercom.config.connection import MOST_IN_FLIGHT
 from intercom.errors import AbandonedError
 
 _LOOK_SECONDS = 0.2

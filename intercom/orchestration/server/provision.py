@@ -17,17 +17,17 @@ from prefect.settings import PREFECT_API_URL
 from prefect.workers.process import ProcessWorker
 
 from intercom.api.client import IntercomClient, RetryPolicy
-from intercom.api.rate_limit.concurrency import MOST_IN_FLIGHT
 from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.workspace import ask_workspace
-from intercom.blocks import IntercomConnection, documents, load_connection, made_or_there, save_document
+from intercom.blocks import IntercomConnection, IntercomWatermark
+from intercom.config.connection import MOST_IN_FLIGHT
 from intercom.config.lookup import DEFAULT_CONNECTION, Connection, connection_slug, read_connections_file
 from intercom.config.redaction import shown
 from intercom.errors import ApiError, ConfigurationError, FatalApiError
+from intercom.orchestration.server.documents import documents, load_connection, made_or_there, save_document
 from intercom.orchestration.server.limits import scroll_limit, sync_limit
 from intercom.orchestration.server.retry import in_a_line
 from intercom.orchestration.server.slots import ensure_limit
-from intercom.orchestration.server.watermark_store import IntercomWatermark
 
 LEASE_STORAGE: Final = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem"
 """The setting of a server that remembers, when it is started anew, which runs were at work."""

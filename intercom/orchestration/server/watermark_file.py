@@ -10,11 +10,12 @@ from typing import Any
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
 
-from intercom.blocks import documents, save_document
+from intercom.blocks import IntercomWatermark
 from intercom.errors import ConfigurationError
-from intercom.lake.state import Watermark
+from intercom.lake.watermark import Watermark
+from intercom.orchestration.server.documents import documents, save_document
 from intercom.orchestration.server.watermark_records import dumped, from_record, loaded, to_record
-from intercom.orchestration.server.watermark_store import IntercomWatermark, document_name
+from intercom.orchestration.server.watermark_store import document_name
 
 
 def export_watermarks(file: Path) -> Iterator[str]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from intercom.errors import ConfigurationError
-from intercom.lake.state import Watermark
+from intercom.lake.watermark import Watermark
 
 FORMAT = 1
 _TEXTS = ("connection", "table", "lake_id", "lake_url", "cursor_field")

@@ -3,61 +3,18 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
 
-from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
-from pydantic import Field, HttpUrl
 
-from intercom.blocks import LOGO, load_values, save_document
+from intercom.blocks import IntercomWatermark
 from intercom.config.lookup import connection_slug
 from intercom.errors import ConfigurationError, PrefectError
-from intercom.lake.state import Watermark
+from intercom.lake.watermark import Watermark
+from intercom.orchestration.server.documents import load_values, save_document
 from intercom.orchestration.server.retry import patiently
 from intercom.orchestration.server.watermark_records import from_record, to_record
 
 log = logging.getLogger(__name__)
-
-
-class IntercomWatermark(Block):
-    """How far one table of one connection has been read into one lake."""
-
-    _block_type_name = "Intercom Watermark"
-    _block_type_slug = "intercom-watermark"
-    _logo_url = LOGO
-    _documentation_url = HttpUrl("https://developers.intercom.com/docs/references/rest-api/api.intercom.io/")
-    _description = (
-        "How far one table of one connection has been read into one lake. Runs save it; there is nothing to fill in. "
-        "Deleting it, or setting an earlier time, is safe: what counts is the earlier one of this and its copy in the "
-        "lake. To read a table from the beginning, run with full_refresh."
-    )
-    _code_example = """
-from intercom.orchestration.server.watermark_store import IntercomWatermark
-
-print(IntercomWatermark.load("default-contacts-1a2b3c4d").value)
-"""
-
-    connection: str = Field(title="Connection", description="Name of the connection, as runs name it: my_intercom.")
-    table: str = Field(title="Table", description="The table, for example contacts.")
-    lake_id: str = Field(
-        title="Lake id",
-        description="Which lake this is about: the id in its file _state/lake.json, which moves with it.",
-    )
-    lake_url: str = Field(
-        title="Lake", description="Where that lake was when this was saved, for example s3://bucket/prefix."
-    )
-    cursor_field: str = Field(title="Cursor field", description="The column that tells what has changed: updated_at.")
-    value: datetime | None = Field(
-        default=None,
-        title="Watermark",
-        description="UTC, for example 2026-11-02T08:58:43Z: everything that changed up to here is in the lake. Empty "
-        "while no row was seen.",
-    )
-    run_id: str | None = Field(
-        default=None, title="Run", description="Id of the flow run that saved this; its page in Prefect ends with it."
-    )
-    rows: int | None = Field(default=None, title="Rows", description="Rows in the table when this was saved.")
-    saved_at: datetime | None = Field(default=None, title="Saved at", description="UTC, when this was saved.")
 
 
 class BlockWatermarks:

@@ -1,10 +1,34 @@
-"""The days that a run is asked for, as seconds of the cursor field. Pure."""
+"""One run: what was asked of it, and the days it is asked for as seconds of the cursor field."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from intercom.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What all tables of a run share.
+
+    `started_at` becomes ``_ingested_at``; `run_start` is the server's clock before the first page, in unix seconds,
+    which may have been behind that by `doubt` seconds;
+    `history_from` and `until` limit the cursor field, unix seconds, ``[from, until)``; `workspace` is Intercom's code
+    of the workspace, None when it could not be asked. `allow_mass_removal`: a full refresh may remove a large part of a
+    table.
+    """
+
+    run_id: str
+    connection: str
+    started_at: datetime
+    run_start: int
+    full_refresh: bool = False
+    history_from: int | None = None
+    until: int | None = None
+    workspace: str | None = None
+    allow_mass_removal: bool = False
+    doubt: int = 0
 
 
 def asked_range(start_date: date | None, end_date: date | None, *, full_refresh: bool) -> tuple[int | None, int | None]:

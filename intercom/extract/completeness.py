@@ -1,0 +1,44 @@
+"""Whether a read is complete: rows that were received, held against those that Intercom counts."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Completeness:
+    """Whether what was read of a table is all that Intercom counts; `notes` has a line for each shortfall.
+
+    A few rows that are counted but never served, whatever is tried, do not make a read incomplete: an index may count
+    records that are deleted. One in a hundred of what was counted is the bound.
+    """
+
+    notes: list[str] = field(default_factory=list)
+    counted: int = 0
+    missing: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    @property
+    def complete(self) -> bool:
+        """Whether at most one in a hundred rows is missing."""
+        return self.missing * 100 <= self.counted
+
+    def add(self, other: Completeness) -> None:
+        """Take over what was found about another part of the same table."""
+        with self._lock:
+            self.notes.extend(other.notes)
+            self.counted += other.counted
+            self.missing += other.missing
+
+    def found(self, rows: int) -> None:
+        """Note rows that were counted and found."""
+        with self._lock:
+            self.counted += rows
+
+    def short(self, what: str, counted: int, found: int, reads: int) -> None:
+        """Note that fewer rows were found than counted, in each of so many reads; `what` names table and window."""
+        with self._lock:
+            self.notes.append(f"{what}: Intercom counts {counted} rows, {found} were found in {reads} reads")
+            self.counted += counted
+            self.missing += counted - found

@@ -1,0 +1,110 @@
+"""What lies in the lake of a table, compared with what its record says. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from intercom.lake.state import Partition, TableState
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What lies in the lake now.
+
+    `published`: month -> stamp; `versions` and `rows`: month -> version and number of rows in the file's footer, for
+    files that are not recorded with this stamp; `staged`: run -> number of parts.
+    """
+
+    published: Mapping[str, str]
+    staged: Mapping[str, int]
+    versions: Mapping[str, str | None] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
+
+
+def missing_from(state: TableState, findings: Findings) -> str | None:
+    """What the record promises and the lake does not hold, in words; None when all is there, and nothing beside it.
+
+    Rows that wait to be merged and make the table whole mend what is there and should not be.
+    """
+    gone = sorted(month for month in state.partitions if month not in findings.published)
+    if gone:
+        return f"{_count(gone, 'published file')} of the table {_is_are(gone)} gone ({_list(gone)})"
+    other = sorted(replaced_files(state, findings))
+    if other:
+        return f"{_count(other, 'published file')} {_is_are(other)} not as we left {_it_them(other)} ({_list(other)})"
+    added = sorted(unknown_files(state, findings))
+    if added and not state.read_whole:
+        files = _count(added, "file")
+        return f"{files} of the table {_is_are(added)} there that no run has left there ({_list(added)})"
+    if state.damaged and not state.read_whole:
+        return f"{_count(state.damaged, 'published file')} {_is_are(state.damaged)} damaged ({_list(state.damaged)})"
+    lost = [run.run_id for run in state.staged if findings.staged.get(run.run_id, 0) != run.parts]
+    if lost:
+        return f"staged rows of {_count(lost, 'run')} are gone ({_list(lost)})"
+    return None
+
+
+def replaced_files(state: TableState, findings: Findings) -> set[str]:
+    """Months whose file somebody else has put there, from a backup say."""
+    changed = {month for month in state.partitions if findings.published.get(month) != state.partitions[month].stamp}
+    return {m for m in changed & set(findings.published) if not state.knows(m, findings.versions.get(m))}
+
+
+def unknown_files(state: TableState, findings: Findings) -> set[str]:
+    """Months that the table does not have by its record, and that have a file: a removed one that is back, say."""
+    added = findings.published.keys() - state.partitions.keys()
+    return {month for month in added if not state.knows(month, findings.versions.get(month))}
+
+
+def adopted(findings: Findings) -> dict[str, Partition]:
+    """The files that lie there, for a table whose record is lost: nothing tells ours from others."""
+    return {
+        month: Partition(findings.rows.get(month, 0), version, findings.published[month])
+        for month, version in findings.versions.items()
+        if version is not None
+    }
+
+
+def not_to_be_merged(state: TableState, findings: Findings) -> set[str]:
+    """Months whose file a run that has read everything leaves out: what is in there is not the table's any more."""
+    return replaced_files(state, findings) | unknown_files(state, findings) | set(state.damaged)
+
+
+def intact(state: TableState, findings: Findings) -> dict[str, Partition]:
+    """The partitions as they lie there now, without those that are gone or were put there by somebody else.
+
+    Among them are new ones that a compaction has published before it died.
+    """
+    other = replaced_files(state, findings)
+    added = findings.published.keys() - state.partitions.keys() - unknown_files(state, findings)
+    return {
+        month: Partition(findings.rows.get(month, 0), findings.versions.get(month) or "", findings.published[month])
+        for month in added
+    } | {
+        month: _as_found(entry, findings.versions.get(month) or entry.version, findings.published[month])
+        for month, entry in state.partitions.items()
+        if month in findings.published and month not in other
+    }
+
+
+def _as_found(entry: Partition, version: str, stamp: str) -> Partition:
+    """The entry of a file that lies there now; one of another version has a footer that nobody has noted."""
+    return replace(entry, version=version, stamp=stamp, footer=entry.footer if version == entry.version else "")
+
+
+def _count(names: Sequence[str], noun: str) -> str:
+    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"
+
+
+def _is_are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def _it_them(names: Sequence[str]) -> str:
+    return "it" if len(names) == 1 else "them"
+
+
+def _list(names: Sequence[str]) -> str:
+    shown = [name or "data.parquet" for name in names[:3]]
+    return ", ".join(shown) + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,145 @@
+"""Block documents on Prefect's server: users' connections and storage options, and what runs save."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from prefect.blocks.core import Block
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import BlockDocumentCreate, BlockDocumentUpdate
+from prefect.client.schemas.objects import BlockDocument
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from pydantic import ValidationError
+
+from intercom.blocks import IntercomConnection
+from intercom.config.lookup import Connection, connection_slug, make_connection
+from intercom.config.storage_options import block_named, from_block
+from intercom.errors import ConfigurationError
+from intercom.orchestration.server.retry import patiently
+
+_AT_A_TIME = 200
+
+
+_CREATIONS = 5
+"""Tries: a block type, its schema and a document may each be created by others just before."""
+
+
+def load_connection(name: str) -> Connection | None:
+    """The connection of block ``intercom-connection/<slug of name>``, None when there is no such block.
+
+    Raises PrefectError when the server does not say, ConfigurationError, which names the block and the field, for
+    values that cannot be used.
+    """
+    slug = connection_slug(name)
+    place = f"block intercom-connection/{slug}"
+    values = patiently(f"read {place}", lambda: load_values("intercom-connection", slug))
+    if values is None:
+        return None
+    try:
+        block = IntercomConnection.model_validate(values)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        told = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
+        raise ConfigurationError(f"{place}: {told}. Correct it in Prefect's UI (Blocks) and run again.") from None
+    return make_connection(
+        name=name,
+        access_token=block.access_token,
+        region=block.region,
+        base_url=block.base_url,
+        requests_per_10s=block.requests_per_10s,
+        requests_in_flight=block.requests_in_flight,
+        place=place,
+    )
+
+
+def load_storage_options(reference: str) -> dict[str, Any]:
+    """fsspec's options from a block given as ``<type>/<name>``; ConfigurationError when there is none.
+
+    Its content is asked for as it is: the collections that define these block types need not be installed. Raises
+    PrefectError when the server does not give it.
+    """
+    kind, name = block_named(reference)
+    values = patiently(f"read block {reference}", lambda: load_values(kind, name))
+    if values is None:
+        raise ConfigurationError(
+            f"There is no Prefect block {reference!r} with storage options. Save it, or name another. Nothing was read."
+        )
+    return from_block(kind, values)
+
+
+def register(kind: type[Block]) -> None:
+    """Tell the server of a block type and its present form, unless it knows them. Raises PrefectError."""
+    patiently(f"register block type {kind.get_block_type_slug()}", lambda: _registered(kind))
+
+
+def _registered(kind: type[Block]) -> None:
+    made_or_there(kind.register_type_and_schema)
+
+
+def made_or_there(make: Callable[[], Any]) -> None:
+    """Do what looks for something on the server and creates it if need be, again when others create it in between.
+
+    Each try finds one more thing that is there by now; raises ObjectAlreadyExists when that does not end.
+    """
+    for _ in range(_CREATIONS):
+        try:
+            make()
+        except ObjectAlreadyExists:
+            continue
+        return
+    make()
+
+
+def documents(client: SyncPrefectClient, kind: type[Block]) -> Iterator[BlockDocument]:
+    """All documents of a type, without their secrets; none when the server does not know the type."""
+    offset = 0
+    while True:
+        try:
+            page = client.read_block_documents_by_type(
+                kind.get_block_type_slug(), offset=offset, limit=_AT_A_TIME, include_secrets=False
+            )
+        except ObjectNotFound:
+            return
+        yield from page
+        offset += len(page)
+        if len(page) < _AT_A_TIME:
+            return
+
+
+def save_document(client: SyncPrefectClient, kind: type[Block], name: str, data: dict[str, Any]) -> None:
+    """Save a document in place of an older one; `data` is all that it has afterwards.
+
+    With Prefect's client: saving by the block itself merges old values with new ones, and works out the type's JSON
+    schema anew, several times, which takes a quarter of a second of CPU each time.
+    """
+    if kind._block_schema_id is None or kind._block_type_id is None:
+        made_or_there(kind.register_type_and_schema)
+    assert kind._block_schema_id is not None
+    assert kind._block_type_id is not None
+    new = BlockDocumentCreate(
+        name=name, data=data, block_schema_id=kind._block_schema_id, block_type_id=kind._block_type_id
+    )
+    update = BlockDocumentUpdate(block_schema_id=kind._block_schema_id, data=data, merge_existing_data=False)
+
+    def save() -> None:
+        try:
+            document = client.read_block_document_by_name(name, kind.get_block_type_slug())
+        except ObjectNotFound:
+            client.create_block_document(new)
+        else:
+            client.update_block_document(document.id, update)
+
+    made_or_there(save)
+
+
+def load_values(slug: str, name: str) -> dict[str, Any] | None:
+    """What a block document holds, with its secrets and unchecked; None when there is none.
+
+    Not by `Block.load`, whose error for a value that does not fit repeats it, and says neither place nor cure.
+    """
+    with get_client(sync_client=True) as client:
+        try:
+            return dict(client.read_block_document_by_name(name, slug, include_secrets=True).data)
+        except ObjectNotFound:
+            return None

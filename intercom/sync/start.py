@@ -1,0 +1,91 @@
+"""Where a run starts to read a table, and the watermark that it leaves. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from intercom.lake.findings import Findings, missing_from
+from intercom.lake.state import TableState
+from intercom.lake.watermark import Watermark
+from intercom.tables.schema import TableSchema
+
+LOOKBACK_SECONDS = 3600
+"""Intercom's search index may lag behind by minutes; an hour more is read each time and merged away."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartingPoint:
+    """Where a run starts to read.
+
+    `watermark` None means from the beginning, because of `reason`. `replaces` says that what is read becomes the
+    whole table, else it is merged into it.
+    """
+
+    watermark: int | None
+    reason: str
+    replaces: bool = False
+
+
+def starting_point(
+    state: TableState | None,
+    saved: Watermark | None,
+    findings: Findings,
+    *,
+    lake_id: str,
+    columns: TableSchema,
+    full_refresh: bool,
+    history_from: int | None,
+) -> StartingPoint:
+    """Decide from where to read, believing only what the lake's own record and its files agree on.
+
+    `columns` are the declared ones; files with others, that could not be rewritten, are replaced.
+    """
+    if full_refresh:
+        return StartingPoint(None, "a full refresh was asked for", replaces=True)
+    if state is None:
+        return StartingPoint(None, "the lake has no record of this table")
+    if state.lake_id != lake_id:
+        return StartingPoint(None, "the record of this table belongs to another lake")
+    if not _has_columns(state, columns):
+        return StartingPoint(None, "the table's columns have changed since it was written", replaces=True)
+    damage = missing_from(state, findings)
+    if damage:
+        return StartingPoint(None, damage)
+    if _earlier_history(history_from, state.history_from):
+        return StartingPoint(None, "rows from before the earlier start date are asked for")
+    values = [state.watermark] if saved is None else [state.watermark, saved.value]
+    if any(value is None for value in values):
+        return StartingPoint(None, "no row was seen in earlier runs")
+    return StartingPoint(min(value for value in values if value is not None), "incremental")
+
+
+def next_watermark(previous: int | None, newest_seen: int | None, run_start: int) -> int | None:
+    """The watermark after a complete read: ``min(newest cursor value seen, run_start)``, never below the previous one.
+
+    Rows that change while they are read come again, since their new cursor value lies after `run_start`.
+    """
+    if newest_seen is None:
+        return previous
+    reached = min(newest_seen, run_start)
+    return reached if previous is None else max(previous, reached)
+
+
+def watermark_after(start: int | None, latest: int | None, newest_seen: int | None, run_start: int) -> int | None:
+    """The watermark of the record that a run saves over `latest`; it moves back by a full refresh or for damage only.
+
+    `start` is where the run began, None from the beginning; `newest_seen` is None when it moves no watermark. A run may
+    begin before the record's watermark, where Prefect's copy is older, and another run may have saved a later one while
+    it read: both are only ever raised.
+    """
+    reached = next_watermark(start, newest_seen, run_start)
+    return reached if start is None or reached is None or latest is None else max(reached, latest)
+
+
+def _has_columns(state: TableState, columns: TableSchema) -> bool:
+    """Whether every file has these columns; older records do not tell texts that are JSON from others."""
+    same = state.fingerprint == columns.fingerprint and state.columns in (None, columns)
+    return same and state.rewriting is None
+
+
+def _earlier_history(asked: int | None, kept: int | None) -> bool:
+    return kept is not None and (asked is None or asked < kept)
