@@ -13,7 +13,9 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from intercom.config.parameters import ConnectionName, LakeOptions, LakeURL, TableName
-from intercom.orchestration.tasks import compaction, conclude, exclusive, prepare_compaction
+from intercom.orchestration.finish import conclude
+from intercom.orchestration.job import exclusive
+from intercom.orchestration.tasks import compaction, prepare_compaction
 
 
 @flow(name="intercom-compact", flow_run_name="compact {connection}")

@@ -13,7 +13,9 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from intercom.config.parameters import ConnectionName, Day, LakeURL, SyncOptions, TableName
-from intercom.orchestration.tasks import compaction, conclude, exclusive, extract, prepare_run
+from intercom.orchestration.finish import conclude
+from intercom.orchestration.job import exclusive
+from intercom.orchestration.tasks import compaction, extract, prepare_run
 
 
 @flow(name="intercom-sync", flow_run_name="sync {connection}")

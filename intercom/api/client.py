@@ -20,8 +20,6 @@ from intercom.config.connection import Connection
 from intercom.config.secret_masking import Mask
 from intercom.errors import AbandonedError
 
-__all__ = ["Answer", "IntercomClient", "RetryPolicy", "TableClient", "Usage"]
-
 
 class IntercomClient:
     """The API of one connection; one for each token and process, used by any number of threads."""

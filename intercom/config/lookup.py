@@ -14,17 +14,6 @@ from intercom.config.connection import Connection, Region, connection_slug, make
 from intercom.config.connections_file import entries_of
 from intercom.errors import ConfigurationError
 
-__all__ = [
-    "DEFAULT_CONNECTION",
-    "Connection",
-    "Region",
-    "connection_from_environment",
-    "connection_slug",
-    "find_connection",
-    "make_connection",
-    "read_connections_file",
-]
-
 DEFAULT_CONNECTION = "default"
 DEFAULT_FILE = Path("connections.yml")
 TOKEN_VARIABLE = "INTERCOM_ACCESS_TOKEN"

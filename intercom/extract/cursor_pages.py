@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from intercom.api.client import Answer, TableClient
+from intercom.api.client import TableClient
+from intercom.api.response import Answer
 from intercom.errors import PageTooHeavyError, RetriableApiError
 from intercom.extract.count_check import Tally
 from intercom.extract.extraction import Reading

@@ -13,11 +13,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from intercom.api.client import Answer
+from intercom.api.response import Answer
 from intercom.errors import RetriableApiError
-from intercom.normalise.coerce import UNREADABLE
-from intercom.normalise.normaliser import Record, epoch_seconds
-from intercom.normalise.records import Glance, Rejected, sort_out, split_records
+from intercom.normalise.coerce import UNREADABLE, epoch_seconds
+from intercom.normalise.records import Glance, Record, Rejected, sort_out, split_records
 from intercom.tables.table import Table
 
 Params = Mapping[str, str | int]

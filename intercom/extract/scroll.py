@@ -10,7 +10,8 @@ import logging
 
 import msgspec
 
-from intercom.api.client import Answer, TableClient
+from intercom.api.client import TableClient
+from intercom.api.response import Answer
 from intercom.errors import ApiError, FatalApiError, PermissionDeniedError, RetriableApiError
 from intercom.extract.distinct_keys import DistinctRows
 from intercom.extract.extraction import Reading

@@ -19,14 +19,12 @@ import pyarrow.compute as pc
 
 from intercom.errors import SchemaError
 from intercom.normalise.arrays import NULL, Text, nulls, to_array
-from intercom.normalise.coerce import UNREADABLE, epoch_seconds
+from intercom.normalise.coerce import UNREADABLE
 from intercom.normalise.decode import Members, to_arrays
 from intercom.normalise.flatten import Found, NestedMembers, texts_at
 from intercom.normalise.records import Record, members_of, object_text, text_of
 from intercom.tables.schema import EXTRA, INGESTED_AT, Column, Kind, TableSchema
 from intercom.tables.table import Table
-
-__all__ = ["MOST_NAMED", "Normaliser", "Record", "epoch_seconds"]
 
 Page = tuple[Sequence[Record], str]
 """Records, and the words for the page in errors."""

@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 from msgspec import Raw
 
 from intercom.normalise.coerce import FIRST_SECOND, LAST_SECOND
-from intercom.normalise.normaliser import Normaliser, Record
-from intercom.normalise.records import SentRecord
+from intercom.normalise.normaliser import Normaliser
+from intercom.normalise.records import Record, SentRecord
 from intercom.tables.schema import EXTRA, INGESTED_AT, Column, Kind, TableSchema
 from intercom.tables.table import Table
 

@@ -30,8 +30,7 @@ from intercom.config.parameters import LakeOptions, SyncOptions
 from intercom.errors import ClusterError, ConfigurationError, LakeError
 from intercom.lake.layout import TableFormat
 from intercom.lake.table import Ledger
-from intercom.orchestration.finish import conclude
-from intercom.orchestration.job import Job, exclusive
+from intercom.orchestration.job import Job
 from intercom.orchestration.observe.announce import announce_table
 from intercom.orchestration.observe.logs import log_to_runs
 from intercom.orchestration.observe.progress import reported
@@ -43,8 +42,6 @@ from intercom.sync.run import Run, asked_range
 from intercom.sync.timed import Timed
 from intercom.tables.catalogue import TABLES, select_tables
 from intercom.tables.table import Table
-
-__all__ = ["compaction", "conclude", "exclusive", "extract", "prepare_compaction", "prepare_run"]
 
 log = logging.getLogger(__name__)
 log_to_runs()  # here, since every process that runs a task or a flow of ours imports this module

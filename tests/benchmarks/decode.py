@@ -11,7 +11,7 @@ import msgspec
 import orjson
 import pyarrow as pa
 
-from intercom.api.client import Answer
+from intercom.api.response import Answer
 from intercom.extract.distinct_keys import keys_of
 from intercom.extract.pages import Page, page_of
 from intercom.lake.parquet import ParquetFile

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from intercom.api.client import IntercomClient, RetryPolicy, TableClient
+from intercom.api.client import IntercomClient, TableClient
 from intercom.api.rate_limit.limiter import RateLimiter
+from intercom.api.retry import RetryPolicy
 from intercom.config.connection import make_connection
 from intercom.errors import AnswerTooLargeError, FatalApiError, PageTooHeavyError, RetriableApiError
 from tests.support.scripted import GOOD, TOKEN, Handler, Script, Server, raw, reply

@@ -16,8 +16,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from intercom.api.client import IntercomClient, RetryPolicy, TableClient, Usage
+from intercom.api.client import IntercomClient, TableClient
 from intercom.api.rate_limit.limiter import RateLimiter
+from intercom.api.retry import RetryPolicy
+from intercom.api.traffic import Usage
 from intercom.config.connection import Connection, make_connection
 from intercom.errors import (
     ApiError,

@@ -13,8 +13,9 @@ from urllib.parse import quote
 
 import pytest
 
-from intercom.api.client import IntercomClient, RetryPolicy, TableClient
+from intercom.api.client import IntercomClient, TableClient
 from intercom.api.rate_limit.limiter import RateLimiter
+from intercom.api.retry import RetryPolicy
 from intercom.config.connection import make_connection
 from intercom.errors import ApiError, PermissionDeniedError, RequestRejectedError, RetriableApiError
 from tests.support.scripted import TOKEN, Script, Server, error, reply

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from intercom.api.client import IntercomClient, RetryPolicy
+from intercom.api.client import IntercomClient
 from intercom.api.rate_limit.limiter import RateLimiter
+from intercom.api.retry import RetryPolicy
 from intercom.api.workspace import identify
 from intercom.errors import AbandonedError
 from intercom.orchestration.job import Job, exclusive

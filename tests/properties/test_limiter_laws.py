@@ -7,7 +7,8 @@ from dataclasses import replace
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from intercom.api.rate_limit.quota import WINDOW_SECONDS, ServerClock
+from intercom.api.rate_limit.fair_share import WINDOW_SECONDS
+from intercom.api.rate_limit.quota import ServerClock
 from tests.support.quota import Run, Setting, most_in_ten_seconds
 
 

@@ -15,7 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from intercom.normalise.normaliser import Normaliser, epoch_seconds
+from intercom.normalise.coerce import epoch_seconds
+from intercom.normalise.normaliser import Normaliser
 from intercom.normalise.records import split_records
 from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import Column, Kind, TableSchema

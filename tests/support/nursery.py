@@ -23,7 +23,7 @@ from intercom.api.client import IntercomClient
 from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.workspace import identify
 from intercom.compaction.compact import compact_table
-from intercom.config.lookup import make_connection
+from intercom.config.connection import make_connection
 from intercom.lake.layout import TablePaths
 from intercom.lake.locks.table_lock import TableLocks
 from intercom.lake.storage import Lake

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from intercom.api.headers import RateHeaders
+from intercom.api.rate_limit.fair_share import WINDOW_SECONDS
 from intercom.api.rate_limit.limiter import RateLimiter
-from intercom.api.rate_limit.quota import WINDOW_SECONDS, Budget, Permit
+from intercom.api.rate_limit.quota import Budget, Permit
 
 SERVER_EPOCH = 1_700_000_000
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from intercom.api.client import IntercomClient, RetryPolicy
+from intercom.api.client import IntercomClient
 from intercom.api.rate_limit.limiter import RateLimiter
+from intercom.api.retry import RetryPolicy
 from intercom.api.workspace import identify
 from intercom.compaction.compact import Compacted, compact_table
 from intercom.compaction.policy import When
-from intercom.config.lookup import make_connection
+from intercom.config.connection import make_connection
 from intercom.lake.layout import TableFormat, TablePaths
 from intercom.lake.storage import Lake
 from intercom.lake.table import Ledger

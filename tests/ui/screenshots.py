@@ -16,7 +16,7 @@ from typing import Final
 
 from playwright.sync_api import FloatRect
 
-from intercom.config.lookup import connection_slug
+from intercom.config.connection import connection_slug
 from intercom.sandbox import SandboxServer, Workspace
 from tests.support.browser import WIDTH, Browser, browser
 from tests.support.prefect_server import ROOT, Prefect, inherited

@@ -12,8 +12,9 @@ import pytest
 from msgspec import Raw
 
 from intercom.errors import SchemaError
+from intercom.normalise.coerce import epoch_seconds
 from intercom.normalise.json_repair import mend
-from intercom.normalise.normaliser import MOST_NAMED, Normaliser, epoch_seconds
+from intercom.normalise.normaliser import MOST_NAMED, Normaliser
 from intercom.normalise.records import NO_OBJECT, Glance, Rejected, split_records, without
 from intercom.tables.catalogue import TABLES
 

@@ -15,7 +15,7 @@ from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCol
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.utilities.urls import url_for
 
-from intercom.config.lookup import connection_slug
+from intercom.config.connection import connection_slug
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe.history import as_history, unbroken
 from intercom.sync.summary import TableSummary, as_markdown, verdict

@@ -19,7 +19,7 @@ from uuid import UUID
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import FlowRunContext, TaskRunContext
 
-from intercom.config.lookup import connection_slug
+from intercom.config.connection import connection_slug
 from intercom.orchestration.server.retry import in_a_line
 from intercom.sync.progress import BOARD, LOGGER, Snapshot, TableProgress, Tracked, Usage, described
 

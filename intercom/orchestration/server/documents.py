@@ -13,7 +13,7 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from pydantic import ValidationError
 
 from intercom.blocks import IntercomConnection
-from intercom.config.lookup import Connection, connection_slug, make_connection
+from intercom.config.connection import Connection, connection_slug, make_connection
 from intercom.config.storage_options import block_named, from_block
 from intercom.errors import ConfigurationError
 from intercom.orchestration.server.retry import patiently

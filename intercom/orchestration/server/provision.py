@@ -16,12 +16,13 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 from prefect.workers.process import ProcessWorker
 
-from intercom.api.client import IntercomClient, RetryPolicy
+from intercom.api.client import IntercomClient
 from intercom.api.rate_limit.limiter import RateLimiter
+from intercom.api.retry import RetryPolicy
 from intercom.api.workspace import ask_workspace
 from intercom.blocks import IntercomConnection, IntercomWatermark
-from intercom.config.connection import MOST_IN_FLIGHT
-from intercom.config.lookup import DEFAULT_CONNECTION, Connection, connection_slug, read_connections_file
+from intercom.config.connection import MOST_IN_FLIGHT, Connection, connection_slug
+from intercom.config.lookup import DEFAULT_CONNECTION, read_connections_file
 from intercom.config.redaction import shown
 from intercom.errors import ApiError, ConfigurationError, FatalApiError
 from intercom.orchestration.server.documents import documents, load_connection, made_or_there, save_document

@@ -7,7 +7,7 @@ import logging
 from prefect.client.orchestration import get_client
 
 from intercom.blocks import IntercomWatermark
-from intercom.config.lookup import connection_slug
+from intercom.config.connection import connection_slug
 from intercom.errors import ConfigurationError, PrefectError
 from intercom.lake.watermark import Watermark
 from intercom.orchestration.server.documents import load_values, save_document
