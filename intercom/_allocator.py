@@ -14,7 +14,7 @@ _M_ARENA_MAX = -8  # glibc's malloc.h
 _ARENAS = 2
 
 
-def keep_small() -> None:
+def return_freed_memory() -> None:
     """Arrow uses the system's allocator, unless the environment names one, and that keeps few arenas.
 
     To be called before pyarrow is imported, which chooses then.

@@ -13,9 +13,9 @@ import msgspec
 
 from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.response import Answer
-from intercom.api.retry import Caller, RetryPolicy
+from intercom.api.retry import RequestSender, RetryPolicy
 from intercom.api.session import Request, SessionPool
-from intercom.api.traffic import Traffic, Usage
+from intercom.api.traffic import Traffic, TrafficCounter
 from intercom.config.connection import Connection
 from intercom.config.secret_masking import Mask
 from intercom.errors import AbandonedError
@@ -67,11 +67,11 @@ class IntercomClient:
             if stopped.is_set():
                 raise AbandonedError
 
-        caller = Caller(
+        caller = RequestSender(
             connection=self.connection,
             table=table,
             scope=scope,
-            usage=Usage(),
+            usage=TrafficCounter(),
             sessions=self._sessions,
             limiter=self.limiter,
             policy=self.policy,
@@ -103,7 +103,7 @@ class TableClient:
     once, RetriableApiError when the retry policy is used up, and AbandonedError once the table is not to be read on.
     """
 
-    def __init__(self, caller: Caller, scroll_lock: threading.Lock, stopped: threading.Event) -> None:
+    def __init__(self, caller: RequestSender, scroll_lock: threading.Lock, stopped: threading.Event) -> None:
         self.stopped = stopped
         """Set when this table is not to be read on: pauses end then, and no other request leaves."""
         self.table = caller.table

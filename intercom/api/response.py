@@ -35,7 +35,7 @@ _STATUSES_BY_PART = {"timeout": 408, "unavailable": 503, "server_error": 500, "n
 
 
 @dataclass(frozen=True)
-class Received:
+class HttpResponse:
     """A whole HTTP answer, unpacked; ``headers`` finds names in any case. Its repr shows nothing that was sent."""
 
     status: int
@@ -86,7 +86,7 @@ class Failure:
         return self.throttled and self.code != "too_many_requests"
 
 
-def read_answer(received: Received, expect: str | None, mask: Mask) -> Answer | Failure:
+def read_answer(received: HttpResponse, expect: str | None, mask: Mask) -> Answer | Failure:
     """The answer, when it is whole: a body can be empty or cut, or an error list, although its status is 200.
 
     ``expect`` names the member that must be a JSON array. Its elements may be anything: of a body with an odd one the
@@ -126,7 +126,7 @@ class _ErrorBody(msgspec.Struct):
     request_id: str | None = None
 
 
-def read_refusal(received: Received, mask: Mask) -> Failure:
+def read_refusal(received: HttpResponse, mask: Mask) -> Failure:
     """What an error list says. Of any other body only the type: it may be a page of a proxy that shows the request."""
     status, code = received.status, None
     request_id = _request_id(received, mask)
@@ -148,7 +148,7 @@ def read_refusal(received: Received, mask: Mask) -> Failure:
     return Failure(reason, status, code, request_id, received.server_time)
 
 
-def _request_id(received: Received, mask: Mask) -> str | None:
+def _request_id(received: HttpResponse, mask: Mask) -> str | None:
     sent = received.headers.get("X-Request-Id")
     return mask.name(sent) if sent else None
 

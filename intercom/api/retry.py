@@ -17,9 +17,9 @@ from tenacity import RetryCallState, Retrying, retry_if_result
 from intercom.api.headers import RateHeaders, retry_after_seconds
 from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.rate_limit.quota import Permit
-from intercom.api.response import Answer, Failure, Received, read_answer, read_refusal
-from intercom.api.session import NoAnswer, Request, SessionPool
-from intercom.api.traffic import Usage
+from intercom.api.response import Answer, Failure, HttpResponse, read_answer, read_refusal
+from intercom.api.session import Request, SessionPool, Unanswered
+from intercom.api.traffic import TrafficCounter
 from intercom.config.connection import Connection
 from intercom.config.secret_masking import Mask
 from intercom.errors import (
@@ -66,7 +66,7 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True)
-class Caller:
+class RequestSender:
     """On whose behalf calls are made, and what they go through.
 
     ``scope`` is the permission that errors name. ``stopped`` is asked before every request; ``sleep`` raises
@@ -76,7 +76,7 @@ class Caller:
     connection: Connection
     table: str
     scope: str
-    usage: Usage
+    usage: TrafficCounter
     sessions: SessionPool
     limiter: RateLimiter
     policy: RetryPolicy
@@ -106,7 +106,7 @@ class Caller:
 class _Call:
     """The attempts of one request; the public methods are tenacity's hooks."""
 
-    def __init__(self, caller: Caller, request: Request, *, expect: str | None, once: bool, heavy: bool) -> None:
+    def __init__(self, caller: RequestSender, request: Request, *, expect: str | None, once: bool, heavy: bool) -> None:
         self._caller = caller
         self._request = request
         self._expect = expect
@@ -122,14 +122,14 @@ class _Call:
         # A page of the scroll: one chain from end to end, which dies when it waits for a minute.
         permit = limiter.acquire(urgent=self._once, stopped=self._caller.stopped)
         self._caller.usage.count(requests=1)
-        received: Received | NoAnswer | None = None
+        received: HttpResponse | Unanswered | None = None
         try:
             received = self._caller.sessions.send(self._request)
         finally:
             # Also when the thread is interrupted: a permit that never comes back would count as in flight.
-            if not isinstance(received, Received):
+            if not isinstance(received, HttpResponse):
                 limiter.lost(permit)
-        outcome = self._judge(permit, received) if isinstance(received, Received) else self._unanswered(received)
+        outcome = self._judge(permit, received) if isinstance(received, HttpResponse) else self._unanswered(received)
         if isinstance(outcome, Failure):
             self._count(outcome)
         return outcome
@@ -190,7 +190,7 @@ class _Call:
             self._failures += 1
             self._heavy_in_a_row = self._heavy_in_a_row + 1 if failure.heavy else 0
 
-    def _unanswered(self, lost: NoAnswer) -> Failure:
+    def _unanswered(self, lost: Unanswered) -> Failure:
         if lost.unsendable:
             raise FatalApiError(f"{self._what}: the request cannot be sent ({lost.names}). Check base_url and proxies.")
         if lost.too_large:
@@ -206,7 +206,7 @@ class _Call:
             f"{self._caller.connection.base_url}; the watermark has not moved."
         )
 
-    def _judge(self, permit: Permit, received: Received) -> Answer | Failure:
+    def _judge(self, permit: Permit, received: HttpResponse) -> Answer | Failure:
         limiter, status = self._caller.limiter, received.status
         self._caller.usage.count(received=len(received.body))
         rates = RateHeaders.from_http(received.headers)

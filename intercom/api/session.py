@@ -19,7 +19,7 @@ from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from intercom.api.body import TooLargeError, TooSlowError, answers_within, read_body
-from intercom.api.response import Received
+from intercom.api.response import HttpResponse
 from intercom.config.connection import Connection
 
 API_VERSION = "2.14"
@@ -36,7 +36,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class NoAnswer:
+class Unanswered:
     """A request that nothing whole came back for; ``names`` are those of the errors' classes."""
 
     names: str
@@ -67,14 +67,14 @@ class SessionPool:
         self._closed = False
         self._lock = threading.Lock()
 
-    def send(self, request: Request) -> Received | NoAnswer:
+    def send(self, request: Request) -> HttpResponse | Unanswered:
         """One attempt, of any status; redirects are not followed."""
         # Nothing is raised while an error is handled here, so that none hangs on ours as its context.
         try:
             return self._send(request)
         except (OSError, ValueError, HTTPError) as error:  # OSError is the root of what requests means to raise
             slow = _is_too_slow(error)
-            return NoAnswer(
+            return Unanswered(
                 f"not whole after {self._answer_seconds:g} s" if slow else _names(error),
                 slow or _is_read_timeout(error),
                 isinstance(error, ValueError),
@@ -89,7 +89,7 @@ class SessionPool:
         for session in idle:
             session.close()
 
-    def _send(self, request: Request) -> Received:
+    def _send(self, request: Request) -> HttpResponse:
         headers = {"Content-Type": "application/json"} if request.body is not None else None
         with self._session() as session:
             response = session.request(
@@ -112,7 +112,7 @@ class SessionPool:
             except BaseException:
                 response.raw.close()  # what has not been read yet would be taken for the next answer
                 raise
-        return Received(response.status_code, response.headers, body)
+        return HttpResponse(response.status_code, response.headers, body)
 
     @contextmanager
     def _session(self) -> Iterator[requests.Session]:

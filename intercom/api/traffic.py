@@ -43,7 +43,7 @@ class Traffic:
         return self.requests / (self.limit * max(self.seconds, QUOTA_SECONDS) / QUOTA_SECONDS)
 
 
-def together(all_traffic: Iterable[Traffic]) -> Traffic:
+def total(all_traffic: Iterable[Traffic]) -> Traffic:
     """The sum of what tables cost that are read at the same time, with one token."""
     parts = list(all_traffic)
     return Traffic(
@@ -57,7 +57,7 @@ def together(all_traffic: Iterable[Traffic]) -> Traffic:
 
 
 @dataclass
-class Usage:
+class TrafficCounter:
     """What one table has cost: attempts sent, those among them that were answered with 429, bytes of the answers."""
 
     requests: int = 0

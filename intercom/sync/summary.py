@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from intercom.api.traffic import Traffic, together
+from intercom.api.traffic import Traffic, total
 from intercom.sync.progress import duration
 
 HEADINGS = (
@@ -85,7 +85,7 @@ def as_text(tables: Sequence[TableSummary]) -> str:
 
 def as_markdown(tables: Sequence[TableSummary]) -> str:
     """The same in markdown: the counts, what the run took of the allowance, the lines, then the watermarks in UTC."""
-    traffic = together(table.traffic for table in tables)
+    traffic = total(table.traffic for table in tables)
     allowance = spent(traffic) + ("; without tables that failed" if failures(tables) else "")
     marked = [table for table in tables if (table.watermark_before, table.watermark_after) != (None, None)]
     return "\n".join(

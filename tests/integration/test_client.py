@@ -19,7 +19,7 @@ import pytest
 from intercom.api.client import IntercomClient, TableClient
 from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.retry import RetryPolicy
-from intercom.api.traffic import Usage
+from intercom.api.traffic import TrafficCounter
 from intercom.config.connection import Connection, make_connection
 from intercom.errors import (
     ApiError,
@@ -336,7 +336,7 @@ def test_a_429_waits_as_the_limiter_says_and_is_no_failed_try(
     server.script = [error(429, "rate_limit_exceeded", Retry_After="3")] * 10 + [reply()]
     contacts.get("/tags")
     assert clock.naps == pytest.approx([3.0] * 10)
-    assert contacts.usage == Usage(requests=11, throttled=10)
+    assert contacts.usage == TrafficCounter(requests=11, throttled=10)
 
 
 def test_a_429_with_a_reset_waits_until_then(server: Server, contacts: TableClient, clock: Clock) -> None:

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from intercom.api.rate_limit.concurrency import InFlight
+from intercom.api.rate_limit.concurrency import AdaptiveConcurrency
 from intercom.config.connection import MOST_IN_FLIGHT
 from tests.support.quota import Run, Setting
 
 latencies = st.floats(0.05, 5.0)
 
 
-def numbers(places: InFlight, speed: Callable[[int], float], answers: int, *, at: float = 0.0) -> list[int]:
+def numbers(places: AdaptiveConcurrency, speed: Callable[[int], float], answers: int, *, at: float = 0.0) -> list[int]:
     """The number after each answer of a server that gives so many a second to so many at once; all are used."""
     taken = []
     for _ in range(answers):
@@ -35,26 +35,26 @@ def test_the_number_settles_where_more_bring_nothing(latency: float, capacity: f
     def speed(number: int) -> float:
         return min(number / latency, capacity)
 
-    taken = numbers(InFlight(most), speed, 6000)
+    taken = numbers(AdaptiveConcurrency(most), speed, 6000)
     assert min(4, most) <= min(taken) <= max(taken) <= most
     settled = taken[3000:]
     reachable = speed(most)
     assert sum(map(speed, settled)) / len(settled) >= 0.85 * reachable
     useful = max(4.0, reachable * latency)
     assert sum(settled) / len(settled) <= 2.0 * useful
-    assert numbers(InFlight(most), speed, 6000) == taken
+    assert numbers(AdaptiveConcurrency(most), speed, 6000) == taken
 
 
 @given(latency=latencies)
 def test_with_room_the_most_are_reached_in_eight_rounds(latency: float) -> None:
-    taken = numbers(InFlight(), lambda number: number / latency, 600)
+    taken = numbers(AdaptiveConcurrency(), lambda number: number / latency, 600)
     reached = taken.index(MOST_IN_FLIGHT)
     assert sum(latency / number for number in taken[:reached]) <= 8.5 * latency
 
 
 @given(latency=st.floats(0.05, 1.0))
 def test_a_server_that_gets_smaller_and_recovers_is_followed(latency: float) -> None:
-    places = InFlight()
+    places = AdaptiveConcurrency()
 
     def roomy(number: int) -> float:
         return number / latency
@@ -69,7 +69,7 @@ def test_a_server_that_gets_smaller_and_recovers_is_followed(latency: float) -> 
 
 @given(latency=st.floats(0.05, 1.0), heavier=st.floats(2.0, 20.0))
 def test_heavier_pages_are_not_taken_for_a_full_server(latency: float, heavier: float) -> None:
-    places = InFlight()
+    places = AdaptiveConcurrency()
     numbers(places, lambda number: number / latency, 600)
     taken = numbers(places, lambda number: number / latency / heavier, 2000, at=600.0)
     assert sum(taken) / len(taken) >= 0.9 * MOST_IN_FLIGHT
@@ -95,7 +95,7 @@ def test_the_first_answers_of_a_load_are_no_measure(seed: int) -> None:
 
 @given(latency=latencies, in_flight=st.integers(1, 8))
 def test_a_number_that_holds_nobody_back_is_left_alone(latency: float, in_flight: int) -> None:
-    places = InFlight()
+    places = AdaptiveConcurrency()
     for answer in range(1000):
         places.level(in_flight, answer * latency, rate_holds=True)
         places.answered(answer * latency)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intercom.api.response import Received, read_answer, read_refusal
+from intercom.api.response import HttpResponse, read_answer, read_refusal
 from intercom.config.secret_masking import WITHHELD, Mask
 
 TOKENS = st.text(
@@ -92,7 +92,7 @@ def test_no_failure_shows_a_token(token: str, how: list[str], status: int, data:
             ]
         )
     )
-    received = Received(status, {"X-Request-Id": echoed, "Content-Type": f"text/{echoed}"}, body.encode())
+    received = HttpResponse(status, {"X-Request-Id": echoed, "Content-Type": f"text/{echoed}"}, body.encode())
     mask = Mask([token])
     for found in (read_refusal(received, mask), read_answer(received, "data", mask)):
         shown = repr(found) + repr(received)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from intercom.api.response import Answer, Failure, Received, read_answer
+from intercom.api.response import Answer, Failure, HttpResponse, read_answer
 from intercom.config.secret_masking import Mask
 from intercom.normalise.json_salvage import elements, members
 from intercom.normalise.records import NO_JSON, NO_OBJECT, TOO_DEEP, Glance, Split, sort_out, split_records
@@ -70,7 +70,7 @@ def test_anything_is_cut_or_refused(text: bytes) -> None:
 def test_an_odd_element_leaves_its_neighbours_or_ends_it_all(array: list[Any], odd: bytes) -> None:
     good = json.dumps([{"id": "1", "sent": value} for value in array]).encode()[1:-1]
     body = b'{"data":[%b,%b,%b],"total_count":3}' % (b'{"id":"0"}', odd, good or b'{"id":"2"}')
-    answer = read_answer(Received(200, {}, body), "data", Mask([]))
+    answer = read_answer(HttpResponse(200, {}, body), "data", Mask([]))
     if isinstance(answer, Failure):
         assert answer.reason.startswith("broken body")
         assert odd in (b"{", b"]", b'"', b"}")
@@ -83,7 +83,7 @@ def test_an_odd_element_leaves_its_neighbours_or_ends_it_all(array: list[Any], o
 
 
 def test_a_sound_body_is_not_cut() -> None:
-    answer = read_answer(Received(200, {}, b'{"data":[{"id":"1"}]}'), "data", Mask([]))
+    answer = read_answer(HttpResponse(200, {}, b'{"data":[{"id":"1"}]}'), "data", Mask([]))
     assert isinstance(answer, Answer)
     assert answer.elements is None
 
@@ -97,7 +97,7 @@ def test_a_sound_body_is_not_cut() -> None:
     ],
 )
 def test_a_body_that_is_not_whole_or_odd_beside_its_list_is_broken(body: bytes) -> None:
-    answer = read_answer(Received(200, {}, body), "data", Mask([]))
+    answer = read_answer(HttpResponse(200, {}, body), "data", Mask([]))
     assert isinstance(answer, Failure)
     assert answer.reason.startswith("broken body")
 
@@ -106,7 +106,7 @@ def test_a_body_that_is_not_whole_or_odd_beside_its_list_is_broken(body: bytes) 
 def test_depth_costs_no_stack_and_no_more_than_its_length(odd: str) -> None:
     body = f'{{"data":[{{"id":"1"}},{{"id":"2","a":{odd}}}]}}'.encode()
     begin = time.process_time()
-    answer = read_answer(Received(200, {}, body), "data", Mask([]))
+    answer = read_answer(HttpResponse(200, {}, body), "data", Mask([]))
     assert isinstance(answer, Answer)
     assert answer.elements is not None
     split = sort_out(answer.elements, Glance(("id",)))
@@ -132,7 +132,7 @@ def told(split: Split) -> tuple[list[dict[str, bytes]], int, list[tuple[bytes, s
 
 
 def test_characters_that_are_no_unicode_are_mended_beside_the_list_and_in_it() -> None:
-    answer = read_answer(Received(200, {}, b'{"\\ud83d":"\xff","data":[{"id":"\xff"},NaN]}'), "data", Mask([]))
+    answer = read_answer(HttpResponse(200, {}, b'{"\\ud83d":"\xff","data":[{"id":"\xff"},NaN]}'), "data", Mask([]))
     assert isinstance(answer, Answer)
     assert answer.elements == [b'{"id":"\xff"}', b"NaN"]
     assert bytes(answer.fields["\\ud83d"]) == '"\N{REPLACEMENT CHARACTER}"'.encode()

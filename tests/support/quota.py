@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from intercom.api.headers import RateHeaders
 from intercom.api.rate_limit.fair_share import WINDOW_SECONDS
 from intercom.api.rate_limit.limiter import RateLimiter
-from intercom.api.rate_limit.quota import Budget, Permit
+from intercom.api.rate_limit.quota import Permit, Quota
 
 SERVER_EPOCH = 1_700_000_000
 
@@ -211,7 +211,7 @@ class _Bare:
     """A budget in the limiter's shape, without a number in flight."""
 
     def __init__(self, cap: int | None, clock: Callable[[], float]) -> None:
-        self._budget = Budget(cap)
+        self._budget = Quota(cap)
         self._clock = clock
 
     def try_acquire(self) -> Permit | float:

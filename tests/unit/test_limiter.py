@@ -11,7 +11,7 @@ import pytest
 
 from intercom.api.headers import RateHeaders
 from intercom.api.rate_limit.limiter import RateLimiter, RateUsage
-from intercom.api.rate_limit.quota import Budget, Permit
+from intercom.api.rate_limit.quota import Permit, Quota
 
 T0 = 1_700_000_000  # a window of the server begins here
 
@@ -101,7 +101,7 @@ def test_remaining_is_less_what_is_in_flight(limiter: RateLimiter, clock: Clock)
 
 
 def test_a_late_answer_of_an_older_window_changes_nothing() -> None:
-    budget = Budget()
+    budget = Quota()
     late, next_one = budget.sent(9.0), budget.sent(9.5)
     budget.answered(next_one, headers(0, reset=T0 + 20, date=T0 + 10), 10.0)
     budget.answered(late, headers(100, limit=500, reset=T0 + 10, date=T0 + 10), 10.1)
@@ -110,7 +110,7 @@ def test_a_late_answer_of_an_older_window_changes_nothing() -> None:
 
 
 def test_after_the_reset_the_limit_is_there_again_less_what_is_in_flight() -> None:
-    budget = Budget()
+    budget = Quota()
     budget.answered(budget.sent(0.0), headers(2, limit=3), 0.0)
     budget.sent(9.1)
     budget.sent(9.4)
@@ -121,7 +121,7 @@ def test_after_the_reset_the_limit_is_there_again_less_what_is_in_flight() -> No
 
 
 def test_requests_without_an_answer_count_until_their_window_ends() -> None:
-    budget = Budget()
+    budget = Quota()
     budget.answered(budget.sent(0.0), headers(2), 0.0)
     for _ in range(2):
         budget.lost(budget.sent(1.0), 2.0)
@@ -135,7 +135,7 @@ def test_a_server_that_stops_sending_headers_does_not_stop_us(limiter: RateLimit
 
 
 def test_requests_that_hang_do_not_use_up_later_windows() -> None:
-    budget = Budget()
+    budget = Quota()
     budget.answered(budget.sent(0.0), headers(19, limit=20), 0.0)
     for _ in range(19):
         budget.sent(1.0)
@@ -146,7 +146,7 @@ def test_requests_that_hang_do_not_use_up_later_windows() -> None:
 
 
 def test_a_429_stops_everybody_until_the_reset() -> None:
-    budget = Budget()
+    budget = Quota()
     other = budget.sent(0.0)
     assert budget.throttled(budget.sent(0.0), headers(0, date=T0 + 3), None, 0.0) == pytest.approx(7.0)
     budget.answered(other, headers(50, date=T0 + 3), 0.1)
@@ -166,14 +166,14 @@ def test_a_429_stops_everybody_until_the_reset() -> None:
     ],
 )
 def test_the_pause_after_a_429(answer: RateHeaders, retry_after: float | None, pause: float) -> None:
-    budget = Budget()
+    budget = Quota()
     assert budget.throttled(budget.sent(0.0), answer, retry_after, 0.0) == pytest.approx(pause)
     assert (budget.reserve(max(0.0, pause - 0.1)) > 0) is (pause > 0)
     assert budget.reserve(pause + 0.2) == 0.0
 
 
 def test_a_429_of_a_window_that_has_passed_stops_nobody() -> None:
-    budget = Budget()
+    budget = Quota()
     late, next_one = budget.sent(9.0), budget.sent(9.5)
     budget.answered(next_one, headers(150, reset=T0 + 20, date=T0 + 10), 10.0)
     assert budget.throttled(late, headers(0, date=T0 + 9), None, 10.1) == 0.0
@@ -181,21 +181,21 @@ def test_a_429_of_a_window_that_has_passed_stops_nobody() -> None:
 
 
 def test_a_servers_clock_that_is_set_back_is_followed() -> None:
-    budget = Budget()
+    budget = Quota()
     budget.answered(budget.sent(0.0), headers(100, reset=T0 + 3610, date=T0 + 3600), 0.0)
     budget.answered(budget.sent(1.0), headers(0, reset=T0 + 10, date=T0 + 1), 1.0)
     assert budget.reserve(1.1) == pytest.approx(8.9)
 
 
 def test_a_reset_without_any_date_lasts_one_window() -> None:
-    budget = Budget()
+    budget = Quota()
     budget.answered(budget.sent(0.0), RateHeaders(166, 0, 12345, None), 0.0)
     assert budget.reserve(1.0) == pytest.approx(9.0)
 
 
 @pytest.mark.parametrize("outcome", ["answered", "lost", "throttled"])
 def test_every_outcome_gives_the_place_back(outcome: str) -> None:
-    budget = Budget()
+    budget = Quota()
     permit = budget.sent(0.0)
     if outcome == "answered":
         budget.answered(permit, headers(1), 0.0)
@@ -246,7 +246,7 @@ def test_an_answer_frees_a_place_before_the_reset() -> None:
 
 
 def test_one_absurd_reset_does_not_hide_the_windows_after_it() -> None:
-    budget = Budget()
+    budget = Quota()
     budget.answered(budget.sent(0.0), headers(0, reset=T0 + 99_999), 0.0)
     assert budget.reserve(1.0) == pytest.approx(59.0)
     assert budget.reserve(60.0) == 0.0
@@ -368,7 +368,7 @@ def test_usage_counts_ten_seconds_and_what_is_under_way(clock: Clock, limiter: R
 
 
 def test_what_left_under_a_higher_limit_does_not_count_against_a_lower_one() -> None:
-    budget = Budget()
+    budget = Quota()
     for tenth in range(90):
         budget.answered(budget.sent(tenth / 10), headers(166 - tenth), tenth / 10)
     budget.answered(budget.sent(10.0), headers(49, limit=50, reset=T0 + 20, date=T0 + 10), 10.0)

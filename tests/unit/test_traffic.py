@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from intercom.api.traffic import Traffic, Usage, together
+from intercom.api.traffic import Traffic, TrafficCounter, total
 
 CONTACTS = Traffic(requests=300, throttled=1, received=5_000, limit=166, began=100.0, ended=120.0)
 TAGS = Traffic(requests=20, throttled=0, received=70, limit=166, began=101.0, ended=140.0)
 
 
 def test_tables_that_are_read_at_the_same_time_take_the_time_of_the_whole() -> None:
-    assert together([CONTACTS, TAGS]) == Traffic(320, 1, 5_070, 166, 100.0, 140.0)
-    assert together([CONTACTS, TAGS]).seconds == 40.0
+    assert total([CONTACTS, TAGS]) == Traffic(320, 1, 5_070, 166, 100.0, 140.0)
+    assert total([CONTACTS, TAGS]).seconds == 40.0
 
 
 def test_tables_that_asked_nothing_change_nothing() -> None:
-    assert together([Traffic(), CONTACTS, Traffic()]) == CONTACTS
-    assert together([Traffic()]) == together([]) == Traffic()
+    assert total([Traffic(), CONTACTS, Traffic()]) == CONTACTS
+    assert total([Traffic()]) == total([]) == Traffic()
 
 
 def test_the_share_is_of_what_was_allowed_in_that_time() -> None:
     assert CONTACTS.share == pytest.approx(300 / 332)
-    assert together([CONTACTS, TAGS]).share == pytest.approx(320 / 664)
+    assert total([CONTACTS, TAGS]).share == pytest.approx(320 / 664)
 
 
 def test_a_short_run_has_the_allowance_of_ten_seconds() -> None:
@@ -40,7 +40,7 @@ def test_a_clock_that_was_set_back_makes_no_negative_time() -> None:
 
 
 def test_the_counters_of_a_table_begin_with_its_first_request() -> None:
-    usage = Usage()
+    usage = TrafficCounter()
     assert usage.traffic(166) == Traffic(limit=166)
     usage.count(requests=1)
     began = usage.traffic(166).began

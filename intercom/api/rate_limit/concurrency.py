@@ -38,7 +38,7 @@ class _Before:
     speed: float  # answers a second
 
 
-class InFlight:
+class AdaptiveConcurrency:
     """Decides how many requests may be in flight, at least 4 and at most ``most``; times are in seconds.
 
     Told of every change by ``level``, and of every answer by ``answered`` after that.

@@ -35,7 +35,7 @@ class _Count:
         self.used = self.own = self.others = 0
 
 
-class Others:
+class FairShare:
     """Counts what others take. Times are local seconds that never run backwards."""
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """When requests may leave: one limiter for each token and process, shared by all threads.
 
-The blocking loop around ``Budget``, which decides how fast, and ``InFlight``, which decides how many at once.
+The blocking loop around ``Quota``, which decides how fast, and ``AdaptiveConcurrency``, which decides how many at once.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from intercom.api.headers import RateHeaders
-from intercom.api.rate_limit.concurrency import InFlight
-from intercom.api.rate_limit.quota import RECHECK_SECONDS, Budget, Permit
+from intercom.api.rate_limit.concurrency import AdaptiveConcurrency
+from intercom.api.rate_limit.quota import RECHECK_SECONDS, Permit, Quota
 from intercom.config.connection import MOST_IN_FLIGHT
 from intercom.errors import AbandonedError
 
@@ -50,8 +50,8 @@ class RateLimiter:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.most_in_flight = most_in_flight
-        self._budget = Budget(cap)
-        self._places = InFlight(most_in_flight)
+        self._budget = Quota(cap)
+        self._places = AdaptiveConcurrency(most_in_flight)
         self._clock = clock
         self._sleep = sleep
         # One thread of each kind waits for time or a place, the others for their turn: no herd wakes up.

@@ -2,7 +2,7 @@
 
 Three rules hold at once. *Pace*: at most the limit in any ten seconds, evenly, so that other apps on the same quota
 find room. *Count*: never more than the server says remain in its window, less everything sent that it may not have
-counted. *Others*: what all on the quota have sent in any ten seconds stays below the limit; see ``Others``. The first
+counted. *Others*: what all on the quota have sent in any ten seconds stays below the limit; see ``FairShare``. The first
 alone cannot keep us clear of 429 when others eat from the quota, and the second alone would be too late to.
 """
 
@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from intercom.api.headers import RateHeaders
-from intercom.api.rate_limit.fair_share import WINDOW_SECONDS, Others
+from intercom.api.rate_limit.fair_share import WINDOW_SECONDS, FairShare
 
 # A private app has at least 1,000 requests a minute, one sixth of them in each window.
 DEFAULT_LIMIT = 166
@@ -76,7 +76,7 @@ class _Window:
     over: bool = False  # it has ended by the clock, and no answer has named the next one yet
 
 
-class Budget:
+class Quota:
     """Decides when the next request may leave. Times are local seconds that never run backwards."""
 
     def __init__(self, cap: int | None = None) -> None:
@@ -84,7 +84,7 @@ class Budget:
         self._server_limit = DEFAULT_LIMIT
         self._clock = ServerClock()
         self._window: _Window | None = None
-        self._others = Others()
+        self._others = FairShare()
         self._heard = False  # something came back
         self._in_flight: dict[int, float] = {}
         self._sent: deque[float] = deque()  # within the last ten seconds
