@@ -17,7 +17,7 @@ from intercom.api.retry import RequestSender, RetryPolicy
 from intercom.api.session import Request, SessionPool
 from intercom.api.traffic import Traffic, TrafficCounter
 from intercom.config.connection import Connection
-from intercom.config.secret_masking import Mask
+from intercom.config.secret_masking import SecretMask
 from intercom.errors import AbandonedError
 
 
@@ -35,7 +35,7 @@ class IntercomClient:
         self.connection = connection
         self.limiter = limiter
         self.policy = policy or RetryPolicy()
-        self.mask = Mask([connection.access_token.get_secret_value()])
+        self.mask = SecretMask([connection.access_token.get_secret_value()])
         """For text that the server has sent and that is shown."""
         self._sleep = sleep
         self._stopped: list[threading.Event] = []

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from intercom.api.headers import http_date
-from intercom.config.secret_masking import Mask
-from intercom.normalise.json_repair import mend
+from intercom.config.secret_masking import SecretMask
+from intercom.normalise.json_repair import repair
 from intercom.normalise.json_salvage import elements, members
 
 _DETAIL_CHARACTERS = 200
@@ -86,7 +86,7 @@ class Failure:
         return self.throttled and self.code != "too_many_requests"
 
 
-def read_answer(received: HttpResponse, expect: str | None, mask: Mask) -> Answer | Failure:
+def read_answer(received: HttpResponse, expect: str | None, mask: SecretMask) -> Answer | Failure:
     """The answer, when it is whole: a body can be empty or cut, or an error list, although its status is 200.
 
     ``expect`` names the member that must be a JSON array. Its elements may be anything: of a body with an odd one the
@@ -126,7 +126,7 @@ class _ErrorBody(msgspec.Struct):
     request_id: str | None = None
 
 
-def read_refusal(received: HttpResponse, mask: Mask) -> Failure:
+def read_refusal(received: HttpResponse, mask: SecretMask) -> Failure:
     """What an error list says. Of any other body only the type: it may be a page of a proxy that shows the request."""
     status, code = received.status, None
     request_id = _request_id(received, mask)
@@ -148,7 +148,7 @@ def read_refusal(received: HttpResponse, mask: Mask) -> Failure:
     return Failure(reason, status, code, request_id, received.server_time)
 
 
-def _request_id(received: HttpResponse, mask: Mask) -> str | None:
+def _request_id(received: HttpResponse, mask: SecretMask) -> str | None:
     sent = received.headers.get("X-Request-Id")
     return mask.name(sent) if sent else None
 
@@ -173,7 +173,7 @@ def _members(body: bytes) -> dict[str, msgspec.Raw]:
         body.decode()  # msgspec looks at no byte of what it leaves raw
         return _OBJECT.decode(body)
     except (UnicodeDecodeError, msgspec.DecodeError):
-        return _OBJECT.decode(mend(body))
+        return _OBJECT.decode(repair(body))
 
 
 def _salvaged(body: bytes, expect: str | None) -> tuple[dict[str, msgspec.Raw], list[bytes] | None] | None:
@@ -195,7 +195,7 @@ def _salvaged(body: bytes, expect: str | None) -> tuple[dict[str, msgspec.Raw], 
 
 def _sound(text: bytes) -> bytes | None:
     """A value that decodes, as it is or mended; None where none does."""
-    text = mend(text)
+    text = repair(text)
     try:
         _VALUE.decode(text)
     except (msgspec.DecodeError, RecursionError):

@@ -21,7 +21,7 @@ from intercom.api.response import Answer, Failure, HttpResponse, read_answer, re
 from intercom.api.session import Request, SessionPool, Unanswered
 from intercom.api.traffic import TrafficCounter
 from intercom.config.connection import Connection
-from intercom.config.secret_masking import Mask
+from intercom.config.secret_masking import SecretMask
 from intercom.errors import (
     AnswerTooLargeError,
     ApiError,
@@ -82,7 +82,7 @@ class RequestSender:
     policy: RetryPolicy
     sleep: Callable[[float], None]
     stopped: Callable[[], bool]
-    mask: Mask
+    mask: SecretMask
 
     def call(self, request: Request, *, expect: str | None, once: bool = False, heavy: bool = False) -> Answer:
         """The answer to a request after as many attempts as it needs; raises ApiError, or AbandonedError when stopped.

@@ -16,7 +16,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from intercom.config.storage_options import object_or_name
+from intercom.config.storage_options import parse_options
 from intercom.errors import ConfigurationError
 
 _DESCRIBED = re.compile(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
@@ -131,7 +131,7 @@ def _choices(annotation: ast.expr | None) -> list[str] | None:
 
 def _object_or_name(text: str) -> dict[str, Any] | str:
     try:
-        return object_or_name(text)
+        return parse_options(text)
     except ConfigurationError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

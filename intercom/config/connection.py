@@ -80,7 +80,7 @@ def connection_slug(name: str, *, place: str = "connection name") -> str:
     return slug
 
 
-def shown(value: object) -> str:
+def harmless(value: object) -> str:
     """For messages: short plain words only, since a token may stand in the wrong place."""
     text = str(value)
     return repr(text) if re.fullmatch(r"[\w.-]{1,24}", text, re.ASCII) else "(not shown: it may hold a secret)"
@@ -101,7 +101,7 @@ def _check_token(token: str, place: str) -> None:
 def _region(value: str, place: str) -> Region:
     known = {region.value: region for region in Region}
     if (region := known.get(value.strip().lower())) is None:
-        raise ConfigurationError(f"{place}: unknown region {shown(value)}. Valid regions: {', '.join(known)}.")
+        raise ConfigurationError(f"{place}: unknown region {harmless(value)}. Valid regions: {', '.join(known)}.")
     return region
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from intercom.config.connection import Connection, Region, connection_slug, make_connection, shown
+from intercom.config.connection import Connection, Region, connection_slug, harmless, make_connection
 from intercom.errors import ConfigurationError
 
 _NUMBERS = ("requests_per_10s", "requests_in_flight")
@@ -48,7 +48,7 @@ class Entry:
         )
 
 
-def entries_of(path: Path, environ: Mapping[str, str], *, skip_unnamed: bool = False) -> list[Entry]:
+def read_entries(path: Path, environ: Mapping[str, str], *, skip_unnamed: bool = False) -> list[Entry]:
     """The file's entries in their order; ``skip_unnamed`` leaves out those whose name needs a variable that is not set.
 
     Raises ConfigurationError for a file that cannot be read or has another shape.
@@ -114,7 +114,7 @@ def _only_key(value: object, key: str, place: str) -> object:
     if not isinstance(value, dict) or key not in value:
         raise ConfigurationError(f"{place}: expected a mapping with the key {key!r}.")
     if extra := [k for k in value if k != key]:
-        raise ConfigurationError(f"{place}: unknown key {shown(extra[0])}; the only key here is {key!r}.")
+        raise ConfigurationError(f"{place}: unknown key {harmless(extra[0])}; the only key here is {key!r}.")
     return value[key]
 
 
@@ -123,7 +123,7 @@ def _checked_shape(values: object, place: str) -> str:
     if not isinstance(values, dict):
         raise ConfigurationError(f"{place}: expected the keys {', '.join(_KEYS)}; name and access_token are required.")
     if unknown := [key for key in values if key not in _KEYS]:
-        raise ConfigurationError(f"{place}: unknown key {shown(unknown[0])}. Known keys: {', '.join(_KEYS)}.")
+        raise ConfigurationError(f"{place}: unknown key {harmless(unknown[0])}. Known keys: {', '.join(_KEYS)}.")
     for key, value in values.items():
         number = isinstance(value, int) and key in _NUMBERS
         if not (number or value is None or isinstance(value, str)):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from intercom.config.connection import Connection, Region, connection_slug, make_connection
-from intercom.config.connections_file import entries_of
+from intercom.config.connections_file import read_entries
 from intercom.errors import ConfigurationError
 
 DEFAULT_CONNECTION = "default"
@@ -22,7 +22,7 @@ REGION_VARIABLE = "INTERCOM_REGION"
 
 def read_connections_file(path: Path, environ: Mapping[str, str] = os.environ) -> dict[str, Connection]:
     """All connections of a file by name, with their variables filled in; raises ConfigurationError for any fault."""
-    return {entry.name: entry.connection(environ) for entry in entries_of(path, environ)}
+    return {entry.name: entry.connection(environ) for entry in read_entries(path, environ)}
 
 
 def connection_from_environment(environ: Mapping[str, str]) -> Connection | None:
@@ -54,7 +54,7 @@ def find_connection(
     if (found := load_block(name)) is not None:
         return found
     path = connections_file or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
-    entries = [] if path is None else entries_of(path, environ, skip_unnamed=True)
+    entries = [] if path is None else read_entries(path, environ, skip_unnamed=True)
     for entry in entries:
         if entry.name == name:
             return entry.connection(environ)

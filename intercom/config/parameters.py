@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from intercom.config.redaction import WITHOUT_PASSWORD, WITHOUT_SECRETS, options_without_secrets
-from intercom.config.storage_options import object_or_name
+from intercom.config.storage_options import parse_options
 from intercom.tables.catalogue import TABLES
 
 ConnectionName = Annotated[str, Field(min_length=1)]
@@ -47,7 +47,7 @@ class LakeOptions(BaseModel):
     def store(self) -> dict[str, Any] | str | None:
         """The storage options, those in text as an object; ConfigurationError when that is broken."""
         given = self.storage_options
-        return object_or_name(given) if isinstance(given, str) else given
+        return parse_options(given) if isinstance(given, str) else given
 
 
 class SyncOptions(LakeOptions):

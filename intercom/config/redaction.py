@@ -77,6 +77,6 @@ def has_password(url: str) -> bool:
     return re.search(_PASSWORD, url) is not None
 
 
-def shown(text: str) -> str:
+def without_passwords(text: str) -> str:
     """The text with ``...`` in place of users, passwords and signatures in its addresses."""
     return re.sub(rf"([?&;]{_SIGNED})[^&;\s\"'<>]+", r"\1...", re.sub(r"//[^/\s]*@", "//...@", text))

@@ -32,7 +32,7 @@ _NAME = re.compile(rf"[A-Za-z0-9._:-]{{1,{_MOST_NAME}}}")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}[\s:]?){4,}")
 
 
-class Mask:
+class SecretMask:
     """Takes secrets out of texts; its repr shows none of them."""
 
     def __init__(self, secrets: Iterable[str], label: str = "[token]") -> None:

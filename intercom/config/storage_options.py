@@ -18,10 +18,10 @@ from intercom.errors import ConfigurationError
 SHORTEST_SECRET: Final = 6
 """Characters: fewer are in any text by chance."""
 BLOCK_TYPES: Final = ("secret", "aws-credentials", "minio-credentials")
-"""Slugs of the Prefect block types that `from_block` knows."""
+"""Slugs of the Prefect block types that `options_from_block` knows."""
 
 
-def object_or_name(text: str) -> dict[str, Any] | str:
+def parse_options(text: str) -> dict[str, Any] | str:
     """Options given as text: a JSON object, or the name of a block. ConfigurationError for an object that is broken."""
     if not text.lstrip().startswith("{"):
         return text
@@ -64,7 +64,7 @@ def block_named(reference: str) -> tuple[str, str]:
     return kind, name
 
 
-def from_block(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
+def options_from_block(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
     """The options in a block's content: those of s3fs from credentials, any filesystem's as they are from a Secret.
 
     Fields as in Prefect's collection prefect-aws, which need not be installed here. ConfigurationError when a Secret

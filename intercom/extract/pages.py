@@ -16,7 +16,7 @@ import msgspec
 from intercom.api.response import Answer
 from intercom.errors import RetriableApiError
 from intercom.normalise.coerce import UNREADABLE, epoch_seconds
-from intercom.normalise.records import Glance, Record, Rejected, sort_out, split_records
+from intercom.normalise.records import Record, RecordHead, Rejected, sort_out, split_records
 from intercom.tables.table import Table
 
 Params = Mapping[str, str | int]
@@ -110,6 +110,6 @@ def _decoded(raw: msgspec.Raw | None) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _glance(required: tuple[str, ...], cursor_field: str | None) -> Glance:
+def _glance(required: tuple[str, ...], cursor_field: str | None) -> RecordHead:
     """What is asked of every record while it is read: its key, and the times that it is ordered and kept by."""
-    return Glance(required, filter(None, ("created_at", cursor_field)))
+    return RecordHead(required, filter(None, ("created_at", cursor_field)))

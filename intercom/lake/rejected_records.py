@@ -24,10 +24,10 @@ from typing import Any, Final, Self
 from intercom.errors import LakeError, SchemaError
 from intercom.lake.layout import TablePaths
 from intercom.lake.storage import Lake
-from intercom.normalise.coerce import read_value
+from intercom.normalise.coerce import coerce
 from intercom.normalise.json_salvage import members
 from intercom.normalise.records import Rejected
-from intercom.tables.schema import Kind
+from intercom.tables.schema import ColumnKind
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class RejectedRecords:
         with self._lock:
             texts = [found.rejected.text for found in self._found.values()]
         sent = ((members(text) or {}).get(name, b"null") for text in texts)
-        return any(read_value(Kind.STRING, value) == key for value in sent)
+        return any(coerce(ColumnKind.STRING, value) == key for value in sent)
 
     def save(self) -> None:
         """Write down what no file has yet; LakeError when the lake refuses."""

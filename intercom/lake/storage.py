@@ -24,8 +24,8 @@ from typing import Any, Final
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from intercom.config.redaction import has_password, shown
-from intercom.config.secret_masking import Mask
+from intercom.config.redaction import has_password, without_passwords
+from intercom.config.secret_masking import SecretMask
 from intercom.config.storage_options import secret_values
 from intercom.errors import ConfigurationError, LakeError, OvertakenError
 from intercom.lake import bulk_delete as objects
@@ -77,11 +77,11 @@ class Lake:
         options = dict(storage_options or {})
         if has_password(url):
             raise ConfigurationError(
-                f"The lake URL {shown(url)!r} has a password or a signature in it, which would get into logs and "
+                f"The lake URL {without_passwords(url)!r} has a password or a signature in it, which would get into logs and "
                 "records. Give credentials in the environment or in fsspec's configuration instead."
             )
         named = {name: os.environ.get(name, "") for name in _SECRET_VARIABLES}
-        self._mask = Mask(secret_values({**options, "environment": named}), label="[secret]")
+        self._mask = SecretMask(secret_values({**options, "environment": named}), label="[secret]")
         if url.startswith(("s3://", "s3a://")):
             # Listings of another writer's objects must never come from a cache: a part that is not seen is lost.
             options |= {"use_listings_cache": False, "skip_instance_cache": True}
@@ -472,13 +472,13 @@ class Lake:
 
     def _told_by(self, error: BaseException) -> str:
         """An error's text in one line, without secrets of the store's options and signatures in addresses."""
-        return self._mask.clean(shown(str(error)))
+        return self._mask.clean(without_passwords(str(error)))
 
     def _cause(self, error: BaseException) -> BaseException | None:
         """The error to be shown as the cause: none when it, or what caused it, tells a secret."""
         cause: BaseException | None = error
         while cause is not None:
-            if shown(str(cause)) != str(cause) or self._mask.finds(str(cause)):
+            if without_passwords(str(cause)) != str(cause) or self._mask.finds(str(cause)):
                 return None
             cause = cause.__cause__ or cause.__context__
         return error

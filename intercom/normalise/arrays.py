@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from msgspec import Raw
 from msgspec.json import Decoder
 
-from intercom.normalise.coerce import EXACT_INTEGERS, FIRST_SECOND, LAST_SECOND, UNREADABLE, read_value
-from intercom.tables.schema import Kind
+from intercom.normalise.coerce import EXACT_INTEGERS, FIRST_SECOND, LAST_SECOND, UNREADABLE, coerce
+from intercom.tables.schema import ColumnKind
 
 T = TypeVar("T")
 Text = Raw | bytes
@@ -30,12 +30,12 @@ decoder: Final[Callable[[Any], Decoder[Any]]] = lru_cache(maxsize=64)(Decoder)
 """The decoder for a type; kept, because making one costs more than decoding a page's column."""
 
 _SCALARS: Final = Decoder(list[int | float | str | bool | None])
-_WHOLE: Final[dict[Kind, Decoder[Any]]] = {
-    Kind.STRING: Decoder(list[str | None]),
-    Kind.INT: Decoder(list[int | None]),
-    Kind.FLOAT: Decoder(list[float | None]),
-    Kind.BOOL: Decoder(list[bool | None]),
-    Kind.TIMESTAMP: Decoder(list[int | None]),
+_WHOLE: Final[dict[ColumnKind, Decoder[Any]]] = {
+    ColumnKind.STRING: Decoder(list[str | None]),
+    ColumnKind.INT: Decoder(list[int | None]),
+    ColumnKind.FLOAT: Decoder(list[float | None]),
+    ColumnKind.BOOL: Decoder(list[bool | None]),
+    ColumnKind.TIMESTAMP: Decoder(list[int | None]),
 }
 
 
@@ -47,18 +47,18 @@ class Converted(NamedTuple):
     plain: bool = True
 
 
-def to_array(kind: Kind, values: Sequence[Text]) -> Converted:
+def to_array(kind: ColumnKind, values: Sequence[Text]) -> Converted:
     """The values as ``kind``."""
     text = join(values)
     if text == _nulls_text(len(values)):
         return Converted(nulls(kind, len(values)))
     try:
-        return Converted(from_decoded(kind, values if kind is Kind.JSON else _WHOLE[kind].decode(text)))
+        return Converted(from_decoded(kind, values if kind is ColumnKind.JSON else _WHOLE[kind].decode(text)))
     except UNREADABLE:
         return _one_by_one(kind, values)
 
 
-def from_decoded(kind: Kind, values: Sequence[Any]) -> pa.Array:
+def from_decoded(kind: ColumnKind, values: Sequence[Any]) -> pa.Array:
     """Values as a typed decoder gives them: str, int, float, bool or None, seconds for times, the text for JSON.
 
     Raises one of `UNREADABLE` when a value needs a look of its own: it does not fit, or may be something else.
@@ -90,7 +90,7 @@ def join(values: Sequence[Text]) -> bytes:
 
 
 @lru_cache(maxsize=64)
-def nulls(kind: Kind, size: int) -> pa.Array:
+def nulls(kind: ColumnKind, size: int) -> pa.Array:
     """An array of nulls; kept, because most columns of most pages are empty and pages have few sizes."""
     return pa.nulls(size, kind.arrow)
 
@@ -114,7 +114,7 @@ def _decode_or_none(value: Text, shape: type[T]) -> T | None:
 def _floats(values: Sequence[float | None]) -> pa.Array:
     if max(map(abs, filter(None, values)), default=0) >= EXACT_INTEGERS:
         raise ValueError("perhaps an integer that no float64 holds")
-    return pa.array(values, Kind.FLOAT.arrow)
+    return pa.array(values, ColumnKind.FLOAT.arrow)
 
 
 def _timestamps(values: Sequence[int | None]) -> pa.Array:
@@ -122,36 +122,36 @@ def _timestamps(values: Sequence[int | None]) -> pa.Array:
     least, most = (bound.as_py() for bound in pc.min_max(seconds).values())
     if least is not None and not FIRST_SECOND <= least <= most <= LAST_SECOND:
         raise ValueError("perhaps milliseconds")
-    return pc.multiply(seconds, 1_000_000).view(Kind.TIMESTAMP.arrow)
+    return pc.multiply(seconds, 1_000_000).view(ColumnKind.TIMESTAMP.arrow)
 
 
 def _texts(values: Sequence[Text]) -> pa.Array:
     # Arrow cuts the texts faster than Python measures them. The cast refuses what is no UTF-8: no decoder looks at it.
-    together = pa.array([_SEPARATOR.join(values)], pa.binary()).cast(Kind.JSON.arrow)
+    together = pa.array([_SEPARATOR.join(values)], pa.binary()).cast(ColumnKind.JSON.arrow)
     texts = pc.split_pattern(together, _SEPARATOR.decode()).values
     if len(texts) != len(values):
         raise ValueError("a text that is no JSON")
     present = pc.not_equal(texts, "null").buffers()[1]
-    return pa.Array.from_buffers(Kind.JSON.arrow, len(texts), [present, *texts.buffers()[1:]])
+    return pa.Array.from_buffers(ColumnKind.JSON.arrow, len(texts), [present, *texts.buffers()[1:]])
 
 
-_FROM_DECODED: Final[dict[Kind, Callable[[Sequence[Any]], pa.Array]]] = {
-    Kind.STRING: lambda values: pa.array(values, Kind.STRING.arrow),
-    Kind.INT: lambda values: pa.array(values, Kind.INT.arrow),
-    Kind.FLOAT: _floats,
-    Kind.BOOL: lambda values: pa.array(values, Kind.BOOL.arrow),
-    Kind.TIMESTAMP: _timestamps,
-    Kind.JSON: _texts,
+_FROM_DECODED: Final[dict[ColumnKind, Callable[[Sequence[Any]], pa.Array]]] = {
+    ColumnKind.STRING: lambda values: pa.array(values, ColumnKind.STRING.arrow),
+    ColumnKind.INT: lambda values: pa.array(values, ColumnKind.INT.arrow),
+    ColumnKind.FLOAT: _floats,
+    ColumnKind.BOOL: lambda values: pa.array(values, ColumnKind.BOOL.arrow),
+    ColumnKind.TIMESTAMP: _timestamps,
+    ColumnKind.JSON: _texts,
 }
 
 
 # Value by value: one JSON text that is not null -> what the column holds, None when it does not fit.
 
 
-def _one_by_one(kind: Kind, values: Sequence[Text]) -> Converted:
-    plain = _plain_microseconds(values) if kind is Kind.TIMESTAMP else [None] * len(values)
+def _one_by_one(kind: ColumnKind, values: Sequence[Text]) -> Converted:
+    plain = _plain_microseconds(values) if kind is ColumnKind.TIMESTAMP else [None] * len(values)
     found: list[object] = [
-        (None if value == NULL else read_value(kind, bytes(value))) if known is None else known
+        (None if value == NULL else coerce(kind, bytes(value))) if known is None else known
         for value, known in zip(values, plain, strict=True)
     ]
     misfits = [row for row, value in enumerate(found) if value is None and values[row] != NULL]

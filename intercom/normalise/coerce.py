@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.json import Decoder
 
-from intercom.tables.schema import Kind
+from intercom.tables.schema import ColumnKind
 
 UNREADABLE: Final = (msgspec.DecodeError, ValueError, OverflowError, RecursionError)
 """What decoders and Arrow raise for JSON text that is broken or does not fit."""
@@ -36,7 +36,7 @@ _STRING: Final = Decoder(str)
 _INT: Final = Decoder(int)
 
 
-def read_value(kind: Kind, text: bytes) -> object:
+def coerce(kind: ColumnKind, text: bytes) -> object:
     """What a column of this kind holds for a JSON text other than null (times: microseconds); None: it does not fit."""
     return _READERS[kind](text)
 
@@ -135,11 +135,11 @@ def _to_text(text: bytes) -> str:
     return text.decode("utf-8", "replace")
 
 
-_READERS: Final[dict[Kind, Callable[[bytes], object]]] = {
-    Kind.STRING: _to_string,
-    Kind.INT: _to_int,
-    Kind.FLOAT: _to_float,
-    Kind.BOOL: _to_bool,
-    Kind.TIMESTAMP: _to_microseconds,
-    Kind.JSON: _to_text,
+_READERS: Final[dict[ColumnKind, Callable[[bytes], object]]] = {
+    ColumnKind.STRING: _to_string,
+    ColumnKind.INT: _to_int,
+    ColumnKind.FLOAT: _to_float,
+    ColumnKind.BOOL: _to_bool,
+    ColumnKind.TIMESTAMP: _to_microseconds,
+    ColumnKind.JSON: _to_text,
 }

@@ -16,35 +16,35 @@ from msgspec.json import Decoder
 from msgspec.structs import astuple
 
 from intercom.normalise.arrays import NULL, Text, decode_each, from_decoded, join
-from intercom.tables.schema import Kind
+from intercom.tables.schema import ColumnKind
 
 Values = Sequence[Any]
 """One column, decoded: str, int, float or bool by its kind, the text for JSON; None for null except in JSON."""
 
-Decoded = tuple[Kind, Values]
+Decoded = tuple[ColumnKind, Values]
 """Values and the kind that they were decoded as; JSON where they are still to be converted."""
 
-_DECODED: Final[dict[Kind, Any]] = {
-    Kind.STRING: str | None,
-    Kind.INT: int | None,
-    Kind.FLOAT: float | None,
-    Kind.BOOL: bool | None,
-    Kind.TIMESTAMP: int | None,
-    Kind.JSON: Raw,
+_DECODED: Final[dict[ColumnKind, Any]] = {
+    ColumnKind.STRING: str | None,
+    ColumnKind.INT: int | None,
+    ColumnKind.FLOAT: float | None,
+    ColumnKind.BOOL: bool | None,
+    ColumnKind.TIMESTAMP: int | None,
+    ColumnKind.JSON: Raw,
 }
 
 
-class Members:
+class ObjectDecoder:
     """Reads the members of objects that have a name here, each as its kind; an absent member is null.
 
     Of ``others`` each one's text is read, None where it is absent. Any other member is skipped, or refused with
     ``closed``. Names must not have quotes, backslashes or control characters.
     """
 
-    def __init__(self, kinds: Mapping[str, Kind], others: Sequence[str] = (), *, closed: bool = False) -> None:
+    def __init__(self, kinds: Mapping[str, ColumnKind], others: Sequence[str] = (), *, closed: bool = False) -> None:
         self._names = (*kinds, *others)
-        self._kinds = (*kinds.values(), *[Kind.JSON for _ in others])
-        types = [(_DECODED[kind], NULL if kind is Kind.JSON else None) for kind in kinds.values()]
+        self._kinds = (*kinds.values(), *[ColumnKind.JSON for _ in others])
+        types = [(_DECODED[kind], NULL if kind is ColumnKind.JSON else None) for kind in kinds.values()]
         types += [(Raw, None) for _ in others]
         self._shape = defstruct(
             "_Members",
@@ -76,7 +76,7 @@ class Members:
 def to_arrays(columns: Mapping[str, Decoded]) -> dict[str, pa.Array]:
     """Columns of equal length, at least one value each; one of `UNREADABLE` where any value may not fit its kind."""
     arrays: dict[str, pa.Array] = {}
-    for kind in Kind:
+    for kind in ColumnKind:
         names = [name for name, (of, _) in columns.items() if of is kind]
         if names:
             together = from_decoded(kind, list(chain.from_iterable([columns[name][1] for name in names])))

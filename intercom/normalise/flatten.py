@@ -10,29 +10,29 @@ from msgspec import Raw
 
 from intercom.normalise.arrays import NULL, Text, decode_each, join, one_member
 from intercom.normalise.coerce import UNREADABLE
-from intercom.normalise.decode import Decoded, Members
-from intercom.tables.schema import COUNT, EACH, Column, Kind
+from intercom.normalise.decode import Decoded, ObjectDecoder
+from intercom.tables.schema import COUNT, EACH, Column, ColumnKind
 
 Path = tuple[str, ...]
 Found = dict[Path, Decoded]
 """Decoded columns by path; ``(name,)`` is a record's own member."""
 
 
-class NestedMembers:
+class NestedDecoder:
     """The members of nested objects that flat columns need, each parent read once."""
 
     def __init__(self, flat: Iterable[Column]) -> None:
-        kinds: dict[Path, dict[str, Kind]] = {}
+        kinds: dict[Path, dict[str, ColumnKind]] = {}
         for column in flat:
             for path in filter(None, (column.path, column.otherwise)):
                 plain = _plain(path)
                 for size in range(2, len(plain) + 1):
                     members, name = kinds.setdefault(plain[: size - 1], {}), plain[size - 1]
-                    kind = column.kind if plain[:size] == column.path else Kind.JSON
+                    kind = column.kind if plain[:size] == column.path else ColumnKind.JSON
                     # As JSON what is wanted in two ways: from its text everything can be made.
-                    members[name] = kind if members.get(name, kind) is kind else Kind.JSON
+                    members[name] = kind if members.get(name, kind) is kind else ColumnKind.JSON
         self._parents = {
-            parent: (Members(members), Members(dict.fromkeys(members, Kind.JSON)))
+            parent: (ObjectDecoder(members), ObjectDecoder(dict.fromkeys(members, ColumnKind.JSON)))
             for parent, members in sorted(kinds.items(), key=lambda item: len(item[0]))
         }
 

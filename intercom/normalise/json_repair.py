@@ -15,7 +15,7 @@ _ESCAPE: Final = re.compile(
 )
 
 
-def mend(text: bytes) -> bytes:
+def repair(text: bytes) -> bytes:
     """JSON text that a strict decoder accepts, for text that it refused; valid text comes back unchanged.
 
     A lone surrogate escape (half an emoji, cut off by some client) becomes its own spelling as plain characters:

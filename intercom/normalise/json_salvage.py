@@ -16,7 +16,7 @@ from typing import Final
 from msgspec import DecodeError
 from msgspec.json import Decoder
 
-from intercom.normalise.json_repair import mend
+from intercom.normalise.json_repair import repair
 
 _SPACE: Final = b" \t\n\r"
 _STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
@@ -45,7 +45,7 @@ def members(text: bytes) -> dict[str, bytes] | None:
         if name is None or colon != b":" or not value:
             return None
         try:
-            found[_TEXT.decode(mend(name[0]))] = value
+            found[_TEXT.decode(repair(name[0]))] = value
         except DecodeError:
             return None
     return found

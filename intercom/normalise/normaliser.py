@@ -20,10 +20,10 @@ import pyarrow.compute as pc
 from intercom.errors import SchemaError
 from intercom.normalise.arrays import NULL, Text, nulls, to_array
 from intercom.normalise.coerce import UNREADABLE
-from intercom.normalise.decode import Members, to_arrays
-from intercom.normalise.flatten import Found, NestedMembers, texts_at
+from intercom.normalise.decode import ObjectDecoder, to_arrays
+from intercom.normalise.flatten import Found, NestedDecoder, texts_at
 from intercom.normalise.records import Record, members_of, object_text, text_of
-from intercom.tables.schema import EXTRA, INGESTED_AT, Column, Kind, TableSchema
+from intercom.tables.schema import EXTRA, INGESTED_AT, Column, ColumnKind, TableSchema
 from intercom.tables.table import Table
 
 Page = tuple[Sequence[Record], str]
@@ -45,9 +45,9 @@ class Normaliser:
             raise ValueError("ingested_at needs a time zone")
         self._table = table
         self._schema = table.schema.arrow
-        self._ingested_at = pa.scalar(ingested_at, Kind.TIMESTAMP.arrow)
+        self._ingested_at = pa.scalar(ingested_at, ColumnKind.TIMESTAMP.arrow)
         self._expected = _Expected(table.schema)
-        self._nested = NestedMembers(table.schema.flat)
+        self._nested = NestedDecoder(table.schema.flat)
         self._beside: set[str] = set()
 
     @property
@@ -107,7 +107,7 @@ class Normaliser:
     def _extra(self, records: Sequence[Record], rows: _Rows) -> pa.Array:
         positions = rows.misfits.keys() | rows.unknown
         if not positions:
-            return nulls(Kind.JSON, len(records))
+            return nulls(ColumnKind.JSON, len(records))
         declared = self._expected.declared
         texts: list[str | None] = [None] * len(records)
         for row in positions:
@@ -118,7 +118,7 @@ class Normaliser:
                 self._beside.update(unknown)
             beside = [name for name in members if name in odd or name not in declared] if odd else unknown
             texts[row] = object_text((name, members[name]) for name in beside).decode("utf-8", "replace")
-        return pa.array(texts, Kind.JSON.arrow)
+        return pa.array(texts, ColumnKind.JSON.arrow)
 
 
 class _Expected:
@@ -127,8 +127,8 @@ class _Expected:
     def __init__(self, schema: TableSchema, odd: frozenset[str] = frozenset(), unknown: tuple[str, ...] = ()) -> None:
         self.declared = frozenset(column.name for column in schema.fields)
         self._schema, self._odd, self._unknown = schema, odd, unknown
-        kinds = {column.name: Kind.JSON if column.name in odd else column.kind for column in schema.fields}
-        self._members = Members(kinds, unknown, closed=True)
+        kinds = {column.name: ColumnKind.JSON if column.name in odd else column.kind for column in schema.fields}
+        self._members = ObjectDecoder(kinds, unknown, closed=True)
 
     def read(self, records: Sequence[Record]) -> tuple[Found, set[int]]:
         """Decoded columns, and the rows with unknown members; one of `UNREADABLE` where not all is as expected."""
@@ -159,13 +159,13 @@ class _Rows:
         """Rows with members that are not declared."""
         self._schema, self._found = schema, found
 
-    def convert(self, nested: NestedMembers, *, careful: bool) -> None:
+    def convert(self, nested: NestedDecoder, *, careful: bool) -> None:
         """Fill `arrays` with declared and flat columns; one of `UNREADABLE` unless ``careful``."""
         nested.find(self._found, careful=careful)
         together = {}
         for column in self._schema.fields + self._schema.flat:
             path = column.path or (column.name,)
-            decoded = self._found.get(path) or (Kind.JSON, texts_at(path, self._found))
+            decoded = self._found.get(path) or (ColumnKind.JSON, texts_at(path, self._found))
             if careful or decoded[0] is not column.kind:
                 self._convert_one(column, decoded[1])
             else:
@@ -205,7 +205,7 @@ def _read_carefully(fields: Sequence[Column], records: Sequence[Record]) -> tupl
     declared = {column.name for column in fields}
     unknown = {row: [name for name in members if name not in declared] for row, members in enumerate(objects)}
     names = list(dict.fromkeys(name for row in unknown.values() for name in row))
-    found: Found = {(name,): (Kind.JSON, [members.get(name, NULL) for members in objects]) for name in declared}
+    found: Found = {(name,): (ColumnKind.JSON, [members.get(name, NULL) for members in objects]) for name in declared}
     return found, {row for row, others in unknown.items() if others}, names
 
 

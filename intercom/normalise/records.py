@@ -14,7 +14,7 @@ from msgspec.json import Decoder
 from intercom.errors import SchemaError
 from intercom.normalise.arrays import decoder, join, one_member
 from intercom.normalise.coerce import UNREADABLE
-from intercom.normalise.json_repair import mend
+from intercom.normalise.json_repair import repair
 from intercom.normalise.json_salvage import elements
 
 Record = Mapping[str, Raw]
@@ -41,7 +41,7 @@ class Rejected:
 
 
 @dataclass(slots=True)
-class Split:
+class SplitRecords:
     """The elements of a list of records: usable records, how many are null, and those that cannot be rows."""
 
     records: list[Record] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Split:
     rejected: list[Rejected] = field(default_factory=list)
 
 
-class Glance:
+class RecordHead:
     """A few members of each record of a list, found in one pass: what the whole list is looked through for.
 
     `required` are those without which a record is no row, `others` what else is asked for soon.
@@ -90,7 +90,7 @@ class Glance:
         return None
 
 
-_NONE: Final = Glance()
+_NONE: Final = RecordHead()
 
 
 class SentRecord(Record):
@@ -101,7 +101,7 @@ class SentRecord(Record):
 
     __slots__ = ("_glance", "_seen", "text")
 
-    def __init__(self, text: Raw, glance: Glance = _NONE, seen: Struct | None = None) -> None:
+    def __init__(self, text: Raw, glance: RecordHead = _NONE, seen: Struct | None = None) -> None:
         self.text, self._glance, self._seen = text, glance, seen
 
     def __getitem__(self, name: str) -> Raw:
@@ -128,10 +128,10 @@ class SentRecord(Record):
         try:
             return _MEMBERS.decode(self.text)
         except UNREADABLE:
-            return _MEMBERS.decode(mend(bytes(self.text)))
+            return _MEMBERS.decode(repair(bytes(self.text)))
 
 
-def split_records(array: Raw, glance: Glance = _NONE) -> Split:
+def split_records(array: Raw, glance: RecordHead = _NONE) -> SplitRecords:
     """The records of a JSON array, as sent. Null elements are counted: lists may have them.
 
     Raises SchemaError when it is no array, which no answer is that was read with care.
@@ -144,8 +144,8 @@ def split_records(array: Raw, glance: Glance = _NONE) -> Split:
             raise SchemaError("There is no readable JSON array where the records should be.") from None
         return sort_out(listed, glance)
     if glance.all_there(seen):
-        return Split([SentRecord(text, glance, known) for text, known in zip(texts, seen, strict=True)])
-    split = Split()
+        return SplitRecords([SentRecord(text, glance, known) for text, known in zip(texts, seen, strict=True)])
+    split = SplitRecords()
     for text, known in zip(texts, seen, strict=True):
         if known is None:
             split.nulls += 1
@@ -156,9 +156,9 @@ def split_records(array: Raw, glance: Glance = _NONE) -> Split:
     return split
 
 
-def sort_out(texts: Iterable[bytes], glance: Glance) -> Split:
+def sort_out(texts: Iterable[bytes], glance: RecordHead) -> SplitRecords:
     """The same of elements of any kind, one by one; characters that are no Unicode are mended."""
-    split = Split()
+    split = SplitRecords()
     for text in texts:
         if text == b"null":
             split.nulls += 1
@@ -176,11 +176,11 @@ def without(name: str) -> str:
     return f"no usable key {name!r} (absent, null, empty, or of another type)"
 
 
-def _read(text: bytes, glance: Glance) -> SentRecord | Rejected:
+def _read(text: bytes, glance: RecordHead) -> SentRecord | Rejected:
     if text[:1] != b"{":
         return Rejected(text, NO_OBJECT)
     try:
-        mended = mend(text)
+        mended = repair(text)
         _MEMBERS.decode(mended)
         seen = glance.of_one(mended)
     except RecursionError:

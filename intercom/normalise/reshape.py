@@ -22,7 +22,7 @@ from msgspec import Raw
 from intercom.normalise.coerce import FIRST_SECOND, LAST_SECOND
 from intercom.normalise.normaliser import Normaliser
 from intercom.normalise.records import Record, SentRecord
-from intercom.tables.schema import EXTRA, INGESTED_AT, Column, Kind, TableSchema
+from intercom.tables.schema import EXTRA, INGESTED_AT, Column, ColumnKind, TableSchema
 from intercom.tables.table import Table
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -87,9 +87,9 @@ def _parents(flat: Column) -> frozenset[str]:
     return frozenset(path[0] for path in (flat.path, flat.otherwise) if path)
 
 
-def _texts(kind: Kind, values: Any) -> Sequence[bytes | None]:
+def _texts(kind: ColumnKind, values: Any) -> Sequence[bytes | None]:
     """Values of a column as JSON texts, None for null."""
-    if kind is Kind.TIMESTAMP:
+    if kind is ColumnKind.TIMESTAMP:
         values = values.cast(pa.int64())
     spelled = _SPELLED[kind]
     return [None if value is None else spelled(value) for value in values.to_pylist()]
@@ -102,11 +102,11 @@ def _time_text(microseconds: int) -> bytes:
     return msgspec.json.encode((_EPOCH + timedelta(microseconds=microseconds)).isoformat())
 
 
-_SPELLED: Final[dict[Kind, Callable[[Any], bytes]]] = {
-    Kind.STRING: msgspec.json.encode,
-    Kind.INT: msgspec.json.encode,
-    Kind.FLOAT: msgspec.json.encode,
-    Kind.BOOL: msgspec.json.encode,
-    Kind.TIMESTAMP: _time_text,
-    Kind.JSON: str.encode,
+_SPELLED: Final[dict[ColumnKind, Callable[[Any], bytes]]] = {
+    ColumnKind.STRING: msgspec.json.encode,
+    ColumnKind.INT: msgspec.json.encode,
+    ColumnKind.FLOAT: msgspec.json.encode,
+    ColumnKind.BOOL: msgspec.json.encode,
+    ColumnKind.TIMESTAMP: _time_text,
+    ColumnKind.JSON: str.encode,
 }

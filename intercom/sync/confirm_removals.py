@@ -19,11 +19,11 @@ from urllib.parse import quote
 from intercom.errors import FatalApiError
 from intercom.extract.pages import Page
 from intercom.lake.state import TableState
-from intercom.normalise.coerce import read_value
+from intercom.normalise.coerce import coerce
 from intercom.normalise.records import NO_JSON, Rejected
 from intercom.sync.read_table import TableRead
 from intercom.sync.removals import ASKED_ONE_BY_ONE, LARGE_SHARE, SMALL_TABLE, Missing, a_key, count_read, find_missing
-from intercom.tables.schema import Kind
+from intercom.tables.schema import ColumnKind
 from intercom.tables.table import Access, Strategy
 
 log = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ def _record(read: TableRead, key: str) -> Page | FatalApiError | None:
         return None if error.status == 404 else error
     members = {member: value for member, value in answer.fields.items() if member not in table.record_omits}
     (name,) = table.primary_key
-    if read_value(Kind.STRING, bytes(members.get(name, b"null"))) != key:
+    if coerce(ColumnKind.STRING, bytes(members.get(name, b"null"))) != key:
         return None
     if answer.elements is not None:
         odd = [] if read.rejected.holds(name, key) else [Rejected(text, NO_JSON) for text in answer.elements]

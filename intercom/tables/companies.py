@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from intercom.tables.schema import Kind, TableSchema, columns, members
+from intercom.tables.schema import ColumnKind, TableSchema, columns, members
 from intercom.tables.table import Access, Strategy, Table
 
 COMPANIES: Final = Table(
@@ -17,17 +17,17 @@ COMPANIES: Final = Table(
         # Component `company`. monthly_spend is an integer there, decimals occur. notes: observed. size, website,
         # industry and last_request_at are left out of records rather than null; plan is {} when there is none.
         fields=(
-            *columns(Kind.STRING, "type id name app_id"),
-            *columns(Kind.JSON, "plan"),
-            *columns(Kind.STRING, "company_id"),
-            *columns(Kind.TIMESTAMP, "remote_created_at created_at updated_at last_request_at"),
-            *columns(Kind.INT, "size"),
-            *columns(Kind.STRING, "website industry"),
-            *columns(Kind.FLOAT, "monthly_spend"),
-            *columns(Kind.INT, "session_count user_count"),
-            *columns(Kind.JSON, "custom_attributes tags segments notes"),
+            *columns(ColumnKind.STRING, "type id name app_id"),
+            *columns(ColumnKind.JSON, "plan"),
+            *columns(ColumnKind.STRING, "company_id"),
+            *columns(ColumnKind.TIMESTAMP, "remote_created_at created_at updated_at last_request_at"),
+            *columns(ColumnKind.INT, "size"),
+            *columns(ColumnKind.STRING, "website industry"),
+            *columns(ColumnKind.FLOAT, "monthly_spend"),
+            *columns(ColumnKind.INT, "session_count user_count"),
+            *columns(ColumnKind.JSON, "custom_attributes tags segments notes"),
         ),
-        flat=members("plan", Kind.STRING, "id name"),
+        flat=members("plan", ColumnKind.STRING, "id name"),
     ),
     cursor_field="updated_at",
     strategy=Strategy.MERGE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from intercom.tables.schema import COUNT, EACH, Column, Kind, TableSchema, columns, members
+from intercom.tables.schema import COUNT, EACH, Column, ColumnKind, TableSchema, columns, members
 from intercom.tables.table import Access, Strategy, Table
 
 CONTACTS: Final = Table(
@@ -17,26 +17,26 @@ CONTACTS: Final = Table(
         # opted_in_subscription_types to the end. Nested lists hold 10 elements at most; their total_count has
         # them all.
         fields=(
-            *columns(Kind.STRING, "type id external_id workspace_id role email email_domain phone name"),
-            *columns(Kind.INT, "owner_id"),
-            *columns(Kind.BOOL, "has_hard_bounced marked_email_as_spam unsubscribed_from_emails"),
-            *columns(Kind.TIMESTAMP, "created_at updated_at signed_up_at last_seen_at last_replied_at"),
-            *columns(Kind.TIMESTAMP, "last_contacted_at last_email_opened_at last_email_clicked_at"),
-            *columns(Kind.STRING, "language_override browser browser_version browser_language os"),
-            *columns(Kind.STRING, "android_app_name android_app_version android_device android_os_version"),
-            *columns(Kind.STRING, "android_sdk_version"),
-            *columns(Kind.TIMESTAMP, "android_last_seen_at"),
-            *columns(Kind.STRING, "ios_app_name ios_app_version ios_device ios_os_version ios_sdk_version"),
-            *columns(Kind.TIMESTAMP, "ios_last_seen_at"),
-            *columns(Kind.JSON, "custom_attributes avatar tags notes companies location social_profiles"),
-            *columns(Kind.JSON, "opted_in_subscription_types opted_out_subscription_types"),
-            *columns(Kind.BOOL, "sms_consent unsubscribed_from_sms enabled_push_messaging"),
-            *columns(Kind.STRING, "referrer utm_campaign utm_content utm_medium utm_source utm_term"),
+            *columns(ColumnKind.STRING, "type id external_id workspace_id role email email_domain phone name"),
+            *columns(ColumnKind.INT, "owner_id"),
+            *columns(ColumnKind.BOOL, "has_hard_bounced marked_email_as_spam unsubscribed_from_emails"),
+            *columns(ColumnKind.TIMESTAMP, "created_at updated_at signed_up_at last_seen_at last_replied_at"),
+            *columns(ColumnKind.TIMESTAMP, "last_contacted_at last_email_opened_at last_email_clicked_at"),
+            *columns(ColumnKind.STRING, "language_override browser browser_version browser_language os"),
+            *columns(ColumnKind.STRING, "android_app_name android_app_version android_device android_os_version"),
+            *columns(ColumnKind.STRING, "android_sdk_version"),
+            *columns(ColumnKind.TIMESTAMP, "android_last_seen_at"),
+            *columns(ColumnKind.STRING, "ios_app_name ios_app_version ios_device ios_os_version ios_sdk_version"),
+            *columns(ColumnKind.TIMESTAMP, "ios_last_seen_at"),
+            *columns(ColumnKind.JSON, "custom_attributes avatar tags notes companies location social_profiles"),
+            *columns(ColumnKind.JSON, "opted_in_subscription_types opted_out_subscription_types"),
+            *columns(ColumnKind.BOOL, "sms_consent unsubscribed_from_sms enabled_push_messaging"),
+            *columns(ColumnKind.STRING, "referrer utm_campaign utm_content utm_medium utm_source utm_term"),
         ),
         flat=(
-            *members("location", Kind.STRING, "country region city"),
-            Column("company_ids", Kind.JSON, ("companies", "data", EACH, "id")),
-            Column("companies_count", Kind.INT, ("companies", "total_count"), ("companies", "data", COUNT)),
+            *members("location", ColumnKind.STRING, "country region city"),
+            Column("company_ids", ColumnKind.JSON, ("companies", "data", EACH, "id")),
+            Column("companies_count", ColumnKind.INT, ("companies", "total_count"), ("companies", "data", COUNT)),
         ),
     ),
     cursor_field="updated_at",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from intercom.tables.schema import Column, Kind, TableSchema, columns, members
+from intercom.tables.schema import Column, ColumnKind, TableSchema, columns, members
 from intercom.tables.table import Access, Strategy, Table
 
 CONVERSATIONS: Final = Table(
@@ -17,38 +17,38 @@ CONVERSATIONS: Final = Table(
         # *_assignee_id is null or 0. topics and ticket are only in the description's examples; observed:
         # company and after.
         fields=(
-            *columns(Kind.STRING, "type id title"),
-            *columns(Kind.TIMESTAMP, "created_at updated_at waiting_since snoozed_until"),
-            *columns(Kind.BOOL, "open"),
-            *columns(Kind.STRING, "state"),
-            *columns(Kind.BOOL, "read"),
-            *columns(Kind.STRING, "priority"),
-            *columns(Kind.INT, "admin_assignee_id team_assignee_id"),
-            *columns(Kind.JSON, "tags conversation_rating source contacts teammates custom_attributes"),
-            *columns(Kind.JSON, "first_contact_reply sla_applied statistics linked_objects"),
-            *columns(Kind.BOOL, "ai_agent_participated"),
-            *columns(Kind.JSON, "ai_agent topics ticket company channel external_references sales_agent"),
-            *columns(Kind.BOOL, "sales_agent_participated"),
+            *columns(ColumnKind.STRING, "type id title"),
+            *columns(ColumnKind.TIMESTAMP, "created_at updated_at waiting_since snoozed_until"),
+            *columns(ColumnKind.BOOL, "open"),
+            *columns(ColumnKind.STRING, "state"),
+            *columns(ColumnKind.BOOL, "read"),
+            *columns(ColumnKind.STRING, "priority"),
+            *columns(ColumnKind.INT, "admin_assignee_id team_assignee_id"),
+            *columns(ColumnKind.JSON, "tags conversation_rating source contacts teammates custom_attributes"),
+            *columns(ColumnKind.JSON, "first_contact_reply sla_applied statistics linked_objects"),
+            *columns(ColumnKind.BOOL, "ai_agent_participated"),
+            *columns(ColumnKind.JSON, "ai_agent topics ticket company channel external_references sales_agent"),
+            *columns(ColumnKind.BOOL, "sales_agent_participated"),
         ),
         flat=(
-            *members("source", Kind.STRING, "type id delivered_as subject body url"),
-            *members("source", Kind.BOOL, "redacted"),
-            *members("source", Kind.JSON, "author attachments"),
+            *members("source", ColumnKind.STRING, "type id delivered_as subject body url"),
+            *members("source", ColumnKind.BOOL, "redacted"),
+            *members("source", ColumnKind.JSON, "author attachments"),
             *(
-                Column(f"source_author_{member}", Kind.STRING, ("source", "author", member))
+                Column(f"source_author_{member}", ColumnKind.STRING, ("source", "author", member))
                 for member in ("type", "id", "name", "email")
             ),
             # Component `conversation_statistics`: durations are seconds.
-            *members("statistics", Kind.INT, "time_to_assignment time_to_admin_reply time_to_first_close"),
-            *members("statistics", Kind.INT, "time_to_last_close median_time_to_reply"),
-            *members("statistics", Kind.TIMESTAMP, "first_contact_reply_at first_assignment_at"),
-            *members("statistics", Kind.TIMESTAMP, "first_admin_reply_at first_close_at last_assignment_at"),
-            *members("statistics", Kind.TIMESTAMP, "last_assignment_admin_reply_at last_contact_reply_at"),
-            *members("statistics", Kind.TIMESTAMP, "last_admin_reply_at last_close_at"),
-            *members("statistics", Kind.STRING, "last_closed_by_id"),
-            *members("statistics", Kind.INT, "count_reopens count_assignments count_conversation_parts"),
-            *members("first_contact_reply", Kind.TIMESTAMP, "created_at"),
-            *members("first_contact_reply", Kind.STRING, "type url"),
+            *members("statistics", ColumnKind.INT, "time_to_assignment time_to_admin_reply time_to_first_close"),
+            *members("statistics", ColumnKind.INT, "time_to_last_close median_time_to_reply"),
+            *members("statistics", ColumnKind.TIMESTAMP, "first_contact_reply_at first_assignment_at"),
+            *members("statistics", ColumnKind.TIMESTAMP, "first_admin_reply_at first_close_at last_assignment_at"),
+            *members("statistics", ColumnKind.TIMESTAMP, "last_assignment_admin_reply_at last_contact_reply_at"),
+            *members("statistics", ColumnKind.TIMESTAMP, "last_admin_reply_at last_close_at"),
+            *members("statistics", ColumnKind.STRING, "last_closed_by_id"),
+            *members("statistics", ColumnKind.INT, "count_reopens count_assignments count_conversation_parts"),
+            *members("first_contact_reply", ColumnKind.TIMESTAMP, "created_at"),
+            *members("first_contact_reply", ColumnKind.STRING, "type url"),
         ),
     ),
     cursor_field="updated_at",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from intercom.tables.schema import Kind, TableSchema, columns
+from intercom.tables.schema import ColumnKind, TableSchema, columns
 from intercom.tables.table import Access, Strategy, Table
 
 ARTICLES: Final = Table(
@@ -16,15 +16,15 @@ ARTICLES: Final = Table(
         # Component `article_list_item`. updated_at is that of the default language; statistics only come with
         # one article.
         fields=(
-            *columns(Kind.STRING, "type id workspace_id title description body"),
-            *columns(Kind.INT, "author_id"),
-            *columns(Kind.STRING, "state"),
-            *columns(Kind.TIMESTAMP, "created_at updated_at"),
-            *columns(Kind.STRING, "url"),
-            *columns(Kind.INT, "parent_id"),
-            *columns(Kind.JSON, "parent_ids"),
-            *columns(Kind.STRING, "parent_type default_locale"),
-            *columns(Kind.JSON, "translated_content tags statistics"),
+            *columns(ColumnKind.STRING, "type id workspace_id title description body"),
+            *columns(ColumnKind.INT, "author_id"),
+            *columns(ColumnKind.STRING, "state"),
+            *columns(ColumnKind.TIMESTAMP, "created_at updated_at"),
+            *columns(ColumnKind.STRING, "url"),
+            *columns(ColumnKind.INT, "parent_id"),
+            *columns(ColumnKind.JSON, "parent_ids"),
+            *columns(ColumnKind.STRING, "parent_type default_locale"),
+            *columns(ColumnKind.JSON, "translated_content tags statistics"),
         ),
     ),
     cursor_field="updated_at",

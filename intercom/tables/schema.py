@@ -27,7 +27,7 @@ COUNT: Final = "#"
 """Last in a path: the number of elements of a list."""
 
 
-class Kind(StrEnum):
+class ColumnKind(StrEnum):
     """What a column holds; JSON is text exactly as sent, TIMESTAMP has microseconds in UTC."""
 
     STRING = "string"
@@ -43,13 +43,13 @@ class Kind(StrEnum):
         return _ARROW_TYPES[self]
 
 
-_ARROW_TYPES: Final[dict[Kind, pa.DataType]] = {
-    Kind.STRING: pa.string(),
-    Kind.INT: pa.int64(),
-    Kind.FLOAT: pa.float64(),
-    Kind.BOOL: pa.bool_(),
-    Kind.TIMESTAMP: pa.timestamp("us", tz="UTC"),
-    Kind.JSON: pa.string(),
+_ARROW_TYPES: Final[dict[ColumnKind, pa.DataType]] = {
+    ColumnKind.STRING: pa.string(),
+    ColumnKind.INT: pa.int64(),
+    ColumnKind.FLOAT: pa.float64(),
+    ColumnKind.BOOL: pa.bool_(),
+    ColumnKind.TIMESTAMP: pa.timestamp("us", tz="UTC"),
+    ColumnKind.JSON: pa.string(),
 }
 
 
@@ -62,7 +62,7 @@ class Column:
     """
 
     name: str
-    kind: Kind
+    kind: ColumnKind
     path: tuple[str, ...] = ()
     otherwise: tuple[str, ...] = ()
 
@@ -80,7 +80,7 @@ class TableSchema:
 
     def __post_init__(self) -> None:
         columns = [pa.field(column.name, column.kind.arrow) for column in (*self.fields, *self.flat)]
-        columns += [pa.field(EXTRA, Kind.JSON.arrow), pa.field(INGESTED_AT, Kind.TIMESTAMP.arrow)]
+        columns += [pa.field(EXTRA, ColumnKind.JSON.arrow), pa.field(INGESTED_AT, ColumnKind.TIMESTAMP.arrow)]
         object.__setattr__(self, "arrow", pa.schema(columns))
 
     @property
@@ -102,17 +102,17 @@ class TableSchema:
         own = {name: kind for name, kind in columns.items() if isinstance(kind, str)}
         flat = {name: entry for name, entry in columns.items() if name not in own}
         return cls(
-            tuple(Column(name, Kind(kind)) for name, kind in own.items()),
+            tuple(Column(name, ColumnKind(kind)) for name, kind in own.items()),
             tuple(
-                Column(name, Kind(kind), tuple(path), tuple(otherwise))
+                Column(name, ColumnKind(kind), tuple(path), tuple(otherwise))
                 for name, (kind, path, otherwise) in flat.items()
             ),
         )
 
 
-def columns(kind: Kind, names: str) -> tuple[Column, ...]:
+def columns(kind: ColumnKind, names: str) -> tuple[Column, ...]:
     return tuple(Column(name, kind) for name in names.split())
 
 
-def members(parent: str, kind: Kind, names: str) -> tuple[Column, ...]:
+def members(parent: str, kind: ColumnKind, names: str) -> tuple[Column, ...]:
     return tuple(Column(f"{parent}_{name}", kind, (parent, name)) for name in names.split())

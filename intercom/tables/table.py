@@ -80,16 +80,16 @@ class Table:
         needed = (*self.primary_key, *((self.cursor_field,) if self.cursor_field else ()))
         if missing := [name for name in needed if name not in declared]:
             raise ValueError(f"Table {self.name!r} needs undeclared columns: {', '.join(missing)}.")
-        if unusable := [name for name in self.primary_key if declared[name].kind is not schemas.Kind.STRING]:
+        if unusable := [name for name in self.primary_key if declared[name].kind is not schemas.ColumnKind.STRING]:
             raise ValueError(f"Table {self.name!r} has key columns that are no strings: {', '.join(unusable)}.")
-        if self.cursor_field and declared[self.cursor_field].kind is not schemas.Kind.TIMESTAMP:
+        if self.cursor_field and declared[self.cursor_field].kind is not schemas.ColumnKind.TIMESTAMP:
             raise ValueError(f"Table {self.name!r} has the cursor field {self.cursor_field!r}, which is no timestamp.")
         if stray := [column.name for column in self.schema.flat if not column.path]:
             raise ValueError(f"Table {self.name!r} has flat columns without a path: {', '.join(stray)}.")
         if orphans := [column.name for column in self.schema.flat if column.path[0] not in declared]:
             raise ValueError(f"Table {self.name!r} takes flat columns from undeclared fields: {', '.join(orphans)}.")
         if solid := [
-            column.name for column in self.schema.flat if declared[column.path[0]].kind is not schemas.Kind.JSON
+            column.name for column in self.schema.flat if declared[column.path[0]].kind is not schemas.ColumnKind.JSON
         ]:
             raise ValueError(f"Table {self.name!r} takes flat columns from fields without members: {', '.join(solid)}.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from intercom.tables.schema import Kind, TableSchema, columns
+from intercom.tables.schema import ColumnKind, TableSchema, columns
 from intercom.tables.table import Access, Strategy, Table
 
 TAGS: Final = Table(
@@ -15,9 +15,9 @@ TAGS: Final = Table(
     schema=TableSchema(
         # Component `tag`. applied_at and applied_by are absent where tags are listed by themselves.
         fields=(
-            *columns(Kind.STRING, "type id name"),
-            *columns(Kind.TIMESTAMP, "applied_at"),
-            *columns(Kind.JSON, "applied_by"),
+            *columns(ColumnKind.STRING, "type id name"),
+            *columns(ColumnKind.TIMESTAMP, "applied_at"),
+            *columns(ColumnKind.JSON, "applied_by"),
         ),
     ),
     strategy=Strategy.REPLACE,
@@ -33,10 +33,10 @@ SEGMENTS: Final = Table(
     schema=TableSchema(
         # Component `segment`. count only comes with include_count=true.
         fields=(
-            *columns(Kind.STRING, "type id name"),
-            *columns(Kind.TIMESTAMP, "created_at updated_at"),
-            *columns(Kind.STRING, "person_type"),
-            *columns(Kind.INT, "count"),
+            *columns(ColumnKind.STRING, "type id name"),
+            *columns(ColumnKind.TIMESTAMP, "created_at updated_at"),
+            *columns(ColumnKind.STRING, "person_type"),
+            *columns(ColumnKind.INT, "count"),
         ),
     ),
     strategy=Strategy.REPLACE,
@@ -54,11 +54,11 @@ ADMINS: Final = Table(
         # Component `admin`. avatar is a URL there and an object in older records; team_ids are numbers,
         # teams.id a string.
         fields=(
-            *columns(Kind.STRING, "type id name email job_title"),
-            *columns(Kind.BOOL, "away_mode_enabled away_mode_reassign"),
-            *columns(Kind.INT, "away_status_reason_id"),
-            *columns(Kind.BOOL, "has_inbox_seat"),
-            *columns(Kind.JSON, "team_ids avatar team_priority_level"),
+            *columns(ColumnKind.STRING, "type id name email job_title"),
+            *columns(ColumnKind.BOOL, "away_mode_enabled away_mode_reassign"),
+            *columns(ColumnKind.INT, "away_status_reason_id"),
+            *columns(ColumnKind.BOOL, "has_inbox_seat"),
+            *columns(ColumnKind.JSON, "team_ids avatar team_priority_level"),
         ),
     ),
     strategy=Strategy.REPLACE,
@@ -74,10 +74,10 @@ TEAMS: Final = Table(
     schema=TableSchema(
         # Component `team`. admin_ids are numbers, admins.id a string.
         fields=(
-            *columns(Kind.STRING, "type id name"),
-            *columns(Kind.JSON, "admin_ids admin_priority_level"),
-            *columns(Kind.INT, "assignment_limit"),
-            *columns(Kind.STRING, "distribution_method"),
+            *columns(ColumnKind.STRING, "type id name"),
+            *columns(ColumnKind.JSON, "admin_ids admin_priority_level"),
+            *columns(ColumnKind.INT, "assignment_limit"),
+            *columns(ColumnKind.STRING, "distribution_method"),
         ),
     ),
     strategy=Strategy.REPLACE,
@@ -93,15 +93,15 @@ DATA_ATTRIBUTES: Final = Table(
     schema=TableSchema(
         # Component `data_attribute`. Built-in attributes have no id and no times. Observed: multiline and after.
         fields=(
-            *columns(Kind.STRING, "type"),
-            *columns(Kind.INT, "id"),
-            *columns(Kind.STRING, "model name full_name label description data_type"),
-            *columns(Kind.JSON, "options"),
-            *columns(Kind.BOOL, "api_writable messenger_writable ui_writable custom archived"),
-            *columns(Kind.TIMESTAMP, "created_at updated_at"),
-            *columns(Kind.STRING, "admin_id"),
-            *columns(Kind.BOOL, "multiline required"),
-            *columns(Kind.JSON, "visible_to_team_ids"),
+            *columns(ColumnKind.STRING, "type"),
+            *columns(ColumnKind.INT, "id"),
+            *columns(ColumnKind.STRING, "model name full_name label description data_type"),
+            *columns(ColumnKind.JSON, "options"),
+            *columns(ColumnKind.BOOL, "api_writable messenger_writable ui_writable custom archived"),
+            *columns(ColumnKind.TIMESTAMP, "created_at updated_at"),
+            *columns(ColumnKind.STRING, "admin_id"),
+            *columns(ColumnKind.BOOL, "multiline required"),
+            *columns(ColumnKind.JSON, "visible_to_team_ids"),
         ),
     ),
     # Contacts and companies both have a `name`, a `created_at`, ...; an archived attribute may share even

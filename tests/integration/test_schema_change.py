@@ -22,7 +22,7 @@ from intercom.lake.table import Ledger
 from intercom.sync.ingest import ingest_table
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
-from intercom.tables.schema import Kind, TableSchema
+from intercom.tables.schema import ColumnKind, TableSchema
 from tests.support.declarations import CONTACTS, EARLIER, declared, declared_as
 from tests.support.fuses import Fuse, FusedLake, FusedWatermarks, Killed
 from tests.support.rig import CONNECTION, MemoryWatermarks, Rig
@@ -88,7 +88,7 @@ def test_tables_that_are_read_whole_find_no_change_in_rewritten_rows(rig: Rig) -
     """What was rewritten is, to the byte, what reading it again gives."""
     schemas = {
         "companies": declared_as(TABLES["companies"].schema, without="plan_name website user_count"),
-        "articles": declared_as(TABLES["articles"].schema, without="state", kinds={"author_id": Kind.STRING}),
+        "articles": declared_as(TABLES["articles"].schema, without="state", kinds={"author_id": ColumnKind.STRING}),
     }
     with declared(**schemas):
         rig.sync(schemas)

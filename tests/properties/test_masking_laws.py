@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intercom.api.response import HttpResponse, read_answer, read_refusal
-from intercom.config.secret_masking import WITHHELD, Mask
+from intercom.config.secret_masking import WITHHELD, SecretMask
 
 TOKENS = st.text(
     st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="[]()"), min_size=16, max_size=60
@@ -54,7 +54,7 @@ def test_no_run_of_a_token_is_shown(token: str, how: list[str], before: str, aft
     echoed = part
     for name in how:
         echoed = ENCODERS[name](echoed)
-    mask = Mask([token])
+    mask = SecretMask([token])
     shown = mask.clean(f"{before} {echoed} {after}", 200)
     assert not [run for run in runs(token) for form in plain(shown) if run in form]
     whole = " ".join(echoed.split())
@@ -73,7 +73,7 @@ def test_no_run_of_a_token_is_shown(token: str, how: list[str], before: str, aft
 )
 def test_what_chance_seldom_brings_is_not_shown(echo: Callable[[str], str]) -> None:
     token = "k1>m2?p3~q4>r5?s6~"
-    assert Mask([token]).clean(f"now {echo(token)} now") == WITHHELD
+    assert SecretMask([token]).clean(f"now {echo(token)} now") == WITHHELD
 
 
 @settings(max_examples=60, deadline=None)
@@ -93,7 +93,7 @@ def test_no_failure_shows_a_token(token: str, how: list[str], status: int, data:
         )
     )
     received = HttpResponse(status, {"X-Request-Id": echoed, "Content-Type": f"text/{echoed}"}, body.encode())
-    mask = Mask([token])
+    mask = SecretMask([token])
     for found in (read_refusal(received, mask), read_answer(received, "data", mask)):
         shown = repr(found) + repr(received)
         assert not [run for run in runs(token) for form in plain(shown) if run in form]
@@ -102,5 +102,5 @@ def test_no_failure_shows_a_token(token: str, how: list[str], status: int, data:
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=300))
 def test_a_text_without_secrets_is_only_put_into_one_line(text: str) -> None:
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    assert Mask(["dG9rOnRoaXMtaXMtYS1zZWNyZXQ="]).clean(text) == line
-    assert Mask([]).clean(text) == line
+    assert SecretMask(["dG9rOnRoaXMtaXMtYS1zZWNyZXQ="]).clean(text) == line
+    assert SecretMask([]).clean(text) == line

@@ -19,7 +19,7 @@ from intercom.normalise.coerce import epoch_seconds
 from intercom.normalise.normaliser import Normaliser
 from intercom.normalise.records import split_records
 from intercom.tables.catalogue import TABLES
-from intercom.tables.schema import Column, Kind, TableSchema
+from intercom.tables.schema import Column, ColumnKind, TableSchema
 from intercom.tables.table import Table
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -57,7 +57,8 @@ texts = st.one_of(
 )
 # One column of each kind: odd values meet odd kinds often here, and seldom among the 56 columns of contacts.
 KINDS = replace(
-    TABLES["tags"], schema=TableSchema((Column("id", Kind.STRING), *(Column(f"a_{kind}", kind) for kind in Kind)))
+    TABLES["tags"],
+    schema=TableSchema((Column("id", ColumnKind.STRING), *(Column(f"a_{kind}", kind) for kind in ColumnKind))),
 )
 tables = st.sampled_from([KINDS, KINDS, TABLES["contacts"], TABLES["companies"], TABLES["conversations"]])
 
@@ -79,18 +80,18 @@ def read(table: Table, records: list[dict[str, str]], normaliser: Normaliser | N
     return normaliser.batch(split.records, where="page 1")
 
 
-def says_the_same(kind: Kind, held: Any, text: str) -> bool:
+def says_the_same(kind: ColumnKind, held: Any, text: str) -> bool:
     """Whether a column's value is what was sent, up to the documented spellings."""
-    if kind is Kind.JSON:
+    if kind is ColumnKind.JSON:
         return bool(held == text)
     sent = json.loads(text, parse_int=Decimal, parse_float=Decimal)
     if isinstance(sent, bool):
-        return kind is Kind.BOOL and held is sent
-    if kind is Kind.STRING:
+        return kind is ColumnKind.BOOL and held is sent
+    if kind is ColumnKind.STRING:
         return bool(held == (text if isinstance(sent, Decimal) else sent))
-    if kind is Kind.INT:
+    if kind is ColumnKind.INT:
         return bool(Decimal(held) == Decimal(sent))
-    if kind is Kind.FLOAT:
+    if kind is ColumnKind.FLOAT:
         return float(sent) == held and ("." in text or "e" in text.lower() or Decimal(held) == Decimal(sent))
     try:
         number = Decimal(sent)

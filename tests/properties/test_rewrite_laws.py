@@ -17,12 +17,16 @@ from intercom.normalise.normaliser import Normaliser
 from intercom.normalise.records import split_records
 from intercom.normalise.reshape import Reshape
 from intercom.tables.catalogue import TABLES
-from intercom.tables.schema import COUNT, EACH, Column, Kind, TableSchema
+from intercom.tables.schema import COUNT, EACH, Column, ColumnKind, TableSchema
 from intercom.tables.table import Table
 
 READ_AT = datetime(2026, 1, 1, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-BASE = (Column("id", Kind.STRING), Column("created_at", Kind.TIMESTAMP), Column("updated_at", Kind.TIMESTAMP))
+BASE = (
+    Column("id", ColumnKind.STRING),
+    Column("created_at", ColumnKind.TIMESTAMP),
+    Column("updated_at", ColumnKind.TIMESTAMP),
+)
 NAMES = ("a", "b", "c", "parent", "other", "parent_x")
 
 numbers = (
@@ -47,22 +51,22 @@ FLAT = [
         ("all_x", ("parent", "list", EACH, "x"), ()),
         ("count", ("other", "y"), ("parent", "list", COUNT)),
     )
-    for kind in (Kind.STRING, Kind.INT, Kind.JSON)
+    for kind in (ColumnKind.STRING, ColumnKind.INT, ColumnKind.JSON)
 ]
 
 
 @st.composite
 def tables(draw: st.DrawFn) -> Table:
     """Some columns of any kind in any order, and flat columns where there are their parents as JSON."""
-    own = draw(st.dictionaries(st.sampled_from(NAMES), st.sampled_from(Kind)))
+    own = draw(st.dictionaries(st.sampled_from(NAMES), st.sampled_from(ColumnKind)))
     fields = draw(st.permutations([*BASE, *(Column(name, kind) for name, kind in own.items())]))
-    parents = {name for name, kind in own.items() if kind is Kind.JSON}
+    parents = {name for name, kind in own.items() if kind is ColumnKind.JSON}
     fitting = [c for c in FLAT if c.name not in own and {p[0] for p in (c.path, c.otherwise) if p} <= parents]
     flat = draw(st.lists(st.sampled_from(fitting), unique_by=lambda column: column.name)) if fitting else []
     return replace(TABLES["contacts"], schema=TableSchema(tuple(fields), tuple(flat)))
 
 
-OTHER_PATH = replace(TABLES["contacts"], schema=TableSchema((*BASE, Column("parent", Kind.JSON)), (FLAT[3],)))
+OTHER_PATH = replace(TABLES["contacts"], schema=TableSchema((*BASE, Column("parent", ColumnKind.JSON)), (FLAT[3],)))
 """With a flat column whose second path goes through members only."""
 SAME_PATH = replace(OTHER_PATH, schema=TableSchema(OTHER_PATH.schema.fields, (FLAT[3], replace(FLAT[1], name="x"))))
 """With another flat column, of another type, at that path."""
@@ -96,10 +100,10 @@ def as_held(table: Table, batch: Any) -> list[dict[str, str]]:
     return found
 
 
-def spelled(kind: Kind, value: Any) -> str:
-    if kind is Kind.JSON:
+def spelled(kind: ColumnKind, value: Any) -> str:
+    if kind is ColumnKind.JSON:
         return str(value)
-    if kind is Kind.TIMESTAMP:
+    if kind is ColumnKind.TIMESTAMP:
         seconds = (value - EPOCH) / timedelta(seconds=1)
         whole = (value - EPOCH) % timedelta(seconds=1) == timedelta(0)
         return str(int(seconds)) if whole else json.dumps(value.isoformat())
@@ -121,8 +125,8 @@ laws = settings(max_examples=100, deadline=None)
 @laws
 @given(tables(), tables(), records)
 @example(
-    replace(TABLES["contacts"], schema=TableSchema((*BASE, Column("a", Kind.TIMESTAMP)))),
-    replace(TABLES["contacts"], schema=TableSchema((*BASE, Column("a", Kind.INT)))),
+    replace(TABLES["contacts"], schema=TableSchema((*BASE, Column("a", ColumnKind.TIMESTAMP)))),
+    replace(TABLES["contacts"], schema=TableSchema((*BASE, Column("a", ColumnKind.INT)))),
     [{"a": "100000000000"}, {"a": '"5138-11-16T09:46:41"'}, {"a": "0.5"}],
 )
 def test_rewritten_rows_are_those_that_reading_again_gives(old: Table, new: Table, sent: list[dict[str, str]]) -> None:
@@ -142,7 +146,7 @@ def test_what_had_no_column_or_was_json_has_lost_nothing(new: Table, sent: list[
     """So the records themselves count, but for nulls of columns, which are not told from nothing."""
     names = [column.name for column in new.schema.fields if column not in BASE]
     for kept_as_json in (names, names[::2], []):
-        json_columns = tuple(Column(name, Kind.JSON) for name in kept_as_json)
+        json_columns = tuple(Column(name, ColumnKind.JSON) for name in kept_as_json)
         old = replace(TABLES["contacts"], schema=TableSchema((*BASE, *json_columns)))
         whole = [{name: text for name, text in members.items() if text != "null"} for members in sent]
         assert rows(Reshape(new, old.schema).rows(read(old, whole))) == rows(read(new, whole))

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from intercom.api.response import Answer, Failure, HttpResponse, read_answer
-from intercom.config.secret_masking import Mask
+from intercom.config.secret_masking import SecretMask
 from intercom.normalise.json_salvage import elements, members
-from intercom.normalise.records import NO_JSON, NO_OBJECT, TOO_DEEP, Glance, Split, sort_out, split_records
+from intercom.normalise.records import NO_JSON, NO_OBJECT, TOO_DEEP, RecordHead, SplitRecords, sort_out, split_records
 
 texts = st.text() | st.sampled_from(['"', "\\", '\\"', "]", "}{", ",", "[,]", '":'])
 values = st.recursive(
@@ -70,20 +70,20 @@ def test_anything_is_cut_or_refused(text: bytes) -> None:
 def test_an_odd_element_leaves_its_neighbours_or_ends_it_all(array: list[Any], odd: bytes) -> None:
     good = json.dumps([{"id": "1", "sent": value} for value in array]).encode()[1:-1]
     body = b'{"data":[%b,%b,%b],"total_count":3}' % (b'{"id":"0"}', odd, good or b'{"id":"2"}')
-    answer = read_answer(HttpResponse(200, {}, body), "data", Mask([]))
+    answer = read_answer(HttpResponse(200, {}, body), "data", SecretMask([]))
     if isinstance(answer, Failure):
         assert answer.reason.startswith("broken body")
         assert odd in (b"{", b"]", b'"', b"}")
         return
     assert answer.elements is not None
-    split = sort_out(answer.elements, Glance(("id",)))
+    split = sort_out(answer.elements, RecordHead(("id",)))
     assert bytes(split.records[0]["id"]) == b'"0"'
     assert odd in [rejected.text for rejected in split.rejected]
     assert bytes(answer.fields["total_count"]) == b"3"
 
 
 def test_a_sound_body_is_not_cut() -> None:
-    answer = read_answer(HttpResponse(200, {}, b'{"data":[{"id":"1"}]}'), "data", Mask([]))
+    answer = read_answer(HttpResponse(200, {}, b'{"data":[{"id":"1"}]}'), "data", SecretMask([]))
     assert isinstance(answer, Answer)
     assert answer.elements is None
 
@@ -97,7 +97,7 @@ def test_a_sound_body_is_not_cut() -> None:
     ],
 )
 def test_a_body_that_is_not_whole_or_odd_beside_its_list_is_broken(body: bytes) -> None:
-    answer = read_answer(HttpResponse(200, {}, body), "data", Mask([]))
+    answer = read_answer(HttpResponse(200, {}, body), "data", SecretMask([]))
     assert isinstance(answer, Failure)
     assert answer.reason.startswith("broken body")
 
@@ -106,10 +106,10 @@ def test_a_body_that_is_not_whole_or_odd_beside_its_list_is_broken(body: bytes) 
 def test_depth_costs_no_stack_and_no_more_than_its_length(odd: str) -> None:
     body = f'{{"data":[{{"id":"1"}},{{"id":"2","a":{odd}}}]}}'.encode()
     begin = time.process_time()
-    answer = read_answer(HttpResponse(200, {}, body), "data", Mask([]))
+    answer = read_answer(HttpResponse(200, {}, body), "data", SecretMask([]))
     assert isinstance(answer, Answer)
     assert answer.elements is not None
-    split = sort_out(answer.elements, Glance(("id",)))
+    split = sort_out(answer.elements, RecordHead(("id",)))
     assert time.process_time() - begin < 3
     assert (len(split.records), [rejected.reason for rejected in split.rejected]) == (1, [TOO_DEEP])
 
@@ -117,7 +117,7 @@ def test_depth_costs_no_stack_and_no_more_than_its_length(odd: str) -> None:
 @settings(max_examples=50)
 @given(st.lists(st.sampled_from([b"5", b"null", b'{"id":"1"}', b'{"id":2}', b"{}", b'{"id":""}', b"[]", b'{"id":[]}'])))
 def test_a_sound_list_is_sorted_out_the_same_in_one_piece_or_one_by_one(texts: list[bytes]) -> None:
-    glance = Glance(("id",), ("created_at",))
+    glance = RecordHead(("id",), ("created_at",))
     whole, singly = split_records(Raw(b"[" + b",".join(texts) + b"]"), glance), sort_out(texts, glance)
     assert told(whole) == told(singly)
     assert NO_JSON not in [rejected.reason for rejected in whole.rejected]
@@ -126,15 +126,17 @@ def test_a_sound_list_is_sorted_out_the_same_in_one_piece_or_one_by_one(texts: l
     ]
 
 
-def told(split: Split) -> tuple[list[dict[str, bytes]], int, list[tuple[bytes, str]]]:
+def told(split: SplitRecords) -> tuple[list[dict[str, bytes]], int, list[tuple[bytes, str]]]:
     records = [{name: bytes(value) for name, value in record.items()} for record in split.records]
     return records, split.nulls, [(rejected.text, rejected.reason) for rejected in split.rejected]
 
 
 def test_characters_that_are_no_unicode_are_mended_beside_the_list_and_in_it() -> None:
-    answer = read_answer(HttpResponse(200, {}, b'{"\\ud83d":"\xff","data":[{"id":"\xff"},NaN]}'), "data", Mask([]))
+    answer = read_answer(
+        HttpResponse(200, {}, b'{"\\ud83d":"\xff","data":[{"id":"\xff"},NaN]}'), "data", SecretMask([])
+    )
     assert isinstance(answer, Answer)
     assert answer.elements == [b'{"id":"\xff"}', b"NaN"]
     assert bytes(answer.fields["\\ud83d"]) == '"\N{REPLACEMENT CHARACTER}"'.encode()
-    split = sort_out(answer.elements, Glance(("id",)))
+    split = sort_out(answer.elements, RecordHead(("id",)))
     assert bytes(split.records[0]["id"]) == '"\N{REPLACEMENT CHARACTER}"'.encode()

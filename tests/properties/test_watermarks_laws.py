@@ -16,7 +16,7 @@ from intercom.lake.state import FORMAT, Partition, Rewriting, StagedRun, TableSt
 from intercom.lake.watermark import Watermark
 from intercom.sync.start import StartingPoint, next_watermark, starting_point, watermark_after
 from intercom.tables.contacts import CONTACTS
-from intercom.tables.schema import Kind, TableSchema
+from intercom.tables.schema import ColumnKind, TableSchema
 from intercom.tables.workspace import TAGS, TEAMS
 
 LAKE, FINGERPRINT, OTHER = "lake-1", TAGS.schema.fingerprint, TEAMS.schema
@@ -379,7 +379,7 @@ def test_changed_columns_replace_the_table_whatever_lies_in_the_lake(
 def test_a_text_that_is_declared_to_be_json_is_another_column(state: TableState, saved: Watermark | None) -> None:
     """Its Arrow type, and so the fingerprint, is the same: only records that name the kinds tell."""
     name, *others = TAGS.schema.fields
-    declared = TableSchema((replace(name, kind=Kind.JSON), *others))
+    declared = TableSchema((replace(name, kind=ColumnKind.JSON), *others))
     assert declared.fingerprint == TAGS.schema.fingerprint
     assert start(replace(state, columns=None), saved, columns=declared).replaces is False
     assert start(replace(state, columns=TAGS.schema), saved, columns=declared).replaces is True

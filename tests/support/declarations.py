@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from intercom.tables.catalogue import TABLES
-from intercom.tables.schema import Column, Kind, TableSchema
+from intercom.tables.schema import Column, ColumnKind, TableSchema
 
 
 def declared_as(
@@ -17,7 +17,7 @@ def declared_as(
     *,
     without: str = "",
     added: tuple[Column, ...] = (),
-    kinds: Mapping[str, Kind] | None = None,
+    kinds: Mapping[str, ColumnKind] | None = None,
 ) -> TableSchema:
     """A declaration without some columns, with others, or with other kinds."""
     gone = without.split()
@@ -33,24 +33,29 @@ EARLIER = {
     "fewer columns": declared_as(CONTACTS, without="phone utm_source avatar signed_up_at unsubscribed_from_sms"),
     "fewer flat columns": declared_as(CONTACTS, without="location_city companies_count company_ids"),
     "more columns": declared_as(
-        CONTACTS, added=(Column("beta_score", Kind.FLOAT), Column("beta_signals", Kind.JSON), Column("x", Kind.INT))
+        CONTACTS,
+        added=(
+            Column("beta_score", ColumnKind.FLOAT),
+            Column("beta_signals", ColumnKind.JSON),
+            Column("x", ColumnKind.INT),
+        ),
     ),
     "other types": declared_as(
         CONTACTS,
         kinds={
-            "owner_id": Kind.STRING,
-            "last_seen_at": Kind.INT,
-            "has_hard_bounced": Kind.JSON,
-            "custom_attributes": Kind.STRING,
-            "phone": Kind.FLOAT,
+            "owner_id": ColumnKind.STRING,
+            "last_seen_at": ColumnKind.INT,
+            "has_hard_bounced": ColumnKind.JSON,
+            "custom_attributes": ColumnKind.STRING,
+            "phone": ColumnKind.FLOAT,
         },
     ),
-    "texts that are JSON": declared_as(CONTACTS, kinds={"name": Kind.JSON, "email": Kind.JSON}),
+    "texts that are JSON": declared_as(CONTACTS, kinds={"name": ColumnKind.JSON, "email": ColumnKind.JSON}),
     "another order": TableSchema(tuple(reversed(CONTACTS.fields)), CONTACTS.flat),
 }
 EARLIER["all of it"] = declared_as(
     declared_as(EARLIER["other types"], without="utm_source avatar location_city companies_count"),
-    added=(Column("beta_score", Kind.FLOAT),),
+    added=(Column("beta_score", ColumnKind.FLOAT),),
 )
 
 

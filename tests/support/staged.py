@@ -19,16 +19,16 @@ from intercom.lake.state import StagedRun, TableState
 from intercom.lake.storage import ANY, Lake
 from intercom.lake.table import Ledger
 from intercom.tables.catalogue import TABLES
-from intercom.tables.schema import Column, Kind, TableSchema
+from intercom.tables.schema import Column, ColumnKind, TableSchema
 from intercom.tables.table import Table
 from tests.support.rig import MemoryWatermarks
 
 COLUMNS = TableSchema(
     (
-        Column("id", Kind.STRING),
-        Column("created_at", Kind.TIMESTAMP),
-        Column("updated_at", Kind.TIMESTAMP),
-        Column("name", Kind.STRING),
+        Column("id", ColumnKind.STRING),
+        Column("created_at", ColumnKind.TIMESTAMP),
+        Column("updated_at", ColumnKind.TIMESTAMP),
+        Column("name", ColumnKind.STRING),
     )
 )
 SEARCHED = replace(TABLES["contacts"], schema=COLUMNS)

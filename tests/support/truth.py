@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from intercom.tables.catalogue import TABLES
-from intercom.tables.schema import Column, Kind
+from intercom.tables.schema import Column, ColumnKind
 from intercom.tables.table import Strategy, Table
 
 Row = dict[str, Any]
@@ -85,9 +85,9 @@ def _recovered(row: Row, declared: dict[str, Column]) -> Row:
         value = row[name]
         if value is None:
             continue
-        if column.kind is Kind.JSON:
+        if column.kind is ColumnKind.JSON:
             value = json.loads(value)
-        elif column.kind is Kind.TIMESTAMP:
+        elif column.kind is ColumnKind.TIMESTAMP:
             value = value.timestamp()
         record[name] = value
     extra = json.loads(row["_extra"]) if row["_extra"] else {}
@@ -104,15 +104,15 @@ def _canonical(record: Row, declared: dict[str, Column]) -> Row:
     return found
 
 
-def _coerced(value: Any, kind: Kind) -> Any:
+def _coerced(value: Any, kind: ColumnKind) -> Any:
     match kind:
-        case Kind.STRING if isinstance(value, int) and not isinstance(value, bool):
+        case ColumnKind.STRING if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
-        case Kind.INT if isinstance(value, str) and value.isdigit():
+        case ColumnKind.INT if isinstance(value, str) and value.isdigit():
             return int(value)
-        case Kind.FLOAT if isinstance(value, int) and not isinstance(value, bool) and int(float(value)) == value:
+        case ColumnKind.FLOAT if isinstance(value, int) and not isinstance(value, bool) and int(float(value)) == value:
             return float(value)
-        case Kind.TIMESTAMP:
+        case ColumnKind.TIMESTAMP:
             return _seconds(value)
     return value
 

@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intercom.config.redaction import WITHOUT_PASSWORD, WITHOUT_SECRETS, has_password, options_without_secrets, shown
+from intercom.config.redaction import (
+    WITHOUT_PASSWORD,
+    WITHOUT_SECRETS,
+    has_password,
+    options_without_secrets,
+    without_passwords,
+)
 from intercom.config.storage_options import checked_options
 from intercom.errors import ConfigurationError
 from intercom.lake.storage import Lake
@@ -88,7 +94,7 @@ def test_a_signed_address_is_no_parameter_and_is_not_shown(parameter: str) -> No
     url = f"https://host/a?se=2026&{parameter}=abcdefgh&x=1"
     validator = jsonschema.Draft202012Validator
     assert has_password(url)
-    assert shown(url) == f"https://host/a?se=2026&{parameter}=...&x=1"
+    assert without_passwords(url) == f"https://host/a?se=2026&{parameter}=...&x=1"
     assert not validator(WITHOUT_PASSWORD).is_valid(url)
     assert not validator(WITHOUT_SECRETS).is_valid(json.dumps({"url": url}))
     with pytest.raises(ConfigurationError, match="signature") as told:
@@ -116,8 +122,8 @@ def test_the_server_refuses_text_with_secrets(text: str, taken: bool) -> None:
 
 def test_a_password_in_an_address_is_not_shown() -> None:
     told = "'404 Not Found' for url 'http://me:hidden@host/api/me@x' and https://host/api"
-    assert shown(told) == "'404 Not Found' for url 'http://...@host/api/me@x' and https://host/api"
-    assert shown("s3://KEY:SE@CRET@bucket/prefix") == "s3://...@bucket/prefix"
+    assert without_passwords(told) == "'404 Not Found' for url 'http://...@host/api/me@x' and https://host/api"
+    assert without_passwords("s3://KEY:SE@CRET@bucket/prefix") == "s3://...@bucket/prefix"
     assert has_password("s3://KEY:SECRET@bucket/prefix")
     assert has_password('s3://KEY:SE"@CRET@bucket/prefix')
     assert not has_password("s3://bucket/prefix:with@signs")

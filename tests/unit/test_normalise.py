@@ -13,9 +13,9 @@ from msgspec import Raw
 
 from intercom.errors import SchemaError
 from intercom.normalise.coerce import epoch_seconds
-from intercom.normalise.json_repair import mend
+from intercom.normalise.json_repair import repair
 from intercom.normalise.normaliser import MOST_NAMED, Normaliser
-from intercom.normalise.records import NO_OBJECT, Glance, Rejected, split_records, without
+from intercom.normalise.records import NO_OBJECT, RecordHead, Rejected, split_records, without
 from intercom.tables.catalogue import TABLES
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -362,8 +362,8 @@ def test_a_name_that_is_no_text_is_mended() -> None:
     assert (row["id"], row["_extra"]) == ("1", '{"\N{REPLACEMENT CHARACTER}":2}')
 
 
-@pytest.mark.parametrize("glance", [Glance(), Glance(("id",), ("none", "absent"))])
-def test_a_record_answers_for_single_members(glance: Glance) -> None:
+@pytest.mark.parametrize("glance", [RecordHead(), RecordHead(("id",), ("none", "absent"))])
+def test_a_record_answers_for_single_members(glance: RecordHead) -> None:
     (record,) = split_records(Raw(b'[ {"id" : "1", "a\\"b":[1, 2],"none":null, "id":"2"} ]'), glance).records
     assert (record.get("id"), record.get('a"b'), record.get("none")) == (Raw(b'"2"'), Raw(b"[1, 2]"), Raw(b"null"))
     assert record.get("absent") is None
@@ -373,7 +373,7 @@ def test_a_record_answers_for_single_members(glance: Glance) -> None:
 
 
 def test_null_elements_are_counted() -> None:
-    split = split_records(Raw(b'[null, {"id":"1"}, null]'), Glance(("id",)))
+    split = split_records(Raw(b'[null, {"id":"1"}, null]'), RecordHead(("id",)))
     assert (split.records, split.nulls, split.rejected) == ([{"id": Raw(b'"1"')}], 2, [])
 
 
@@ -386,7 +386,7 @@ def test_an_element_that_is_no_object_is_rejected(element: str) -> None:
 @pytest.mark.parametrize("record", ["{}", '{"id":null}', '{"id":""}', '{"id":{}}', '{"id":["1"]}', '{"id":true}'])
 @pytest.mark.parametrize("other", ['{"id":"1"}', '{"id":7}', "5", "null"])
 def test_a_record_without_a_usable_key_is_rejected_among_any_others(record: str, other: str) -> None:
-    split = split_records(Raw(f"[{record}, {other}]".encode()), Glance(("id",)))
+    split = split_records(Raw(f"[{record}, {other}]".encode()), RecordHead(("id",)))
     assert split.rejected[0] == Rejected(record.encode(), without("id"))
     assert "absent, null, empty" in without("id")
 
@@ -406,7 +406,7 @@ def test_half_an_emoji_does_not_cost_the_page() -> None:
 
 @pytest.mark.parametrize("text", [b'"\\ud83d\\ude00"', b'"\\\\ud83d"', b'"\\\\\\\\ud83d\\n"', '"é"'.encode()])
 def test_mending_leaves_valid_text_alone(text: bytes) -> None:
-    assert mend(text) == text
+    assert repair(text) == text
 
 
 @pytest.mark.parametrize(
@@ -418,4 +418,4 @@ def test_mending_leaves_valid_text_alone(text: bytes) -> None:
     ],
 )
 def test_mending_spells_out_what_is_no_text(text: bytes, mended: bytes) -> None:
-    assert mend(text) == mended
+    assert repair(text) == mended

@@ -24,12 +24,16 @@ from intercom.normalise.normaliser import Normaliser
 from intercom.normalise.records import split_records
 from intercom.normalise.reshape import Reshape
 from intercom.tables.catalogue import TABLES
-from intercom.tables.schema import COUNT, EACH, Column, Kind, TableSchema
+from intercom.tables.schema import COUNT, EACH, Column, ColumnKind, TableSchema
 from intercom.tables.table import Table
 from tests.support.rig import MemoryWatermarks
 
 READ_AT = datetime(2026, 1, 1, tzinfo=UTC)
-BASE = (Column("id", Kind.STRING), Column("created_at", Kind.TIMESTAMP), Column("updated_at", Kind.TIMESTAMP))
+BASE = (
+    Column("id", ColumnKind.STRING),
+    Column("created_at", ColumnKind.TIMESTAMP),
+    Column("updated_at", ColumnKind.TIMESTAMP),
+)
 
 
 def table(*more: Column, flat: Sequence[Column] = ()) -> Table:
@@ -54,7 +58,7 @@ def reshaped(old: Table, new: Table, *records: str) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if value is not None} for row in found]
 
 
-AGE = Column("age", Kind.INT)
+AGE = Column("age", ColumnKind.INT)
 
 
 def test_an_unknown_field_that_gets_a_column_moves_there() -> None:
@@ -82,46 +86,46 @@ def test_a_removed_column_is_kept_as_an_unknown_field() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "sent", "column", "extra"),
     [
-        (Kind.STRING, Kind.INT, '"12"', 12, None),
-        (Kind.STRING, Kind.INT, '"twelve"', None, '{"x":"twelve"}'),
-        (Kind.STRING, Kind.JSON, '"a \\"b\\" é"', '"a \\"b\\" é"', None),
-        (Kind.INT, Kind.STRING, "12", "12", None),
-        (Kind.INT, Kind.FLOAT, "12", 12.0, None),
-        (Kind.INT, Kind.FLOAT, "9007199254740993", None, '{"x":9007199254740993}'),
-        (Kind.INT, Kind.BOOL, "1", None, '{"x":1}'),
-        (Kind.INT, Kind.TIMESTAMP, "1700000000", datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC), None),
-        (Kind.FLOAT, Kind.INT, "5.0", 5, None),
-        (Kind.FLOAT, Kind.INT, "5.5", None, '{"x":5.5}'),
-        (Kind.BOOL, Kind.JSON, "true", "true", None),
-        (Kind.BOOL, Kind.STRING, "true", None, '{"x":true}'),
-        (Kind.TIMESTAMP, Kind.INT, "1700000000", 1_700_000_000, None),
-        (Kind.TIMESTAMP, Kind.STRING, "1700000000", "1700000000", None),
-        (Kind.TIMESTAMP, Kind.STRING, '"2026-01-01T00:00:00.5Z"', "2026-01-01T00:00:00.500000+00:00", None),
-        (Kind.TIMESTAMP, Kind.STRING, '"9999-12-31T23:59:59Z"', "253402300799", None),
-        (Kind.JSON, Kind.INT, "12", 12, None),
-        (Kind.JSON, Kind.STRING, '"abc"', "abc", None),
-        (Kind.JSON, Kind.STRING, '{"a":  1.10}', None, '{"x":{"a":  1.10}}'),
-        (Kind.JSON, Kind.TIMESTAMP, "1700000000", datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC), None),
+        (ColumnKind.STRING, ColumnKind.INT, '"12"', 12, None),
+        (ColumnKind.STRING, ColumnKind.INT, '"twelve"', None, '{"x":"twelve"}'),
+        (ColumnKind.STRING, ColumnKind.JSON, '"a \\"b\\" é"', '"a \\"b\\" é"', None),
+        (ColumnKind.INT, ColumnKind.STRING, "12", "12", None),
+        (ColumnKind.INT, ColumnKind.FLOAT, "12", 12.0, None),
+        (ColumnKind.INT, ColumnKind.FLOAT, "9007199254740993", None, '{"x":9007199254740993}'),
+        (ColumnKind.INT, ColumnKind.BOOL, "1", None, '{"x":1}'),
+        (ColumnKind.INT, ColumnKind.TIMESTAMP, "1700000000", datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC), None),
+        (ColumnKind.FLOAT, ColumnKind.INT, "5.0", 5, None),
+        (ColumnKind.FLOAT, ColumnKind.INT, "5.5", None, '{"x":5.5}'),
+        (ColumnKind.BOOL, ColumnKind.JSON, "true", "true", None),
+        (ColumnKind.BOOL, ColumnKind.STRING, "true", None, '{"x":true}'),
+        (ColumnKind.TIMESTAMP, ColumnKind.INT, "1700000000", 1_700_000_000, None),
+        (ColumnKind.TIMESTAMP, ColumnKind.STRING, "1700000000", "1700000000", None),
+        (ColumnKind.TIMESTAMP, ColumnKind.STRING, '"2026-01-01T00:00:00.5Z"', "2026-01-01T00:00:00.500000+00:00", None),
+        (ColumnKind.TIMESTAMP, ColumnKind.STRING, '"9999-12-31T23:59:59Z"', "253402300799", None),
+        (ColumnKind.JSON, ColumnKind.INT, "12", 12, None),
+        (ColumnKind.JSON, ColumnKind.STRING, '"abc"', "abc", None),
+        (ColumnKind.JSON, ColumnKind.STRING, '{"a":  1.10}', None, '{"x":{"a":  1.10}}'),
+        (ColumnKind.JSON, ColumnKind.TIMESTAMP, "1700000000", datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC), None),
     ],
 )
-def test_a_changed_type(old: Kind, new: Kind, sent: str, column: Any, extra: str | None) -> None:
+def test_a_changed_type(old: ColumnKind, new: ColumnKind, sent: str, column: Any, extra: str | None) -> None:
     found = reshaped(table(Column("x", old)), table(Column("x", new)), f'"x": {sent}', "")
     expected = {name: value for name, value in (("x", column), ("_extra", extra)) if value is not None}
     assert found == [expected, {}]
 
 
 def test_a_value_that_fits_its_column_at_last_leaves_extra() -> None:
-    assert reshaped(table(AGE), table(Column("age", Kind.STRING)), '"age": "old"') == [{"age": "old"}]
+    assert reshaped(table(AGE), table(Column("age", ColumnKind.STRING)), '"age": "old"') == [{"age": "old"}]
 
 
-PLACE = Column("place", Kind.JSON)
-CITY = Column("place_city", Kind.STRING, ("place", "city"))
+PLACE = Column("place", ColumnKind.JSON)
+CITY = Column("place_city", ColumnKind.STRING, ("place", "city"))
 
 
 def test_a_new_flat_column_is_taken_out_of_its_parent() -> None:
-    ids = Column("friend_ids", Kind.JSON, ("friends", "data", EACH, "id"))
-    number = Column("friends_count", Kind.INT, ("friends", "total_count"), ("friends", "data", COUNT))
-    parents = (PLACE, Column("friends", Kind.JSON))
+    ids = Column("friend_ids", ColumnKind.JSON, ("friends", "data", EACH, "id"))
+    number = Column("friends_count", ColumnKind.INT, ("friends", "total_count"), ("friends", "data", COUNT))
+    parents = (PLACE, Column("friends", ColumnKind.JSON))
     place, friends = '{"city": "Oslo",  "zip": 1}', '{"data": [{"id": "1"}, {"id": 2}]}'
     found = reshaped(
         table(*parents), table(*parents, flat=(CITY, ids, number)), f'"place": {place}', f'"friends": {friends}', ""
@@ -145,7 +149,7 @@ def test_a_flat_column_follows_its_path_and_its_parent() -> None:
 
 def test_a_field_named_like_a_flat_column_is_another_one() -> None:
     record = '"place": {"city": "Oslo"}, "place_city": "sent"'
-    own = Column("place_city", Kind.STRING)
+    own = Column("place_city", ColumnKind.STRING)
     assert reshaped(table(PLACE, flat=[CITY]), table(PLACE, own), record)[0]["place_city"] == "sent"
     back = reshaped(table(PLACE, own), table(PLACE, flat=[CITY]), record)[0]
     assert (back["place_city"], back["_extra"]) == ("Oslo", '{"place_city":"sent"}')
@@ -218,7 +222,7 @@ def test_a_table_that_cannot_be_declared_as_it_was_is_left_to_be_read_again(tmp_
     ledger = written(tmp_path, held(table(), ""), record(table()))
     state = ledger.state()
     assert state is not None
-    changed = Column("changed_at", Kind.TIMESTAMP)
+    changed = Column("changed_at", ColumnKind.TIMESTAMP)
     other = replace(TABLES["contacts"], cursor_field="changed_at", schema=TableSchema((*BASE, changed)))
     assert with_declared_columns(other, ledger, state, MemoryWatermarks()) == state
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from intercom.config.storage_options import block_named, checked_options, from_block
+from intercom.config.storage_options import block_named, checked_options, options_from_block
 from intercom.errors import ConfigurationError
 
 
@@ -90,17 +90,17 @@ def test_aws_credentials() -> None:
             "config": {"s3": {"addressing_style": "path"}},
         },
     }
-    assert from_block("aws-credentials", data) == {
+    assert options_from_block("aws-credentials", data) == {
         "key": "AKIA",
         "secret": "hidden",
         "endpoint_url": "https://r2.example.com",
         "config_kwargs": {"s3": {"addressing_style": "path"}},
         "client_kwargs": {"region_name": "eu-west-1", "verify": "/ca.pem"},
     }
-    assert from_block("aws-credentials", {"aws_client_parameters": {"verify": "/ca.pem"}}) == {
+    assert options_from_block("aws-credentials", {"aws_client_parameters": {"verify": "/ca.pem"}}) == {
         "client_kwargs": {"verify": "/ca.pem"}
     }
-    assert from_block("aws-credentials", {"profile_name": "lake"}) == {"profile": "lake"}
+    assert options_from_block("aws-credentials", {"profile_name": "lake"}) == {"profile": "lake"}
 
 
 def test_minio_credentials() -> None:
@@ -109,7 +109,7 @@ def test_minio_credentials() -> None:
         "minio_root_password": "hidden",
         "aws_client_parameters": {"endpoint_url": "http://127.0.0.1:9000", "use_ssl": False, "verify": False},
     }
-    assert from_block("minio-credentials", data) == {
+    assert options_from_block("minio-credentials", data) == {
         "key": "root",
         "secret": "hidden",
         "endpoint_url": "http://127.0.0.1:9000",
@@ -119,11 +119,11 @@ def test_minio_credentials() -> None:
 
 
 def test_a_secret_holds_any_filesystems_options() -> None:
-    assert from_block("secret", {"value": {"account_name": "lake", "account_key": "hidden"}}) == {
+    assert options_from_block("secret", {"value": {"account_name": "lake", "account_key": "hidden"}}) == {
         "account_name": "lake",
         "account_key": "hidden",
     }
-    assert from_block("secret", {"value": '{"key": "typed"}'}) == {"key": "typed"}
+    assert options_from_block("secret", {"value": '{"key": "typed"}'}) == {"key": "typed"}
     with pytest.raises(ConfigurationError, match="JSON object") as refused:
-        from_block("secret", {"value": "hidden"})
+        options_from_block("secret", {"value": "hidden"})
     assert "hidden" not in str(refused.value)

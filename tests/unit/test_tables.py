@@ -9,7 +9,7 @@ import pytest
 
 from intercom.errors import ConfigurationError
 from intercom.tables.catalogue import TABLES, select_tables
-from intercom.tables.schema import Column, Kind, TableSchema
+from intercom.tables.schema import Column, ColumnKind, TableSchema
 from intercom.tables.table import Access, Strategy, Table
 
 
@@ -71,11 +71,11 @@ def test_flat_columns_are_the_documented_ones() -> None:
 
 
 def test_fingerprints_tell_schemas_apart_by_name_type_and_order() -> None:
-    first, second = Column("a", Kind.STRING), Column("b", Kind.INT)
+    first, second = Column("a", ColumnKind.STRING), Column("b", ColumnKind.INT)
     schemas = [
         TableSchema((first, second)),
         TableSchema((second, first)),
-        TableSchema((first, Column("b", Kind.FLOAT))),
+        TableSchema((first, Column("b", ColumnKind.FLOAT))),
         TableSchema((first,)),
     ]
     assert len({schema.fingerprint for schema in schemas}) == len(schemas)
@@ -106,10 +106,10 @@ def test_a_contradiction_names_the_table(change: dict[str, object], message: str
 @pytest.mark.parametrize(
     ("flat", "message"),
     [
-        (Column("name", Kind.STRING, ("id", "name")), "columns twice: name"),
-        (Column("plan_name", Kind.STRING, ("plan", "name")), "undeclared fields: plan_name"),
-        (Column("first_letter", Kind.STRING, ("name", "first")), "without members: first_letter"),
-        (Column("plan_name", Kind.STRING), "without a path: plan_name"),
+        (Column("name", ColumnKind.STRING, ("id", "name")), "columns twice: name"),
+        (Column("plan_name", ColumnKind.STRING, ("plan", "name")), "undeclared fields: plan_name"),
+        (Column("first_letter", ColumnKind.STRING, ("name", "first")), "without members: first_letter"),
+        (Column("plan_name", ColumnKind.STRING), "without a path: plan_name"),
     ],
 )
 def test_a_schema_that_contradicts_itself_names_the_table(flat: Column, message: str) -> None:

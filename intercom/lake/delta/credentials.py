@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from intercom.config.redaction import shown
-from intercom.config.secret_masking import Mask
+from intercom.config.redaction import without_passwords
+from intercom.config.secret_masking import SecretMask
 from intercom.config.storage_options import SHORTEST_SECRET
 from intercom.errors import ConfigurationError
 from intercom.lake.storage import Lake
@@ -77,7 +77,9 @@ def without_secrets(text: str, options: Mapping[str, str]) -> str:
     secrets = [options[name] for name in names if options.get(name)]
     for secret in secrets:
         text = text.replace(secret, "...")
-    return Mask([secret for secret in secrets if len(secret) >= SHORTEST_SECRET], label="...").clean(shown(text))
+    return SecretMask([secret for secret in secrets if len(secret) >= SHORTEST_SECRET], label="...").clean(
+        without_passwords(text)
+    )
 
 
 def _region(fs: Any, bucket: str) -> str:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from intercom.blocks import IntercomConnection
 from intercom.config.connection import Connection, connection_slug, make_connection
-from intercom.config.storage_options import block_named, from_block
+from intercom.config.storage_options import block_named, options_from_block
 from intercom.errors import ConfigurationError
 from intercom.orchestration.server.retry import patiently
 
@@ -65,7 +65,7 @@ def load_storage_options(reference: str) -> dict[str, Any]:
         raise ConfigurationError(
             f"There is no Prefect block {reference!r} with storage options. Save it, or name another. Nothing was read."
         )
-    return from_block(kind, values)
+    return options_from_block(kind, values)
 
 
 def register(kind: type[Block]) -> None:

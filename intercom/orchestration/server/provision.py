@@ -23,7 +23,7 @@ from intercom.api.workspace import ask_workspace
 from intercom.blocks import IntercomConnection, IntercomWatermark
 from intercom.config.connection import MOST_IN_FLIGHT, Connection, connection_slug
 from intercom.config.lookup import DEFAULT_CONNECTION, read_connections_file
-from intercom.config.redaction import shown
+from intercom.config.redaction import without_passwords
 from intercom.errors import ApiError, ConfigurationError, FatalApiError
 from intercom.orchestration.server.documents import documents, load_connection, made_or_there, save_document
 from intercom.orchestration.server.limits import scroll_limit, sync_limit
@@ -44,7 +44,7 @@ _ONCE: Final = RetryPolicy(tries=2, total_seconds=30.0, connect_seconds=5.0, rea
 
 def check_api() -> str:
     """The address of Prefect's API; ConfigurationError when none is configured or it does not answer."""
-    url = shown(PREFECT_API_URL.value() or "")  # the password of a proxy is nobody's business
+    url = without_passwords(PREFECT_API_URL.value() or "")  # the password of a proxy is nobody's business
     if not url:
         raise ConfigurationError(
             "No Prefect server is configured. Start one (prefect server start), tell its address (prefect config set "
@@ -110,8 +110,8 @@ def _type_and_schema(client: SyncPrefectClient, kind: type[Block]) -> Any:
     except ObjectNotFound:
         return None
     schema = client.get_most_recent_block_schema_for_block_type(known.id)
-    shown = (known.logo_url, known.documentation_url, known.description, known.code_example)
-    return shown, None if schema is None else schema.id
+    without_passwords = (known.logo_url, known.documentation_url, known.description, known.code_example)
+    return without_passwords, None if schema is None else schema.id
 
 
 def _save_connection(client: SyncPrefectClient, connection: Connection) -> str:

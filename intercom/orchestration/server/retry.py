@@ -17,7 +17,7 @@ from prefect.context import SettingsContext, get_settings_context
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, Settings
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from intercom.config.redaction import shown
+from intercom.config.redaction import without_passwords
 from intercom.errors import PrefectError
 
 log = logging.getLogger(__name__)
@@ -101,4 +101,6 @@ def in_a_line(error: BaseException | None) -> str:
 
     Without the password that may be in the address of the API, too.
     """
-    return shown(" ".join(str(error).partition("- For more information")[0].split()) or type(error).__name__)
+    return without_passwords(
+        " ".join(str(error).partition("- For more information")[0].split()) or type(error).__name__
+    )
