@@ -18,7 +18,7 @@ _ROOM_ROWS = 15_000
 """Rows beyond twice the counted ones that may come: of a busy workspace some come again while they are read."""
 
 
-class Tally:
+class CountCheck:
     """Distinct rows of one search over all passes, and the counts that its answers name.
 
     `what` names table and window in messages; `counted` is what was counted before the first page. `until` is the

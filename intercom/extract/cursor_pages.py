@@ -16,9 +16,9 @@ from typing import Any
 from intercom.api.client import TableClient
 from intercom.api.response import Answer
 from intercom.errors import PageTooHeavyError, RetriableApiError
-from intercom.extract.count_check import Tally
-from intercom.extract.extraction import Reading
-from intercom.extract.pages import PER_PAGE, Page, number_of, page_of, paging
+from intercom.extract.count_check import CountCheck
+from intercom.extract.extraction import Extraction
+from intercom.extract.pages import PER_PAGE, Page, json_integer, page_of, pages_of
 from intercom.extract.windows import Bounds, Slice
 from intercom.tables.table import Table
 
@@ -34,7 +34,7 @@ Stop = Callable[[list[int]], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class CursorSearch:
     """One search: its query and its order.
 
     `what` names table and window in messages. `counted` is the number of rows that other requests have counted for
@@ -60,12 +60,12 @@ class Chain:
             "sort": {"field": self.field, "order": self.order},
         }
 
-    def backwards(self) -> Chain:
+    def backwards(self) -> CursorSearch:
         """The same rows in the opposite order: another question about them."""
         return replace(self, order=_OPPOSITE[self.order])
 
 
-def between(field: str, bounds: Bounds, narrowed: tuple[str, str, str] | None = None) -> dict[str, Any]:
+def range_query(field: str, bounds: Bounds, narrowed: tuple[str, str, str] | None = None) -> dict[str, Any]:
     """The query for rows whose field lies between the bounds, and that pass one more filter."""
     parts = [
         {"field": name, "operator": operator, "value": value}
@@ -79,7 +79,7 @@ def between(field: str, bounds: Bounds, narrowed: tuple[str, str, str] | None = 
     return parts[0] if len(parts) == 1 else {"operator": "AND", "value": parts}
 
 
-def described(part: Slice, bounds: Bounds) -> str:
+def describe_slice(part: Slice, bounds: Bounds) -> str:
     """A slice in words, for messages."""
     sent = [f"> {bounds.above}" if bounds.above is not None else "", f"< {bounds.below}" if bounds.below else ""]
     more = [f"{part.narrowed[0]} {part.narrowed[1]} {part.narrowed[2]}"] if part.narrowed else []
@@ -100,22 +100,22 @@ class FirstPage:
         return _counted(self.answer) or 0
 
 
-def first_page(api: TableClient, table: Table, chain: Chain) -> FirstPage:
+def first_page(api: TableClient, table: Table, chain: CursorSearch) -> FirstPage:
     """The first page of a chain, of the full size if the server can bear it."""
     size = PageSize()
     answer = _ask(api, table, chain, None, size)
     return FirstPage(answer, page_of(answer, table, 1), size)
 
 
-def first_row(api: TableClient, table: Table, chain: Chain) -> FirstPage:
+def first_row(api: TableClient, table: Table, chain: CursorSearch) -> FirstPage:
     """A first page of one row: how many rows there are and, by the chain's order, the first of them."""
     answer = api.post(table.path, chain.body(1), expect=table.records_key)
     return FirstPage(answer, page_of(answer, table, 1), PageSize())
 
 
-def read_chain(reading: Reading, chain: Chain, first: FirstPage | None = None) -> None:
+def read_cursor_pages(reading: Extraction, chain: CursorSearch, first: FirstPage | None = None) -> None:
     """Deliver the chain's pages; once more, in the opposite order, when fewer rows came than are counted."""
-    tally = Tally(chain.what, chain.counted, chain.until)
+    tally = CountCheck(chain.what, chain.counted, chain.until)
     for read, one in enumerate((chain, chain.backwards()), start=1):
         walk(reading, one, tally, first)
         first = None
@@ -128,7 +128,7 @@ def read_chain(reading: Reading, chain: Chain, first: FirstPage | None = None) -
     reading.completeness.short(chain.what, tally.counted, tally.found, reads=2)
 
 
-def count_again(reading: Reading, chain: Chain, tally: Tally) -> None:
+def count_again(reading: Extraction, chain: CursorSearch, tally: CountCheck) -> None:
     """Believe a smaller count when two requests for it alone name it after the reading: rows leave a search."""
     names: list[int] = []
     for _ in range(2):
@@ -140,9 +140,9 @@ def count_again(reading: Reading, chain: Chain, tally: Tally) -> None:
 
 
 def walk(
-    reading: Reading,
-    chain: Chain,
-    tally: Tally,
+    reading: Extraction,
+    chain: CursorSearch,
+    tally: CountCheck,
     first: FirstPage | None = None,
     stop: Stop | None = None,
     rows: int | None = None,
@@ -185,7 +185,7 @@ def _are_newer(changed: Sequence[int | None], second: int) -> bool:
     return bool(changed) and all(value is not None and value > second for value in changed)
 
 
-def _ask(api: TableClient, table: Table, chain: Chain, cursor: str | None, size: PageSize) -> Answer:
+def _ask(api: TableClient, table: Table, chain: CursorSearch, cursor: str | None, size: PageSize) -> Answer:
     """One page; smaller and smaller while the server cannot bear it, from the same place."""
     while True:
         try:
@@ -199,11 +199,11 @@ def _ask(api: TableClient, table: Table, chain: Chain, cursor: str | None, size:
 
 
 def _counted(answer: Answer) -> int | None:
-    return number_of(answer.fields.get("total_count"))
+    return json_integer(answer.fields.get("total_count"))
 
 
 def _cursor(answer: Answer) -> str | None:
-    following = paging(answer).get("next")
+    following = pages_of(answer).get("next")
     cursor = following.get("starting_after") if isinstance(following, dict) else None
     return cursor if isinstance(cursor, str) and cursor else None
 

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from intercom.errors import RequestRejectedError
-from intercom.extract.cursor_pages import Chain, between, first_row
-from intercom.extract.extraction import Reading
+from intercom.extract.cursor_pages import CursorSearch, first_row, range_query
+from intercom.extract.extraction import Extraction
 from intercom.extract.windows import DAY_SECONDS, Window, second_bounds
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class SearchCheck:
         return cls(str(record["day"]), bool(record["by_day"]), int(record["row_at"]))
 
 
-def check_search(reading: Reading, known: SearchCheck | None) -> SearchCheck | None:
+def check_search(reading: Extraction, known: SearchCheck | None) -> SearchCheck | None:
     """How search compares today: two counts once a UTC day; None while there is no row to tell by.
 
     A finding that differs from the declared one must show twice, and by a row that is certainly there.
@@ -77,9 +77,11 @@ def difference(table: str, found: SearchCheck) -> str:
     )
 
 
-def _newest_row(reading: Reading) -> int | None:
+def _newest_row(reading: Extraction) -> int | None:
     """When the newest row was created, unix seconds; None where no row tells, or where sorting by it is refused."""
-    anything = Chain(reading.table.name, {"field": _CREATED, "operator": ">", "value": 0}, _CREATED, "descending")
+    anything = CursorSearch(
+        reading.table.name, {"field": _CREATED, "operator": ">", "value": 0}, _CREATED, "descending"
+    )
     try:
         page = first_row(reading.api, reading.table, anything).page
     except RequestRejectedError as refused:
@@ -89,13 +91,15 @@ def _newest_row(reading: Reading) -> int | None:
     return next((value for value in page.seconds(_CREATED) if value is not None and value >= DAY_SECONDS), None)
 
 
-def _compares_days(reading: Reading, second: int) -> bool:
+def _compares_days(reading: Extraction, second: int) -> bool:
     """Whether both halves of this second's UTC day hold no row."""
     midnight = second - second % DAY_SECONDS
     noon, end = midnight + DAY_SECONDS // 2, midnight + DAY_SECONDS
 
     def count(start: int, end: int) -> int:
-        half = between(_CREATED, second_bounds(Window(start, end)))
-        return first_row(reading.api, reading.table, Chain(reading.table.name, half, _CREATED, "ascending")).counted
+        half = range_query(_CREATED, second_bounds(Window(start, end)))
+        return first_row(
+            reading.api, reading.table, CursorSearch(reading.table.name, half, _CREATED, "ascending")
+        ).counted
 
     return count(midnight, noon) == 0 and count(noon, end) == 0

@@ -21,7 +21,7 @@ SPARE_ROWS = 1_500
 _DIGEST_BYTES = 16
 
 
-class DistinctRows:
+class DistinctKeys:
     """The distinct rows of one read, in the order of its pages. Not for several threads at once.
 
     A row is known by its raw ``id``, and by its text where it has none. A record that cannot be a row counts as found;

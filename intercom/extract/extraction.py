@@ -11,19 +11,19 @@ from intercom.api.client import TableClient
 from intercom.errors import AbandonedError
 from intercom.extract.completeness import Completeness
 from intercom.extract.pages import Page
-from intercom.extract.search_slices import Plan
+from intercom.extract.search_slices import SlicePlan
 from intercom.tables.table import Table
 
 T = TypeVar("T")
 
 
-class Journal(Protocol):
+class Resumable(Protocol):
     """What survives an attempt at a run, so that the next attempt asks only for what is missing."""
 
-    def plan(self) -> Plan | None:
+    def plan(self) -> SlicePlan | None:
         """The plan of an earlier attempt at this run."""
 
-    def keep(self, plan: Plan) -> None:
+    def keep(self, plan: SlicePlan) -> None:
         """Remember a plan before its first part is read."""
 
     def finished(self) -> Collection[int]:
@@ -34,7 +34,7 @@ class Journal(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Extraction:
     """One table of one run, while it is read.
 
     `run_start` is the server's time before the first page, in unix seconds. `deliver` takes each page, from any
@@ -48,7 +48,7 @@ class Reading:
     run_start: int
     deliver: Callable[[Page], None]
     expect: Callable[[int], None]
-    journal: Journal
+    journal: Resumable
     exact: bool = False
     completeness: Completeness = field(default_factory=Completeness)
     compares_days: bool | None = None

@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import msgspec
 
-from intercom.extract.distinct_keys import DistinctRows
-from intercom.extract.extraction import Reading
+from intercom.extract.distinct_keys import DistinctKeys
+from intercom.extract.extraction import Extraction
 from intercom.extract.pages import next_params, page_of, place_of
 
 
-def read_list(reading: Reading) -> None:
+def read_list(reading: Extraction) -> None:
     """Deliver every page of each of the table's requests; rows of pages that overlap come more than once.
 
     A list normally has one page, but ``pages.next`` is followed if set, until it names a place that was read. Records
@@ -28,11 +28,11 @@ def read_list(reading: Reading) -> None:
         number = _read(reading, params, number)
 
 
-def _read(reading: Reading, params: Mapping[str, str | int], number: int) -> int:
+def _read(reading: Extraction, params: Mapping[str, str | int], number: int) -> int:
     """One request and those that follow from its answers; gives the number of the last page."""
     api, table = reading.api, reading.table
     filled = {name: msgspec.Raw(msgspec.json.encode(params[name])) for name in ("model",) if name in params}
-    seen, following, places = DistinctRows(table.name), dict[str, str | int](), {place_of({"page": 1})}
+    seen, following, places = DistinctKeys(table.name), dict[str, str | int](), {place_of({"page": 1})}
     while True:
         answer = api.get(table.path, {**params, **following}, expect=table.records_key)
         number += 1

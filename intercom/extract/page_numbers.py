@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from intercom.errors import RequestRejectedError
-from intercom.extract.distinct_keys import DistinctRows, keys_of
-from intercom.extract.extraction import Reading
-from intercom.extract.pages import PER_PAGE, next_params, number_of, page_of, paging, place_of
+from intercom.extract.distinct_keys import DistinctKeys, keys_of
+from intercom.extract.extraction import Extraction
+from intercom.extract.pages import PER_PAGE, json_integer, next_params, page_of, pages_of, place_of
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class _Delivered:
     following: dict[str, str | int]
 
 
-def read_numbered(reading: Reading) -> None:
+def read_page_numbers(reading: Extraction) -> None:
     """Deliver every page of the list, again when rows moved between pages.
 
     Page numbers count from the front: a row that is deleted or edited while pages are read shifts others past the
@@ -68,7 +68,7 @@ def read_numbered(reading: Reading) -> None:
         reading.completeness.short(name, counted, found, _READS)
 
 
-def _walk(reading: Reading, size: _Size) -> tuple[int, int]:
+def _walk(reading: Extraction, size: _Size) -> tuple[int, int]:
     """One pass over all pages; gives what they account for, and the largest count that a page has named.
 
     That is distinct rows and null elements, which are counted and are no rows, as long as these are not the more.
@@ -80,7 +80,7 @@ def _walk(reading: Reading, size: _Size) -> tuple[int, int]:
     return _one_by_one(reading, size, first)
 
 
-def _first(reading: Reading, size: _Size) -> _Delivered:
+def _first(reading: Extraction, size: _Size) -> _Delivered:
     try:
         return _deliver(reading, size, {"page": 1}, 1)
     except RequestRejectedError as error:
@@ -90,7 +90,7 @@ def _first(reading: Reading, size: _Size) -> _Delivered:
         return _deliver(reading, size, {"page": 1}, 1)
 
 
-def _at_once(reading: Reading, size: _Size, first: _Delivered) -> tuple[int, int]:
+def _at_once(reading: Extraction, size: _Size, first: _Delivered) -> tuple[int, int]:
     """As many pages as the first one says, until many in a row bring nothing new."""
     keys, counted, nulls = set(first.keys), first.counted, first.nulls
     numbers = range(2, (first.total_pages or 0) + 1)
@@ -106,12 +106,12 @@ def _at_once(reading: Reading, size: _Size, first: _Delivered) -> tuple[int, int
     return len(keys) + (nulls if nulls <= len(keys) else 0), counted
 
 
-def _one_by_one(reading: Reading, size: _Size, first: _Delivered) -> tuple[int, int]:
+def _one_by_one(reading: Extraction, size: _Size, first: _Delivered) -> tuple[int, int]:
     """Pages until one names no next, or a place that was read; two empty ones in a row are the end, too.
 
     Raises RetriableApiError when pages keep repeating rows.
     """
-    seen, page, empty, places = DistinctRows(reading.table.name), first, 0, {place_of({"page": 1})}
+    seen, page, empty, places = DistinctKeys(reading.table.name), first, 0, {place_of({"page": 1})}
     nulls = 0
     while True:
         seen.expect(page.counted or None)
@@ -127,27 +127,27 @@ def _one_by_one(reading: Reading, size: _Size, first: _Delivered) -> tuple[int, 
         page = _deliver(reading, size, params, number)
 
 
-def _deliver(reading: Reading, size: _Size, params: dict[str, str | int], number: int) -> _Delivered:
+def _deliver(reading: Extraction, size: _Size, params: dict[str, str | int], number: int) -> _Delivered:
     table = reading.table
     query = {**table.requests[0], "per_page": size.rows, **params}
     answer = reading.api.get(table.path, query, expect=table.records_key)
     page = page_of(answer, table, number)
     reading.page(page)
-    total = paging(answer).get("total_pages")
+    total = pages_of(answer).get("total_pages")
     return _Delivered(
         number,
         answer.request_id,
         frozenset(keys_of(page)),
         page.nulls,
-        number_of(answer.fields.get("total_count")) or 0,
+        json_integer(answer.fields.get("total_count")) or 0,
         total if isinstance(total, int) else None,
         next_params(answer),
     )
 
 
-def _count(reading: Reading) -> int:
+def _count(reading: Extraction) -> int:
     """Rows that the list has, asked for by itself; where it does not say, at least those of the answer."""
     table = reading.table
     answer = reading.api.get(table.path, {**table.requests[0], "page": 1, "per_page": 1}, expect=table.records_key)
-    counted = number_of(answer.fields.get("total_count"))
+    counted = json_integer(answer.fields.get("total_count"))
     return len(keys_of(page_of(answer, table, 1))) if counted is None else counted

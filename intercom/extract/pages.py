@@ -61,7 +61,7 @@ def page_of(answer: Answer, table: Table, number: int) -> Page:
     return Page(number, answer.request_id, split.records, len(text), split.nulls, tuple(split.rejected))
 
 
-def number_of(raw: msgspec.Raw | None) -> int | None:
+def json_integer(raw: msgspec.Raw | None) -> int | None:
     """A JSON integer, or None for anything else."""
     try:
         value = _decoded(raw)
@@ -70,7 +70,7 @@ def number_of(raw: msgspec.Raw | None) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def paging(answer: Answer) -> dict[str, Any]:
+def pages_of(answer: Answer) -> dict[str, Any]:
     """The ``pages`` object of an answer; empty when it is missing, null or no object.
 
     Raises RetriableApiError when it cannot be decoded: what it says of a next page is not known then.
@@ -92,7 +92,7 @@ def next_params(answer: Answer) -> dict[str, str | int]:
     It comes as an object, as a URL string, as null or not at all. Of a URL only the parameters are used: the host
     stays the configured one, since the token goes with it.
     """
-    following = paging(answer).get("next")
+    following = pages_of(answer).get("next")
     if isinstance(following, str):
         following = dict(parse_qsl(urlsplit(following).query))
     if not isinstance(following, dict):

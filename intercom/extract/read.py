@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from intercom.extract.extraction import Reading
+from intercom.extract.extraction import Extraction
 from intercom.extract.lists import read_list
-from intercom.extract.page_numbers import read_numbered
+from intercom.extract.page_numbers import read_page_numbers
 from intercom.extract.pages import Page
 from intercom.extract.scroll import read_scroll
 from intercom.extract.search import read_search
@@ -14,7 +14,7 @@ from intercom.extract.windows import Window
 from intercom.tables.table import Access, Table
 
 
-def read_table(reading: Reading, window: Window) -> None:
+def read_table(reading: Extraction, window: Window) -> None:
     """Deliver every row of the table whose cursor field lies in the window, and no other row; some may come twice.
 
     `reading.completeness` learns of everything that is short of what Intercom itself counts. Tables without a cursor
@@ -32,7 +32,7 @@ def read_table(reading: Reading, window: Window) -> None:
         case Access.SEARCH:
             read_search(reading, window)
         case Access.PAGES:
-            read_numbered(reading)
+            read_page_numbers(reading)
         case Access.SCROLL:
             read_scroll(reading)
         case Access.LIST:

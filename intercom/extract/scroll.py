@@ -13,10 +13,10 @@ import msgspec
 from intercom.api.client import TableClient
 from intercom.api.response import Answer
 from intercom.errors import ApiError, FatalApiError, PermissionDeniedError, RetriableApiError
-from intercom.extract.distinct_keys import DistinctRows
-from intercom.extract.extraction import Reading
-from intercom.extract.pages import number_of, page_of
-from intercom.extract.scroll_coverage import Coverage
+from intercom.extract.distinct_keys import DistinctKeys
+from intercom.extract.extraction import Extraction
+from intercom.extract.pages import json_integer, page_of
+from intercom.extract.scroll_coverage import ScrollCoverage
 from intercom.normalise.coerce import UNREADABLE
 from intercom.tables.table import Table
 
@@ -36,7 +36,7 @@ class _ScrollLostError(Exception):
     """The open scroll cannot be read on; its rows so far are valid, the rest is unknown."""
 
 
-def read_scroll(reading: Reading) -> None:
+def read_scroll(reading: Extraction) -> None:
     """Deliver every company: of one scroll without a gap, or of several that fill each other's gaps.
 
     A scroll that is lost on the way (a 500, a token that expired) ends in a gap. A page that was lost (a 502, an answer
@@ -49,7 +49,7 @@ def read_scroll(reading: Reading) -> None:
     or when another scroll stays open for more than a minute.
     """
     api, table = reading.api, reading.table
-    coverage, short, nulls = Coverage(), 0, 0
+    coverage, short, nulls = ScrollCoverage(), 0, 0
     with api.scroll_lock:  # a second scroll of this process would only be refused
         floor = _counted(api, table)
         for pause in (*RESTART_WAITS_SECONDS, None):
@@ -85,10 +85,10 @@ def _counted(api: TableClient, table: Table) -> int:
     except FatalApiError as error:
         log.info("%s: the scroll cannot be held against the list's count: %s", table.name, error)
         return 0
-    return number_of(answer.fields.get("total_count")) or 0
+    return json_integer(answer.fields.get("total_count")) or 0
 
 
-def _one_scroll(reading: Reading, coverage: Coverage) -> int:
+def _one_scroll(reading: Extraction, coverage: ScrollCoverage) -> int:
     """Pages until the end; gives the number of null elements, which the list's count may hold and which are no rows.
 
     An empty page is the end only when the next request says so, too: by 404 or another one.
@@ -96,7 +96,7 @@ def _one_scroll(reading: Reading, coverage: Coverage) -> int:
     api, table = reading.api, reading.table
     answer: Answer | None = _open(api, table)
     coverage.begin()
-    seen = DistinctRows(table.name)
+    seen = DistinctKeys(table.name)
     number, token, empty, nulls = 0, None, 0, 0
     while answer is not None:
         number, token = number + 1, _token(answer, token)
@@ -146,7 +146,9 @@ def _another_is_open(error: ApiError) -> bool:
     return refused and (error.code == "scroll_exists" or "scroll already exists" in str(error).lower())
 
 
-def _following(api: TableClient, table: Table, token: str, coverage: Coverage, *, after_empty: bool) -> Answer | None:
+def _following(
+    api: TableClient, table: Table, token: str, coverage: ScrollCoverage, *, after_empty: bool
+) -> Answer | None:
     """The next page that arrives, None where a 404 is the clean end; pages lost before it are a gap.
 
     A page is asked for once: the server may have moved on although its answer was lost, and asking again would skip

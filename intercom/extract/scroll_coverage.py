@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 
-class Coverage:
+class ScrollCoverage:
     """Scrolls, one after the other: `begin`, then `add`, `gap` and `empty` in the order of the pages, and `end`.
 
     A scroll that is lost has no `end`; the next one begins.

@@ -15,20 +15,20 @@ from functools import partial
 
 from intercom.errors import RequestRejectedError
 from intercom.extract.completeness import Completeness
-from intercom.extract.count_check import Tally
+from intercom.extract.count_check import CountCheck
 from intercom.extract.cursor_pages import (
-    Chain,
+    CursorSearch,
     FirstPage,
-    between,
     count_again,
-    described,
+    describe_slice,
     first_page,
     first_row,
-    read_chain,
+    range_query,
+    read_cursor_pages,
     walk,
 )
-from intercom.extract.extraction import Reading
-from intercom.extract.search_slices import Counted, Part, Plan, Splitter, is_long
+from intercom.extract.extraction import Extraction
+from intercom.extract.search_slices import PlannedSlice, SliceCount, SlicePlan, Splitter, is_long
 from intercom.extract.windows import DAY_SECONDS, DAYS, SECONDS, Bounds, Slice, Window, day_bounds, second_bounds
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ _WORTH_IT = 4
 """A chain that may end early is cut into slices only if it would read at least a quarter of the rows anyway."""
 
 
-def read_search(reading: Reading, window: Window) -> None:
+def read_search(reading: Extraction, window: Window) -> None:
     """Deliver every row of the window, and others; the receiver filters.
 
     An open window is read by ``created_at``, which hardly ever changes, so that rows which are updated meanwhile keep
@@ -63,15 +63,15 @@ def read_search(reading: Reading, window: Window) -> None:
         _read_moved(reading)
 
 
-def _read_moved(reading: Reading) -> None:
+def _read_moved(reading: Extraction) -> None:
     """Rows that were read by a time that changes, and that moved on before they were met."""
     window = Window(reading.run_start)
-    query = between(str(reading.table.cursor_field), _bounds(reading, window))
+    query = range_query(str(reading.table.cursor_field), _bounds(reading, window))
     what = f"{reading.table.name}, changed while it was read"
-    read_chain(reading, Chain(what, query, str(reading.table.cursor_field), "ascending"))
+    read_cursor_pages(reading, CursorSearch(what, query, str(reading.table.cursor_field), "ascending"))
 
 
-def _begin(reading: Reading, window: Window) -> tuple[Chain, FirstPage, FirstPage]:
+def _begin(reading: Extraction, window: Window) -> tuple[CursorSearch, FirstPage, FirstPage]:
     """The search as one chain, its first page, and its one row at the other end, asked for by itself.
 
     The two are different questions about the same rows: where an answer is well formed and wrong, such as an empty
@@ -89,18 +89,18 @@ def _begin(reading: Reading, window: Window) -> tuple[Chain, FirstPage, FirstPag
     return _counted_and_begun(reading, _everything(reading, str(table.cursor_field)))
 
 
-def _counted_and_begun(reading: Reading, chain: Chain) -> tuple[Chain, FirstPage, FirstPage]:
+def _counted_and_begun(reading: Extraction, chain: CursorSearch) -> tuple[CursorSearch, FirstPage, FirstPage]:
     opposite = first_row(reading.api, reading.table, chain.backwards())
     first = first_page(reading.api, reading.table, chain)
     return replace(chain, counted=max(opposite.counted, first.counted)), first, opposite
 
 
-def _everything(reading: Reading, sort_field: str) -> Chain:
+def _everything(reading: Extraction, sort_field: str) -> CursorSearch:
     """All rows, oldest first, also one that lacks either time.
 
     Rows that change after the run began are left to the next run, else a busy end is chased.
     """
-    return Chain(
+    return CursorSearch(
         what=reading.table.name,
         query={"operator": "OR", "value": [{"field": name, "operator": ">", "value": 0} for name in _TIMES]},
         field=sort_field,
@@ -109,7 +109,7 @@ def _everything(reading: Reading, sort_field: str) -> Chain:
     )
 
 
-def _changes(reading: Reading, window: Window) -> Chain:
+def _changes(reading: Extraction, window: Window) -> CursorSearch:
     """Rows by their cursor field.
 
     Where search cuts days, the newest first: the query has to begin two days early, and the chain ends at the first
@@ -118,32 +118,32 @@ def _changes(reading: Reading, window: Window) -> Chain:
     """
     table = reading.table
     field = str(table.cursor_field)
-    query = between(field, _bounds(reading, window))
+    query = range_query(field, _bounds(reading, window))
     recent = window.start is not None and window.end is None and reading.run_start - window.start < _EARLY_END_SECONDS
     if reading.by_day and recent:
-        return Chain(table.name, query, field, "descending")
-    return Chain(table.name, query, field, "ascending", until=reading.run_start)
+        return CursorSearch(table.name, query, field, "descending")
+    return CursorSearch(table.name, query, field, "ascending", until=reading.run_start)
 
 
-def _is_read_in_one(reading: Reading, chain: Chain, first: FirstPage, window: Window) -> bool:
+def _is_read_in_one(reading: Extraction, chain: CursorSearch, first: FirstPage, window: Window) -> bool:
     """Read the chain to its end; False when it is too long for that."""
     if chain.order == "descending" and window.start is not None:
         return _read_newest_first(reading, chain, first, window.start)
     if is_long(chain.counted):
         return False
     reading.expect(chain.counted)
-    read_chain(reading, chain, first)
+    read_cursor_pages(reading, chain, first)
     return True
 
 
-def _read_newest_first(reading: Reading, chain: Chain, first: FirstPage | None, start: int) -> bool:
+def _read_newest_first(reading: Extraction, chain: CursorSearch, first: FirstPage | None, start: int) -> bool:
     """Read the chain back to where the window begins; False when that is too far for one chain.
 
     What lies behind that place is counted with the rest, so the count alone does not tell whether rows are missing.
     A pass is believed when all its pages are full and name no smaller count than others; else rows are asked for again
     by pages of another size, until a pass is sound or brings no new row.
     """
-    tally = Tally(chain.what, chain.counted, reading.run_start)
+    tally = CountCheck(chain.what, chain.counted, reading.run_start)
     to_its_end = False
     for rows in _PASSES:
         if first is None and not tally.sound:
@@ -190,10 +190,10 @@ class _EarlyEnd:
 # -- many slices ------------------------------------------------------------------------------------------------------
 
 
-def _plan(reading: Reading, chain: Chain, first: FirstPage, opposite: FirstPage, window: Window) -> Plan:
+def _plan(reading: Extraction, chain: CursorSearch, first: FirstPage, opposite: FirstPage, window: Window) -> SlicePlan:
     """Split the rows of a search by created_at on a first load, else by the cursor field."""
     cursor_field = str(reading.table.cursor_field)
-    outline = Plan(cursor_field, cursor_field, _bounds(reading, window), (), by_day=reading.by_day)
+    outline = SlicePlan(cursor_field, cursor_field, _bounds(reading, window), (), by_day=reading.by_day)
     if window == Window() and _all_have_created(reading, chain.counted):
         outline = replace(outline, field=_CREATED, sort_field=chain.field, whole=Bounds(None, None))
     splitter = Splitter(
@@ -209,18 +209,18 @@ def _plan(reading: Reading, chain: Chain, first: FirstPage, opposite: FirstPage,
     return plan
 
 
-def _all_have_created(reading: Reading, counted: int) -> bool:
+def _all_have_created(reading: Extraction, counted: int) -> bool:
     """Whether every row has a time of creation, so that slices by it hold them all; asked again if rows come and go.
 
     Slices of days may overlap: their sum alone would not tell.
     """
     api, table, cursor_field = reading.api, reading.table, str(reading.table.cursor_field)
-    with_created = Chain(table.name, between(_CREATED, Bounds(0, None)), cursor_field, "ascending")
+    with_created = CursorSearch(table.name, range_query(_CREATED, Bounds(0, None)), cursor_field, "ascending")
     found = first_row(api, table, with_created).counted
     return found >= counted or found >= first_row(api, table, _everything(reading, cursor_field)).counted
 
 
-def _lowest(reading: Reading, outline: Plan, chain: Chain, first: FirstPage, window: Window) -> int:
+def _lowest(reading: Extraction, outline: SlicePlan, chain: CursorSearch, first: FirstPage, window: Window) -> int:
     """Where the rows to be read begin, about: slices are cut from here on, and the first one is open."""
     if window.start is not None:
         return window.start
@@ -232,7 +232,7 @@ def _lowest(reading: Reading, outline: Plan, chain: Chain, first: FirstPage, win
     return _first_second(begin, outline) or 0
 
 
-def _highest(reading: Reading, outline: Plan, chain: Chain, opposite: FirstPage, window: Window) -> int:
+def _highest(reading: Extraction, outline: SlicePlan, chain: CursorSearch, opposite: FirstPage, window: Window) -> int:
     """Where the rows to be read end, about: the last slice is open. Importers make rows of the future, too."""
     if window.end is not None:
         return min(window.end, reading.run_start)
@@ -241,54 +241,54 @@ def _highest(reading: Reading, outline: Plan, chain: Chain, opposite: FirstPage,
     return max(reading.run_start, _first_second(opposite, outline) or 0)
 
 
-def _count(reading: Reading, outline: Plan, slices: Sequence[Slice]) -> list[Counted | None]:
-    def ask(part: Slice) -> Counted | None:
+def _count(reading: Extraction, outline: SlicePlan, slices: Sequence[Slice]) -> list[SliceCount | None]:
+    def ask(part: Slice) -> SliceCount | None:
         try:
             found = first_row(reading.api, reading.table, _slice_chain(reading, outline, part))
         except RequestRejectedError as refused:
             log.info("%s: search refuses a window: %s", reading.table.name, refused)
             return None
-        return Counted(found.counted, _first_second(found, outline))
+        return SliceCount(found.counted, _first_second(found, outline))
 
     return reading.in_parallel([partial(ask, part) for part in slices])
 
 
-def _last(reading: Reading, outline: Plan, part: Slice) -> int | None:
+def _last(reading: Extraction, outline: SlicePlan, part: Slice) -> int | None:
     if outline.sort_field != outline.field:
         return None
     backwards = replace(_slice_chain(reading, outline, part), order="descending")
     return _first_second(first_row(reading.api, reading.table, backwards), outline)
 
 
-def _first_second(found: FirstPage, outline: Plan) -> int | None:
+def _first_second(found: FirstPage, outline: SlicePlan) -> int | None:
     """The time of a search's first row; None when it is not sorted by it."""
     if outline.sort_field != outline.field:
         return None
     return next((value for value in found.page.seconds(outline.field) if value is not None), None)
 
 
-def _read_parts(reading: Reading, plan: Plan) -> None:
+def _read_parts(reading: Extraction, plan: SlicePlan) -> None:
     """Read the parts that no earlier attempt at this run has read."""
     finished = reading.journal.finished()
     missing = [(place, part) for place, part in enumerate(plan.parts) if place not in finished]
     reading.expect(sum(part.rows for _, part in missing))
 
-    def read(place: int, part: Part) -> None:
+    def read(place: int, part: PlannedSlice) -> None:
         found = Completeness()
-        read_chain(replace(reading, completeness=found), _slice_chain(reading, plan, part.slice, part.rows))
+        read_cursor_pages(replace(reading, completeness=found), _slice_chain(reading, plan, part.slice, part.rows))
         reading.completeness.add(found)
         reading.journal.finish(place, found)
 
     reading.in_parallel([partial(read, *one) for one in missing])
 
 
-def _slice_chain(reading: Reading, plan: Plan, part: Slice, counted: int = 0) -> Chain:
+def _slice_chain(reading: Extraction, plan: SlicePlan, part: Slice, counted: int = 0) -> CursorSearch:
     bounds = (DAYS if plan.by_day else SECONDS).bounds(part, plan.whole)
     if part == Slice() and plan.whole == Bounds(None, None):
         return replace(_everything(reading, plan.sort_field), counted=counted)
-    return Chain(
-        what=f"{reading.table.name}, window {plan.field} {described(part, bounds)}",
-        query=between(plan.field, bounds, part.narrowed),
+    return CursorSearch(
+        what=f"{reading.table.name}, window {plan.field} {describe_slice(part, bounds)}",
+        query=range_query(plan.field, bounds, part.narrowed),
         field=plan.sort_field,
         order="ascending",
         counted=counted,
@@ -296,5 +296,5 @@ def _slice_chain(reading: Reading, plan: Plan, part: Slice, counted: int = 0) ->
     )
 
 
-def _bounds(reading: Reading, window: Window) -> Bounds:
+def _bounds(reading: Extraction, window: Window) -> Bounds:
     return day_bounds(window) if reading.by_day else second_bounds(window)

@@ -34,19 +34,19 @@ def is_long(rows: float) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class SliceCount:
     """Rows of a slice, and the second of its first one in the field that it is cut by; None: it does not say."""
 
     rows: int
     first: int | None = None
 
 
-Count = Callable[[Sequence[Slice]], list[Counted | None]]
+Count = Callable[[Sequence[Slice]], list[SliceCount | None]]
 """Counts each slice; None for one that the API refuses to search for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PlannedSlice:
     """A slice and the rows that were counted in it."""
 
     slice: Slice
@@ -54,7 +54,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SlicePlan:
     """Slices of one search over `field` between the bounds `whole`, each to be read in the order of `sort_field`.
 
     `by_day`: their cells are days, for a search that compares days, else seconds.
@@ -63,7 +63,7 @@ class Plan:
     field: str
     sort_field: str
     whole: Bounds
-    parts: tuple[Part, ...]
+    parts: tuple[PlannedSlice, ...]
     by_day: bool = False
 
     @property
@@ -76,13 +76,13 @@ class Plan:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Plan:
+    def from_json(cls, record: Mapping[str, Any]) -> SlicePlan:
         """The inverse of `to_json`; KeyError, TypeError or ValueError when it is none."""
         return cls(
             field=str(record["field"]),
             sort_field=str(record["sort_field"]),
             whole=Bounds(**record["whole"]),
-            parts=tuple(Part(_slice(entry["slice"]), int(entry["rows"])) for entry in record["parts"]),
+            parts=tuple(PlannedSlice(_slice(entry["slice"]), int(entry["rows"])) for entry in record["parts"]),
             by_day=bool(record["by_day"]),
         )
 
@@ -114,7 +114,7 @@ class Splitter:
     count: Count
     last: Callable[[Slice], int | None]
 
-    def split(self, rows: int) -> tuple[Part, ...]:
+    def split(self, rows: int) -> tuple[PlannedSlice, ...]:
         """Slices that together hold the whole search of `rows` rows, each of some tens of pages, in order of time."""
         size = max(SMALLEST_ROWS, min(_LARGEST_ROWS, rows // _SLICES))
         done: list[_Piece] = []
@@ -131,7 +131,7 @@ class Splitter:
                     (following if large else done).append(self._with_ways(child, size) if large else child)
             done += [piece for piece in level if not piece.ways]
             level = following
-        parts = sorted((Part(piece.slice, piece.rows) for piece in done), key=_place)
+        parts = sorted((PlannedSlice(piece.slice, piece.rows) for piece in done), key=_place)
         return tuple(_joined(parts, size))
 
     def _round(self, pieces: list[_Piece], size: int) -> list[tuple[_Piece, list[_Piece]]]:
@@ -155,7 +155,7 @@ class Splitter:
             found.append((piece, children))
         return found
 
-    def _children(self, piece: _Piece, counted: Sequence[Counted | None]) -> list[_Piece]:
+    def _children(self, piece: _Piece, counted: Sequence[SliceCount | None]) -> list[_Piece]:
         children = []
         for part, count in zip(piece.ways[0], counted, strict=True):
             assert count is not None
@@ -163,7 +163,7 @@ class Splitter:
             children.append(_Piece(part, count.rows, first, piece.last))
         return children
 
-    def _counts(self, families: Sequence[Sequence[Slice]]) -> list[list[Counted | None]]:
+    def _counts(self, families: Sequence[Sequence[Slice]]) -> list[list[SliceCount | None]]:
         flat = [part for family in families for part in family]
         answers = iter(self.count(flat) if flat else [])
         return [[next(answers) for _ in family] for family in families]
@@ -182,7 +182,7 @@ class Splitter:
         return piece.last if last is None else max(piece.first, min(piece.last, last))
 
 
-def _adds_up(piece: _Piece, counted: Sequence[Counted | None], size: int) -> bool:
+def _adds_up(piece: _Piece, counted: Sequence[SliceCount | None], size: int) -> bool:
     rows = [count.rows for count in counted if count is not None]
     if len(rows) < len(counted) or sum(rows) < piece.rows:
         return False
@@ -198,12 +198,12 @@ def _narrower(whole: Slice) -> Iterator[tuple[Slice, ...]]:
         yield tuple(replace(whole, narrowed=("role", "=", role)) for role in _ROLES)
 
 
-def _joined(parts: Sequence[Part], size: int) -> Iterator[Part]:
+def _joined(parts: Sequence[PlannedSlice], size: int) -> Iterator[PlannedSlice]:
     """Neighbours that are small together made one; slices without rows are read with a neighbour."""
-    last: Part | None = None
+    last: PlannedSlice | None = None
     for part in parts:
         if last is not None and _may_join(last, part, size):
-            last = Part(replace(last.slice, end=part.slice.end), last.rows + part.rows)
+            last = PlannedSlice(replace(last.slice, end=part.slice.end), last.rows + part.rows)
             continue
         if last is not None:
             yield last
@@ -212,12 +212,12 @@ def _joined(parts: Sequence[Part], size: int) -> Iterator[Part]:
         yield last
 
 
-def _may_join(left: Part, right: Part, size: int) -> bool:
+def _may_join(left: PlannedSlice, right: PlannedSlice, size: int) -> bool:
     whole = not left.slice.narrowed and not right.slice.narrowed and left.slice.end == right.slice.start
     return whole and (left.rows + right.rows <= size or 0 in (left.rows, right.rows))
 
 
-def _place(part: Part) -> tuple[float, str]:
+def _place(part: PlannedSlice) -> tuple[float, str]:
     start = part.slice.start
     return (float("-inf") if start is None else start, str(part.slice.narrowed))
 

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from intercom.errors import LakeError
 from intercom.extract.completeness import Completeness
-from intercom.extract.search_slices import Plan
+from intercom.extract.search_slices import SlicePlan
 from intercom.extract.windows import Window
 from intercom.lake.state import StagedRun
 from intercom.lake.table import Ledger
@@ -89,7 +89,7 @@ class RunJournal:
         self.earlier: dict[str, Kept] = {}
         """Attempt -> what it has kept, for attempts that followed the same plan."""
         self._ledger, self._beginning = ledger, beginning
-        self._plan: Plan | None = None
+        self._plan: SlicePlan | None = None
         self._plan_id = uuid4().hex
         self._found: dict[int, Completeness] = {}
         self._finish: Callable[[int], None] = lambda _place: None
@@ -119,11 +119,11 @@ class RunJournal:
 
     # -- the Journal of a reading ---------------------------------------------------------------------------------
 
-    def plan(self) -> Plan | None:
+    def plan(self) -> SlicePlan | None:
         """The plan of an earlier attempt."""
         return self._plan
 
-    def keep(self, plan: Plan) -> None:
+    def keep(self, plan: SlicePlan) -> None:
         """Write the plan down."""
         self._plan = plan
         self._write_plan()
@@ -164,7 +164,7 @@ class RunJournal:
             return
         first = min(fitting.values(), key=lambda record: str(record["saved_at"]))
         try:
-            self._plan = Plan.from_json(first["plan"])
+            self._plan = SlicePlan.from_json(first["plan"])
             self._plan_id = str(first["plan_id"])
             self.run_start = int(first["run_start"])
             self.ingested_at = datetime.fromisoformat(first["ingested_at"])

@@ -12,10 +12,10 @@ from typing import TypeVar
 from intercom.api.client import TableClient
 from intercom.extract.completeness import Completeness
 from intercom.extract.date_comparison import SearchCheck, check_search, difference
-from intercom.extract.extraction import Journal, Reading
+from intercom.extract.extraction import Extraction, Resumable
 from intercom.extract.pages import Page
 from intercom.extract.read import read_table
-from intercom.extract.search_slices import Plan
+from intercom.extract.search_slices import SlicePlan
 from intercom.extract.windows import Window
 from intercom.lake.rejected_records import RejectedRecords
 from intercom.lake.staging import PartWriter
@@ -81,7 +81,7 @@ class TableRead:
     def add(self, pages: Collection[Page]) -> None:
         """Stage single records."""
 
-        def deliver(reading: Reading) -> None:
+        def deliver(reading: Extraction) -> None:
             for page in pages:
                 reading.page(page)
 
@@ -91,7 +91,7 @@ class TableRead:
         """The results of requests of this table, as many at a time as may be in flight."""
         return self._reading(lambda _page: None, _NoJournal(), checked=True).in_parallel(jobs)
 
-    def _stage(self, fill: Callable[[Reading], object], journal: Journal, *, checked: bool = False) -> None:
+    def _stage(self, fill: Callable[[Extraction], object], journal: Resumable, *, checked: bool = False) -> None:
         table, ledger = self.table, self.ledger
 
         def keep(done: Checkpoint) -> None:
@@ -124,8 +124,8 @@ class TableRead:
         self.rows += parts.rows
         self.newest = max((value for value in (self.newest, pipeline.newest) if value is not None), default=None)
 
-    def _reading(self, deliver: Callable[[Page], None], journal: Journal, *, checked: bool = False) -> Reading:
-        reading = Reading(
+    def _reading(self, deliver: Callable[[Page], None], journal: Resumable, *, checked: bool = False) -> Extraction:
+        reading = Extraction(
             self.api,
             self.table,
             self.journal.run_start,
@@ -150,10 +150,10 @@ class TableRead:
 class _NoJournal:
     """Of a reading that begins anew and that no later attempt goes on from."""
 
-    def plan(self) -> Plan | None:
+    def plan(self) -> SlicePlan | None:
         return None
 
-    def keep(self, plan: Plan) -> None:
+    def keep(self, plan: SlicePlan) -> None:
         del plan
 
     def finished(self) -> Collection[int]:

@@ -12,7 +12,7 @@ import pytest
 from intercom.compaction.compact import compact_table
 from intercom.errors import ApiError
 from intercom.extract.completeness import Completeness
-from intercom.extract.search_slices import Part, Plan
+from intercom.extract.search_slices import PlannedSlice, SlicePlan
 from intercom.extract.windows import Bounds, Slice, Window
 from intercom.lake.layout import TablePaths
 from intercom.lake.storage import Lake
@@ -110,7 +110,9 @@ def test_a_second_try_with_a_token_of_another_workspace_begins_anew(rig: Rig, ma
 
 def test_what_a_slice_lacks_is_counted_once_however_often_the_run_is_tried(rig: Rig) -> None:
     ledger = Ledger(rig.lake(), TablePaths(CONNECTION, "contacts"))
-    plan = Plan("created_at", "created_at", Bounds(None, None), tuple(Part(Slice(n, n + 1), 50) for n in range(9)))
+    plan = SlicePlan(
+        "created_at", "created_at", Bounds(None, None), tuple(PlannedSlice(Slice(n, n + 1), 50) for n in range(9))
+    )
     for number in range(4):
         begun = Beginning("f", Window(), "lake", "workspace")
         journal = RunJournal.opened(ledger, "again", begun, run_start=1, ingested_at=datetime.now(UTC))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from intercom.extract.search_slices import Count, Counted, Part, Plan, Splitter
+from intercom.extract.search_slices import Count, PlannedSlice, SliceCount, SlicePlan, Splitter
 from intercom.extract.windows import DAYS, SECONDS, Bounds, Grid, Slice
 from tests.properties.test_windows_laws import BEGIN, BY_SECOND, DAY_SECONDS, END, ZONES, ByDay, BySecond
 
@@ -105,11 +105,13 @@ class Index:
             second for second, _ in filter(lambda row: self.holds(row, part), self.rows) if second is not None
         )
 
-    def count(self, parts: Sequence[Slice]) -> list[Counted | None]:
+    def count(self, parts: Sequence[Slice]) -> list[SliceCount | None]:
         self.rounds += 1
         self.asked += len(parts)
         found = [[row for row in self.rows if self.holds(row, part)] for part in parts]
-        return [Counted(len(rows), min((row[0] for row in rows if row[0] is not None), default=None)) for rows in found]
+        return [
+            SliceCount(len(rows), min((row[0] for row in rows if row[0] is not None), default=None)) for rows in found
+        ]
 
     def last(self, part: Slice) -> int | None:
         self.asked += 1
@@ -159,7 +161,7 @@ def test_every_row_is_in_a_slice_and_slices_are_small(index: Index) -> None:
         assert part.rows <= 15 or one_cell or part.slice.narrowed or part.slice == Slice() or _is_hot(index, part)
 
 
-def _is_hot(index: Index, part: Part) -> bool:
+def _is_hot(index: Index, part: PlannedSlice) -> bool:
     """An open slice whose rows are all in one or two cells cannot be cut further."""
     cells = {index.grid.cell(s) for s, _ in index.rows if s is not None and index.holds((s, "0"), part.slice)}
     return len(cells) <= 3
@@ -168,8 +170,8 @@ def _is_hot(index: Index, part: Part) -> bool:
 @given(index=indexes())
 def test_a_plan_survives_its_file(index: Index) -> None:
     parts = splitter(index).split(len(index.rows))
-    plan = Plan("created_at", "updated_at", Bounds(5, None), parts)
-    assert Plan.from_json(plan.to_json()) == plan
+    plan = SlicePlan("created_at", "updated_at", Bounds(5, None), parts)
+    assert SlicePlan.from_json(plan.to_json()) == plan
 
 
 def evenly(rows: int, days: int) -> Index:
@@ -202,7 +204,7 @@ def test_a_hot_day_is_split_by_the_ends_of_ids(small: None) -> None:
 def test_a_hot_day_is_split_by_role_where_ends_of_ids_are_refused(small: None) -> None:
     index = hot(400)
 
-    def refusing(parts: Sequence[Slice]) -> list[Counted | None]:
+    def refusing(parts: Sequence[Slice]) -> list[SliceCount | None]:
         counted = index.count(parts)
         return [
             None if part.narrowed and part.narrowed[1] == "$" else c for part, c in zip(parts, counted, strict=True)
@@ -216,25 +218,25 @@ def test_a_hot_day_is_split_by_role_where_ends_of_ids_are_refused(small: None) -
 def test_a_hot_day_stays_whole_where_no_split_adds_up(small: None, answer: int) -> None:
     index = hot(400)
 
-    def deaf(parts: Sequence[Slice]) -> list[Counted | None]:
+    def deaf(parts: Sequence[Slice]) -> list[SliceCount | None]:
         counted = index.count(parts)
-        return [Counted(answer) if part.narrowed else c for part, c in zip(parts, counted, strict=True)]
+        return [SliceCount(answer) if part.narrowed else c for part, c in zip(parts, counted, strict=True)]
 
     (part,) = [part for part in splitter(index, count=deaf).split(400) if part.rows]
     assert part.slice.narrowed is None
 
 
 def test_a_search_that_refuses_bounds_is_read_in_one_piece(small: None) -> None:
-    def refusing(parts: Sequence[Slice]) -> list[Counted | None]:
+    def refusing(parts: Sequence[Slice]) -> list[SliceCount | None]:
         return [None for _ in parts]
 
-    assert splitter(evenly(200, 100), count=refusing).split(200) == (Part(Slice(), 200),)
+    assert splitter(evenly(200, 100), count=refusing).split(200) == (PlannedSlice(Slice(), 200),)
 
 
 def test_a_row_that_goes_while_a_hot_day_is_counted_does_not_stop_the_split(small: None) -> None:
     index = hot(400)
 
-    def losing(parts: Sequence[Slice]) -> list[Counted | None]:
+    def losing(parts: Sequence[Slice]) -> list[SliceCount | None]:
         if index.rounds == 0:
             index.rows.pop()
         return index.count(parts)
@@ -265,7 +267,7 @@ def test_many_hot_days_are_split_in_the_same_rounds(small: None) -> None:
 def test_days_that_do_not_add_up_are_read_in_one_piece(small: None) -> None:
     index = evenly(200, 100)
     index.rows += [(None, "f" * 24)]
-    assert splitter(index).split(201) == (Part(Slice(), 201),)
+    assert splitter(index).split(201) == (PlannedSlice(Slice(), 201),)
 
 
 def test_rows_that_go_while_they_are_counted_do_not_stop_the_split(small: None) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from intercom.errors import RetriableApiError
-from intercom.extract.distinct_keys import SPARE_ROWS, STILL_PAGES, DistinctRows
+from intercom.extract.distinct_keys import SPARE_ROWS, STILL_PAGES, DistinctKeys
 from intercom.extract.pages import Page
 from intercom.normalise.records import Rejected, SentRecord
 
@@ -23,27 +23,27 @@ def rows(*ids: int) -> Page:
 
 
 def test_a_row_that_comes_twice_is_one() -> None:
-    seen = DistinctRows("tags")
+    seen = DistinctKeys("tags")
     assert seen.add(rows(1, 2)) == [b'"1"', b'"2"']
     seen.add(rows(2, 3))
     assert (seen.found, seen.rows) == (3, 4)
 
 
 def test_rows_without_an_id_are_told_apart_by_their_text() -> None:
-    seen = DistinctRows("data_attributes")
+    seen = DistinctKeys("data_attributes")
     seen.add(page('{"name":"plan"}', '{"name":"seats"}', '{"name":"plan"}', '{"id":null,"name":"plan"}'))
     assert seen.found == 3
 
 
 def test_a_record_that_cannot_be_a_row_is_found_and_a_null_is_nothing() -> None:
-    seen = DistinctRows("admins")
+    seen = DistinctKeys("admins")
     seen.add(page('{"id":"1"}', nulls=3, rejected=[b"[[[", b"[["]))
     seen.add(page(rejected=[b"[[["]))
     assert seen.found == 3
 
 
 def test_pages_that_repeat_end_the_read_with_table_and_request() -> None:
-    seen = DistinctRows("tags", counted=100)
+    seen = DistinctKeys("tags", counted=100)
     for _ in range(STILL_PAGES):
         seen.add(rows(1, 2))
     with pytest.raises(RetriableApiError, match=r"tags: no progress up to page 1, request r-7: 5 pages") as error:
@@ -53,7 +53,7 @@ def test_pages_that_repeat_end_the_read_with_table_and_request() -> None:
 
 
 def test_empty_pages_end_the_read_too() -> None:
-    seen = DistinctRows("contacts")
+    seen = DistinctKeys("contacts")
     seen.add(rows(1))
     for _ in range(STILL_PAGES - 1):
         seen.add(page())
@@ -62,7 +62,7 @@ def test_empty_pages_end_the_read_too() -> None:
 
 
 def test_one_new_row_is_progress() -> None:
-    seen = DistinctRows("contacts")
+    seen = DistinctKeys("contacts")
     for key in range(10):
         for _ in range(STILL_PAGES - 1):
             seen.add(rows(0))
@@ -71,14 +71,14 @@ def test_one_new_row_is_progress() -> None:
 
 
 def test_far_more_rows_than_counted_end_the_read() -> None:
-    seen = DistinctRows("contacts", counted=10)
+    seen = DistinctKeys("contacts", counted=10)
     seen.add(rows(*range(SPARE_ROWS)))
     with pytest.raises(RetriableApiError, match=r"1600 rows came where 10 are counted"):
         seen.add(rows(*range(5_000, 5_100)))
 
 
 def test_the_largest_count_holds_and_without_one_rows_have_no_bound() -> None:
-    seen = DistinctRows("contacts")
+    seen = DistinctKeys("contacts")
     seen.add(rows(*range(2 * SPARE_ROWS)))
     for counted in (7, 4_000, None, 0):
         seen.expect(counted)
