@@ -23,13 +23,13 @@ from intercom.lake.findings import intact, missing_from, not_to_be_merged
 from intercom.lake.rejected_records import remove_expired
 from intercom.lake.state import Partition, TableState
 from intercom.lake.storage import stamped_size
-from intercom.lake.table import Ledger, Part
+from intercom.lake.table import LakeTable, StagedPart
 from intercom.lake.watermark import WatermarkStore
 from intercom.tables.table import Strategy, Table
 
 log = logging.getLogger(__name__)
 
-Publish = Callable[[Table, Ledger, Work], Sequence[Outcome]]
+Publish = Callable[[Table, LakeTable, Work], Sequence[Outcome]]
 """Merges the partitions of a piece of work, wherever."""
 
 
@@ -63,7 +63,7 @@ class Compacted:
 
 def compact_table(
     table: Table,
-    ledger: Ledger,
+    ledger: LakeTable,
     store: WatermarkStore,
     *,
     when: When = When.ALWAYS,
@@ -136,7 +136,7 @@ def _staged_rows(state: TableState) -> int | None:
     return waiting_rows(state) if all(run.rows for run in state.staged if run.parts) else None
 
 
-def _clean_up(ledger: Ledger, state: TableState, files: Iterable[str]) -> None:
+def _clean_up(ledger: LakeTable, state: TableState, files: Iterable[str]) -> None:
     """Delete what is merged, what died before it could commit, what attempts noted for a next one, old rejects."""
     waiting = {run.run_id for run in state.staged}
     ledger.still_ours()
@@ -144,7 +144,7 @@ def _clean_up(ledger: Ledger, state: TableState, files: Iterable[str]) -> None:
     remove_expired(ledger.lake, ledger.paths, datetime.now(UTC))
 
 
-def _committed(ledger: Ledger, state: TableState, parts: Sequence[Part]) -> list[Part]:
+def _committed(ledger: LakeTable, state: TableState, parts: Sequence[StagedPart]) -> list[StagedPart]:
     """The parts of committed runs, in the order in which the runs committed and the rows were read.
 
     An attempt that was given up, and yet goes on, may add parts to those that were committed; they do not count.
@@ -166,7 +166,7 @@ def _committed(ledger: Ledger, state: TableState, parts: Sequence[Part]) -> list
 
 def _finish(
     table: Table,
-    ledger: Ledger,
+    ledger: LakeTable,
     state: TableState,
     outcomes: Sequence[Outcome],
     damage: str | None,
@@ -208,7 +208,7 @@ def _partitions(state: TableState, outcomes: Sequence[Outcome]) -> dict[str, Par
 
 
 def _published(
-    table: Table, ledger: Ledger, work: Work, moves: Moves, published: Mapping[str, str], publish: Publish
+    table: Table, ledger: LakeTable, work: Work, moves: Moves, published: Mapping[str, str], publish: Publish
 ) -> list[Outcome]:
     """Merge and publish; gives one outcome for each month.
 
@@ -230,7 +230,7 @@ def _published(
 def _work(
     table: Table,
     state: TableState,
-    parts: Sequence[Part],
+    parts: Sequence[StagedPart],
     sizes: Mapping[str, int],
     published: Mapping[str, str],
     discarded: Collection[str],

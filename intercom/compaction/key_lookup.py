@@ -25,7 +25,7 @@ from intercom.compaction.moved_rows import KEY, MONTH, PLACE, STORED, Moves, dec
 from intercom.compaction.publish import Work, damaged_file, remove_damaged
 from intercom.errors import SchemaError
 from intercom.lake.parquet import is_damage, open_parquet
-from intercom.lake.table import Ledger
+from intercom.lake.table import LakeTable
 from intercom.tables.table import Strategy, Table
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ Other = TypeVar("Other")
 
 def find_moves(
     table: Table,
-    ledger: Ledger,
+    ledger: LakeTable,
     work: Work,
     parts: Mapping[str, int],
     published: Mapping[str, str],
@@ -122,7 +122,7 @@ class _Reader:
     def __init__(
         self,
         table: Table,
-        ledger: Ledger,
+        ledger: LakeTable,
         work: Work,
         parts: Mapping[str, int],
         published: Mapping[str, str],

@@ -18,9 +18,9 @@ from intercom.compaction.partition import Merged, PartitionMerge
 from intercom.compaction.replace import replace_file
 from intercom.errors import DamagedFileError, LakeError, SchemaError
 from intercom.lake.parquet import ChangedFooterError, check_footer, footer_digest, is_damage, is_whole, version_of
-from intercom.lake.published import Placed
+from intercom.lake.published import PublishedFile
 from intercom.lake.state import Partition
-from intercom.lake.table import Ledger
+from intercom.lake.table import LakeTable
 from intercom.tables.schema import TableSchema
 from intercom.tables.table import Strategy, Table
 
@@ -89,17 +89,17 @@ class Outcome:
     month: str
     merged: Merged
     partition: Partition | None
-    placed: Placed | None = None
+    placed: PublishedFile | None = None
 
 
-def publish_months(table: Table, ledger: Ledger, work: Work) -> list[Outcome]:
+def publish_months(table: Table, ledger: LakeTable, work: Work) -> list[Outcome]:
     """Merge and publish partitions, several at the same time."""
     table = replace(table, schema=work.columns)
     with ThreadPoolExecutor(ledger.lake.at_a_time, thread_name_prefix=f"compact-{table.name}") as pool:
         return list(pool.map(lambda month: _publish_one(table, ledger, work, month), work.months))
 
 
-def _publish_one(table: Table, ledger: Ledger, work: Work, month: Month) -> Outcome:
+def _publish_one(table: Table, ledger: LakeTable, work: Work, month: Month) -> Outcome:
     with _IN_WORK, ExitStack() as stack:
         old = None
         if month.stored is not None and not month.discarded:
@@ -138,7 +138,7 @@ def _partition(rows: int, file: Path, stamp: str) -> Partition:
     return Partition(rows, version_of(file) or "", stamp, footer_digest(file))
 
 
-def remove_damaged(table: Table, ledger: Ledger, parts: Mapping[str, Path], error: Exception) -> None:
+def remove_damaged(table: Table, ledger: LakeTable, parts: Mapping[str, Path], error: Exception) -> None:
     """Take staged parts that cannot be read out of the lake, since nothing else would make the next run read again."""
     damaged = [path for path, local in parts.items() if not is_whole(local)]
     if not damaged:
@@ -151,7 +151,7 @@ def remove_damaged(table: Table, ledger: Ledger, parts: Mapping[str, Path], erro
     ) from error
 
 
-def damaged_file(table: Table, ledger: Ledger, month: str, error: Exception) -> DamagedFileError:
+def damaged_file(table: Table, ledger: LakeTable, month: str, error: Exception) -> DamagedFileError:
     """The error for a published file whose reading has raised this one."""
     reason = "other columns than declared" if isinstance(error, SchemaError) else " ".join(str(error).split())
     return DamagedFileError(

@@ -22,9 +22,9 @@ from intercom.compaction.memory import Room
 from intercom.errors import DamagedFileError, SchemaError
 from intercom.lake.findings import missing_from
 from intercom.lake.parquet import RowGroupWriter, check_footer, footer_digest, is_damage, open_parquet, version_of
-from intercom.lake.published import Placed
-from intercom.lake.state import Partition, Rewriting, TableState
-from intercom.lake.table import Ledger
+from intercom.lake.published import PublishedFile
+from intercom.lake.state import ColumnMigration, Partition, TableState
+from intercom.lake.table import LakeTable
 from intercom.lake.watermark import WatermarkStore
 from intercom.normalise.reshape import Reshape
 from intercom.tables.schema import TableSchema
@@ -42,7 +42,7 @@ _ROOM = Room(64 << 20)
 _CURE = "Run with --full-refresh: the table is read again and written anew; the watermark has not moved."
 
 
-def with_declared_columns(table: Table, ledger: Ledger, state: TableState, store: WatermarkStore) -> TableState:
+def with_declared_columns(table: Table, ledger: LakeTable, state: TableState, store: WatermarkStore) -> TableState:
     """The table's record, after its files were rewritten where their columns are not the declared ones.
 
     Left alone, to be read again as a whole, are tables with files that are gone or not ours, records that do not tell
@@ -73,10 +73,10 @@ def _declared(table: Table, columns: TableSchema | None) -> Table | None:
         return None
 
 
-def _rewrite(table: Table, ledger: Ledger, state: TableState) -> TableState:
+def _rewrite(table: Table, ledger: LakeTable, state: TableState) -> TableState:
     columns = state.columns
     assert columns is not None
-    rewriting = state.rewriting or Rewriting(uuid4().hex, table.schema)
+    rewriting = state.rewriting or ColumnMigration(uuid4().hex, table.schema)
     published = ledger.published()
     months = list(published)
     log.info("%s: %s; files to rewrite: %d", table.name, _difference(columns, table.schema), len(months))
@@ -102,8 +102,8 @@ def _rewrite(table: Table, ledger: Ledger, state: TableState) -> TableState:
 
 
 def _rewrite_one(
-    table: Table, ledger: Ledger, state: TableState, old: TableSchema, version: str, month: str, stamp: str
-) -> tuple[Partition, Placed | None]:
+    table: Table, ledger: LakeTable, state: TableState, old: TableSchema, version: str, month: str, stamp: str
+) -> tuple[Partition, PublishedFile | None]:
     """Rewrite a month's file unless that is done; gives the partition, and the file if it is a new one."""
     with (
         ledger.files.fetch(month) as stored,
@@ -133,7 +133,7 @@ def _rewrite_one(
 
 
 @contextmanager
-def _named(table: Table, ledger: Ledger, month: str) -> Iterator[None]:
+def _named(table: Table, ledger: LakeTable, month: str) -> Iterator[None]:
     """Turn what Arrow says of a damaged file into a DamagedFileError that says which and what happens next."""
     try:
         yield

@@ -9,7 +9,7 @@ _END_BYTES = 256 << 10
 """What is asked for first: the footer of a Parquet file and, of a small one, all the rest."""
 
 
-class Ranges(io.RawIOBase):
+class ByteRanges(io.RawIOBase):
     """A file of `size` bytes; `fetch` gives its bytes from one place to another one, exclusive."""
 
     def __init__(self, fetch: Callable[[int, int], bytes], size: int) -> None:

@@ -85,7 +85,7 @@ def stored(fs: Any, path: str) -> tuple[bytes, str] | None:
         return None
 
 
-def obstacle(fs: Any, path: str) -> str | None:
+def why_not_conditional(fs: Any, path: str) -> str | None:
     """Why a store does not replace conditionally, found by trying it on a path of its own; None when it does.
 
     Raises what the filesystem raises when the store does not take the object without a condition either.

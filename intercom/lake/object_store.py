@@ -36,7 +36,7 @@ def looks_before_it_writes(fs: Any) -> bool:
     return bool(fs.pipe_file.__qualname__ == "AbstractFileSystem.pipe_file")
 
 
-def obstacle(create: Callable[[], bool], write: Callable[[], None]) -> str | None:
+def why_not_exclusive(create: Callable[[], bool], write: Callable[[], None]) -> str | None:
     """Why a store does not create exclusively, found by trying it on one path; None when it does.
 
     `write` writes the same path in any case: what it raises is raised, since a store that takes nothing has another

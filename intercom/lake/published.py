@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from intercom.errors import ConfigurationError
-from intercom.lake.byte_ranges import Ranges
+from intercom.lake.byte_ranges import ByteRanges
 from intercom.lake.layout import TableFormat, TablePaths
 from intercom.lake.storage import Lake, stamped_size
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PublishedFile:
     """A file that is its partition, or is about to be: `path` in the lake, `size` in bytes, `stamp` as in `stamps`.
 
     `columns` (an Arrow schema) and `statistics` (JSON) are what a format with a log says of the file in there.
@@ -30,7 +30,7 @@ class Placed:
     statistics: str = ""
 
 
-class TableFiles(Protocol):
+class PublishedFiles(Protocol):
     """The published files of one table; months are ``YYYY-MM``, ``unknown``, or ``""`` for an unpartitioned table.
 
     `stamps` raises ConfigurationError when the files there are of another format. `together`: what a compaction
@@ -54,10 +54,10 @@ class TableFiles(Protocol):
     def fetch(self, month: str) -> AbstractContextManager[Path]:
         """A local, readable copy of a partition's file for the time of the block."""
 
-    def open(self, month: str, stamp: str) -> AbstractContextManager[Path | Ranges]:
+    def open(self, month: str, stamp: str) -> AbstractContextManager[Path | ByteRanges]:
         """A partition's file to read some columns of, for the time of the block; `stamp` is its entry of `stamps`."""
 
-    def place(self, written: Path, month: str, rows: int, over: str | None) -> Placed:
+    def place(self, written: Path, month: str, rows: int, over: str | None) -> PublishedFile:
         """Put a finished local file of `rows` rows into the lake; visible now, or with `conclude`.
 
         `over` is the stamp of the file that it replaces, None where there was none. Raises OvertakenError, now or with
@@ -67,7 +67,7 @@ class TableFiles(Protocol):
     def remove(self, month: str, over: str) -> None:
         """Take away a partition without rows, whose file has this stamp; else as `place`."""
 
-    def conclude(self, placed: Sequence[Placed], removed: Sequence[str]) -> None:
+    def conclude(self, placed: Sequence[PublishedFile], removed: Sequence[str]) -> None:
         """All partitions of a compaction are placed: show them together, where the format can do that."""
 
 
@@ -103,17 +103,17 @@ class PlainFiles:
             yield path
 
     @contextmanager
-    def open(self, month: str, stamp: str) -> Iterator[Path | Ranges]:
+    def open(self, month: str, stamp: str) -> Iterator[Path | ByteRanges]:
         """The partition's file."""
         with self._lake.open(self.path(month), stamped_size(stamp)) as file:
             yield file
 
-    def place(self, written: Path, month: str, rows: int, over: str | None) -> Placed:
+    def place(self, written: Path, month: str, rows: int, over: str | None) -> PublishedFile:
         """Replace the partition's file; visible at once."""
         path = self.path(month)
         ours = self._lake.stamp_before(written)
         size = self._lake.publish(written, path, rows=rows, over=over)
-        return Placed(month, path, size, rows, ours or self.stamp(month))
+        return PublishedFile(month, path, size, rows, ours or self.stamp(month))
 
     def remove(self, month: str, over: str) -> None:
         """Delete the partition's file, after a look at it."""
@@ -121,7 +121,7 @@ class PlainFiles:
         self._lake.check_stamp(path, over)
         self._lake.delete([path])
 
-    def conclude(self, placed: Sequence[Placed], removed: Sequence[str]) -> None:
+    def conclude(self, placed: Sequence[PublishedFile], removed: Sequence[str]) -> None:
         """Nothing is left to do."""
 
     def path(self, month: str) -> str:

@@ -51,7 +51,7 @@ class StagedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Rewriting:
+class ColumnMigration:
     """A change of columns under way: files of this `version` have the columns `to` already."""
 
     version: str
@@ -99,7 +99,7 @@ class TableState:
     complete: bool = True
     notes: tuple[str, ...] = ()
     columns: TableSchema | None = None
-    rewriting: Rewriting | None = None
+    rewriting: ColumnMigration | None = None
     search_check: Mapping[str, Any] | None = None
     refused: str | None = None
     damaged: tuple[str, ...] = ()
@@ -185,8 +185,8 @@ class TableState:
         return any(run.replaces or run.whole for run in self.staged)
 
 
-def _rewriting(record: Mapping[str, Any]) -> Rewriting:
-    return Rewriting(str(record["version"]), TableSchema.from_json(record["to"]))
+def _rewriting(record: Mapping[str, Any]) -> ColumnMigration:
+    return ColumnMigration(str(record["version"]), TableSchema.from_json(record["to"]))
 
 
 def _iso(time: datetime | None) -> str | None:

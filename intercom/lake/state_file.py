@@ -53,7 +53,7 @@ class Found:
     generation: Generation
 
 
-class Fence:
+class StateFile:
     """The record at a path that ends in ``.json``."""
 
     def __init__(self, lake: Lake, path: str) -> None:

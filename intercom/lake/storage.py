@@ -32,7 +32,7 @@ from intercom.lake import bulk_delete as objects
 from intercom.lake import conditional_put as conditional
 from intercom.lake import local as disk
 from intercom.lake import object_store as exclusive
-from intercom.lake.byte_ranges import Ranges
+from intercom.lake.byte_ranges import ByteRanges
 from intercom.lake.layout import LAKE_FILE
 from intercom.lake.parquet import footer_of
 from intercom.lake.scratch import scratch_file, sweep
@@ -139,12 +139,12 @@ class Lake:
             yield copy
 
     @contextmanager
-    def open(self, path: str, size: int) -> Iterator[Path | Ranges]:
+    def open(self, path: str, size: int) -> Iterator[Path | ByteRanges]:
         """A file of `size` bytes to read pieces of: the file itself on a local lake, else what asks for byte ranges."""
         if self.local:
             yield Path(self._at(path))
             return
-        file = Ranges(lambda start, end: self._range(path, start, end), size)
+        file = ByteRanges(lambda start, end: self._range(path, start, end), size)
         if self._gives_ranges and self._has_end(file, path):
             yield file
             return
@@ -301,7 +301,7 @@ class Lake:
             return False
         with _probed_lock:
             if self._store not in _conditions:
-                obstacle = self._probe(lambda at: conditional.obstacle(self._fs, at))
+                obstacle = self._probe(lambda at: conditional.why_not_conditional(self._fs, at))
                 _conditions[self._store] = obstacle is None
                 if obstacle is not None:
                     log.info("The lake %s does not replace files by If-Match: %s", self.url, obstacle)
@@ -383,7 +383,7 @@ class Lake:
         if not self.local and exclusive.looks_before_it_writes(self._fs):
             return "its filesystem looks for the file and then writes it"
         return self._probe(
-            lambda at: exclusive.obstacle(
+            lambda at: exclusive.why_not_exclusive(
                 lambda: self._create(self._relative(at), b"{}"), lambda: self.write_json(self._relative(at), {})
             )
         )
@@ -398,7 +398,7 @@ class Lake:
             with suppress(LakeError):  # what stays does no harm, and what went wrong before is to be told
                 self.delete([path])
 
-    def _has_end(self, file: Ranges, path: str) -> bool:
+    def _has_end(self, file: ByteRanges, path: str) -> bool:
         """Whether a store gives parts of a file; some send the checksum of the whole with them, which is refused."""
         try:
             file.read_end()

@@ -13,9 +13,9 @@ from intercom.lake.delta.files import DeltaFiles
 from intercom.lake.findings import Findings
 from intercom.lake.layout import TableFormat, TablePaths, part_number
 from intercom.lake.parquet import footer_digest, rows_of, version_of
-from intercom.lake.published import PlainFiles, TableFiles
+from intercom.lake.published import PlainFiles, PublishedFiles
 from intercom.lake.state import Partition, TableState
-from intercom.lake.state_file import Fence, Found
+from intercom.lake.state_file import Found, StateFile
 from intercom.lake.storage import Lake
 from intercom.lake.watermark import Watermark
 from intercom.tables.catalogue import TABLES
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class StagedPart:
     """One staged part; `month` is None for tables that are not partitioned, `number` counts from 0 within a run."""
 
     run_id: str
@@ -38,7 +38,7 @@ class Part:
         return part_number(self.path)
 
 
-class Ledger:
+class LakeTable:
     """One table's record and files in one lake. Every question is answered from a fresh listing."""
 
     def __init__(
@@ -52,8 +52,8 @@ class Ledger:
         self.paths = paths
         self.still_ours = still_ours
         """Called before a step that another run must not take at the same time; LakeError when the lock is lost."""
-        self._fence = Fence(lake, paths.state)
-        self.files: TableFiles = (
+        self._fence = StateFile(lake, paths.state)
+        self.files: PublishedFiles = (
             DeltaFiles(lake, paths)
             if table_format is TableFormat.DELTA
             else PlainFiles(lake, paths, partitioned=TABLES[paths.table].strategy is Strategy.MERGE)
@@ -95,7 +95,7 @@ class Ledger:
         """Month -> stamp of the published files; ``""`` is the one file of a replace table."""
         return self.files.stamps()
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[StagedPart]:
         """All staged parts, of whatever run, in the order of their paths."""
         return self.parts_of(self.staged_files())
 
@@ -103,10 +103,10 @@ class Ledger:
         """Every file of the table's staging -> bytes: parts, and what attempts at runs note about them."""
         return self.lake.list(self.paths.staging)
 
-    def parts_of(self, files: Iterable[str]) -> list[Part]:
+    def parts_of(self, files: Iterable[str]) -> list[StagedPart]:
         """The parts among staged files."""
         found = [(path, self.paths.run_and_month(path)) for path in files]
-        return [Part(*place, path) for path, place in found if place is not None]
+        return [StagedPart(*place, path) for path, place in found if place is not None]
 
     def findings(self, state: TableState | None) -> Findings:
         """Published files and number of parts per run, for comparison with the record.

@@ -20,10 +20,10 @@ from intercom.config.lookup import find_connection
 from intercom.config.storage_options import checked_options
 from intercom.lake.layout import TableFormat, TablePaths
 from intercom.lake.locks.files import LockToken
-from intercom.lake.locks.liveness import Stillness
+from intercom.lake.locks.liveness import IdleCheck
 from intercom.lake.locks.table_lock import TableLocks
 from intercom.lake.storage import Lake
-from intercom.lake.table import Ledger
+from intercom.lake.table import LakeTable
 from intercom.orchestration.server.documents import load_connection, load_storage_options
 from intercom.orchestration.server.limits import scroll_turn, sync_turn
 from intercom.orchestration.server.slots import Hold
@@ -61,10 +61,10 @@ class Job:
         """The lake; ConfigurationError for a URL or options that cannot be used."""
         return Lake(self.lake, _options(self.storage_options))
 
-    def ledger(self, table: str) -> Ledger:
+    def ledger(self, table: str) -> LakeTable:
         """One table's record and files, written only while this run holds the table."""
         lake = self.open_lake()
-        return Ledger(lake, TablePaths(self.connection, table), self._still_ours(lake, table), self.table_format)
+        return LakeTable(lake, TablePaths(self.connection, table), self._still_ours(lake, table), self.table_format)
 
     def client(self) -> IntercomClient:
         """The run's client, one in each process."""
@@ -98,7 +98,7 @@ def exclusive(job: Job) -> Iterator[Job]:
     lake = job.open_lake()
     with (
         closing(job.client()) if job.run else nullcontext(),
-        sync_turn(job.connection, Stillness(lake, job.connection).lasts) as hold,
+        sync_turn(job.connection, IdleCheck(lake, job.connection).lasts) as hold,
         TableLocks(lake, job.connection, job.tables, job.run_id) as locks,
     ):
         _held[locks.attempt] = locks

@@ -29,7 +29,7 @@ from intercom.compaction.publish import Outcome, Work, publish_months
 from intercom.config.parameters import LakeOptions, SyncOptions
 from intercom.errors import ClusterError, ConfigurationError, LakeError
 from intercom.lake.layout import TableFormat
-from intercom.lake.table import Ledger
+from intercom.lake.table import LakeTable
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe.announce import announce_table
 from intercom.orchestration.observe.logs import log_to_runs
@@ -140,7 +140,7 @@ def compaction(table: str, job: Job, extracted: Timed | PrefectFuture[Timed] | N
     before = extracted if isinstance(extracted, Timed) else Timed()  # Prefect hands over the future's result
     started = time.monotonic()
 
-    def publish(entry: Table, ledger: Ledger, work: Work) -> Sequence[Outcome]:
+    def publish(entry: Table, ledger: LakeTable, work: Work) -> Sequence[Outcome]:
         pieces = list(work.shared_out(_BYTES_OF_A_TASK))
         settings = RunnerSettings.from_environ(os.environ)
         if len(pieces) <= 1 or (settings.kind is Kind.THREADS and not _has_threads_for_all()):

@@ -20,7 +20,7 @@ from intercom.extract.completeness import Completeness
 from intercom.extract.search_slices import SlicePlan
 from intercom.extract.windows import Window
 from intercom.lake.state import StagedRun
-from intercom.lake.table import Ledger
+from intercom.lake.table import LakeTable
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class RunJournal:
     """
 
     def __init__(
-        self, ledger: Ledger, run_id: str, beginning: Beginning, run_start: int, ingested_at: datetime
+        self, ledger: LakeTable, run_id: str, beginning: Beginning, run_start: int, ingested_at: datetime
     ) -> None:
         self.attempt = f"{run_id}.{uuid4().hex[:8]}"
         self.run_start, self.ingested_at = run_start, ingested_at
@@ -96,7 +96,7 @@ class RunJournal:
 
     @classmethod
     def opened(
-        cls, ledger: Ledger, run_id: str, beginning: Beginning, *, run_start: int, ingested_at: datetime
+        cls, ledger: LakeTable, run_id: str, beginning: Beginning, *, run_start: int, ingested_at: datetime
     ) -> Self:
         """A journal that goes on from earlier attempts, if there are any that began alike."""
         journal = cls(ledger, run_id, beginning, run_start, ingested_at)

@@ -12,7 +12,7 @@ from intercom.extract.completeness import Completeness
 from intercom.extract.windows import Window
 from intercom.lake.findings import adopted, intact, missing_from
 from intercom.lake.state import StagedRun, TableState
-from intercom.lake.table import Ledger
+from intercom.lake.table import LakeTable
 from intercom.sync.checkpoints import RunJournal
 from intercom.sync.run import Run
 from intercom.sync.start import StartingPoint, watermark_after
@@ -68,7 +68,7 @@ class Read:
     search_check: Mapping[str, Any] | None = None
 
 
-def commit(table: Table, ledger: Ledger, plan: Intent, journal: RunJournal, read: Read, run: Run) -> TableState:
+def commit(table: Table, ledger: LakeTable, plan: Intent, journal: RunJournal, read: Read, run: Run) -> TableState:
     """Save the table's record, on top of what another run may have saved meanwhile, once every part is there.
 
     An incomplete read is merged like any other, but it moves no watermark and removes no row. Raises LakeError when

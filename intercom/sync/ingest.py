@@ -19,7 +19,7 @@ from intercom.extract.windows import Window
 from intercom.lake.findings import missing_from
 from intercom.lake.rejected_records import RejectedRecords
 from intercom.lake.state import TableState
-from intercom.lake.table import Ledger
+from intercom.lake.table import LakeTable
 from intercom.lake.watermark import WatermarkStore
 from intercom.normalise.normaliser import MOST_NAMED
 from intercom.sync.checkpoints import Beginning, RunJournal
@@ -64,7 +64,7 @@ class Ingested:
 def ingest_table(
     table: Table,
     api: TableClient,
-    ledger: Ledger,
+    ledger: LakeTable,
     store: WatermarkStore,
     run: Run,
     progress: TableProgress | None = None,
@@ -98,7 +98,7 @@ def ingest_table(
 
 
 def _read_already(
-    table: Table, ledger: Ledger, store: WatermarkStore, state: TableState, strangers: Sequence[str]
+    table: Table, ledger: LakeTable, store: WatermarkStore, state: TableState, strangers: Sequence[str]
 ) -> Ingested:
     """An earlier attempt at this run has got so far; only the copy of its watermark may be missing."""
     log.info("%s: was read by an earlier try of this run", table.name)
@@ -109,7 +109,7 @@ def _read_already(
     return Ingested(0, Traffic(), state.watermark, state.watermark, reason, earlier_try=True, notes=notes)
 
 
-def _plan(table: Table, ledger: Ledger, store: WatermarkStore, run: Run) -> Intent:
+def _plan(table: Table, ledger: LakeTable, store: WatermarkStore, run: Run) -> Intent:
     state = ledger.state()
     _check_workspace(table, ledger, state, run)
     if state is not None and not run.full_refresh:
@@ -137,7 +137,7 @@ def _plan(table: Table, ledger: Ledger, store: WatermarkStore, run: Run) -> Inte
     return Intent(state, start, _window(table, start, run, history), history, lake_id, committed)
 
 
-def _check_workspace(table: Table, ledger: Ledger, state: TableState | None, run: Run) -> None:
+def _check_workspace(table: Table, ledger: LakeTable, state: TableState | None, run: Run) -> None:
     """Refuse to mix two workspaces in one table."""
     if state is not None and run.workspace and state.workspace and run.workspace != state.workspace:
         raise ConfigurationError(
@@ -171,7 +171,7 @@ def _window(table: Table, start: StartingPoint, run: Run, history: int | None) -
     return Window(start.watermark - LOOKBACK_SECONDS)
 
 
-def _journal(table: Table, ledger: Ledger, plan: Intent, run: Run) -> RunJournal:
+def _journal(table: Table, ledger: LakeTable, plan: Intent, run: Run) -> RunJournal:
     return RunJournal.opened(
         ledger,
         run.run_id,
@@ -182,7 +182,13 @@ def _journal(table: Table, ledger: Ledger, plan: Intent, run: Run) -> RunJournal
 
 
 def _read(
-    table: Table, api: TableClient, ledger: Ledger, plan: Intent, journal: RunJournal, progress: TableProgress, run: Run
+    table: Table,
+    api: TableClient,
+    ledger: LakeTable,
+    plan: Intent,
+    journal: RunJournal,
+    progress: TableProgress,
+    run: Run,
 ) -> Read:
     """Read the table into staged parts; when this returns, every one is durable, and what may be removed is decided."""
     known = plan.state.search_check if plan.state else None
@@ -225,7 +231,7 @@ def _read(
     )
 
 
-def _strangers(table: Table, ledger: Ledger) -> list[str]:
+def _strangers(table: Table, ledger: LakeTable) -> list[str]:
     """A line where other files than the table's lie in its folder, as its readers read them; seen by `_plan`."""
     paths = ledger.files.strangers()
     if not paths:

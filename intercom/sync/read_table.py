@@ -19,7 +19,7 @@ from intercom.extract.search_slices import SlicePlan
 from intercom.extract.windows import Window
 from intercom.lake.rejected_records import RejectedRecords
 from intercom.lake.staging import PartWriter
-from intercom.lake.table import Ledger
+from intercom.lake.table import LakeTable
 from intercom.normalise.normaliser import Normaliser
 from intercom.sync.checkpoints import RunJournal
 from intercom.sync.pipeline import WAITING_BYTES, Checkpoint, Pipeline
@@ -42,7 +42,7 @@ class TableRead:
 
     table: Table
     api: TableClient
-    ledger: Ledger
+    ledger: LakeTable
     journal: RunJournal
     window: Window
     progress: TableProgress

@@ -19,7 +19,7 @@ from intercom.compaction.arrow import joined
 from intercom.lake.findings import not_to_be_merged
 from intercom.lake.parquet import is_damage, open_parquet
 from intercom.lake.state import TableState
-from intercom.lake.table import Ledger, Part
+from intercom.lake.table import LakeTable, StagedPart
 from intercom.tables.table import Table
 
 ASKED_ONE_BY_ONE = 200
@@ -61,7 +61,7 @@ class Missing:
 
 
 def find_missing(
-    table: Table, ledger: Ledger, state: TableState | None, read: Iterable[tuple[str, int]], start: int | None
+    table: Table, ledger: LakeTable, state: TableState | None, read: Iterable[tuple[str, int]], start: int | None
 ) -> Missing:
     """Compare the keys in the lake with those in staged parts: `read` gives attempts and how many parts of each count.
 
@@ -89,14 +89,14 @@ def find_missing(
     return Missing(known, pc.unique(missing).to_pylist())
 
 
-def count_read(table: Table, ledger: Ledger, read: Iterable[tuple[str, int]]) -> int:
+def count_read(table: Table, ledger: LakeTable, read: Iterable[tuple[str, int]]) -> int:
     """Different keys in staged parts: `read` gives attempts and how many parts of each count."""
     counted = dict(read)
     months = _by_month(part for part in ledger.parts() if part.number < counted.get(part.run_id, 0))
     return sum(len(pc.unique(_keys_of(table, ledger, parts))) for parts in months.values())
 
 
-def a_key(table: Table, ledger: Ledger, read: Iterable[tuple[str, int]]) -> str | None:
+def a_key(table: Table, ledger: LakeTable, read: Iterable[tuple[str, int]]) -> str | None:
     """A key that was staged by these attempts; None when they have staged no row."""
     counted = dict(read)
     for part in ledger.parts():
@@ -109,22 +109,22 @@ def _without(keys: Any, others: Any) -> Any:
     return keys.filter(pc.invert(pc.is_in(keys, value_set=others))) if len(keys) else keys
 
 
-def _by_month(parts: Iterable[Part]) -> dict[str, list[Part]]:
-    found: dict[str, list[Part]] = {}
+def _by_month(parts: Iterable[StagedPart]) -> dict[str, list[StagedPart]]:
+    found: dict[str, list[StagedPart]] = {}
     for part in parts:
         found.setdefault(part.month or "", []).append(part)
     return found
 
 
-def _keys_of(table: Table, ledger: Ledger, parts: Iterable[Part], start: int | None = None) -> Any:
-    def keys(part: Part) -> Any:
+def _keys_of(table: Table, ledger: LakeTable, parts: Iterable[StagedPart], start: int | None = None) -> Any:
+    def keys(part: StagedPart) -> Any:
         with ledger.lake.fetch(part.path) as path, open_parquet(path) as file:
             return _keys(table, file, start)
 
     return joined([keys(part) for part in parts], pa.string())
 
 
-def _keys_of_month(table: Table, ledger: Ledger, month: str, start: int | None) -> Any:
+def _keys_of_month(table: Table, ledger: LakeTable, month: str, start: int | None) -> Any:
     with _nothing_where_damaged() as keys, ledger.files.fetch(month) as path, open_parquet(path) as file:
         keys.append(_keys(table, file, start))
     return joined(keys, pa.string())

@@ -21,7 +21,7 @@ from intercom.lake.layout import TablePaths
 from intercom.lake.parquet import RowGroupWriter
 from intercom.lake.state import StagedRun, TableState
 from intercom.lake.storage import Lake
-from intercom.lake.table import Ledger
+from intercom.lake.table import LakeTable
 from intercom.normalise.normaliser import Normaliser
 from intercom.normalise.records import split_records
 from intercom.tables.catalogue import TABLES
@@ -46,7 +46,7 @@ def lay_out(root: Path, months: Mapping[str, Month]) -> None:
             number += 1
     lake = Lake(str(root))
     state = TableState(lake_id=lake.identity().id, fingerprint=CONTACTS.schema.fingerprint)
-    Ledger(lake, PATHS).save(state.with_staged(StagedRun("bench", number)))
+    LakeTable(lake, PATHS).save(state.with_staged(StagedRun("bench", number)))
 
 
 def names(months: int) -> list[str]:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from intercom.compaction.compact import compact_table
 from intercom.lake.storage import Lake
-from intercom.lake.table import Ledger
+from intercom.lake.table import LakeTable
 from intercom.lake.watermark import Watermark
 from tests.benchmarks.lakes import CONTACTS, PATHS, SCHEMA, Month, clones, grow, lay_out, names, update, write
 from tests.benchmarks.processes import cost_of
@@ -95,7 +95,7 @@ class _NoStore:
 
 
 def _merge(lake: Lake) -> None:
-    compact_table(CONTACTS, Ledger(lake, PATHS), _NoStore())
+    compact_table(CONTACTS, LakeTable(lake, PATHS), _NoStore())
 
 
 def _floor(lake: Lake) -> None:

@@ -23,7 +23,7 @@ from intercom.errors import ConfigurationError, LakeError
 from intercom.lake.delta.files import DeltaFiles
 from intercom.lake.delta.log import DeltaLog
 from intercom.lake.layout import TableFormat, TablePaths
-from intercom.lake.table import Ledger
+from intercom.lake.table import LakeTable
 from intercom.tables.catalogue import TABLES
 from tests.integration.test_recovery import change
 from tests.support.declarations import CONTACTS as CONTACTS_NOW
@@ -366,7 +366,7 @@ def test_compaction_alone_goes_on_with_what_is_staged(loaded: Rig, monkeypatch: 
     """By another process, with a ledger of its own."""
     monkeypatch.setattr("tests.support.rig.compact_table", lambda *_, **__: None)
     loaded.sync(["contacts"])
-    ledger = Ledger(loaded.lake(), CONTACTS, table_format=TableFormat.DELTA)
+    ledger = LakeTable(loaded.lake(), CONTACTS, table_format=TableFormat.DELTA)
     compact_table(TABLES["contacts"], ledger, MemoryWatermarks())
     loaded.check(["contacts"])
     assert contacts(loaded).version() == 1

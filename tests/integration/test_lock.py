@@ -16,13 +16,13 @@ import pytest
 
 from intercom.errors import LakeError
 from intercom.lake.locks.files import heartbeat_path
-from intercom.lake.locks.liveness import Timing
+from intercom.lake.locks.liveness import LockTiming
 from intercom.lake.locks.table_lock import TableLocks
 from intercom.lake.process import Process
 from intercom.lake.storage import Lake
 from tests.conftest import BUCKET
 
-QUICK = Timing(heartbeat=0.2, expiry=1.0, margin=0.05)
+QUICK = LockTiming(heartbeat=0.2, expiry=1.0, margin=0.05)
 HOLD = """
 import sys
 from intercom.errors import LakeError
@@ -48,7 +48,7 @@ except LakeError as error:
 class Holder:
     """A process that takes two tables when it is told to, and releases them when it is told to."""
 
-    def __init__(self, lake: Lake, run_id: str, timing: Timing) -> None:
+    def __init__(self, lake: Lake, run_id: str, timing: LockTiming) -> None:
         settings = (lake.url, run_id, str(timing.heartbeat), str(timing.expiry), str(timing.margin))
         self._child = subprocess.Popen(
             [sys.executable, "-c", HOLD, *settings], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -83,8 +83,8 @@ def hold(lake: Lake) -> Iterator[Callable[..., Holder]]:
     """Starts processes that hold tables, or try to."""
     holders = []
 
-    def start(run_id: str = "first", timing: Timing | None = None, *, told: bool = True) -> Holder:
-        holder = Holder(lake, run_id, timing or Timing())
+    def start(run_id: str = "first", timing: LockTiming | None = None, *, told: bool = True) -> Holder:
+        holder = Holder(lake, run_id, timing or LockTiming())
         holders.append(holder)
         if told:
             holder.go_on()
@@ -96,12 +96,12 @@ def hold(lake: Lake) -> Iterator[Callable[..., Holder]]:
         holder.end()
 
 
-def at_once() -> Timing:
+def at_once() -> LockTiming:
     """Those who use it never wait."""
-    return Timing(sleep=lambda _: pytest.fail("it waits"))
+    return LockTiming(sleep=lambda _: pytest.fail("it waits"))
 
 
-def second(lake: Lake, timing: Timing) -> TableLocks:
+def second(lake: Lake, timing: LockTiming) -> TableLocks:
     return TableLocks(lake, "acme", ["tags"], "second", timing=timing)
 
 
@@ -158,7 +158,7 @@ def taken_in_time(lake: Lake) -> Iterator[TableLocks]:
 
 
 def test_a_run_keeps_its_tables_for_longer_than_they_take_to_expire(lake: Lake) -> None:
-    timing = Timing(heartbeat=0.1, expiry=3.0, margin=0.05)
+    timing = LockTiming(heartbeat=0.1, expiry=3.0, margin=0.05)
     elsewhere = Process("elsewhere", None, 1, None)
     with TableLocks(lake, "acme", ["tags"], "first", timing=timing, process=elsewhere) as first:
         beats = 0

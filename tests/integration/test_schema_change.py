@@ -18,7 +18,7 @@ from intercom.compaction.schema_change import with_declared_columns
 from intercom.lake.layout import TablePaths
 from intercom.lake.parquet import version_of
 from intercom.lake.storage import Lake
-from intercom.lake.table import Ledger
+from intercom.lake.table import LakeTable
 from intercom.sync.ingest import ingest_table
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
@@ -31,7 +31,7 @@ MERGED = ("contacts", "companies", "conversations", "articles")
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def version_in(ledger: Ledger, month: str) -> str | None:
+def version_in(ledger: LakeTable, month: str) -> str | None:
     """The version in the footer of a published file."""
     with ledger.files.fetch(month) as path:
         return version_of(path)

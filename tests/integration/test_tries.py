@@ -16,7 +16,7 @@ from intercom.extract.search_slices import PlannedSlice, SlicePlan
 from intercom.extract.windows import Bounds, Slice, Window
 from intercom.lake.layout import TablePaths
 from intercom.lake.storage import Lake
-from intercom.lake.table import Ledger
+from intercom.lake.table import LakeTable
 from intercom.sync.checkpoints import Beginning, RunJournal
 from intercom.sync.ingest import Ingested, ingest_table
 from intercom.sync.run import Run
@@ -109,7 +109,7 @@ def test_a_second_try_with_a_token_of_another_workspace_begins_anew(rig: Rig, ma
 
 
 def test_what_a_slice_lacks_is_counted_once_however_often_the_run_is_tried(rig: Rig) -> None:
-    ledger = Ledger(rig.lake(), TablePaths(CONNECTION, "contacts"))
+    ledger = LakeTable(rig.lake(), TablePaths(CONNECTION, "contacts"))
     plan = SlicePlan(
         "created_at", "created_at", Bounds(None, None), tuple(PlannedSlice(Slice(n, n + 1), 50) for n in range(9))
     )

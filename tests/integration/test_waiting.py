@@ -19,7 +19,7 @@ from intercom.compaction.policy import When
 from intercom.compaction.publish import Month, Outcome, Work, publish_months
 from intercom.errors import LakeError
 from intercom.lake.storage import Lake
-from intercom.lake.table import Ledger
+from intercom.lake.table import LakeTable
 from intercom.sync.ingest import ingest_table
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
@@ -39,7 +39,7 @@ def change(rig: Rig, name: str) -> None:
     rig.workspace.travel(1)
 
 
-def in_pieces(_: Table, ledger: Ledger, work: Work) -> list[Outcome]:
+def in_pieces(_: Table, ledger: LakeTable, work: Work) -> list[Outcome]:
     """As tasks do it, which know the table by its name."""
     return [outcome for piece in work.shared_out(1) for outcome in publish_months(CONTACTS, ledger, piece)]
 
@@ -98,7 +98,7 @@ def test_months_are_merged_in_pieces_elsewhere(rig: Rig) -> None:
     rig.sync(["contacts"], when=When.NEVER)
     seen: list[int] = []
 
-    def publish(table: Table, ledger: Ledger, work: Work) -> Sequence[Outcome]:
+    def publish(table: Table, ledger: LakeTable, work: Work) -> Sequence[Outcome]:
         pieces = pickle.loads(pickle.dumps(list(work.shared_out(1))))
         seen.extend(len(piece.months) for piece in pieces)
         outcomes = [outcome for piece in pieces for outcome in publish_months(CONTACTS, rig.ledger("contacts"), piece)]

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from intercom.errors import LakeError
-from intercom.lake.locks.liveness import Timing
+from intercom.lake.locks.liveness import LockTiming
 from intercom.lake.locks.table_lock import TableLocks
 from intercom.lake.process import Process
 
@@ -77,7 +77,7 @@ class Contender:
         self.alive, self.got_it, self.wakes_at = True, False, 0.0
         self._holds = False
         self._go, self._back = Semaphore(0), Semaphore(0)
-        timing = Timing(HEARTBEAT, EXPIRY, MARGIN, clock=lambda: world.now, sleep=self._sleep)
+        timing = LockTiming(HEARTBEAT, EXPIRY, MARGIN, clock=lambda: world.now, sleep=self._sleep)
         self.locks = TableLocks(self, "acme", self.tables, f"run-{number}", timing=timing, process=self)
         self._thread = Thread(target=self._live, daemon=True)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from intercom.errors import LakeError
 from intercom.lake.findings import Findings, intact, missing_from, not_to_be_merged
-from intercom.lake.state import FORMAT, Partition, Rewriting, StagedRun, TableState
+from intercom.lake.state import FORMAT, ColumnMigration, Partition, StagedRun, TableState
 from intercom.lake.watermark import Watermark
 from intercom.sync.start import StartingPoint, next_watermark, starting_point, watermark_after
 from intercom.tables.contacts import CONTACTS
@@ -101,7 +101,7 @@ SAVED = st.none() | st.builds(saved_as, MAYBE)
 def test_a_record_survives_the_way_through_json(
     state: TableState, history_from: int | None, columns: TableSchema | None
 ) -> None:
-    rewriting = None if columns is None else Rewriting("v3", columns)
+    rewriting = None if columns is None else ColumnMigration("v3", columns)
     state = replace(state, history_from=history_from, columns=columns, rewriting=rewriting)
     again = TableState.from_json(json.loads(json.dumps(state.to_json())))
     assert again == state
@@ -241,7 +241,7 @@ def test_staged_parts_that_are_gone_mean_from_the_beginning(
     data=st.data(),
     stamp=STAMPS,
     version=st.none() | VERSIONS,
-    rewriting=st.none() | st.builds(Rewriting, VERSIONS, st.just(TEAMS.schema)),
+    rewriting=st.none() | st.builds(ColumnMigration, VERSIONS, st.just(TEAMS.schema)),
 )
 def test_a_file_of_another_stamp_counts_only_with_a_version_of_ours(
     state: TableState,
@@ -249,7 +249,7 @@ def test_a_file_of_another_stamp_counts_only_with_a_version_of_ours(
     data: st.DataObject,
     stamp: str,
     version: str | None,
-    rewriting: Rewriting | None,
+    rewriting: ColumnMigration | None,
 ) -> None:
     """Ours: the recorded version, or one of a compaction that may have died while committed runs waited for it, or of
     files that were being rewritten."""
@@ -388,7 +388,7 @@ def test_a_text_that_is_declared_to_be_json_is_another_column(state: TableState,
 @laws
 @given(state=STATES, saved=SAVED)
 def test_files_that_are_half_rewritten_have_to_be_replaced(state: TableState, saved: Watermark | None) -> None:
-    point = start(replace(state, rewriting=Rewriting("v3", TEAMS.schema)), saved)
+    point = start(replace(state, rewriting=ColumnMigration("v3", TEAMS.schema)), saved)
     assert (point.watermark, point.replaces) == (None, True)
 
 

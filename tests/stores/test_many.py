@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from intercom.errors import LakeError
 from intercom.lake.layout import TablePaths
-from intercom.lake.table import Ledger
+from intercom.lake.table import LakeTable
 from tests.stores.kinds import LOCAL, MOTO, Store, kinds
 from tests.support.rig import CONNECTION, Rig
 
@@ -42,7 +42,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def test_all_of_many_parts_are_listed_counted_and_deleted(store: Store, requests: Counter[str]) -> None:
     store.put_many(parts("run.aaaaaaaa"), b"x")
     store.put(PATHS.part("run.bbbbbbbb", "2026-08", 0), b"y")
-    ledger = Ledger(store.lake(), PATHS)
+    ledger = LakeTable(store.lake(), PATHS)
     found = ledger.parts()
     assert sorted(part.number for part in found if part.run_id == "run.aaaaaaaa") == list(range(MANY))
     assert ledger.findings(None).staged == {"run.aaaaaaaa": MANY, "run.bbbbbbbb": 1}

@@ -27,7 +27,7 @@ from intercom.config.connection import make_connection
 from intercom.lake.layout import TablePaths
 from intercom.lake.locks.table_lock import TableLocks
 from intercom.lake.storage import Lake
-from intercom.lake.table import Ledger
+from intercom.lake.table import LakeTable
 from intercom.lake.watermark import Watermark
 from intercom.sync.ingest import ingest_table
 from intercom.sync.run import Run
@@ -154,7 +154,7 @@ def _sync(order: Order) -> None:
     )
     with TableLocks(lake, order.connection, order.tables, order.run_id) as locks:
         for name in order.tables:
-            ledger = Ledger(lake, TablePaths(order.connection, name), locks.check)
+            ledger = LakeTable(lake, TablePaths(order.connection, name), locks.check)
             ingest_table(TABLES[name], client.for_table(name, TABLES[name].scope), ledger, store, run)
             compact_table(TABLES[name], ledger, store)
     client.close()

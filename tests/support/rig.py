@@ -21,7 +21,7 @@ from intercom.compaction.policy import When
 from intercom.config.connection import make_connection
 from intercom.lake.layout import TableFormat, TablePaths
 from intercom.lake.storage import Lake
-from intercom.lake.table import Ledger
+from intercom.lake.table import LakeTable
 from intercom.lake.watermark import Watermark
 from intercom.sandbox import LoggedRequest, SandboxServer, Workspace
 from intercom.sync.ingest import Ingested, ingest_table
@@ -72,8 +72,8 @@ class Rig:
     def lake(self) -> Lake:
         return Lake(self.lake_url, self.storage)
 
-    def ledger(self, table: str, lake: Lake | None = None) -> Ledger:
-        return Ledger(lake or self.lake(), TablePaths(self.connection, table), table_format=self.table_format)
+    def ledger(self, table: str, lake: Lake | None = None) -> LakeTable:
+        return LakeTable(lake or self.lake(), TablePaths(self.connection, table), table_format=self.table_format)
 
     def sleep(self, seconds: float) -> None:
         """Waiting moves the workspace's clock, and the limiter's, instead of taking time."""

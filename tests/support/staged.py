@@ -17,7 +17,7 @@ from intercom.lake.layout import TableFormat, TablePaths
 from intercom.lake.staging import PartWriter
 from intercom.lake.state import StagedRun, TableState
 from intercom.lake.storage import ANY, Lake
-from intercom.lake.table import Ledger
+from intercom.lake.table import LakeTable
 from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import Column, ColumnKind, TableSchema
 from intercom.tables.table import Table
@@ -57,9 +57,9 @@ class StagedTable:
     def lake(self) -> Lake:
         return Lake(self.url, self.storage)
 
-    def ledger(self, lake: Lake | None = None) -> Ledger:
+    def ledger(self, lake: Lake | None = None) -> LakeTable:
         paths = TablePaths("acme", self.table.name)
-        return Ledger(lake or self.lake(), paths, table_format=self.table_format)
+        return LakeTable(lake or self.lake(), paths, table_format=self.table_format)
 
     def stage(self, rows: Sequence[Row], *, whole: bool = False, replaces: bool = False) -> None:
         """Rows are staged as one part for each month and stretch of one month: parts are numbered as they are read."""

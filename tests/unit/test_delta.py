@@ -18,7 +18,7 @@ from intercom.lake.delta.files import DeltaFiles
 from intercom.lake.delta.statistics import statistics_of
 from intercom.lake.layout import TableFormat, TablePaths
 from intercom.lake.storage import Lake
-from intercom.lake.table import Ledger
+from intercom.lake.table import LakeTable
 
 PATHS = TablePaths("acme", "contacts")
 NAME = "0123456789abcdef0123456789abcdef"
@@ -133,8 +133,8 @@ def test_a_lake_that_deltalake_cannot_work_with_is_refused(
 def test_a_missing_package_is_told_with_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "deltalake", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'intercom-lake\[delta\]'"):
-        Ledger(Lake(str(tmp_path)), PATHS, table_format=TableFormat.DELTA)
-    Ledger(Lake(str(tmp_path)), PATHS)
+        LakeTable(Lake(str(tmp_path)), PATHS, table_format=TableFormat.DELTA)
+    LakeTable(Lake(str(tmp_path)), PATHS)
 
 
 def test_errors_lose_credentials_and_keep_the_rest() -> None:

@@ -15,7 +15,7 @@ from werkzeug.serving import make_server
 
 from intercom.errors import OvertakenError
 from intercom.lake import conditional_put as conditional
-from intercom.lake.state_file import Fence
+from intercom.lake.state_file import StateFile
 from intercom.lake.storage import Lake
 from tests.conftest import BUCKET
 
@@ -47,7 +47,7 @@ def generations(lake: Lake) -> list[str]:
 
 
 def test_a_record_is_saved_over_the_one_that_was_read(lake: Lake) -> None:
-    ours, theirs = Fence(lake, PATH), Fence(lake, PATH)
+    ours, theirs = StateFile(lake, PATH), StateFile(lake, PATH)
     assert ours.read().record is None
     first = ours.save({"by": "ours"}, None)
     assert ours.read() == theirs.read()
@@ -63,7 +63,7 @@ def test_a_record_is_saved_over_the_one_that_was_read(lake: Lake) -> None:
 
 
 def test_a_record_that_is_gone_is_saved_by_nobody_who_has_read_it(lake: Lake) -> None:
-    fence = Fence(lake, PATH)
+    fence = StateFile(lake, PATH)
     first = fence.save({"by": "first"}, None)
     lake.delete([PATH])
     assert fence.read().record is None
@@ -75,7 +75,7 @@ def test_a_record_that_is_gone_is_saved_by_nobody_who_has_read_it(lake: Lake) ->
 
 
 def test_the_record_counts_and_not_generations_that_lie_there_without_it_or_before_it(local: Lake) -> None:
-    fence = Fence(local, PATH)
+    fence = StateFile(local, PATH)
     saved = fence.save({"by": "first"}, None)
     local.write_json(PATH, {"by": "a version of the program without generations, or by hand"})
     assert (fence.read().record or {})["by"].startswith("a version")
@@ -91,7 +91,7 @@ def test_the_record_counts_and_not_generations_that_lie_there_without_it_or_befo
 
 def test_a_generation_that_another_one_has_created_is_not_taken(local: Lake) -> None:
     """One that is frozen after its look finds the very number that it would create."""
-    fence = Fence(local, PATH)
+    fence = StateFile(local, PATH)
     first = fence.save({"by": "first"}, None)
 
     class Frozen(Lake):
@@ -100,14 +100,14 @@ def test_a_generation_that_another_one_has_created_is_not_taken(local: Lake) -> 
             return super().create_json(path, record)
 
     with pytest.raises(OvertakenError):
-        Fence(Frozen(local.url), PATH).save({"by": "late"}, first)
+        StateFile(Frozen(local.url), PATH).save({"by": "late"}, first)
     assert (fence.read().record or {})["by"] == "second"
     assert json.loads(local.read_bytes("_state/acme/tags.2") or b"")["by"] == "second"
 
 
 def test_a_generation_that_was_taken_and_cleaned_up_is_not_taken_again(local: Lake) -> None:
     """One that is frozen after its look creates what others have created, saved over, and removed long ago."""
-    fence = Fence(local, PATH)
+    fence = StateFile(local, PATH)
     first = fence.save({"by": "first"}, None)
 
     class Frozen(Lake):
@@ -117,13 +117,13 @@ def test_a_generation_that_was_taken_and_cleaned_up_is_not_taken_again(local: La
             return super().create_json(path, record)
 
     with pytest.raises(OvertakenError):
-        Fence(Frozen(local.url), PATH).save({"by": "late"}, first)
+        StateFile(Frozen(local.url), PATH).save({"by": "late"}, first)
     assert (fence.read().record or {})["by"] == "third"
     assert generations(local) == ["tags.3"]
 
 
 def test_a_record_that_is_written_late_does_not_count_before_a_later_generation(local: Lake) -> None:
-    fence = Fence(local, PATH)
+    fence = StateFile(local, PATH)
     first = fence.save({"by": "first"}, None)
 
     class Frozen(Lake):
@@ -131,17 +131,17 @@ def test_a_record_that_is_written_late_does_not_count_before_a_later_generation(
             fence.save({"by": "third"}, fence.read().generation)
             super().write_json(path, record)
 
-    Fence(Frozen(local.url), PATH).save({"by": "second"}, first)
+    StateFile(Frozen(local.url), PATH).save({"by": "second"}, first)
     assert json.loads(local.read_bytes(PATH) or b"")["by"] == "second"
     assert (fence.read().record or {})["by"] == "third"
 
 
 def test_of_two_that_have_read_the_same_one_saves(lake: Lake) -> None:
-    first = Fence(lake, PATH).save({"by": "first"}, None)
+    first = StateFile(lake, PATH).save({"by": "first"}, None)
     saved = []
     for run in range(3):
         try:
-            saved.append(Fence(lake, PATH).save({"by": run}, first))
+            saved.append(StateFile(lake, PATH).save({"by": run}, first))
         except OvertakenError:
             continue
     assert len(saved) == 1
@@ -175,10 +175,10 @@ def test_a_store_that_ignores_a_condition_is_found_out_and_generations_are_count
         with caplog.at_level("INFO", "intercom"):
             assert not lake.replaces_conditionally()
         assert "a condition that does not hold is ignored" in caplog.text
-        first = Fence(lake, PATH).save({"by": "first"}, None)
-        Fence(lake, PATH).save({"by": "second"}, first)
+        first = StateFile(lake, PATH).save({"by": "first"}, None)
+        StateFile(lake, PATH).save({"by": "second"}, first)
         with pytest.raises(OvertakenError):
-            Fence(lake, PATH).save({"by": "late"}, first)
+            StateFile(lake, PATH).save({"by": "late"}, first)
         assert generations(lake) == ["tags.2"]
         assert lake.list("_locks") == {}
     finally:

@@ -16,7 +16,7 @@ import pytest
 
 from intercom.errors import LakeError
 from intercom.lake.locks.files import heartbeat_path
-from intercom.lake.locks.liveness import Timing
+from intercom.lake.locks.liveness import LockTiming
 from intercom.lake.locks.table_lock import TableLocks
 from intercom.lake.process import Process
 from intercom.lake.storage import Lake
@@ -66,7 +66,7 @@ def runs_on(lake: Lake, clock: Clock) -> Callable[..., TableLocks]:
     """Makes locks of runs, which tell themselves apart by their ids."""
 
     def make(run_id: str, *tables: str, connection: str = "acme", process: Process | None = None) -> TableLocks:
-        timing = Timing(clock=clock, sleep=clock.sleep)
+        timing = LockTiming(clock=clock, sleep=clock.sleep)
         return TableLocks(lake, connection, tables or ("contacts",), run_id, timing=timing, process=process)
 
     return make

@@ -8,19 +8,19 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intercom.lake.byte_ranges import Ranges
+from intercom.lake.byte_ranges import ByteRanges
 
 CONTENT = os.urandom(300 << 10)
 
 
-def ranges(size: int = len(CONTENT)) -> tuple[Ranges, list[tuple[int, int]]]:
+def ranges(size: int = len(CONTENT)) -> tuple[ByteRanges, list[tuple[int, int]]]:
     asked: list[tuple[int, int]] = []
 
     def fetch(first: int, last: int) -> bytes:
         asked.append((first, last))
         return CONTENT[:size][first:last]
 
-    return Ranges(fetch, size), asked
+    return ByteRanges(fetch, size), asked
 
 
 PIECES = st.tuples(st.integers(0, 310 << 10), st.one_of(st.just(-1), st.integers(0, 310 << 10)))

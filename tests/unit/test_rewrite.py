@@ -19,7 +19,7 @@ from intercom.lake.layout import TablePaths
 from intercom.lake.parquet import ParquetFile, footer_digest, version_of
 from intercom.lake.state import Partition, TableState
 from intercom.lake.storage import Lake
-from intercom.lake.table import Ledger
+from intercom.lake.table import LakeTable
 from intercom.normalise.normaliser import Normaliser
 from intercom.normalise.records import split_records
 from intercom.normalise.reshape import Reshape
@@ -172,9 +172,9 @@ def test_rows_that_have_nothing_to_move() -> None:
 # -- files --------------------------------------------------------------------------------------------------------
 
 
-def written(tmp_path: Path, rows: Any, state: TableState) -> Ledger:
+def written(tmp_path: Path, rows: Any, state: TableState) -> LakeTable:
     """A lake with one published month of one row group for each ten rows, and its record."""
-    ledger = Ledger(Lake(str(tmp_path / "lake")), TablePaths("acme", "contacts"))
+    ledger = LakeTable(Lake(str(tmp_path / "lake")), TablePaths("acme", "contacts"))
     with ledger.lake.scratch() as path:
         with ParquetFile(path, rows.schema, "v1") as file:
             file.write(pa.Table.from_batches([rows]), row_group_size=10)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from intercom.errors import LakeError
-from intercom.lake.locks.liveness import Stillness, Timing
+from intercom.lake.locks.liveness import IdleCheck, LockTiming
 from intercom.lake.locks.table_lock import TableLocks
 from intercom.lake.storage import Lake
 
@@ -17,7 +17,7 @@ class Watcher:
 
     def __init__(self, lake: Lake) -> None:
         self.now = 0.0
-        self.stillness = Stillness(lake, "acme", Timing(expiry=60.0, clock=lambda: self.now))
+        self.stillness = IdleCheck(lake, "acme", LockTiming(expiry=60.0, clock=lambda: self.now))
 
     def looks(self, seconds: float) -> bool:
         self.now += seconds
@@ -40,7 +40,7 @@ def test_one_look_is_not_enough_nor_are_two_in_a_hurry(watcher: Watcher) -> None
 
 def test_a_run_that_shows_that_it_lives_is_seen(lake: Lake, watcher: Watcher) -> None:
     clock = [0.0]
-    with TableLocks(lake, "acme", ["tags"], "run", timing=Timing(clock=lambda: clock[0])) as locks:
+    with TableLocks(lake, "acme", ["tags"], "run", timing=LockTiming(clock=lambda: clock[0])) as locks:
         assert not watcher.looks(60)
         locks._beat()
         assert not watcher.looks(60)

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from intercom.errors import LakeError
 from intercom.lake import local as disk
-from intercom.lake.byte_ranges import Ranges
+from intercom.lake.byte_ranges import ByteRanges
 from intercom.lake.delta.log import DeltaLog, Version
 from intercom.lake.delta.statistics import statistics_of
 from intercom.lake.layout import TableFormat, TablePaths, partition_month
 from intercom.lake.parquet import footer_of
-from intercom.lake.published import Placed, check_format
+from intercom.lake.published import PublishedFile, check_format
 from intercom.lake.storage import Lake, stamped_size
 
 log = logging.getLogger(__name__)
@@ -78,24 +78,24 @@ class DeltaFiles:
             yield file
 
     @contextmanager
-    def open(self, month: str, stamp: str) -> Iterator[Path | Ranges]:
+    def open(self, month: str, stamp: str) -> Iterator[Path | ByteRanges]:
         """The month's file when the table was last looked at."""
         path, _ = self._snapshot().files[month]
         with self._lake.open(path, stamped_size(stamp)) as file:
             yield file
 
-    def place(self, written: Path, month: str, rows: int, over: str | None) -> Placed:  # noqa: ARG002 - seen by `conclude`
+    def place(self, written: Path, month: str, rows: int, over: str | None) -> PublishedFile:  # noqa: ARG002 - seen by `conclude`
         """Put the file beside the month's present one; `conclude` shows it."""
         footer = footer_of(written)
         path = self._paths.versioned(month, uuid.uuid4().hex)
         size = self._lake.publish(written, path, rows=rows)
         columns = footer.schema.to_arrow_schema().remove_metadata()
-        return Placed(month, path, size, rows, _stamp(path, size), columns, statistics_of(footer))
+        return PublishedFile(month, path, size, rows, _stamp(path, size), columns, statistics_of(footer))
 
     def remove(self, month: str, over: str) -> None:
         """Nothing yet: `conclude` takes the month out of the table."""
 
-    def conclude(self, placed: Sequence[Placed], removed: Sequence[str]) -> None:
+    def conclude(self, placed: Sequence[PublishedFile], removed: Sequence[str]) -> None:
         """One commit: these files are their months, and the removed months are gone; then files of old go.
 
         LakeError when another run has changed one of these months since the table was looked at.

@@ -15,7 +15,7 @@ import pyarrow as pa
 from intercom.errors import ConfigurationError, IntercomLakeError, LakeError
 from intercom.lake.delta.credentials import storage_options, table_uri, without_secrets
 from intercom.lake.layout import TablePaths
-from intercom.lake.published import Placed
+from intercom.lake.published import PublishedFile
 from intercom.lake.storage import Lake
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class DeltaLog:
             entries = pa.table(table.get_add_actions(flatten=True)).select(["path", "size_bytes"]).to_pylist()
             return Version(table.version(), {entry["path"]: entry["size_bytes"] for entry in entries})
 
-    def commit(self, base: int | None, placed: Sequence[Placed], gone: Collection[str]) -> None:
+    def commit(self, base: int | None, placed: Sequence[PublishedFile], gone: Collection[str]) -> None:
         """One commit on top of version `base`: the placed files become their months, the gone months have none.
 
         LakeError when another commit since `base` has changed one of these months.
@@ -94,7 +94,7 @@ class DeltaLog:
 
         return DeltaTable(self._uri, version=version, storage_options=options)
 
-    def _create(self, placed: Sequence[Placed], options: dict[str, str]) -> None:
+    def _create(self, placed: Sequence[PublishedFile], options: dict[str, str]) -> None:
         from deltalake.transaction import create_table_with_add_actions
 
         create_table_with_add_actions(
@@ -126,7 +126,7 @@ class DeltaLog:
             ) from None  # deltalake's own error may repeat credentials
 
 
-def _added(paths: TablePaths, new: Placed) -> AddAction:
+def _added(paths: TablePaths, new: PublishedFile) -> AddAction:
     from deltalake.transaction import AddAction
 
     return AddAction(
@@ -139,7 +139,7 @@ def _added(paths: TablePaths, new: Placed) -> AddAction:
     )
 
 
-def _schema(placed: Sequence[Placed]) -> Any:
+def _schema(placed: Sequence[PublishedFile]) -> Any:
     """The table's columns: those of the files, and the partition's, which is in no file."""
     from deltalake import Schema
 

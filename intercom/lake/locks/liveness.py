@@ -21,13 +21,13 @@ from intercom.lake.storage import Lake
 log = logging.getLogger(__name__)
 
 
-def awake_and_asleep() -> float:
+def boot_clock() -> float:
     """Seconds of a clock that goes on while the machine sleeps, where there is one."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class LockTiming:
     """How often a run shows that it lives, and how long it may be silent before others take its tables, in seconds.
 
     `margin` is how often a silent run is looked at; it is watched for that much longer than its lock lasts. A run stops
@@ -37,7 +37,7 @@ class Timing:
     heartbeat: float = 15.0
     expiry: float = 60.0
     margin: float = 3.0
-    clock: Callable[[], float] = awake_and_asleep
+    clock: Callable[[], float] = boot_clock
     sleep: Callable[[float], None] = time.sleep
 
 
@@ -49,10 +49,10 @@ def released(attempt: str) -> None:
     _released.add(attempt)
 
 
-class Rivals:
+class OtherRuns:
     """Other runs, judged from one attempt."""
 
-    def __init__(self, files: LockFiles, process: Process, timing: Timing) -> None:
+    def __init__(self, files: LockFiles, process: Process, timing: LockTiming) -> None:
         self._files, self._process, self._timing = files, process, timing
         self._seen: dict[str, tuple[Mapping[str, Any], float]] = {}
         """Attempt -> the heartbeat that was first seen, and how long this one had watched by then."""
@@ -104,11 +104,11 @@ class Rivals:
         self._watched += min(self._timing.clock() - began, self._timing.heartbeat)
 
 
-class Stillness:
+class IdleCheck:
     """Whether anybody is at work on a connection's tables, by the heartbeats in the lake; nothing is taken."""
 
-    def __init__(self, lake: Lake, connection: str, timing: Timing | None = None) -> None:
-        self._files, self._timing = LockFiles(lake, connection), timing or Timing()
+    def __init__(self, lake: Lake, connection: str, timing: LockTiming | None = None) -> None:
+        self._files, self._timing = LockFiles(lake, connection), timing or LockTiming()
         self._seen: Mapping[str, Mapping[str, Any]] | None = None
         self._seen_at = 0.0
 

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from intercom.errors import LakeError
 from intercom.lake.locks.files import LockFiles, LockToken, heartbeat_path, lost
-from intercom.lake.locks.liveness import Rivals, Timing, released
+from intercom.lake.locks.liveness import LockTiming, OtherRuns, released
 from intercom.lake.process import Process
 from intercom.lake.storage import Lake
 
@@ -43,14 +43,14 @@ class TableLocks:
         tables: Iterable[str],
         run_id: str,
         *,
-        timing: Timing | None = None,
+        timing: LockTiming | None = None,
         process: Process | None = None,
     ) -> None:
         self.attempt = f"{run_id}.{uuid4().hex[:8]}"
         self._lake, self._files = lake, LockFiles(lake, connection)
         self._tables = sorted(set(tables))  # one order for all: of two that want the same, one gets it
-        self._timing, self._process = timing or Timing(), process or Process.current()
-        self._rivals = Rivals(self._files, self._process, self._timing)
+        self._timing, self._process = timing or LockTiming(), process or Process.current()
+        self._rivals = OtherRuns(self._files, self._process, self._timing)
         self._heartbeat = {
             "run_id": run_id,
             "connection": connection,

@@ -23,7 +23,7 @@ from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.exceptions import ObjectAlreadyExists
 
 from intercom.errors import BusyError
-from intercom.lake.locks.liveness import awake_and_asleep
+from intercom.lake.locks.liveness import boot_clock
 from intercom.orchestration.server.retry import in_a_line
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Timing:
     tell: float = 60.0
     most: float = 6 * 3600.0
     silent: float = 30.0
-    clock: Callable[[], float] = awake_and_asleep
+    clock: Callable[[], float] = boot_clock
     sleep: Callable[[float], None] = time.sleep
 
 
