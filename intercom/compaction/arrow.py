@@ -15,7 +15,7 @@ def numbers(size: int) -> Any:
     return pc.indices_nonzero(pa.repeat(pa.scalar(True), size))
 
 
-def between(values: Any, first: int, last: int) -> Any:
+def slice_between(values: Any, first: int, last: int) -> Any:
     """The slice of sorted integers with first <= value < last, counted from `first`."""
     low = bisect_left(values, first, key=lambda value: value.as_py())
     high = bisect_left(values, last, lo=low, key=lambda value: value.as_py())

@@ -15,9 +15,9 @@ from uuid import uuid4
 from intercom.compaction.key_lookup import find_moves
 from intercom.compaction.move_steps import after, both, counted_as_changed, in_steps
 from intercom.compaction.moved_rows import Moves
-from intercom.compaction.partition import Merged
-from intercom.compaction.policy import When, is_due, waiting_rows
-from intercom.compaction.publish import Month, Outcome, Work, publish_months
+from intercom.compaction.partition import RowCounts
+from intercom.compaction.policy import CompactionMode, is_due, waiting_rows
+from intercom.compaction.publish import MergeWork, PartitionResult, PartitionWork, publish_partitions
 from intercom.errors import DamagedFileError, LakeError
 from intercom.lake.findings import intact, missing_from, not_to_be_merged
 from intercom.lake.rejected_records import remove_expired
@@ -29,7 +29,7 @@ from intercom.tables.table import Strategy, Table
 
 log = logging.getLogger(__name__)
 
-Publish = Callable[[Table, LakeTable, Work], Sequence[Outcome]]
+Publish = Callable[[Table, LakeTable, MergeWork], Sequence[PartitionResult]]
 """Merges the partitions of a piece of work, wherever."""
 
 
@@ -49,7 +49,7 @@ class Compacted:
         """A line for the end of the run when rows wait."""
         return (f"{table}: {self.waiting:,} staged rows wait to be merged with later ones",) if self.waiting else ()
 
-    def plus(self, merged: Merged) -> Compacted:
+    def plus(self, merged: RowCounts) -> Compacted:
         """The sum with one more partition; `rows` is the table's and set at the end."""
         return Compacted(
             rows=self.rows,
@@ -66,8 +66,8 @@ def compact_table(
     ledger: LakeTable,
     store: WatermarkStore,
     *,
-    when: When = When.ALWAYS,
-    publish: Publish = publish_months,
+    when: CompactionMode = CompactionMode.ALWAYS,
+    publish: Publish = publish_partitions,
     committed: bool = False,
 ) -> Compacted:
     """Publish everything that committed runs have staged for a table, if it is due, then delete what was read.
@@ -168,7 +168,7 @@ def _finish(
     table: Table,
     ledger: LakeTable,
     state: TableState,
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[PartitionResult],
     damage: str | None,
     foreign: Collection[str],
     store: WatermarkStore,
@@ -201,15 +201,15 @@ def _finish(
     return state
 
 
-def _partitions(state: TableState, outcomes: Sequence[Outcome]) -> dict[str, Partition]:
+def _partitions(state: TableState, outcomes: Sequence[PartitionResult]) -> dict[str, Partition]:
     met = {outcome.month for outcome in outcomes}
     kept = {month: partition for month, partition in state.partitions.items() if month not in met}
     return kept | {outcome.month: outcome.partition for outcome in outcomes if outcome.partition}
 
 
 def _published(
-    table: Table, ledger: LakeTable, work: Work, moves: Moves, published: Mapping[str, str], publish: Publish
-) -> list[Outcome]:
+    table: Table, ledger: LakeTable, work: MergeWork, moves: Moves, published: Mapping[str, str], publish: Publish
+) -> list[PartitionResult]:
     """Merge and publish; gives one outcome for each month.
 
     A row that moves leaves its old month first: until its new month is published, too, a reader of plain files lacks
@@ -234,7 +234,7 @@ def _work(
     sizes: Mapping[str, int],
     published: Mapping[str, str],
     discarded: Collection[str],
-) -> Work:
+) -> MergeWork:
     """What is to be merged: the partitions that the parts touch.
 
     When everything was read, all published partitions are looked at: of those without rows some may have to go, and
@@ -247,13 +247,13 @@ def _work(
         by_month = {"": []}
     for part in parts:
         by_month[part.month or ""].append(part.path)
-    return Work(
+    return MergeWork(
         version=state.compaction or "",
         columns=state.columns or table.schema,  # an upgrade may have changed the table since
         replaces=any(run.replaces for run in state.staged),
         whole=any(run.whole for run in state.staged),
         months=tuple(
-            Month(
+            PartitionWork(
                 month,
                 tuple(paths),
                 stored=published.get(month),

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from intercom.compaction.arrow import flat, joined, numbers
 from intercom.compaction.merge import comparable, key_columns
 from intercom.compaction.moved_rows import KEY, MONTH, PLACE, STORED, Moves, decide, in_two_months, versions_schema
-from intercom.compaction.publish import Work, damaged_file, remove_damaged
+from intercom.compaction.publish import MergeWork, damaged_file, remove_damaged
 from intercom.errors import SchemaError
 from intercom.lake.parquet import is_damage, open_parquet
 from intercom.lake.table import LakeTable
@@ -41,7 +41,7 @@ Other = TypeVar("Other")
 def find_moves(
     table: Table,
     ledger: LakeTable,
-    work: Work,
+    work: MergeWork,
     parts: Mapping[str, int],
     published: Mapping[str, str],
     rows: int | None,
@@ -123,7 +123,7 @@ class _Reader:
         self,
         table: Table,
         ledger: LakeTable,
-        work: Work,
+        work: MergeWork,
         parts: Mapping[str, int],
         published: Mapping[str, str],
     ) -> None:

@@ -9,7 +9,7 @@ from threading import Condition
 import pyarrow as pa
 
 
-class Room:
+class MemoryBudget:
     """At most `limit` bytes at a time; work that would take more than all of them is done alone."""
 
     def __init__(self, limit: int) -> None:

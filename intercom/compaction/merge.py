@@ -51,7 +51,7 @@ def _last_of_each(rivals: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
+class KeyMatches:
     """Stored rows that meet a staged version of their key; the arrays run in parallel.
 
     `row`: index of the stored row; `rival`: index of the staged one. The staged version is the newer one where `newer`,
@@ -64,7 +64,7 @@ class Contest:
     tie: Any
 
 
-def contest(stored: Any, staged: Any, primary_key: str, newest_by: Sequence[str]) -> Contest:
+def match_keys(stored: Any, staged: Any, primary_key: str, newest_by: Sequence[str]) -> KeyMatches:
     """Match stored keys with staged ones; both hold `key_columns`, the staged keys are distinct."""
     # Flat: of no chunks at all, which is what an empty file has, older Arrows (20 to 23) crash.
     rival = pc.index_in(flat(stored.column(primary_key)), value_set=flat(staged.column(primary_key)))
@@ -77,12 +77,12 @@ def contest(stored: Any, staged: Any, primary_key: str, newest_by: Sequence[str]
         equal = pc.equal(theirs.column(name), ours.column(name))
         greater = pc.or_(pc.greater(theirs.column(name), ours.column(name)), pc.and_(equal, greater))
         same = same if name == INGESTED_AT else pc.and_(same, equal)
-    return Contest(flat(row), flat(rival), flat(pc.and_not(greater, same)), flat(pc.and_(greater, same)))
+    return KeyMatches(flat(row), flat(rival), flat(pc.and_not(greater, same)), flat(pc.and_(greater, same)))
 
 
-def contests_in_a_row(contests: Sequence[tuple[int, Contest]]) -> Contest:
+def match_in_order(contests: Sequence[tuple[int, KeyMatches]]) -> KeyMatches:
     """Contests of consecutive pieces of one file, each with the number of its first row; `row` counts from 0 then."""
-    return Contest(
+    return KeyMatches(
         joined([pc.add(met.row, pa.scalar(first, pa.uint64())) for first, met in contests], pa.uint64()),
         joined([met.rival for _, met in contests], pa.int32()),
         joined([met.newer for _, met in contests], pa.bool_()),

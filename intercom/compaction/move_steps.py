@@ -6,17 +6,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from intercom.compaction.moved_rows import Moves
-from intercom.compaction.publish import Month, Outcome, Work
+from intercom.compaction.publish import MergeWork, PartitionResult, PartitionWork
 
 
-def in_steps(work: Work, moves: Moves, published: Mapping[str, str], *, together: bool) -> tuple[Work, Work | None]:
+def in_steps(
+    work: MergeWork, moves: Moves, published: Mapping[str, str], *, together: bool
+) -> tuple[MergeWork, MergeWork | None]:
     """The work with the moves in it: what is published first, and what once all of that is there; None: nothing.
 
     First come all months but those that only gain rows, each without what it gains; then those that gain. Where a
     format shows all months `together` there is one step. `published` are the months' stamps.
     """
     met = {month.month for month in work.months}
-    untouched = [Month(month, (), stored=published[month], size=0) for month in moves.evicted if month not in met]
+    untouched = [
+        PartitionWork(month, (), stored=published[month], size=0) for month in moves.evicted if month not in met
+    ]
     months = [
         replace(
             month,
@@ -36,10 +40,10 @@ def in_steps(work: Work, moves: Moves, published: Mapping[str, str], *, together
     return replace(work, months=tuple(first)), replace(work, months=tuple(then))
 
 
-def after(work: Work, outcomes: Mapping[str, Outcome]) -> Work:
+def after(work: MergeWork, outcomes: Mapping[str, PartitionResult]) -> MergeWork:
     """A second step of work, after the first one had these outcomes: what it left of months that it published, too."""
 
-    def left(month: Month) -> Month:
+    def left(month: PartitionWork) -> PartitionWork:
         if month.month not in outcomes:
             return month
         partition = outcomes[month.month].partition
@@ -49,7 +53,7 @@ def after(work: Work, outcomes: Mapping[str, Outcome]) -> Work:
     return replace(work, months=tuple(map(left, work.months)))
 
 
-def both(first: Outcome | None, second: Outcome) -> Outcome:
+def both(first: PartitionResult | None, second: PartitionResult) -> PartitionResult:
     """The outcome of two steps of one month; each staged row is counted by what the steps together have made of it."""
     if first is None:
         return second
@@ -66,7 +70,7 @@ def both(first: Outcome | None, second: Outcome) -> Outcome:
     return replace(second, merged=merged, placed=second.placed or first.placed)
 
 
-def counted_as_changed(outcome: Outcome, gained: int) -> Outcome:
+def counted_as_changed(outcome: PartitionResult, gained: int) -> PartitionResult:
     """A row that came from another month is no new one: it has changed."""
     merged = outcome.merged
     return replace(outcome, merged=replace(merged, new=merged.new - gained, changed=merged.changed + gained))

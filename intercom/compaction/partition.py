@@ -19,17 +19,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from intercom.compaction.arrow import between, flat, joined, numbers, taken
+from intercom.compaction.arrow import flat, joined, numbers, slice_between, taken
 from intercom.compaction.merge import (
     POSITION,
-    Contest,
-    contest,
-    contests_in_a_row,
+    KeyMatches,
     key_columns,
+    match_in_order,
+    match_keys,
     newest_positions,
     same_content,
 )
-from intercom.compaction.spill import Shelf
+from intercom.compaction.spill import SpillBuffer
 from intercom.compaction.staged_parts import HELD_BYTES, StagedParts
 from intercom.errors import SchemaError
 from intercom.lake.parquet import RowGroupWriter, has_checksums, open_parquet
@@ -38,7 +38,7 @@ _CURE = "Run with --full-refresh: the table is read again and written anew; noth
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
+class RowCounts:
     """What a merge found; `rows` of the new file, or of the old one when nothing `written`.
 
     Evicted rows and staged ones that were left out are in none of the other numbers.
@@ -91,7 +91,7 @@ class PartitionMerge:
         if self._stored:
             self._stored.close()
 
-    def write(self, target: Path, version: str) -> Merged:
+    def write(self, target: Path, version: str) -> RowCounts:
         """Write the merged partition to `target`, unless nothing changed; then `target` is not made."""
         winners = self._winners()
         met = self._met(winners)
@@ -102,7 +102,7 @@ class PartitionMerge:
         losers = positions.take(met.rival.filter(pc.invert(beaten)))
         write = positions.filter(pc.invert(pc.is_in(positions, value_set=losers)))
         removed = stored_rows - len(met.row) if self._replaces else 0
-        merged = Merged(
+        merged = RowCounts(
             rows=stored_rows - removed + winners.num_rows - len(met.row),
             new=winners.num_rows - len(met.row),
             changed=len(met.row) - len(losers),
@@ -125,20 +125,20 @@ class PartitionMerge:
             return winners
         return winners.filter(pc.invert(pc.is_in(winners.column(self._key), value_set=self._left_out)))
 
-    def _met(self, winners: Any) -> Contest:
+    def _met(self, winners: Any) -> KeyMatches:
         """The contest of all stored rows, counted through the whole file.
 
         As many stored keys are held at a time as there are staged ones: each time these are hashed anew.
         """
-        found: list[tuple[int, Contest]] = []
+        found: list[tuple[int, KeyMatches]] = []
         waiting: list[Any] = []
         first = 0
         for group, last in enumerate(self._firsts[1:] if winners.num_rows else []):
             waiting.append(self._stored.read_row_group(group, columns=key_columns(self._key, self._newest_by)))
             if last - first >= winners.num_rows or last == self._firsts[-1]:
-                found.append((first, contest(pa.concat_tables(waiting), winners, self._key, self._newest_by)))
+                found.append((first, match_keys(pa.concat_tables(waiting), winners, self._key, self._newest_by)))
                 waiting, first = [], last
-        return contests_in_a_row(found)
+        return match_in_order(found)
 
     def _gone(self) -> Any:
         """Numbers of the stored rows that are evicted; no staged row meets one of these."""
@@ -149,20 +149,20 @@ class PartitionMerge:
             found.append(pc.add(rows, pa.scalar(self._firsts[group], pa.uint64())))
         return joined(found, pa.uint64())
 
-    def _beaten(self, met: Contest, winners: Any, target: Path) -> Any:
+    def _beaten(self, met: KeyMatches, winners: Any, target: Path) -> Any:
         """For each matched row: the staged version takes its place."""
         if self._replaces:
             return self._differs(met, numbers(len(met.row)), winners, target)
         return pc.or_(met.newer, self._differs(met, pc.indices_nonzero(met.tie), winners, target))
 
-    def _differs(self, met: Contest, chosen: Any, winners: Any, target: Path) -> Any:
+    def _differs(self, met: KeyMatches, chosen: Any, winners: Any, target: Path) -> Any:
         """For each matched row: it is one of the `chosen`, and its content is not that of its rival."""
         rows = met.row.take(chosen)
         rivals = flat(winners.column(POSITION)).take(met.rival.take(chosen))
         cuts = [bisect_left(rows, first, key=lambda row: row.as_py()) for first in self._firsts]
         lists = [(group, low, high - low) for group, (low, high) in enumerate(pairwise(cuts)) if high > low]
         differing = []
-        with Shelf(target) as shelf:
+        with SpillBuffer(target) as shelf:
             wanted = [rivals.slice(low, size) for _, low, size in lists]
             for number, theirs in self._parts.lists(wanted, shelf):
                 group, low, size = lists[number]
@@ -196,7 +196,7 @@ class PartitionMerge:
 
     def _inside(self, rows: Any, group: int) -> Any:
         """Of sorted row numbers those in a row group, counted from its first row."""
-        return between(rows, self._firsts[group], self._firsts[group + 1])
+        return slice_between(rows, self._firsts[group], self._firsts[group + 1])
 
     def _open_stored(self, path: Path | None) -> Any:
         if path is None:

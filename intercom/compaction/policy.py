@@ -16,7 +16,7 @@ LONGEST_WAIT: Final = timedelta(hours=6)
 """And no row waits longer than this for the first run after it."""
 
 
-class When(StrEnum):
+class CompactionMode(StrEnum):
     """The setting: as `is_due` says, after every run, or only by the flow that does nothing else."""
 
     AUTO = "auto"
@@ -24,10 +24,10 @@ class When(StrEnum):
     NEVER = "never"
 
 
-def is_due(state: TableState, when: When, now: datetime) -> bool:
+def is_due(state: TableState, when: CompactionMode, now: datetime) -> bool:
     """Whether a table's staged rows are to be merged now; under AUTO, what makes a table whole never waits."""
-    if when is not When.AUTO:
-        return when is When.ALWAYS
+    if when is not CompactionMode.AUTO:
+        return when is CompactionMode.ALWAYS
     if state.rows < SMALL_TABLE_ROWS or any(run.replaces or run.whole for run in state.staged):
         return True
     return waiting_rows(state) >= WAITING_SHARE * state.rows or now - _oldest(state, now) >= LONGEST_WAIT

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Semaphore
 
-from intercom.compaction.memory import Room
-from intercom.compaction.partition import Merged, PartitionMerge
+from intercom.compaction.memory import MemoryBudget
+from intercom.compaction.partition import PartitionMerge, RowCounts
 from intercom.compaction.replace import replace_file
 from intercom.errors import DamagedFileError, LakeError, SchemaError
 from intercom.lake.parquet import ChangedFooterError, check_footer, footer_digest, is_damage, is_whole, version_of
@@ -26,7 +26,7 @@ from intercom.tables.table import Strategy, Table
 
 log = logging.getLogger(__name__)
 
-_ROOM = Room(64 << 20)
+_ROOM = MemoryBudget(64 << 20)
 """For the rows of all partitions that are merged in this process at the same time, whatever their table."""
 
 _IN_WORK = Semaphore(8)
@@ -37,7 +37,7 @@ _UNPACKED = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Month:
+class PartitionWork:
     """One partition to be merged: the staged `parts` in the order of reading, the stamp of the `stored` file, if any.
 
     `size` is in bytes, of all these files. `left_out` are keys of staged rows that are not taken, `evicted` those of
@@ -57,7 +57,7 @@ class Month:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class MergeWork:
     """Partitions to be merged into files of one `version`, with the `columns` that files and parts have.
 
     `replaces`: the staged rows are the whole table; `whole`: they hold every row that Intercom has, so that a stored
@@ -68,11 +68,11 @@ class Work:
     columns: TableSchema
     replaces: bool
     whole: bool
-    months: tuple[Month, ...]
+    months: tuple[PartitionWork, ...]
 
-    def shared_out(self, size: int) -> Iterator[Work]:
+    def shared_out(self, size: int) -> Iterator[MergeWork]:
         """The same work in pieces of about `size` bytes, each of one month at least."""
-        months: list[Month] = []
+        months: list[PartitionWork] = []
         for month in self.months:
             months.append(month)
             if sum(each.size for each in months) >= size:
@@ -83,23 +83,23 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PartitionResult:
     """What became of a partition; `partition` is None for one that holds no row any more, `placed` a file just made."""
 
     month: str
-    merged: Merged
+    merged: RowCounts
     partition: Partition | None
     placed: PublishedFile | None = None
 
 
-def publish_months(table: Table, ledger: LakeTable, work: Work) -> list[Outcome]:
+def publish_partitions(table: Table, ledger: LakeTable, work: MergeWork) -> list[PartitionResult]:
     """Merge and publish partitions, several at the same time."""
     table = replace(table, schema=work.columns)
     with ThreadPoolExecutor(ledger.lake.at_a_time, thread_name_prefix=f"compact-{table.name}") as pool:
         return list(pool.map(lambda month: _publish_one(table, ledger, work, month), work.months))
 
 
-def _publish_one(table: Table, ledger: LakeTable, work: Work, month: Month) -> Outcome:
+def _publish_one(table: Table, ledger: LakeTable, work: MergeWork, month: PartitionWork) -> PartitionResult:
     with _IN_WORK, ExitStack() as stack:
         old = None
         if month.stored is not None and not month.discarded:
@@ -124,13 +124,13 @@ def _publish_one(table: Table, ledger: LakeTable, work: Work, month: Month) -> O
         if merged.written and merged.rows == 0 and month.month:
             if month.stored is not None:
                 ledger.files.remove(month.month, month.stored)
-            return Outcome(month.month, merged, None)
+            return PartitionResult(month.month, merged, None)
         if not merged.written:
             kept = None if month.stored is None or old is None else _partition(merged.rows, old, month.stored)
-            return Outcome(month.month, merged, kept)
+            return PartitionResult(month.month, merged, kept)
         partition = _partition(merged.rows, new, "")  # a local file is no longer there when it is placed
         placed = ledger.files.place(new, month.month, merged.rows, month.stored)
-        return Outcome(month.month, merged, replace(partition, stamp=placed.stamp), placed)
+        return PartitionResult(month.month, merged, replace(partition, stamp=placed.stamp), placed)
 
 
 def _partition(rows: int, file: Path, stamp: str) -> Partition:
@@ -162,7 +162,9 @@ def damaged_file(table: Table, ledger: LakeTable, month: str, error: Exception) 
     )
 
 
-def _merged(table: Table, old: Path | None, parts: Sequence[Path], new: Path, work: Work, month: Month) -> Merged:
+def _merged(
+    table: Table, old: Path | None, parts: Sequence[Path], new: Path, work: MergeWork, month: PartitionWork
+) -> RowCounts:
     if table.strategy is Strategy.REPLACE:
         return replace_file(table, old, parts, new, work.version)
     (key,) = table.primary_key

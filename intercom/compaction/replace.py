@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow as pa
 
 from intercom.compaction.merge import INGESTED_AT
-from intercom.compaction.partition import Merged
+from intercom.compaction.partition import RowCounts
 from intercom.lake.parquet import ParquetFile, footer_of, has_checksums, open_parquet
 from intercom.tables.table import Table
 
 
-def replace_file(table: Table, old: Path | None, parts: Sequence[Path], new: Path, version: str) -> Merged:
+def replace_file(table: Table, old: Path | None, parts: Sequence[Path], new: Path, version: str) -> RowCounts:
     """The parts, in the order of reading, become the file `new`; small tables, so they are held in memory.
 
     Of rows that came more than once, on pages that overlap or because the list was read twice, the last one stays. An
@@ -28,7 +28,7 @@ def replace_file(table: Table, old: Path | None, parts: Sequence[Path], new: Pat
     met = ours.keys() & theirs.keys()
     unchanged = sum(len(theirs[key]) for key in met if ours[key] == theirs[key])
     new_rows = sum(len(theirs[key]) for key in theirs.keys() - met)
-    merged = Merged(
+    merged = RowCounts(
         rows=rows.num_rows,
         new=new_rows,
         changed=rows.num_rows - new_rows - unchanged,

@@ -18,7 +18,7 @@ from functools import partial
 from uuid import uuid4
 
 from intercom.compaction.compact import compact_table
-from intercom.compaction.memory import Room
+from intercom.compaction.memory import MemoryBudget
 from intercom.errors import DamagedFileError, SchemaError
 from intercom.lake.findings import missing_from
 from intercom.lake.parquet import RowGroupWriter, check_footer, footer_digest, is_damage, open_parquet, version_of
@@ -36,13 +36,13 @@ _ROWS_AT_A_TIME = 4096
 _UNPACKED = 10
 """Bytes that rows take in memory for each byte of their file."""
 
-_ROOM = Room(64 << 20)
+_ROOM = MemoryBudget(64 << 20)
 """For the rows of all files that are rewritten in this process at the same time."""
 
 _CURE = "Run with --full-refresh: the table is read again and written anew; the watermark has not moved."
 
 
-def with_declared_columns(table: Table, ledger: LakeTable, state: TableState, store: WatermarkStore) -> TableState:
+def migrate_columns(table: Table, ledger: LakeTable, state: TableState, store: WatermarkStore) -> TableState:
     """The table's record, after its files were rewritten where their columns are not the declared ones.
 
     Left alone, to be read again as a whole, are tables with files that are gone or not ours, records that do not tell

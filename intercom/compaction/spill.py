@@ -10,7 +10,7 @@ import pyarrow as pa
 HELD_BYTES = 32 << 20
 
 
-class Shelf:
+class SpillBuffer:
     """Tables of one schema under numbers; what exceeds `held_bytes` waits in files next to the path `beside`.
 
     The files go when the block ends.

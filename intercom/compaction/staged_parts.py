@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from intercom.compaction.arrow import between, joined, numbers, taken
+from intercom.compaction.arrow import joined, numbers, slice_between, taken
 from intercom.compaction.merge import POSITION
-from intercom.compaction.spill import Shelf
+from intercom.compaction.spill import SpillBuffer
 from intercom.lake.parquet import is_whole, noted_checksums, open_parquet
 
 HELD_BYTES = 32 << 20
@@ -53,12 +53,12 @@ class StagedParts:
         """Rows at sorted `positions`, in tables of at most one row group; a part without any is not opened."""
         first = 0
         for number, last in enumerate(self._ends):
-            wanted = between(positions, first, last)
+            wanted = slice_between(positions, first, last)
             if len(wanted):
                 yield from self._rows_of(number, wanted)
             first = last
 
-    def lists(self, wanted: Sequence[Any], shelf: Shelf) -> Iterator[tuple[int, Any]]:
+    def lists(self, wanted: Sequence[Any], shelf: SpillBuffer) -> Iterator[tuple[int, Any]]:
         """For each list of positions its number and the rows at them, in their order; lists come as they get complete.
 
         No part is read twice, however the lists are interleaved: rows of lists that have to wait go to the shelf.
@@ -106,7 +106,7 @@ class StagedParts:
             first = 0
             for group in range(file.num_row_groups):
                 last = first + file.metadata.row_group(group).num_rows
-                inside = between(wanted, first, last)
+                inside = slice_between(wanted, first, last)
                 if len(inside):
                     yield taken(self._typed(file.read_row_group(group)), inside)
                 first = last

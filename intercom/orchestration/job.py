@@ -15,7 +15,7 @@ from typing import Any
 from intercom.api.client import IntercomClient
 from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.workspace import identify
-from intercom.compaction.policy import When
+from intercom.compaction.policy import CompactionMode
 from intercom.config.lookup import find_connection
 from intercom.config.storage_options import checked_options
 from intercom.lake.layout import TableFormat, TablePaths
@@ -48,7 +48,7 @@ class Job:
     connection: str
     lake: str
     tables: tuple[str, ...]
-    compact: When = When.AUTO
+    compact: CompactionMode = CompactionMode.AUTO
     storage_options: dict[str, Any] | str | None = None
     table_format: TableFormat = TableFormat.PARQUET
     connections_file: str | None = None

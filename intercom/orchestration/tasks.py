@@ -24,8 +24,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from intercom.api.workspace import identify
 from intercom.blocks import IntercomWatermark
 from intercom.compaction.compact import compact_table
-from intercom.compaction.policy import When
-from intercom.compaction.publish import Outcome, Work, publish_months
+from intercom.compaction.policy import CompactionMode
+from intercom.compaction.publish import MergeWork, PartitionResult, publish_partitions
 from intercom.config.parameters import LakeOptions, SyncOptions
 from intercom.errors import ClusterError, ConfigurationError, LakeError
 from intercom.lake.layout import TableFormat
@@ -71,7 +71,7 @@ def prepare_run(
         connection=connection,
         lake=lake,
         tables=tuple(table.name for table in selected),
-        compact=When(advanced.compact),
+        compact=CompactionMode(advanced.compact),
         storage_options=advanced.store(),
         connections_file=advanced.connections_file,
         table_format=TableFormat(advanced.table_format),
@@ -105,7 +105,7 @@ def prepare_compaction(connection: str, lake: str, tables: Sequence[str], advanc
         connection=connection,
         lake=lake,
         tables=tuple(table.name for table in selected),
-        compact=When.ALWAYS,
+        compact=CompactionMode.ALWAYS,
         storage_options=advanced.store(),
         table_format=TableFormat(advanced.table_format),
     )
@@ -140,18 +140,18 @@ def compaction(table: str, job: Job, extracted: Timed | PrefectFuture[Timed] | N
     before = extracted if isinstance(extracted, Timed) else Timed()  # Prefect hands over the future's result
     started = time.monotonic()
 
-    def publish(entry: Table, ledger: LakeTable, work: Work) -> Sequence[Outcome]:
+    def publish(entry: Table, ledger: LakeTable, work: MergeWork) -> Sequence[PartitionResult]:
         pieces = list(work.shared_out(_BYTES_OF_A_TASK))
         settings = RunnerSettings.from_environ(os.environ)
         if len(pieces) <= 1 or (settings.kind is Kind.THREADS and not _has_threads_for_all()):
-            return publish_months(entry, ledger, work)
+            return publish_partitions(entry, ledger, work)
         there = replace(job, lake=ledger.lake.url)  # a relative path is another folder elsewhere
         with ExitStack() as stack:
             try:
                 submit = stack.enter_context(submitting(settings))
             except ClusterError as error:
                 log.warning("%s: %s The months are merged in this process instead.", table, error)
-                return publish_months(entry, ledger, work)
+                return publish_partitions(entry, ledger, work)
             futures = [submit(merge_months, {"table": table, "job": there, "work": piece}) for piece in pieces]
             wait(futures)  # for all, also when one has failed: nothing may be published when the lock is gone
             return [outcome for future in futures for outcome in future.result()]
@@ -170,7 +170,7 @@ def compaction(table: str, job: Job, extracted: Timed | PrefectFuture[Timed] | N
 
 
 @task(task_run_name="merge {job.connection} {table}", cache_policy=NO_CACHE)
-def merge_months(table: str, job: Job, work: Work) -> list[Outcome]:
+def merge_months(table: str, job: Job, work: MergeWork) -> list[PartitionResult]:
     """Merge some partitions of a large table, anywhere that reaches the lake; LakeError where it is another one."""
     ledger = job.ledger(table)
     state = ledger.state()
@@ -179,7 +179,7 @@ def merge_months(table: str, job: Job, work: Work) -> list[Outcome]:
             f"{table}: the process that was to merge does not see the lake as {job.lake}, or another run has taken "
             "the table. Give a lake that all workers reach under this URL, such as one on S3, and run again."
         )
-    return publish_months(TABLES[table], ledger, work)
+    return publish_partitions(TABLES[table], ledger, work)
 
 
 def _has_threads_for_all() -> bool:

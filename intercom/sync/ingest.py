@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from intercom.api.client import TableClient
 from intercom.api.traffic import Traffic
-from intercom.compaction.schema_change import with_declared_columns
+from intercom.compaction.schema_change import migrate_columns
 from intercom.errors import ConfigurationError, LakeError
 from intercom.extract.date_comparison import SearchCheck
 from intercom.extract.windows import Window
@@ -113,7 +113,7 @@ def _plan(table: Table, ledger: LakeTable, store: WatermarkStore, run: Run) -> I
     state = ledger.state()
     _check_workspace(table, ledger, state, run)
     if state is not None and not run.full_refresh:
-        state = with_declared_columns(table, ledger, state, store)
+        state = migrate_columns(table, ledger, state, store)
     lake_id = ledger.lake.identity().id
     kept = state.history_from if state else None
     findings = ledger.findings(state)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
-from intercom.compaction.policy import When
+from intercom.compaction.policy import CompactionMode
 from intercom.errors import DamagedFileError, LakeError
 from intercom.lake.layout import TableFormat, TablePaths
 from intercom.lake.storage import ANY, Lake
@@ -196,7 +196,7 @@ def test_a_damaged_part_is_read_again(loaded: Rig) -> None:
     """Its size and its footer are as they were."""
     for row in of_month(loaded, month_of(files(loaded)[0])):
         loaded.workspace.update("contacts", row["id"], name=f"newer {row['id']}")
-    loaded.sync(["contacts"], when=When.NEVER)
+    loaded.sync(["contacts"], when=CompactionMode.NEVER)
     part = next(path for path in loaded.lake().list("_staging") if path.endswith(".parquet"))
     spoil(loaded.lake_folder / part, "name")
     with pytest.raises(LakeError, match="staged files were damaged: 1"):
@@ -294,8 +294,8 @@ def test_a_month_from_a_backup_brings_no_removed_rows_back(loaded: Rig, tmp_path
 def test_an_unknown_file_is_read_for_once_where_merging_is_put_off(loaded: Rig, tmp_path: Path) -> None:
     path, _ = remove_a_month(loaded, tmp_path / "backup")
     put_back(tmp_path / "backup", path)
-    assert loaded.sync(["contacts"], when=When.NEVER)["contacts"][0].reason != "incremental"
-    assert loaded.sync(["contacts"], when=When.NEVER)["contacts"][0].reason == "incremental"
+    assert loaded.sync(["contacts"], when=CompactionMode.NEVER)["contacts"][0].reason != "incremental"
+    assert loaded.sync(["contacts"], when=CompactionMode.NEVER)["contacts"][0].reason == "incremental"
     loaded.sync(["contacts"])
     loaded.check(["contacts"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from intercom.compaction.policy import When
+from intercom.compaction.policy import CompactionMode
 from tests.support.rig import Rig, in_both_formats
 
 WHOLE = ["companies", "articles"]
@@ -42,7 +42,7 @@ def test_of_several_waiting_runs_the_later_read_is_the_newest(rig: Rig) -> None:
             row = rig.workspace.rows(table)[0]
             cursor = None if back is None else row["updated_at"] + back
             rig.workspace.update(table, row["id"], updated_at=cursor, **{NAMES[table]: name})
-        rig.sync(WHOLE, when=When.NEVER)
+        rig.sync(WHOLE, when=CompactionMode.NEVER)
     rig.sync(WHOLE)
     rig.check(WHOLE)
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from intercom.compaction import key_lookup as lookup
-from intercom.compaction.policy import When
+from intercom.compaction.policy import CompactionMode
 from intercom.errors import DamagedFileError, LakeError
 from intercom.lake.layout import TableFormat
 from intercom.tables.table import Table
@@ -101,7 +101,7 @@ def test_a_row_that_moves_while_two_runs_wait_is_there_once(rig: Rig) -> None:
             row = min(rig.workspace.rows(table), key=lambda row: row["id"])
             rig.workspace.update(table, row["id"], created_at=NOW - back * DAY, **{TEXT[table]: f"{back} days ago"})
         rig.workspace.travel(60)
-        rig.sync(ONE_OF_EACH, when=When.NEVER)
+        rig.sync(ONE_OF_EACH, when=CompactionMode.NEVER)
     rig.sync(ONE_OF_EACH)
     rig.check(ONE_OF_EACH)
 

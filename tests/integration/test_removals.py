@@ -242,10 +242,10 @@ def test_rows_that_a_start_date_leaves_out_need_no_permission(make_rig: Callable
 
 
 def test_rows_that_wait_to_be_merged_are_known_too(make_rig: Callable[..., Rig]) -> None:
-    from intercom.compaction.policy import When
+    from intercom.compaction.policy import CompactionMode
 
     rig = make_rig(contacts=200)
-    rig.sync(["contacts"], when=When.NEVER)
+    rig.sync(["contacts"], when=CompactionMode.NEVER)
     delete(rig, "contacts", 100)
     ingested, _ = rig.sync(["contacts"], full_refresh=True)["contacts"]
     assert ingested.refused is not None

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from intercom.compaction.schema_change import with_declared_columns
+from intercom.compaction.schema_change import migrate_columns
 from intercom.lake.layout import TablePaths
 from intercom.lake.parquet import version_of
 from intercom.lake.storage import Lake
@@ -366,7 +366,7 @@ def test_what_is_rewritten_already_is_left_alone(loaded: Rig) -> None:
             continue
         before = ledger.published()
         done = {month for month in before if version_in(ledger, month) == begun.rewriting.version}
-        with_declared_columns(TABLES["contacts"], ledger, begun, rig.store)
+        migrate_columns(TABLES["contacts"], ledger, begun, rig.store)
         after = ledger.published()
         assert {month for month in before if after[month] == before[month]} == done
 

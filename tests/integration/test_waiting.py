@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from intercom.compaction.compact import compact_table
-from intercom.compaction.policy import When
-from intercom.compaction.publish import Month, Outcome, Work, publish_months
+from intercom.compaction.policy import CompactionMode
+from intercom.compaction.publish import MergeWork, PartitionResult, PartitionWork, publish_partitions
 from intercom.errors import LakeError
 from intercom.lake.storage import Lake
 from intercom.lake.table import LakeTable
@@ -39,9 +39,9 @@ def change(rig: Rig, name: str) -> None:
     rig.workspace.travel(1)
 
 
-def in_pieces(_: Table, ledger: LakeTable, work: Work) -> list[Outcome]:
+def in_pieces(_: Table, ledger: LakeTable, work: MergeWork) -> list[PartitionResult]:
     """As tasks do it, which know the table by its name."""
-    return [outcome for piece in work.shared_out(1) for outcome in publish_months(CONTACTS, ledger, piece)]
+    return [outcome for piece in work.shared_out(1) for outcome in publish_partitions(CONTACTS, ledger, piece)]
 
 
 def names(rig: Rig) -> list[Any]:
@@ -53,7 +53,7 @@ def test_rows_wait_over_several_runs_and_are_merged_together(rig: Rig) -> None:
     before = names(rig)
     for name in ("first", "second"):
         change(rig, name)
-        _, compacted = rig.sync(["contacts"], when=When.NEVER)["contacts"]
+        _, compacted = rig.sync(["contacts"], when=CompactionMode.NEVER)["contacts"]
         assert compacted.waiting > 0
         assert compacted.files == 0
     assert names(rig) == before  # a reader sees what was merged last
@@ -66,7 +66,7 @@ def test_rows_wait_over_several_runs_and_are_merged_together(rig: Rig) -> None:
 
 
 def test_a_first_load_may_wait_too(rig: Rig) -> None:
-    rig.sync(["contacts", "tags"], when=When.NEVER)
+    rig.sync(["contacts", "tags"], when=CompactionMode.NEVER)
     assert rig.lake().list("data") == {}
     rig.sync(["contacts", "tags"])
     rig.check(["contacts", "tags"])
@@ -75,16 +75,16 @@ def test_a_first_load_may_wait_too(rig: Rig) -> None:
 def test_a_full_refresh_takes_the_place_of_what_waits(rig: Rig) -> None:
     rig.sync(["contacts"])
     change(rig, "waiting")
-    rig.sync(["contacts"], when=When.NEVER)
+    rig.sync(["contacts"], when=CompactionMode.NEVER)
     rig.workspace.delete("contacts", rig.workspace.rows("contacts")[0]["id"])
-    rig.sync(["contacts"], full_refresh=True, when=When.AUTO)
+    rig.sync(["contacts"], full_refresh=True, when=CompactionMode.AUTO)
     rig.check(["contacts"])
 
 
 def test_waiting_rows_that_are_lost_are_read_again(rig: Rig) -> None:
     rig.sync(["contacts"])
     change(rig, "lost")
-    rig.sync(["contacts"], when=When.NEVER)
+    rig.sync(["contacts"], when=CompactionMode.NEVER)
     lake = rig.lake()
     lake.delete(list(lake.list("_staging")))
     rig.sync(["contacts"])
@@ -95,13 +95,15 @@ def test_months_are_merged_in_pieces_elsewhere(rig: Rig) -> None:
     """As on a task runner: each piece by a ledger of its own, from plain values only."""
     rig.sync(["contacts"])
     change(rig, "changed")
-    rig.sync(["contacts"], when=When.NEVER)
+    rig.sync(["contacts"], when=CompactionMode.NEVER)
     seen: list[int] = []
 
-    def publish(table: Table, ledger: LakeTable, work: Work) -> Sequence[Outcome]:
+    def publish(table: Table, ledger: LakeTable, work: MergeWork) -> Sequence[PartitionResult]:
         pieces = pickle.loads(pickle.dumps(list(work.shared_out(1))))
         seen.extend(len(piece.months) for piece in pieces)
-        outcomes = [outcome for piece in pieces for outcome in publish_months(CONTACTS, rig.ledger("contacts"), piece)]
+        outcomes = [
+            outcome for piece in pieces for outcome in publish_partitions(CONTACTS, rig.ledger("contacts"), piece)
+        ]
         return list(pickle.loads(pickle.dumps(outcomes)))
 
     compact_table(CONTACTS, rig.ledger("contacts"), rig.store, publish=publish)
@@ -112,15 +114,15 @@ def test_months_are_merged_in_pieces_elsewhere(rig: Rig) -> None:
 
 def test_work_is_shared_out_by_size() -> None:
     months = tuple(
-        Month(f"2026-{number:02}", (), stored="1:1", size=size) for number, size in enumerate((5, 5, 20, 1), 1)
+        PartitionWork(f"2026-{number:02}", (), stored="1:1", size=size) for number, size in enumerate((5, 5, 20, 1), 1)
     )
-    work = Work("v", CONTACTS.schema, replaces=False, whole=False, months=months)
+    work = MergeWork("v", CONTACTS.schema, replaces=False, whole=False, months=months)
     assert [[month.size for month in piece.months] for piece in work.shared_out(10)] == [[5, 5], [20], [1]]
     assert list(replace(work, months=()).shared_out(10)) == []
 
 
-@pytest.mark.parametrize("when", [When.AUTO, When.ALWAYS])
-def test_small_tables_are_merged_after_every_run(rig: Rig, when: When) -> None:
+@pytest.mark.parametrize("when", [CompactionMode.AUTO, CompactionMode.ALWAYS])
+def test_small_tables_are_merged_after_every_run(rig: Rig, when: CompactionMode) -> None:
     rig.sync(["contacts"], when=when)
     change(rig, "changed")
     rig.sync(["contacts"], when=when)
@@ -135,7 +137,7 @@ def test_rows_that_waited_for_an_upgrade_are_merged_as_they_were_declared(rig: R
         if not first:
             rig.sync(["contacts"])
             change(rig, "waiting")
-        rig.sync(["contacts"], when=When.NEVER)
+        rig.sync(["contacts"], when=CompactionMode.NEVER)
     compact_table(CONTACTS, rig.ledger("contacts"), rig.store, publish=in_pieces)
     ingested, _ = rig.sync(["contacts"])["contacts"]
     assert ingested.reason == "incremental"
@@ -146,7 +148,7 @@ def test_what_a_run_that_was_overtaken_publishes_late_is_noticed(rig: Rig) -> No
     """It has asked for its lock and looked at the file, and hangs before it puts its own; another run merges."""
     rig.sync(["contacts"])
     change(rig, "first")
-    rig.sync(["contacts"], when=When.NEVER)
+    rig.sync(["contacts"], when=CompactionMode.NEVER)
     stuck, go = threading.Event(), threading.Event()
 
     class Late(Lake):
@@ -176,12 +178,12 @@ def lost() -> None:
     raise LakeError("The lock was lost.")
 
 
-@pytest.mark.parametrize("when", [When.NEVER, When.ALWAYS])
-def test_a_full_refresh_that_found_nothing_and_waits_still_empties_the_table(rig: Rig, when: When) -> None:
+@pytest.mark.parametrize("when", [CompactionMode.NEVER, CompactionMode.ALWAYS])
+def test_a_full_refresh_that_found_nothing_and_waits_still_empties_the_table(rig: Rig, when: CompactionMode) -> None:
     rig.sync(["articles"])
     for row in rig.workspace.rows("articles"):
         rig.workspace.delete("articles", row["id"])
-    rig.sync(["articles"], full_refresh=True, when=When.NEVER)
+    rig.sync(["articles"], full_refresh=True, when=CompactionMode.NEVER)
     rig.workspace.travel(7200)
     rig.sync(["articles"], when=when)
     rig.sync(["articles"])
@@ -189,7 +191,7 @@ def test_a_full_refresh_that_found_nothing_and_waits_still_empties_the_table(rig
 
 
 def test_a_damaged_part_that_waits_is_told_once_and_read_again(rig: Rig) -> None:
-    rig.sync(["contacts"], when=When.NEVER)
+    rig.sync(["contacts"], when=CompactionMode.NEVER)
     part = next(path for path in rig.lake().list("_staging") if path.endswith(".parquet"))
     file = Path(rig.lake_url, part)
     file.write_bytes(file.read_bytes()[:-40])
@@ -200,9 +202,9 @@ def test_a_damaged_part_that_waits_is_told_once_and_read_again(rig: Rig) -> None
 
 
 def test_what_will_never_be_merged_does_not_wait(rig: Rig) -> None:
-    rig.sync(["tags"], when=When.NEVER)
+    rig.sync(["tags"], when=CompactionMode.NEVER)
     first = rig.lake().list("_staging")
-    rig.sync(["tags"], when=When.NEVER)
+    rig.sync(["tags"], when=CompactionMode.NEVER)
     assert len(rig.lake().list("_staging")) == len(first)
 
 
@@ -220,7 +222,7 @@ def lost_after(calls: int) -> Callable[[], None]:
 def test_a_lock_that_is_lost_while_months_are_merged_changes_no_file(rig: Rig) -> None:
     rig.sync(["contacts"])
     change(rig, "changed")
-    rig.sync(["contacts"], when=When.NEVER)
+    rig.sync(["contacts"], when=CompactionMode.NEVER)
     before = rig.lake().stamps("data")
     overtaken = rig.ledger("contacts")
     overtaken.still_ours = lost_after(1)  # to save the record of the compaction

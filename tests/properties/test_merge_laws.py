@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intercom.compaction.merge import POSITION, contest, key_columns, newest_positions, same_content
-from intercom.compaction.partition import Merged, PartitionMerge
+from intercom.compaction.merge import POSITION, key_columns, match_keys, newest_positions, same_content
+from intercom.compaction.partition import PartitionMerge, RowCounts
 from intercom.tables.catalogue import TABLES
 from tests.support.parquet import write_parquet
 
@@ -88,11 +88,11 @@ def replaced(stored: Table, staged: Sequence[Row], order: Order) -> Table:
     }
 
 
-def counted(stored: Table, staged: Sequence[Row], result: Table) -> Merged:
+def counted(stored: Table, staged: Sequence[Row], result: Table) -> RowCounts:
     keys = {row.id for row in staged}
     changed = sum(key in stored and stored[key].whole != result[key].whole for key in keys)
     new, removed = len(keys - stored.keys()), len(stored.keys() - result.keys())
-    return Merged(
+    return RowCounts(
         rows=len(result),
         new=new,
         changed=changed,
@@ -139,7 +139,7 @@ class Bench:
         self.stored = None if stored is None else written(folder / "stored.parquet", stored, row_group_size)
         self.files = 0
 
-    def run(self, *parts: Sequence[Row], replaces: bool = False) -> Merged:
+    def run(self, *parts: Sequence[Row], replaces: bool = False) -> RowCounts:
         self.files += 1
         paths = [
             written(self.folder / f"{self.files}-{number}.parquet", part, self.size)
@@ -246,7 +246,7 @@ def test_merging_the_same_parts_again_changes_nothing(
         before = wholes(partition.rows)
         again = partition.run(*parts, replaces=replaces)
         keys = len({row.id for row in flat(parts)})
-        assert again == Merged(rows=first.rows, unchanged=keys, written=False)
+        assert again == RowCounts(rows=first.rows, unchanged=keys, written=False)
         assert wholes(partition.rows) == before
 
 
@@ -334,7 +334,7 @@ def test_a_new_month_in_one_part_without_doubles_keeps_the_rows_in_their_order(
     staged: list[Row], size: int, order: Order
 ) -> None:
     with bench(None, size, order) as partition:
-        assert partition.run(staged) == Merged(rows=len(staged), new=len(staged), written=True)
+        assert partition.run(staged) == RowCounts(rows=len(staged), new=len(staged), written=True)
         assert [row.whole for row in partition.rows] == [row.whole for row in staged]
 
 
@@ -375,7 +375,7 @@ def test_newest_positions_are_those_of_the_greatest_versions_in_rising_order(
 def test_a_contest_is_held_for_each_stored_row_with_a_staged_rival(
     stored: list[Row], staged: list[Row], order: Order
 ) -> None:
-    met = contest(keys_of(stored), keys_of(staged), "id", order)
+    met = match_keys(keys_of(stored), keys_of(staged), "id", order)
     place = {row.id: number for number, row in enumerate(staged)}
     matched = [number for number, row in enumerate(stored) if row.id in place]
     assert met.row.to_pylist() == matched

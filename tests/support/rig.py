@@ -17,7 +17,7 @@ from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.retry import RetryPolicy
 from intercom.api.workspace import identify
 from intercom.compaction.compact import Compacted, compact_table
-from intercom.compaction.policy import When
+from intercom.compaction.policy import CompactionMode
 from intercom.config.connection import make_connection
 from intercom.lake.layout import TableFormat, TablePaths
 from intercom.lake.storage import Lake
@@ -101,7 +101,7 @@ class Rig:
         lake: Lake | None = None,
         started_at: datetime | None = None,
         run_id: str | None = None,
-        when: When = When.ALWAYS,
+        when: CompactionMode = CompactionMode.ALWAYS,
         **options: Any,
     ) -> dict[str, tuple[Ingested, Compacted]]:
         """One run over the tables, one after the other; the first error ends it."""
@@ -121,7 +121,9 @@ class Rig:
         finally:
             client.close()
 
-    def _table(self, name: str, client: IntercomClient, lake: Lake, run: Run, when: When) -> tuple[Ingested, Compacted]:
+    def _table(
+        self, name: str, client: IntercomClient, lake: Lake, run: Run, when: CompactionMode
+    ) -> tuple[Ingested, Compacted]:
         table = TABLES[name]
         ingested = ingest_table(table, client.for_table(name, table.scope), self.ledger(name, lake), self.store, run)
         return ingested, compact_table(table, self.ledger(name, lake), self.store, when=when, committed=True)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from intercom.compaction.policy import LONGEST_WAIT, SMALL_TABLE_ROWS, When, is_due, waiting_rows
+from intercom.compaction.policy import LONGEST_WAIT, SMALL_TABLE_ROWS, CompactionMode, is_due, waiting_rows
 from intercom.lake.state import Partition, StagedRun, TableState
 
 NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
@@ -39,13 +39,13 @@ def waiting(rows: int, *, since: datetime = NOW, replaces: bool = False, whole: 
 def test_auto_merges_small_tables_always_and_large_ones_when_enough_waits_or_long_enough(
     state: TableState, due: bool
 ) -> None:
-    assert is_due(state, When.AUTO, NOW) is due
+    assert is_due(state, CompactionMode.AUTO, NOW) is due
 
 
 @pytest.mark.parametrize("state", [table(1, waiting(1)), table(LARGE, waiting(1))])
 def test_always_and_never_ask_nothing(state: TableState) -> None:
-    assert is_due(state, When.ALWAYS, NOW)
-    assert not is_due(state, When.NEVER, NOW)
+    assert is_due(state, CompactionMode.ALWAYS, NOW)
+    assert not is_due(state, CompactionMode.NEVER, NOW)
 
 
 def test_rows_of_all_runs_wait() -> None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import intercom
-from intercom.compaction.partition import Merged, PartitionMerge
+from intercom.compaction.partition import PartitionMerge, RowCounts
 from intercom.compaction.replace import replace_file
 from intercom.lake.parquet import has_checksums, is_damage, is_whole, open_parquet, version_of
 from intercom.tables.catalogue import TABLES
@@ -47,7 +47,7 @@ def without_checksums(path: Path, table: Any) -> Path:
     return path
 
 
-def merge(stored: Path | None, parts: Sequence[Path], target: Path) -> Merged:
+def merge(stored: Path | None, parts: Sequence[Path], target: Path) -> RowCounts:
     merge = PartitionMerge(stored, parts, SCHEMA, primary_key="id", newest_by=("updated_at", "_ingested_at"))
     try:
         return merge.write(target, "merged")
@@ -111,7 +111,7 @@ def test_a_stored_file_without_checksums_is_written_anew_although_nothing_change
     stored = without_checksums(tmp_path / "stored.parquet", table)
     part = write_parquet(tmp_path / "part.parquet", rows(count=100, ingested=2))
     merged = merge(stored, [part], tmp_path / "new.parquet")
-    assert merged == Merged(rows=100, unchanged=100, written=True)
+    assert merged == RowCounts(rows=100, unchanged=100, written=True)
     assert has_checksums(tmp_path / "new.parquet")
     assert pq.read_table(tmp_path / "new.parquet").equals(table)
     assert not merge(tmp_path / "new.parquet", [part], tmp_path / "newer.parquet").written
@@ -134,7 +134,7 @@ def test_a_replace_table_without_checksums_is_written_anew_although_nothing_chan
     stored = without_checksums(tmp_path / "stored.parquet", table)
     part = write_parquet(tmp_path / "part.parquet", table)
     merged = replace_file(tags, stored, [part], tmp_path / "new.parquet", "merged")
-    assert merged == Merged(rows=1, unchanged=1, written=True)
+    assert merged == RowCounts(rows=1, unchanged=1, written=True)
     assert has_checksums(tmp_path / "new.parquet")
     assert not replace_file(tags, tmp_path / "new.parquet", [part], tmp_path / "newer.parquet", "again").written
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from intercom.compaction.partition import Merged, PartitionMerge
+from intercom.compaction.partition import PartitionMerge, RowCounts
 from intercom.errors import SchemaError
 from intercom.lake.parquet import ROW_GROUP_BYTES, ROW_GROUP_ROWS, RowGroupWriter
 from tests.support.parquet import write_parquet
@@ -23,7 +23,7 @@ DAY = 24 * 60 * 60 * 10**6
 
 Row = tuple[str, int | None, str | None, int]  # id, day of the change, name, day of the ingestion
 Write = Callable[..., Path]
-Merge = Callable[..., tuple[Merged, list[Row]]]
+Merge = Callable[..., tuple[RowCounts, list[Row]]]
 
 
 def table(rows: Sequence[Row]) -> Any:
@@ -57,7 +57,7 @@ def merge(write: Write, tmp_path: Path) -> Merge:
 
     def merged(
         stored: Sequence[Row] | None, *parts: Sequence[Row], replaces: bool = False, row_group_size: int = 1_000_000
-    ) -> tuple[Merged, list[Row]]:
+    ) -> tuple[RowCounts, list[Row]]:
         old = None if stored is None else write("stored.parquet", stored, row_group_size)
         paths = [write(f"part-{number}.parquet", rows, row_group_size) for number, rows in enumerate(parts)]
         (tmp_path / "new.parquet").unlink(missing_ok=True)
@@ -69,7 +69,7 @@ def merge(write: Write, tmp_path: Path) -> Merge:
     return merged
 
 
-def run(stored: Path | None, parts: Sequence[Path], target: Path, *, replaces: bool = False) -> Merged:
+def run(stored: Path | None, parts: Sequence[Path], target: Path, *, replaces: bool = False) -> RowCounts:
     merge = PartitionMerge(stored, parts, SCHEMA, primary_key="id", newest_by=NEWEST_BY, replaces=replaces)
     try:
         return merge.write(target, "v1")
@@ -83,19 +83,19 @@ def run(stored: Path | None, parts: Sequence[Path], target: Path, *, replaces: b
 def test_a_newer_row_takes_the_place_of_the_stored_one(merge: Merge) -> None:
     result, rows = merge([("a", 1, "old", 1), ("b", 1, "kept", 1)], [("a", 2, "new", 2)])
     assert sorted(rows) == [("a", 2, "new", 2), ("b", 1, "kept", 1)]
-    assert result == Merged(rows=2, changed=1, written=True)
+    assert result == RowCounts(rows=2, changed=1, written=True)
 
 
 def test_an_older_row_that_arrives_late_is_dropped(merge: Merge) -> None:
     result, rows = merge([("a", 2, "new", 1)], [("a", 1, "old", 9)])
     assert rows == [("a", 2, "new", 1)]
-    assert result == Merged(rows=1, unchanged=1)
+    assert result == RowCounts(rows=1, unchanged=1)
 
 
 def test_a_row_that_was_merely_read_again_keeps_its_time_of_ingestion(merge: Merge) -> None:
     result, rows = merge([("a", 1, "same", 1)], [("a", 1, "same", 2)])
     assert rows == [("a", 1, "same", 1)]
-    assert result == Merged(rows=1, unchanged=1)
+    assert result == RowCounts(rows=1, unchanged=1)
 
 
 def test_a_change_that_did_not_move_the_cursor_is_taken_from_the_later_run(merge: Merge) -> None:
@@ -129,7 +129,7 @@ def test_new_and_changed_and_unchanged_keys_are_counted_once_each(merge: Merge) 
     stored: list[Row] = [("same", 1, "x", 1), ("changed", 1, "x", 1), ("alone", 1, "x", 1)]
     staged: list[Row] = [("same", 1, "x", 2), ("changed", 2, "y", 2), ("changed", 3, "z", 2), ("new", 1, "x", 2)]
     result, rows = merge(stored, staged, staged)
-    assert result == Merged(rows=4, new=1, changed=1, unchanged=1, written=True)
+    assert result == RowCounts(rows=4, new=1, changed=1, unchanged=1, written=True)
     assert len(rows) == 4
 
 
@@ -138,7 +138,7 @@ def test_new_and_changed_and_unchanged_keys_are_counted_once_each(merge: Merge) 
 def test_rows_are_compared_with_their_own_key_whatever_the_order(merge: Merge, order: str, replaces: bool) -> None:
     stored: list[Row] = [(key, 1, f"name of {key}", 1) for key in "abcd"]
     again: list[Row] = [(key, 1, f"name of {key}", 2) for key in order]
-    assert merge(stored, again[:3], again[3:], replaces=replaces, row_group_size=3)[0] == Merged(rows=4, unchanged=4)
+    assert merge(stored, again[:3], again[3:], replaces=replaces, row_group_size=3)[0] == RowCounts(rows=4, unchanged=4)
     changed: list[Row] = [("c", 1, "other", 2) if row[0] == "c" else row for row in again]
     _, rows = merge(stored, changed, replaces=replaces)
     assert sorted(rows) == sorted([*(row for row in stored if row[0] != "c"), ("c", 1, "other", 2)])
@@ -152,12 +152,12 @@ def test_stored_rows_keep_their_order_and_new_ones_follow(merge: Merge) -> None:
 
 @pytest.mark.parametrize("parts", [[], [[]], [[], []]])
 def test_parts_without_rows_change_nothing(merge: Merge, parts: list[list[Row]]) -> None:
-    assert merge([("a", 1, "x", 1)], *parts) == (Merged(rows=1), [("a", 1, "x", 1)])
-    assert merge(None, *parts) == (Merged(rows=0), [])
+    assert merge([("a", 1, "x", 1)], *parts) == (RowCounts(rows=1), [("a", 1, "x", 1)])
+    assert merge(None, *parts) == (RowCounts(rows=0), [])
 
 
 def test_an_empty_stored_file_takes_every_row(merge: Merge) -> None:
-    assert merge([], [("a", 1, "x", 1)]) == (Merged(rows=1, new=1, written=True), [("a", 1, "x", 1)])
+    assert merge([], [("a", 1, "x", 1)]) == (RowCounts(rows=1, new=1, written=True), [("a", 1, "x", 1)])
 
 
 # -- replacing ----------------------------------------------------------------------------------------------------
@@ -168,16 +168,16 @@ def test_replacing_removes_what_was_not_read_and_takes_older_rows_too(merge: Mer
     staged: list[Row] = [("same", 1, "x", 2), ("back", 2, "earlier", 2), ("new", 1, "x", 2)]
     result, rows = merge(stored, staged, replaces=True, row_group_size=1)
     assert sorted(rows) == [("back", 2, "earlier", 2), ("new", 1, "x", 2), ("same", 1, "x", 1)]
-    assert result == Merged(rows=3, new=1, changed=1, unchanged=1, removed=1, written=True)
+    assert result == RowCounts(rows=3, new=1, changed=1, unchanged=1, removed=1, written=True)
 
 
 def test_replacing_by_the_same_rows_writes_nothing(merge: Merge) -> None:
     result, _ = merge([("a", 1, "x", 1), ("b", 1, None, 1)], [("b", 1, None, 2), ("a", 1, "x", 2)], replaces=True)
-    assert result == Merged(rows=2, unchanged=2)
+    assert result == RowCounts(rows=2, unchanged=2)
 
 
 def test_replacing_by_nothing_leaves_an_empty_file_of_the_same_columns(merge: Merge) -> None:
-    assert merge([("a", 1, "x", 1)], replaces=True) == (Merged(rows=0, removed=1, written=True), [])
+    assert merge([("a", 1, "x", 1)], replaces=True) == (RowCounts(rows=0, removed=1, written=True), [])
 
 
 # -- files --------------------------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ def test_a_new_month_in_one_part_is_the_part_itself(write: Write, tmp_path: Path
 
 def test_many_small_parts_of_a_new_month_become_one_row_group(merge: Merge, tmp_path: Path) -> None:
     result, rows = merge(None, *[[(f"{number:03}", 1, "x", 1)] for number in range(120)])
-    assert result == Merged(rows=120, new=120, written=True)
+    assert result == RowCounts(rows=120, new=120, written=True)
     assert [row[0] for row in rows] == [f"{number:03}" for number in range(120)]
     assert pq.read_metadata(tmp_path / "new.parquet").num_row_groups == 1
 
@@ -250,7 +250,7 @@ def test_more_rows_than_are_compared_at_a_time_are_all_compared(tmp_path: Path, 
     pq.write_table(many(count, changed=lambda number: number in (0, count - 1), ingested=2).take(
         pa.array(range(count - 1, -1, -1))), part)  # fmt: skip
     result = run(stored, [part], tmp_path / "new.parquet", replaces=replaces)
-    assert result == Merged(rows=count, changed=2, unchanged=count - 2, written=True)
+    assert result == RowCounts(rows=count, changed=2, unchanged=count - 2, written=True)
     names = pq.read_table(tmp_path / "new.parquet").column("name").to_pylist()
     assert sorted(names)[:2] == ["changed", "changed"]
     assert names.count("changed") == 2
@@ -266,7 +266,7 @@ def test_rows_that_were_read_in_another_order_are_compared_beyond_memory(tmp_pat
         pq.write_table(table(again[number::4]), path)
     pq.write_table(table(stored), tmp_path / "stored.parquet", row_group_size=10)
     result = run(tmp_path / "stored.parquet", paths, tmp_path / "new" / "new.parquet")
-    assert result == Merged(rows=40, changed=1, unchanged=39, written=True)
+    assert result == RowCounts(rows=40, changed=1, unchanged=39, written=True)
     expected = [again[17] if row[0] == "17" else row for row in stored]
     assert sorted(rows_of(tmp_path / "new" / "new.parquet")) == expected
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["new.parquet"]

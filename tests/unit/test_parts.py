@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intercom.compaction.merge import POSITION
-from intercom.compaction.spill import Shelf
+from intercom.compaction.spill import SpillBuffer
 from intercom.compaction.staged_parts import StagedParts
 
 SCHEMA = pa.schema([("id", pa.string()), ("text", pa.string())])
@@ -67,7 +67,7 @@ def test_each_list_gets_its_rows_in_its_order_whatever_has_to_wait(
     with staged(sizes, held) as (parts, folder):
         parts.keys(["id"])
         before = set(folder.iterdir())
-        with Shelf(folder / "target.parquet", shelf) as aside:
+        with SpillBuffer(folder / "target.parquet", shelf) as aside:
             found = dict(parts.lists([pa.array(positions, pa.int64()) for positions in wanted], aside))
         assert {number: ids(rows) for number, rows in found.items()} == dict(enumerate(wanted))
         assert set(folder.iterdir()) == before
@@ -80,7 +80,7 @@ def test_interleaved_lists_read_each_row_group_once(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(
         pq.ParquetFile, "read_row_group", lambda file, group, *args: reads.append(group) or read(file, group, *args)
     )
-    with staged([8] * 10, row_group_size=8) as (parts, folder), Shelf(folder / "target.parquet", 0) as shelf:
+    with staged([8] * 10, row_group_size=8) as (parts, folder), SpillBuffer(folder / "target.parquet", 0) as shelf:
         parts.keys(["id"])
         lists = [pa.array(range(79 - number, -1, -4), pa.int64()) for number in range(4)]
         assert sorted(len(rows) for _, rows in parts.lists(lists, shelf)) == [20] * 4
@@ -126,7 +126,7 @@ def _highest_file() -> int:
 
 def test_tables_come_back_from_the_shelf_and_its_files_go(tmp_path: Path) -> None:
     tables = [pa.table([[str(number)], ["x" * 50]], schema=SCHEMA) for number in range(6)]
-    with Shelf(tmp_path / "target.parquet", held_bytes=150) as shelf:
+    with SpillBuffer(tmp_path / "target.parquet", held_bytes=150) as shelf:
         for number, rows in enumerate(tables):
             shelf.put(number % 2, rows)
         assert list(tmp_path.iterdir())
@@ -138,7 +138,7 @@ def test_tables_come_back_from_the_shelf_and_its_files_go(tmp_path: Path) -> Non
 
 def test_the_files_of_a_shelf_go_after_an_error_too(tmp_path: Path) -> None:
     def fail() -> None:
-        with Shelf(tmp_path / "target.parquet", held_bytes=0) as shelf:
+        with SpillBuffer(tmp_path / "target.parquet", held_bytes=0) as shelf:
             shelf.put(0, pa.table([["a"], ["x"]], schema=SCHEMA))
             raise ValueError("broken")
 

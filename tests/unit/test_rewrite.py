@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from msgspec import Raw
 
-from intercom.compaction.schema_change import with_declared_columns
+from intercom.compaction.schema_change import migrate_columns
 from intercom.errors import LakeError, SchemaError
 from intercom.lake.layout import TablePaths
 from intercom.lake.parquet import ParquetFile, footer_digest, version_of
@@ -194,7 +194,7 @@ def test_a_file_is_rewritten_whole_in_the_order_of_its_rows(tmp_path: Path, monk
     ledger = written(tmp_path, rows, record(old))
     state = ledger.state()
     assert state is not None
-    after = with_declared_columns(new, ledger, state, MemoryWatermarks())
+    after = migrate_columns(new, ledger, state, MemoryWatermarks())
     assert after == ledger.state()
     assert (after.columns, after.fingerprint, after.rewriting) == (new.schema, new.schema.fingerprint, None)
     with ledger.files.fetch("2026-01") as path:
@@ -213,7 +213,7 @@ def test_a_table_with_the_declared_columns_is_left_alone(tmp_path: Path) -> None
     state = ledger.state()
     assert state is not None
     before = ledger.lake.stamps("")
-    assert with_declared_columns(table(), ledger, state, MemoryWatermarks()) == state
+    assert migrate_columns(table(), ledger, state, MemoryWatermarks()) == state
     assert ledger.lake.stamps("") == before
 
 
@@ -224,7 +224,7 @@ def test_a_table_that_cannot_be_declared_as_it_was_is_left_to_be_read_again(tmp_
     assert state is not None
     changed = Column("changed_at", ColumnKind.TIMESTAMP)
     other = replace(TABLES["contacts"], cursor_field="changed_at", schema=TableSchema((*BASE, changed)))
-    assert with_declared_columns(other, ledger, state, MemoryWatermarks()) == state
+    assert migrate_columns(other, ledger, state, MemoryWatermarks()) == state
 
 
 def test_a_file_with_other_columns_than_the_record_says_is_an_error_with_its_cure(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_file_with_other_columns_than_the_record_says_is_an_error_with_its_cur
     state = ledger.state()
     assert state is not None
     with pytest.raises(SchemaError, match=r"2026-01.*--full-refresh"):
-        with_declared_columns(table(AGE), ledger, state, MemoryWatermarks())
+        migrate_columns(table(AGE), ledger, state, MemoryWatermarks())
 
 
 def test_a_damaged_file_is_an_error_with_its_cure(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_damaged_file_is_an_error_with_its_cure(tmp_path: Path) -> None:
         state, partitions={"2026-01": replace(state.partitions["2026-01"], stamp=ledger.files.stamp("2026-01"))}
     )
     with pytest.raises(LakeError, match=r"2026-01.*damaged.*Run again"):
-        with_declared_columns(table(AGE), ledger, state, MemoryWatermarks())
+        migrate_columns(table(AGE), ledger, state, MemoryWatermarks())
     noted = ledger.state()
     assert noted is not None
     assert noted.damaged == ("2026-01",)

@@ -7,7 +7,7 @@ from threading import Lock, Thread
 
 import pytest
 
-from intercom.compaction.memory import Room
+from intercom.compaction.memory import MemoryBudget
 
 
 def beside(work: Callable[[], None]) -> Thread:
@@ -17,7 +17,7 @@ def beside(work: Callable[[], None]) -> Thread:
     return thread
 
 
-def taking(room: Room, size: int) -> Thread:
+def taking(room: MemoryBudget, size: int) -> Thread:
     def work() -> None:
         with room.taken(size):
             pass
@@ -36,13 +36,13 @@ def ends(thread: Thread) -> bool:
 
 
 def test_work_that_fits_goes_on_at_the_same_time() -> None:
-    room = Room(10)
+    room = MemoryBudget(10)
     with room.taken(4):
         assert ends(taking(room, 6))
 
 
 def test_work_waits_until_others_have_left_enough_room() -> None:
-    room = Room(10)
+    room = MemoryBudget(10)
     with room.taken(4):
         work = taking(room, 7)
         assert waits(work)
@@ -51,7 +51,7 @@ def test_work_waits_until_others_have_left_enough_room() -> None:
 
 @pytest.mark.parametrize(("first", "second"), [(1, 1_000), (1_000, 1)])
 def test_work_that_is_larger_than_the_room_is_done_alone(first: int, second: int) -> None:
-    room = Room(10)
+    room = MemoryBudget(10)
     with room.taken(first):
         work = taking(room, second)
         assert waits(work)
@@ -60,14 +60,14 @@ def test_work_that_is_larger_than_the_room_is_done_alone(first: int, second: int
 
 
 def test_room_is_given_back_by_work_that_fails() -> None:
-    room = Room(10)
+    room = MemoryBudget(10)
     with pytest.raises(ValueError, match="broken"), room.taken(10):
         raise ValueError("broken")
     assert ends(taking(room, 10))
 
 
 def test_no_more_than_the_room_is_ever_taken() -> None:
-    room, lock = Room(10), Lock()
+    room, lock = MemoryBudget(10), Lock()
     taken, most = 0, 0
 
     def work() -> None:
