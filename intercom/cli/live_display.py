@@ -20,7 +20,7 @@ from rich.text import Text
 from intercom.sync.progress import (
     BOARD,
     LOGGER,
-    Board,
+    ProgressBoard,
     Snapshot,
     Tracked,
     duration,
@@ -38,7 +38,7 @@ _BAR_FROM = 70
 
 
 @contextmanager
-def live_progress(board: Board = BOARD) -> Iterator[None]:
+def live_progress(board: ProgressBoard = BOARD) -> Iterator[None]:
     """Draw this process's tables while the block lasts, or until a run closes the board to print its summary.
 
     Does nothing unless standard error, where logs go too, is a terminal that can redraw lines and has a reader: not
@@ -63,7 +63,7 @@ class _Display:
     Drawing and everything printed meanwhile take one lock: each moves the cursor to where the other left it.
     """
 
-    def __init__(self, console: Console, board: Board) -> None:
+    def __init__(self, console: Console, board: ProgressBoard) -> None:
         self._console = console
         self._board = board
         self._lock = threading.RLock()

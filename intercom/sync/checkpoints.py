@@ -31,7 +31,7 @@ _DONE = "done"
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class ResumeKey:
     """What an attempt has to share with an earlier one to go on from it.
 
     `workspace` is Intercom's code, None when it could not be asked; `doubt` is how far, in seconds, the server's clock
@@ -75,14 +75,14 @@ class Kept:
         return cls(found, int(record["parts"]), int(record["rows"]), record["newest"])
 
 
-class RunJournal:
+class RunCheckpoints:
     """The journal of one attempt; knows what earlier attempts at the same run have kept.
 
     `run_start` (unix seconds) and `ingested_at` are those of the first attempt: its rows are as old as that.
     """
 
     def __init__(
-        self, ledger: LakeTable, run_id: str, beginning: Beginning, run_start: int, ingested_at: datetime
+        self, ledger: LakeTable, run_id: str, beginning: ResumeKey, run_start: int, ingested_at: datetime
     ) -> None:
         self.attempt = f"{run_id}.{uuid4().hex[:8]}"
         self.run_start, self.ingested_at = run_start, ingested_at
@@ -96,7 +96,7 @@ class RunJournal:
 
     @classmethod
     def opened(
-        cls, ledger: LakeTable, run_id: str, beginning: Beginning, *, run_start: int, ingested_at: datetime
+        cls, ledger: LakeTable, run_id: str, beginning: ResumeKey, *, run_start: int, ingested_at: datetime
     ) -> Self:
         """A journal that goes on from earlier attempts, if there are any that began alike."""
         journal = cls(ledger, run_id, beginning, run_start, ingested_at)

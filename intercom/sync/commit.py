@@ -13,7 +13,7 @@ from intercom.extract.windows import Window
 from intercom.lake.findings import adopted, intact, missing_from
 from intercom.lake.state import StagedRun, TableState
 from intercom.lake.table import LakeTable
-from intercom.sync.checkpoints import RunJournal
+from intercom.sync.checkpoints import RunCheckpoints
 from intercom.sync.run import Run
 from intercom.sync.start import StartingPoint, watermark_after
 from intercom.tables.schema import TableSchema
@@ -21,7 +21,7 @@ from intercom.tables.table import Strategy, Table
 
 
 @dataclass(frozen=True, slots=True)
-class Intent:
+class ReadPlan:
     """What a run will read of a table, and the record that this was decided by.
 
     `history_from` is the start date of the table's history after this run, unix seconds. `committed`: an earlier
@@ -68,7 +68,9 @@ class Read:
     search_check: Mapping[str, Any] | None = None
 
 
-def commit(table: Table, ledger: LakeTable, plan: Intent, journal: RunJournal, read: Read, run: Run) -> TableState:
+def commit(
+    table: Table, ledger: LakeTable, plan: ReadPlan, journal: RunCheckpoints, read: Read, run: Run
+) -> TableState:
     """Save the table's record, on top of what another run may have saved meanwhile, once every part is there.
 
     An incomplete read is merged like any other, but it moves no watermark and removes no row. Raises LakeError when
@@ -128,7 +130,7 @@ def commit(table: Table, ledger: LakeTable, plan: Intent, journal: RunJournal, r
     return ledger.save(after)
 
 
-def _reached(plan: Intent, latest: TableState | None, journal: RunJournal, read: Read, run: Run) -> int | None:
+def _reached(plan: ReadPlan, latest: TableState | None, journal: RunCheckpoints, read: Read, run: Run) -> int | None:
     """The watermark after this run, which moves none when it was short or read a range with an end."""
     return watermark_after(
         plan.start.watermark,

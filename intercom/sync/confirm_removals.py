@@ -21,7 +21,7 @@ from intercom.extract.pages import Page
 from intercom.lake.state import TableState
 from intercom.normalise.coerce import coerce
 from intercom.normalise.records import NO_JSON, Rejected
-from intercom.sync.read_table import TableRead
+from intercom.sync.read_table import TableReader
 from intercom.sync.removals import ASKED_ONE_BY_ONE, LARGE_SHARE, SMALL_TABLE, Missing, a_key, count_read, find_missing
 from intercom.tables.schema import ColumnKind
 from intercom.tables.table import Access, Strategy
@@ -38,7 +38,7 @@ class Verdict:
     failed: bool = False
 
 
-def confirm_removals(read: TableRead, state: TableState | None, *, permitted: bool) -> Verdict:
+def confirm_removals(read: TableReader, state: TableState | None, *, permitted: bool) -> Verdict:
     """Decide about the rows that a complete read lacks; reads again, and stages single records, where that decides.
 
     `permitted`: a person has said that a large part of the table may go.
@@ -69,7 +69,7 @@ def confirm_removals(read: TableRead, state: TableState | None, *, permitted: bo
     return _kept(name, missing, "Intercom counts more rows than it gave, and these are too many to be asked for each")
 
 
-def confirm_repair(read: TableRead, state: TableState, *, permitted: bool) -> None:
+def confirm_repair(read: TableReader, state: TableState, *, permitted: bool) -> None:
     """Doubt a complete read from the beginning that finds far fewer rows than the table's record has.
 
     Such a read takes the place of files that are gone, damaged or not ours, so what it lacks would be gone with them.
@@ -94,16 +94,16 @@ def confirm_repair(read: TableRead, state: TableState, *, permitted: bool) -> No
     )
 
 
-def _staged(read: TableRead) -> list[tuple[str, int]]:
+def _staged(read: TableReader) -> list[tuple[str, int]]:
     """Attempts and their parts that hold what was read."""
     return [*((run.run_id, run.parts) for run in read.journal.staged()), (read.journal.attempt, read.parts)]
 
 
-def _missing(read: TableRead, state: TableState | None) -> Missing:
+def _missing(read: TableReader, state: TableState | None) -> Missing:
     return find_missing(read.table, read.ledger, state, _staged(read), read.window.start)
 
 
-def _read_once_more(read: TableRead, state: TableState | None) -> Missing:
+def _read_once_more(read: TableReader, state: TableState | None) -> Missing:
     """What both reads lack; the shortfall of either stays."""
     first = read.completeness
     read.read_again()
@@ -112,7 +112,7 @@ def _read_once_more(read: TableRead, state: TableState | None) -> Missing:
     return _missing(read, state)
 
 
-def _ask_each(read: TableRead, missing: Missing) -> Verdict:
+def _ask_each(read: TableReader, missing: Missing) -> Verdict:
     """Ask for each row by its own address: 404 lets it go, a record is staged with the others.
 
     One row that was read is asked for first: where even that is not found, a 404 says nothing.
@@ -131,7 +131,7 @@ def _ask_each(read: TableRead, missing: Missing) -> Verdict:
     return Verdict(True)
 
 
-def _record(read: TableRead, key: str) -> Page | FatalApiError | None:
+def _record(read: TableReader, key: str) -> Page | FatalApiError | None:
     """The record of this key, as a page of its own; None when there is none, or when it is another one's by now.
 
     One that cannot be a row is told, and not kept by its earlier version: the read has met it, or could have.

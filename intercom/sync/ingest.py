@@ -22,11 +22,11 @@ from intercom.lake.state import TableState
 from intercom.lake.table import LakeTable
 from intercom.lake.watermark import WatermarkStore
 from intercom.normalise.normaliser import MOST_NAMED
-from intercom.sync.checkpoints import Beginning, RunJournal
-from intercom.sync.commit import Intent, Read, commit
+from intercom.sync.checkpoints import ResumeKey, RunCheckpoints
+from intercom.sync.commit import Read, ReadPlan, commit
 from intercom.sync.confirm_removals import Verdict, confirm_removals, confirm_repair
 from intercom.sync.progress import TableProgress
-from intercom.sync.read_table import TableRead
+from intercom.sync.read_table import TableReader
 from intercom.sync.run import Run
 from intercom.sync.start import LOOKBACK_SECONDS, StartingPoint, starting_point
 from intercom.sync.summary import shown_time
@@ -109,7 +109,7 @@ def _read_already(
     return Ingested(0, Traffic(), state.watermark, state.watermark, reason, earlier_try=True, notes=notes)
 
 
-def _plan(table: Table, ledger: LakeTable, store: WatermarkStore, run: Run) -> Intent:
+def _plan(table: Table, ledger: LakeTable, store: WatermarkStore, run: Run) -> ReadPlan:
     state = ledger.state()
     _check_workspace(table, ledger, state, run)
     if state is not None and not run.full_refresh:
@@ -134,7 +134,7 @@ def _plan(table: Table, ledger: LakeTable, store: WatermarkStore, run: Run) -> I
     history = _history(state, start, run)
     tried = state is not None and state.run_id == run.run_id and state.complete and state.refused is None
     committed = tried and state is not None and missing_from(state, findings) is None
-    return Intent(state, start, _window(table, start, run, history), history, lake_id, committed)
+    return ReadPlan(state, start, _window(table, start, run, history), history, lake_id, committed)
 
 
 def _check_workspace(table: Table, ledger: LakeTable, state: TableState | None, run: Run) -> None:
@@ -171,11 +171,11 @@ def _window(table: Table, start: StartingPoint, run: Run, history: int | None) -
     return Window(start.watermark - LOOKBACK_SECONDS)
 
 
-def _journal(table: Table, ledger: LakeTable, plan: Intent, run: Run) -> RunJournal:
-    return RunJournal.opened(
+def _journal(table: Table, ledger: LakeTable, plan: ReadPlan, run: Run) -> RunCheckpoints:
+    return RunCheckpoints.opened(
         ledger,
         run.run_id,
-        Beginning(table.schema.fingerprint, plan.window, plan.lake_id, run.workspace, run.doubt),
+        ResumeKey(table.schema.fingerprint, plan.window, plan.lake_id, run.workspace, run.doubt),
         run_start=run.run_start,
         ingested_at=_later(run.started_at, plan.state.ingested_at if plan.state else None),
     )
@@ -185,14 +185,14 @@ def _read(
     table: Table,
     api: TableClient,
     ledger: LakeTable,
-    plan: Intent,
-    journal: RunJournal,
+    plan: ReadPlan,
+    journal: RunCheckpoints,
     progress: TableProgress,
     run: Run,
 ) -> Read:
     """Read the table into staged parts; when this returns, every one is durable, and what may be removed is decided."""
     known = plan.state.search_check if plan.state else None
-    read = TableRead(
+    read = TableReader(
         table,
         api,
         ledger,
@@ -256,7 +256,7 @@ def _hints(table: Table, unknown: Sequence[str]) -> tuple[str, ...]:
     return (f"{table.name}: {fields} kept in _extra: {', '.join(names + more)}",)
 
 
-def _described(table: Table, plan: Intent, run: Run) -> str:
+def _described(table: Table, plan: ReadPlan, run: Run) -> str:
     if table.cursor_field is None:
         return "reading the whole table"
     if run.until is not None:

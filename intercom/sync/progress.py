@@ -143,7 +143,7 @@ class Tracked:
     usage: Callable[[], Usage]
 
 
-class Board:
+class ProgressBoard:
     """The tables that this process reads, so that one display can show them all."""
 
     def __init__(self) -> None:
@@ -182,7 +182,7 @@ class Board:
                 self._listeners.remove(listener)
 
 
-BOARD = Board()
+BOARD = ProgressBoard()
 """Of this process: runs add to it, the display draws it."""
 
 

@@ -21,7 +21,7 @@ from intercom.lake.rejected_records import RejectedRecords
 from intercom.lake.staging import PartWriter
 from intercom.lake.table import LakeTable
 from intercom.normalise.normaliser import Normaliser
-from intercom.sync.checkpoints import RunJournal
+from intercom.sync.checkpoints import RunCheckpoints
 from intercom.sync.pipeline import WAITING_BYTES, Checkpoint, Pipeline
 from intercom.sync.progress import TableProgress
 from intercom.tables.table import Access, Strategy, Table
@@ -32,7 +32,7 @@ _SCROLL_WAITING_BYTES = 32 << 20  # a scroll dies after a minute without use, so
 
 
 @dataclass
-class TableRead:
+class TableReader:
     """A table of a run while it is read; `completeness` is that of the latest reading of the whole.
 
     `parts` are durable, `rows` counts what was read with earlier attempts at the run, `newest` is the greatest cursor
@@ -43,7 +43,7 @@ class TableRead:
     table: Table
     api: TableClient
     ledger: LakeTable
-    journal: RunJournal
+    journal: RunCheckpoints
     window: Window
     progress: TableProgress
     rejected: RejectedRecords

@@ -17,7 +17,7 @@ from intercom.extract.windows import Bounds, Slice, Window
 from intercom.lake.layout import TablePaths
 from intercom.lake.storage import Lake
 from intercom.lake.table import LakeTable
-from intercom.sync.checkpoints import Beginning, RunJournal
+from intercom.sync.checkpoints import ResumeKey, RunCheckpoints
 from intercom.sync.ingest import Ingested, ingest_table
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
@@ -114,8 +114,8 @@ def test_what_a_slice_lacks_is_counted_once_however_often_the_run_is_tried(rig: 
         "created_at", "created_at", Bounds(None, None), tuple(PlannedSlice(Slice(n, n + 1), 50) for n in range(9))
     )
     for number in range(4):
-        begun = Beginning("f", Window(), "lake", "workspace")
-        journal = RunJournal.opened(ledger, "again", begun, run_start=1, ingested_at=datetime.now(UTC))
+        begun = ResumeKey("f", Window(), "lake", "workspace")
+        journal = RunCheckpoints.opened(ledger, "again", begun, run_start=1, ingested_at=datetime.now(UTC))
         assert (journal.recalled().counted, journal.recalled().missing) == (50 * number, 3 if number else 0)
         assert journal.recalled().notes == ["three are missing"] * bool(number)
         if number == 0:

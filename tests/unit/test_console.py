@@ -18,7 +18,7 @@ from rich.console import Console
 
 from intercom.cli import live_display as display
 from intercom.cli.live_display import drawing, live_progress
-from intercom.sync.progress import LOGGER, Board, TableProgress, Tracked
+from intercom.sync.progress import LOGGER, ProgressBoard, TableProgress, Tracked
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def clock() -> list[float]:
 
 
 @pytest.fixture
-def board(clock: list[float]) -> Board:
-    board = Board()
+def board(clock: list[float]) -> ProgressBoard:
+    board = ProgressBoard()
     for table in ("contacts", "companies", "conversations", "data_attributes", "tags"):
         progress = TableProgress(table, lambda: clock[0])
         board.add(Tracked("run", "acme", progress, Requests))
@@ -76,13 +76,13 @@ def board(clock: list[float]) -> Board:
     return board
 
 
-def drawn(board: Board, width: int, **options: bool) -> list[str]:
+def drawn(board: ProgressBoard, width: int, **options: bool) -> list[str]:
     console = Console(file=io.StringIO(), width=width, height=40, force_terminal=True, color_system=None, record=True)
     console.print(drawing(board.tracked(), console, **options))
     return console.export_text().splitlines()
 
 
-def test_there_is_a_line_for_each_table_and_one_for_the_token(board: Board) -> None:
+def test_there_is_a_line_for_each_table_and_one_for_the_token(board: ProgressBoard) -> None:
     lines = drawn(board, 100)
     assert [line[:17].rstrip() for line in lines[:-1]] == [
         "  contacts", "  companies", "  conversations", "✓ data_attributes", "✗ tags",
@@ -98,7 +98,7 @@ def test_there_is_a_line_for_each_table_and_one_for_the_token(board: Board) -> N
     assert {len(line) for line in lines[:-1]} == {100}
 
 
-def test_a_line_is_never_wider_than_the_terminal(board: Board) -> None:
+def test_a_line_is_never_wider_than_the_terminal(board: ProgressBoard) -> None:
     for width in (20, 40, 69, 70, 80, 200):
         lines = drawn(board, width)
         assert max(map(len, lines)) <= width
@@ -108,16 +108,16 @@ def test_a_line_is_never_wider_than_the_terminal(board: Board) -> None:
     assert "48,150 of ~1,000,000 rows" in drawn(board, 69)[0]
 
 
-def test_the_last_line_says_what_comes_next(board: Board) -> None:
-    assert drawn(Board(), 80) == ["Starting ..."]
+def test_the_last_line_says_what_comes_next(board: ProgressBoard) -> None:
+    assert drawn(ProgressBoard(), 80) == ["Starting ..."]
     for one in board.tracked():
         one.progress.finish()
     assert drawn(board, 80)[-1] == "Merging what was read ..."
     assert len(drawn(board, 80, over=True)) == 5
-    assert drawn(Board(), 80, over=True) == []
+    assert drawn(ProgressBoard(), 80, over=True) == []
 
 
-def test_a_terminal_without_unicode_gets_other_marks(board: Board) -> None:
+def test_a_terminal_without_unicode_gets_other_marks(board: ProgressBoard) -> None:
     terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     console = Console(file=terminal, width=100, force_terminal=True, color_system=None)
     console.print(drawing(board.tracked(), console))
@@ -168,7 +168,7 @@ def tables_in(lines: list[str]) -> list[str]:
 
 
 def test_what_is_printed_and_logged_meanwhile_stands_above_the_display_once(
-    terminal: Terminal, board: Board, monkeypatch: pytest.MonkeyPatch
+    terminal: Terminal, board: ProgressBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(display, "_REDRAW_SECONDS", 0.01)
 
@@ -207,7 +207,7 @@ def test_what_is_printed_and_logged_meanwhile_stands_above_the_display_once(
         ]
 
 
-def test_a_run_that_is_over_frees_the_terminal_before_it_prints(terminal: Terminal, board: Board) -> None:
+def test_a_run_that_is_over_frees_the_terminal_before_it_prints(terminal: Terminal, board: ProgressBoard) -> None:
     with shell(terminal), live_progress(board):
         board.close("run")
         assert sys.stdout is terminal
@@ -218,7 +218,7 @@ def test_a_run_that_is_over_frees_the_terminal_before_it_prints(terminal: Termin
     assert terminal.lines()[5:] == ["summary", ""]
 
 
-def test_an_error_leaves_the_terminal_as_it_was(terminal: Terminal, board: Board) -> None:
+def test_an_error_leaves_the_terminal_as_it_was(terminal: Terminal, board: ProgressBoard) -> None:
     with shell(terminal), suppress(KeyboardInterrupt), live_progress(board):
         print("half a line", end="")
         raise KeyboardInterrupt
@@ -228,7 +228,7 @@ def test_an_error_leaves_the_terminal_as_it_was(terminal: Terminal, board: Board
 
 
 def test_lines_that_repeat_the_display_are_left_to_other_logs(
-    terminal: Terminal, board: Board, caplog: pytest.LogCaptureFixture
+    terminal: Terminal, board: ProgressBoard, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO), shell(terminal), live_progress(board):
         logging.getLogger(LOGGER).info("contacts: 48,150 of about 1,000,000 rows")
@@ -238,7 +238,7 @@ def test_lines_that_repeat_the_display_are_left_to_other_logs(
 
 @pytest.mark.parametrize("setting", [("CI", "true"), ("TERM", "dumb"), ("TTY_INTERACTIVE", "0")])
 def test_some_terminals_have_no_reader(
-    terminal: Terminal, board: Board, monkeypatch: pytest.MonkeyPatch, setting: tuple[str, str]
+    terminal: Terminal, board: ProgressBoard, monkeypatch: pytest.MonkeyPatch, setting: tuple[str, str]
 ) -> None:
     monkeypatch.setenv(*setting)
     with shell(terminal), live_progress(board):
@@ -247,7 +247,7 @@ def test_some_terminals_have_no_reader(
 
 
 def test_a_pipe_is_no_terminal_also_where_colours_are_forced(
-    terminal: Terminal, board: Board, monkeypatch: pytest.MonkeyPatch
+    terminal: Terminal, board: ProgressBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     pipe = io.StringIO()
@@ -256,7 +256,7 @@ def test_a_pipe_is_no_terminal_also_where_colours_are_forced(
     assert pipe.getvalue() == "as ever\n"
 
 
-def test_output_that_goes_into_a_file_stays_there(terminal: Terminal, board: Board) -> None:
+def test_output_that_goes_into_a_file_stays_there(terminal: Terminal, board: ProgressBoard) -> None:
     file = io.StringIO()
     with shell(terminal, stdout=file), live_progress(board):
         print("for the file")
@@ -264,7 +264,7 @@ def test_output_that_goes_into_a_file_stays_there(terminal: Terminal, board: Boa
     assert tables_in(terminal.lines()) == TABLES
 
 
-def test_others_may_print_while_the_display_ends(terminal: Terminal, board: Board) -> None:
+def test_others_may_print_while_the_display_ends(terminal: Terminal, board: ProgressBoard) -> None:
     over = threading.Event()
     logged = []
 

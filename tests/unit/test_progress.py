@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intercom.sync.progress import Board, Snapshot, TableProgress, Tracked, described, duration, rows_read, time_left
+from intercom.sync.progress import (
+    ProgressBoard,
+    Snapshot,
+    TableProgress,
+    Tracked,
+    described,
+    duration,
+    rows_read,
+    time_left,
+)
 
 
 @dataclass
@@ -183,12 +192,12 @@ def tracked(run_id: str, table: str) -> Tracked:
     return Tracked(run_id, "acme", TableProgress(table), Requests)
 
 
-def names(board: Board) -> list[tuple[str, str]]:
+def names(board: ProgressBoard) -> list[tuple[str, str]]:
     return [(one.run_id, one.progress.table) for one in board.tracked()]
 
 
 def test_a_board_holds_tables_in_order_until_their_run_is_over() -> None:
-    board = Board()
+    board = ProgressBoard()
     for run_id, table in (("a", "tags"), ("b", "tags"), ("a", "admins"), ("a", "tags")):
         board.add(tracked(run_id, table))
     assert names(board) == [("a", "tags"), ("b", "tags"), ("a", "admins")]
@@ -197,7 +206,7 @@ def test_a_board_holds_tables_in_order_until_their_run_is_over() -> None:
 
 
 def test_listeners_still_see_the_tables_of_the_run_that_is_over() -> None:
-    board, seen = Board(), []
+    board, seen = ProgressBoard(), []
     board.add(tracked("a", "tags"))
     with board.on_close(lambda: seen.append(names(board))):
         board.close("a")
