@@ -13,8 +13,8 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from intercom.config.parameters import ConnectionName, LakeOptions, LakeURL, TableName
-from intercom.orchestration.finish import conclude
-from intercom.orchestration.job import exclusive
+from intercom.orchestration.finish import finish
+from intercom.orchestration.job import holding_tables
 from intercom.orchestration.tasks import compaction, prepare_compaction
 
 
@@ -34,6 +34,6 @@ def compact(
         advanced: What few runs need to change.
     """
     job = prepare_compaction(connection, lake, tables, advanced)
-    with exclusive(job) as job:
+    with holding_tables(job) as job:
         merged = {table: compaction.submit(table, job) for table in job.tables}
-        return conclude(job, {table: [merged[table]] for table in job.tables})
+        return finish(job, {table: [merged[table]] for table in job.tables})

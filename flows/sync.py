@@ -13,8 +13,8 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from intercom.config.parameters import ConnectionName, Day, LakeURL, SyncOptions, TableName
-from intercom.orchestration.finish import conclude
-from intercom.orchestration.job import exclusive
+from intercom.orchestration.finish import finish
+from intercom.orchestration.job import holding_tables
 from intercom.orchestration.tasks import compaction, extract, prepare_run
 
 
@@ -41,7 +41,7 @@ def sync(
         advanced: What few runs need to change.
     """
     job = prepare_run(connection, lake, tables, full_refresh, start_date, end_date, advanced)
-    with exclusive(job) as job:
+    with holding_tables(job) as job:
         extracted = {table: extract.submit(table, job) for table in job.tables}
         merged = {table: compaction.submit(table, job, extracted[table]) for table in job.tables}
-        return conclude(job, {table: (extracted[table], merged[table]) for table in job.tables})
+        return finish(job, {table: (extracted[table], merged[table]) for table in job.tables})

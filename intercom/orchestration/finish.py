@@ -20,7 +20,7 @@ from intercom.sync.timed import Timed
 log = logging.getLogger(__name__)
 
 
-def conclude(job: Job, tables: Mapping[str, Sequence[PrefectFuture[Timed]]]) -> State[None]:
+def finish(job: Job, tables: Mapping[str, Sequence[PrefectFuture[Timed]]]) -> State[None]:
     """Wait for the tasks of all tables, show in Prefect what they did, print it, and say whether the run failed."""
     try:
         summaries = [_summary(name, futures) for name, futures in tables.items()]

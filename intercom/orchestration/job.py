@@ -26,7 +26,7 @@ from intercom.lake.storage import Lake
 from intercom.lake.table import LakeTable
 from intercom.orchestration.server.documents import load_connection, load_storage_options
 from intercom.orchestration.server.limits import scroll_turn, sync_turn
-from intercom.orchestration.server.slots import Hold
+from intercom.orchestration.server.slots import SlotState
 from intercom.sync.run import Run
 from intercom.tables.table import Access, Table
 
@@ -70,13 +70,13 @@ class Job:
         """The run's client, one in each process."""
         return client_of(self.run_id, self.connection, self.connections_file)
 
-    def turn(self, table: Table, sleep: Callable[[float], None]) -> AbstractContextManager[Hold]:
+    def turn(self, table: Table, sleep: Callable[[float], None]) -> AbstractContextManager[SlotState]:
         """Waits until a table may be read: of a workspace's companies one scroll can be open at a time.
 
         Only where the connection has a limit: on a server that nobody has set up nothing would free a slot left over.
         """
         if table.access is not Access.SCROLL or not self.limited or self.run is None or self.run.workspace is None:
-            return nullcontext(Hold.NONE)
+            return nullcontext(SlotState.NONE)
         return scroll_turn(self.run.workspace, sleep)
 
     def _still_ours(self, lake: Lake, table: str) -> Callable[[], None]:
@@ -88,7 +88,7 @@ class Job:
 
 
 @contextmanager
-def exclusive(job: Job) -> Iterator[Job]:
+def holding_tables(job: Job) -> Iterator[Job]:
     """The job while other runs are kept from its tables.
 
     Waits for a run over the same connection where Prefect has a limit for it, and raises BusyError when that takes
@@ -103,7 +103,7 @@ def exclusive(job: Job) -> Iterator[Job]:
     ):
         _held[locks.attempt] = locks
         try:
-            limited = hold is not Hold.NONE
+            limited = hold is not SlotState.NONE
             yield replace(job, lock=locks.token, limited=limited, run=job.run and _begun(job.run, job.client()))
         except BaseException:
             # A signal, a cancelled run: they reach this thread only, and tasks that were submitted would read on.

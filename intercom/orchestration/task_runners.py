@@ -28,7 +28,7 @@ Submit = Callable[[Task[..., Any], Mapping[str, Any]], PrefectFuture[Any]]
 """Has a task run with these parameters."""
 
 
-class Kind(StrEnum):
+class RunnerKind(StrEnum):
     """What runs the merge tasks."""
 
     THREADS = "threads"
@@ -40,7 +40,7 @@ class Kind(StrEnum):
 class RunnerSettings:
     """The kind of cluster; `address` of one that is there, else one of so many `workers` is made on this machine."""
 
-    kind: Kind = Kind.THREADS
+    kind: RunnerKind = RunnerKind.THREADS
     address: str | None = None
     workers: int | None = None
 
@@ -48,16 +48,16 @@ class RunnerSettings:
     def from_environ(cls, environ: Mapping[str, str]) -> RunnerSettings:
         """ConfigurationError for a value that cannot be meant, or when the kind's extra is not installed."""
         name, address, workers = (environ.get(key, "").strip() for key in (_RUNNER, _ADDRESS, _WORKERS))
-        if name and name not in list(Kind):
-            raise ConfigurationError(f"{_RUNNER} is {name!r}. Use one of: {', '.join(Kind)}.")
-        kind = Kind(name or Kind.THREADS)
-        if kind is Kind.THREADS and (address or workers):
+        if name and name not in list(RunnerKind):
+            raise ConfigurationError(f"{_RUNNER} is {name!r}. Use one of: {', '.join(RunnerKind)}.")
+        kind = RunnerKind(name or RunnerKind.THREADS)
+        if kind is RunnerKind.THREADS and (address or workers):
             raise ConfigurationError(f"{_ADDRESS} and {_WORKERS} are for {_RUNNER}=dask or ray. Set it, or unset them.")
         if address and workers:
             raise ConfigurationError(f"{_WORKERS} is for a cluster made on this machine, {_ADDRESS} for another one.")
         if workers and not (workers.isascii() and workers.isdigit() and int(workers)):
             raise ConfigurationError(f"{_WORKERS} is {workers!r}. Give a number of processes from 1 on.")
-        if kind is not Kind.THREADS and find_spec(f"prefect_{kind}") is None:
+        if kind is not RunnerKind.THREADS and find_spec(f"prefect_{kind}") is None:
             raise ConfigurationError(
                 f"{_RUNNER} is {kind}, which is not installed here: pip install 'intercom-lake[{kind}]', "
                 "also on the cluster's workers."
@@ -66,7 +66,7 @@ class RunnerSettings:
 
     def check_lake(self, url: str) -> None:
         """ConfigurationError for a lake that other processes cannot see."""
-        if self.kind is not Kind.THREADS and url.startswith("memory:"):
+        if self.kind is not RunnerKind.THREADS and url.startswith("memory:"):
             raise ConfigurationError(
                 f"The lake {url} is in one process's memory, and {_RUNNER}={self.kind} uses others."
             )
@@ -74,7 +74,7 @@ class RunnerSettings:
     def make(self) -> TaskRunner[Any]:
         """A runner that is not started. Its package is imported here, since it takes seconds."""
         runner: TaskRunner[Any]
-        if self.kind is Kind.DASK:
+        if self.kind is RunnerKind.DASK:
             from prefect_dask.task_runners import DaskTaskRunner
 
             # A merge uses several threads itself, and memory for each. Whoever reaches a scheduler can run code in it.
@@ -107,7 +107,7 @@ class _Cluster:
 
     @contextmanager
     def use(self, settings: RunnerSettings) -> Iterator[Submit]:
-        if settings.kind is Kind.THREADS:
+        if settings.kind is RunnerKind.THREADS:
             yield lambda task, parameters: task.submit(**parameters)
             return
         with self._lock:
@@ -127,7 +127,7 @@ def _started(settings: RunnerSettings) -> TaskRunner[Any]:
     try:
         runner = settings.make()
         runner.__enter__()
-        if settings.kind is Kind.DASK:
+        if settings.kind is RunnerKind.DASK:
             _ = runner.client  # type: ignore[attr-defined]  # it connects now, and not for two threads at once
     except Exception as error:
         where = f"at {settings.address}" if settings.address else "on this machine"

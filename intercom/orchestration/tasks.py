@@ -33,10 +33,10 @@ from intercom.lake.table import LakeTable
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe.announce import announce_table
 from intercom.orchestration.observe.logs import log_to_runs
-from intercom.orchestration.observe.progress import reported
+from intercom.orchestration.observe.progress import report_progress
 from intercom.orchestration.server.documents import register
 from intercom.orchestration.server.watermark_store import BlockWatermarks
-from intercom.orchestration.task_runners import Kind, RunnerSettings, submitting
+from intercom.orchestration.task_runners import RunnerKind, RunnerSettings, submitting
 from intercom.sync.ingest import ingest_table
 from intercom.sync.run import Run, asked_range
 from intercom.sync.timed import Timed
@@ -129,7 +129,10 @@ def extract(table: str, job: Job) -> Timed:
     entry = TABLES[table]
     client = job.client()
     api = client.for_table(table, entry.scope)
-    with job.turn(entry, api.sleep), reported(job.run_id, job.connection, table, client.limiter.usage) as progress:
+    with (
+        job.turn(entry, api.sleep),
+        report_progress(job.run_id, job.connection, table, client.limiter.usage) as progress,
+    ):
         ingested = ingest_table(entry, api, job.ledger(table), BlockWatermarks(), job.run, progress)
     return Timed(time.monotonic() - started, ingested=ingested)
 
@@ -143,7 +146,7 @@ def compaction(table: str, job: Job, extracted: Timed | PrefectFuture[Timed] | N
     def publish(entry: Table, ledger: LakeTable, work: MergeWork) -> Sequence[PartitionResult]:
         pieces = list(work.shared_out(_BYTES_OF_A_TASK))
         settings = RunnerSettings.from_environ(os.environ)
-        if len(pieces) <= 1 or (settings.kind is Kind.THREADS and not _has_threads_for_all()):
+        if len(pieces) <= 1 or (settings.kind is RunnerKind.THREADS and not _has_threads_for_all()):
             return publish_partitions(entry, ledger, work)
         there = replace(job, lake=ledger.lake.url)  # a relative path is another folder elsewhere
         with ExitStack() as stack:

@@ -61,7 +61,7 @@ def using(api: str) -> Iterator[None]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "TIMING", patience.Timing(most=1.0, pause=0.1))
+    monkeypatch.setattr(patience, "TIMING", patience.RetryTiming(most=1.0, pause=0.1))
 
 
 def test_a_run_whose_blocks_meet_a_busy_server_completes_and_is_exact(prefect: Prefect, rig: Rig) -> None:
@@ -122,7 +122,7 @@ def test_a_busy_server_is_asked_again_by_us_and_not_by_prefects_client(
     prefect: Prefect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whose waits double from two seconds on."""
-    monkeypatch.setattr(patience, "TIMING", patience.Timing(pause=0.0))
+    monkeypatch.setattr(patience, "TIMING", patience.RetryTiming(pause=0.0))
     with temporary_settings({PREFECT_API_URL: prefect.api}):
         BlockWatermarks().save(watermark(1))
     for faults, told in ((3, 0), (4, 1)):

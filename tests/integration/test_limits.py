@@ -17,7 +17,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from intercom.errors import BusyError
 from intercom.orchestration.server.limits import scroll_limit
-from intercom.orchestration.server.slots import Hold, Timing, Turn, ensure_limit, occupied
+from intercom.orchestration.server.slots import SlotRequest, SlotState, SlotTiming, ensure_limit, hold_slot
 from tests.support.prefect_server import ROOT, Prefect, inherited
 from tests.support.rig import CONNECTION, Rig
 from tests.support.truth import assert_exact, read_lake
@@ -60,12 +60,12 @@ class Patience:
         self.now += seconds
         self.waits += 1
 
-    def timing(self, **others: float) -> Timing:
-        return Timing(lease=60.0, clock=lambda: self.now, sleep=self.sleep, **others)
+    def timing(self, **others: float) -> SlotTiming:
+        return SlotTiming(lease=60.0, clock=lambda: self.now, sleep=self.sleep, **others)
 
 
-def turn(limit: str, left_over: bool = False, **others: Any) -> Turn:
-    return Turn(limit, "another run", lambda _waited: left_over, **others)
+def turn(limit: str, left_over: bool = False, **others: Any) -> SlotRequest:
+    return SlotRequest(limit, "another run", lambda _waited: left_over, **others)
 
 
 def slots(prefect: Prefect, limit: str) -> int:
@@ -73,16 +73,16 @@ def slots(prefect: Prefect, limit: str) -> int:
 
 
 def test_a_limit_that_is_not_there_keeps_nobody(prefect: Prefect, here: None) -> None:
-    with occupied(turn("nobody-made-this")) as held, occupied(turn("nobody-made-this")) as second:
-        assert held is Hold.NONE
-        assert second is Hold.NONE
+    with hold_slot(turn("nobody-made-this")) as held, hold_slot(turn("nobody-made-this")) as second:
+        assert held is SlotState.NONE
+        assert second is SlotState.NONE
     assert "nobody-made-this" not in str(prefect.post("v2/concurrency_limits/filter", {"limit": 200}))
 
 
 def test_a_slot_is_held_while_the_block_lasts_and_given_back_when_it_fails(prefect: Prefect, here: None) -> None:
     def fail_while_it_is_held() -> None:
-        with occupied(turn("made", made=True)) as held:
-            assert held is Hold.SLOT
+        with hold_slot(turn("made", made=True)) as held:
+            assert held is SlotState.SLOT
             assert slots(prefect, "made") == 1
             raise ZeroDivisionError
 
@@ -96,10 +96,10 @@ def test_who_waits_is_told_each_minute_and_at_last_refused(
 ) -> None:
     ensure_limit("busy")
     caplog.set_level(logging.INFO, logger="intercom")
-    with occupied(turn("busy")):
+    with hold_slot(turn("busy")):
         patience = Patience()
         refused = pytest.raises(BusyError, match=r"busy was not free for 0\.1 hours.*prefect gcl update busy")
-        with refused, occupied(turn("busy"), patience.timing(most=300)):
+        with refused, hold_slot(turn("busy"), patience.timing(most=300)):
             raise AssertionError("two have the slot")
         assert (patience.now, patience.waits) == (300, 60)
         assert slots(prefect, "busy") == 1
@@ -110,7 +110,7 @@ def test_who_waits_is_told_each_minute_and_at_last_refused(
 def test_a_limit_of_none_holds_all_runs_up(prefect: Prefect, here: None) -> None:
     ensure_limit("closed")
     prefect.run("-m", "prefect", "gcl", "update", "closed", "--limit", "0")
-    with pytest.raises(BusyError), occupied(turn("closed", left_over=True), Patience().timing(most=300)):
+    with pytest.raises(BusyError), hold_slot(turn("closed", left_over=True), Patience().timing(most=300)):
         pass
 
 
@@ -120,8 +120,8 @@ def test_a_slot_that_is_left_over_is_not_waited_for_once_its_lease_would_have_en
     ensure_limit("ghost")
     prefect.post("v2/concurrency_limits/increment", {"names": ["ghost"], "slots": 1, "mode": "concurrency"})
     patience = Patience()
-    with occupied(turn("ghost", left_over=True), patience.timing()) as held:
-        assert held is Hold.LEFT_OVER
+    with hold_slot(turn("ghost", left_over=True), patience.timing()) as held:
+        assert held is SlotState.LEFT_OVER
         assert 60 < patience.now <= 125
     assert slots(prefect, "ghost") == 1  # it may be somebody else's after all
     assert "prefect gcl update ghost" in caplog.text
@@ -132,16 +132,16 @@ def test_a_lost_slot_and_a_server_that_is_gone_end_no_run(
 ) -> None:
     """A server that is started anew counts its slots, but knows no lease: who holds one gives back the slot itself."""
     ensure_limit("anew")
-    with occupied(turn("anew")):
+    with hold_slot(turn("anew")):
         prefect.stop()
         prefect.start()
         assert slots(prefect, "anew") == 1
     assert slots(prefect, "anew") == 0
-    with occupied(turn("anew")):
+    with hold_slot(turn("anew")):
         prefect.stop()
     assert "was not given back" in caplog.text
-    with occupied(turn("anew"), Patience().timing()) as held:  # no answer: the lake's lock has to do
-        assert held is Hold.NONE
+    with hold_slot(turn("anew"), Patience().timing()) as held:  # no answer: the lake's lock has to do
+        assert held is SlotState.NONE
     prefect.start()
 
 

@@ -17,7 +17,7 @@ from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.retry import RetryPolicy
 from intercom.api.workspace import identify
 from intercom.errors import AbandonedError
-from intercom.orchestration.job import Job, exclusive
+from intercom.orchestration.job import Job, holding_tables
 from intercom.sync.ingest import ingest_table
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
@@ -149,7 +149,7 @@ def test_a_signal_anywhere_in_a_run_stops_what_was_submitted(rig: Rig, monkeypat
     tags = client.for_table("tags")
 
     def submit() -> None:
-        with exclusive(job):
+        with holding_tables(job):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

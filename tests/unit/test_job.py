@@ -13,7 +13,7 @@ import pytest
 from intercom.errors import LakeError
 from intercom.lake.state import TableState
 from intercom.orchestration import job
-from intercom.orchestration.server.slots import Hold
+from intercom.orchestration.server.slots import SlotState
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
 from tests.support.rig import Rig
@@ -35,7 +35,7 @@ def test_a_connection_s_caps_reach_the_limiter(tmp_path: Path, monkeypatch: pyte
 
 def test_another_process_asks_the_store_whether_the_tables_are_still_held(tmp_path: Path) -> None:
     asked = job.Job("run", "acme", str(tmp_path), ("tags",))
-    with job.exclusive(asked) as held:
+    with job.holding_tables(asked) as held:
         travelled = pickle.loads(pickle.dumps(held))
         held.ledger("tags").still_ours()
         job._held.clear()  # as in a process that has not taken them
@@ -45,7 +45,7 @@ def test_another_process_asks_the_store_whether_the_tables_are_still_held(tmp_pa
 
 
 def test_a_run_that_was_overtaken_writes_no_record(tmp_path: Path) -> None:
-    with job.exclusive(job.Job("run", "acme", str(tmp_path), ("tags",))) as held:
+    with job.holding_tables(job.Job("run", "acme", str(tmp_path), ("tags",))) as held:
         ledger = held.ledger("tags")
         assert held.lock is not None
         job._held[held.lock.attempt].release()
@@ -54,23 +54,27 @@ def test_a_run_that_was_overtaken_writes_no_record(tmp_path: Path) -> None:
     assert ledger.state() is None
 
 
-@pytest.mark.parametrize(("hold", "asked"), [(Hold.SLOT, True), (Hold.LEFT_OVER, True), (Hold.NONE, False)])
+@pytest.mark.parametrize(
+    ("hold", "asked"), [(SlotState.SLOT, True), (SlotState.LEFT_OVER, True), (SlotState.NONE, False)]
+)
 def test_scrolls_take_turns_wherever_runs_do_also_when_a_run_was_not_waited_for(
-    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold: Hold, asked: bool
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold: SlotState, asked: bool
 ) -> None:
     """It may be at work, into another lake: Intercom allows both one scroll."""
     turns: list[str] = []
 
-    def turn(workspace: str, _sleep: object) -> AbstractContextManager[Hold]:
+    def turn(workspace: str, _sleep: object) -> AbstractContextManager[SlotState]:
         turns.append(workspace)
-        return nullcontext(Hold.SLOT)
+        return nullcontext(SlotState.SLOT)
 
     monkeypatch.setattr(job, "sync_turn", lambda _connection, _idle: nullcontext(hold))
     monkeypatch.setattr(job, "scroll_turn", turn)
     monkeypatch.setattr(job, "load_connection", lambda _name: None)
     file = rig.connections_file(tmp_path, rig.server.token)
     run = Run("run", "acme", datetime(2026, 11, 3, tzinfo=UTC), run_start=rig.workspace.now())
-    with job.exclusive(job.Job("run", "acme", rig.lake_url, ("tags",), connections_file=str(file), run=run)) as held:
+    with job.holding_tables(
+        job.Job("run", "acme", rig.lake_url, ("tags",), connections_file=str(file), run=run)
+    ) as held:
         for table in ("companies", "contacts"):
             with held.turn(TABLES[table], lambda _seconds: None):
                 pass
@@ -81,16 +85,18 @@ def test_a_run_begins_when_it_has_its_tables(rig: Rig, tmp_path: Path, monkeypat
     """What changed while it waited for them is older than its start: else a full refresh would take it for deleted."""
 
     @contextmanager
-    def after_hours(connection: str, idle: object) -> Iterator[Hold]:
+    def after_hours(connection: str, idle: object) -> Iterator[SlotState]:
         rig.workspace.travel(6 * 3600)
-        yield Hold.SLOT
+        yield SlotState.SLOT
 
     monkeypatch.setattr(job, "sync_turn", after_hours)
     monkeypatch.setattr(job, "load_connection", lambda _name: None)
     file = rig.connections_file(tmp_path, rig.server.token)
     prepared = datetime(2026, 11, 3, tzinfo=UTC)
     run = Run("run", "acme", prepared, run_start=rig.workspace.now())
-    with job.exclusive(job.Job("run", "acme", rig.lake_url, ("tags",), connections_file=str(file), run=run)) as held:
+    with job.holding_tables(
+        job.Job("run", "acme", rig.lake_url, ("tags",), connections_file=str(file), run=run)
+    ) as held:
         assert held.run is not None
         assert held.run.run_start >= run.run_start + 6 * 3600
         assert held.run.started_at > prepared

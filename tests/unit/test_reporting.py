@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from intercom.orchestration.observe import progress as reporting
-from intercom.orchestration.observe.progress import Reporter, end_reports, reported
+from intercom.orchestration.observe.progress import Reporter, end_reports, report_progress
 from intercom.sync.progress import BOARD, TableProgress, Tracked
 
 WHOSE: ContextVar[str] = ContextVar("whose", default="nobody")
@@ -260,9 +260,9 @@ def test_the_thread_ends_with_the_last_table_and_comes_back_for_the_next(rig: Ri
 
 
 def test_a_block_that_ends_well_is_finished_and_one_that_raises_is_failed() -> None:
-    with reported("run", "acme", "tags", Requests) as good:
+    with report_progress("run", "acme", "tags", Requests) as good:
         good.page(3)
-    with pytest.raises(KeyboardInterrupt), reported("run", "acme", "teams", Requests) as bad:
+    with pytest.raises(KeyboardInterrupt), report_progress("run", "acme", "teams", Requests) as bad:
         raise KeyboardInterrupt
     assert (good.snapshot().finished, good.snapshot().failed) == (True, False)
     assert (bad.snapshot().finished, bad.snapshot().failed) == (False, True)

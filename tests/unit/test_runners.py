@@ -6,13 +6,13 @@ import cloudpickle
 import pytest
 
 from intercom.errors import ConfigurationError
-from intercom.orchestration.task_runners import Kind, RunnerSettings
+from intercom.orchestration.task_runners import RunnerKind, RunnerSettings
 from intercom.orchestration.tasks import compaction, extract, merge_months
 
 
 def test_threads_if_nothing_is_said() -> None:
-    assert RunnerSettings.from_environ({}) == RunnerSettings(Kind.THREADS)
-    assert RunnerSettings.from_environ({"INTERCOM_TASK_RUNNER": " threads "}) == RunnerSettings(Kind.THREADS)
+    assert RunnerSettings.from_environ({}) == RunnerSettings(RunnerKind.THREADS)
+    assert RunnerSettings.from_environ({"INTERCOM_TASK_RUNNER": " threads "}) == RunnerSettings(RunnerKind.THREADS)
 
 
 @pytest.mark.parametrize(
@@ -38,10 +38,10 @@ def test_an_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_lake_in_memory_is_for_threads() -> None:
-    RunnerSettings(Kind.THREADS).check_lake("memory://lake")
-    RunnerSettings(Kind.DASK).check_lake("s3://bucket/lake")
+    RunnerSettings(RunnerKind.THREADS).check_lake("memory://lake")
+    RunnerSettings(RunnerKind.DASK).check_lake("s3://bucket/lake")
     with pytest.raises(ConfigurationError, match="in one process's memory"):
-        RunnerSettings(Kind.DASK).check_lake("memory://lake")
+        RunnerSettings(RunnerKind.DASK).check_lake("memory://lake")
 
 
 @pytest.mark.parametrize("task", [extract, compaction, merge_months], ids=lambda task: task.name)

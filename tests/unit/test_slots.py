@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from intercom.orchestration.server import slots
-from intercom.orchestration.server.slots import Hold, Timing, Turn, occupied
+from intercom.orchestration.server.slots import SlotRequest, SlotState, SlotTiming, hold_slot
 
 REQUEST = httpx.Request("POST", "http://prefect/api")
 
@@ -82,13 +82,13 @@ class Clock:
         self.now += seconds
 
 
-def turn(left_over: Callable[[float], bool] = lambda _waited: False) -> Turn:
-    return Turn("limit", "another run", left_over)
+def turn(left_over: Callable[[float], bool] = lambda _waited: False) -> SlotRequest:
+    return SlotRequest("limit", "another run", left_over)
 
 
 def test_a_slot_is_renewed_while_it_is_held_and_not_after(server: Server) -> None:
-    with occupied(turn(), Timing(lease=0.04)) as held:
-        assert held is Hold.SLOT
+    with hold_slot(turn(), SlotTiming(lease=0.04)) as held:
+        assert held is SlotState.SLOT
         assert server.after("renew", 3).wait(60)
     assert server.calls[-1] == "release"
     assert set(server.calls) == {"take", "renew", "release"}
@@ -96,7 +96,7 @@ def test_a_slot_is_renewed_while_it_is_held_and_not_after(server: Server) -> Non
 
 def test_a_lease_that_a_new_server_forgot_is_given_back_and_taken_again(server: Server) -> None:
     server.answers["renew"] = [refused(410)]
-    with occupied(turn(), Timing(lease=0.04, clock=lambda: 0.0)):
+    with hold_slot(turn(), SlotTiming(lease=0.04, clock=lambda: 0.0)):
         assert server.after("take", 2).wait(60)
     assert server.calls[:4] == ["take", "renew", "decrement", "take"]
     assert server.calls[-1] == "release"
@@ -106,14 +106,14 @@ def test_a_lease_that_has_expired_is_nobody_s_to_give_back(server: Server) -> No
     """The slot may be somebody else's by then."""
     server.answers["renew"] = [refused(410)]
     times = iter([0.0, 0.0, 0.0])
-    with occupied(turn(), Timing(lease=0.04, clock=lambda: next(times, 10.0))):
+    with hold_slot(turn(), SlotTiming(lease=0.04, clock=lambda: next(times, 10.0))):
         assert server.after("take", 2).wait(60)
     assert "decrement" not in server.calls
 
 
 def test_a_slot_that_is_lost_is_told_and_the_run_goes_on(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     server.answers["renew"] = [refused(410)]
-    with occupied(turn(), Timing(lease=0.04, clock=lambda: 0.0)):
+    with hold_slot(turn(), SlotTiming(lease=0.04, clock=lambda: 0.0)):
         server.answers["take"] = [refused(423)]
         assert server.after("take", 2).wait(60)
     assert "another run may start beside this one" in caplog.text
@@ -123,7 +123,7 @@ def test_a_slot_that_is_lost_is_told_and_the_run_goes_on(server: Server, caplog:
 
 def test_trouble_while_renewing_is_told_once_and_tried_again(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     server.answers["renew"] = [httpx.ConnectError("away"), httpx.ConnectError("away")]
-    with occupied(turn(), Timing(lease=0.04)):
+    with hold_slot(turn(), SlotTiming(lease=0.04)):
         assert server.after("renew", 4).wait(60)
     assert caplog.text.count("was not renewed, trying again: away") == 1
     assert server.calls[-1] == "release"
@@ -133,8 +133,8 @@ def test_who_has_seen_the_slot_taken_waits_also_while_the_server_is_away(server:
     """It would only meet the other run's lock, and fail."""
     clock = Clock()
     server.answers["take"] = [refused(423), *[httpx.ConnectError("away")] * 60, refused(503)]
-    with occupied(turn(), Timing(clock=clock, sleep=clock.sleep)) as held:
-        assert held is Hold.SLOT
+    with hold_slot(turn(), SlotTiming(clock=clock, sleep=clock.sleep)) as held:
+        assert held is SlotState.SLOT
     assert clock.now > 300
 
 
@@ -143,8 +143,8 @@ def test_a_server_that_is_away_from_the_beginning_holds_nobody_up_for_long(
 ) -> None:
     clock = Clock()
     server.answers["take"] = [httpx.ConnectError("away")] * 60
-    with occupied(turn(), Timing(clock=clock, sleep=clock.sleep)) as held:
-        assert held is Hold.NONE
+    with hold_slot(turn(), SlotTiming(clock=clock, sleep=clock.sleep)) as held:
+        assert held is SlotState.NONE
     assert clock.now == 30
     assert "Going on without limit" in caplog.text
     assert "release" not in server.calls
@@ -161,8 +161,8 @@ def test_a_slot_that_nobody_uses_is_left_as_it_is(server: Server, caplog: pytest
         asked.append(waited)
         return len(asked) == 2
 
-    with occupied(turn(at_the_second_look), Timing(clock=clock, sleep=clock.sleep)) as held:
-        assert held is Hold.LEFT_OVER
+    with hold_slot(turn(at_the_second_look), SlotTiming(clock=clock, sleep=clock.sleep)) as held:
+        assert held is SlotState.LEFT_OVER
     assert asked == [180, 240]
     assert set(server.calls) == {"take"}
     assert "prefect gcl update limit" in caplog.text

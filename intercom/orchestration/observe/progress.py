@@ -157,7 +157,7 @@ REPORTER = Reporter(PrefectArtifacts())
 
 
 @contextmanager
-def reported(run_id: str, connection: str, table: str, usage: Callable[[], Usage]) -> Iterator[TableProgress]:
+def report_progress(run_id: str, connection: str, table: str, usage: Callable[[], Usage]) -> Iterator[TableProgress]:
     """Counters for reading a table, shown in the terminal, in Prefect and in the log while the block lasts.
 
     Outside of a Prefect run there is nothing that an artifact could belong to.

@@ -16,7 +16,7 @@ from intercom.blocks import IntercomConnection
 from intercom.config.connection import Connection, connection_slug, make_connection
 from intercom.config.storage_options import block_named, options_from_block
 from intercom.errors import ConfigurationError
-from intercom.orchestration.server.retry import patiently
+from intercom.orchestration.server.retry import call_server
 
 _AT_A_TIME = 200
 
@@ -33,7 +33,7 @@ def load_connection(name: str) -> Connection | None:
     """
     slug = connection_slug(name)
     place = f"block intercom-connection/{slug}"
-    values = patiently(f"read {place}", lambda: load_values("intercom-connection", slug))
+    values = call_server(f"read {place}", lambda: load_values("intercom-connection", slug))
     if values is None:
         return None
     try:
@@ -60,7 +60,7 @@ def load_storage_options(reference: str) -> dict[str, Any]:
     PrefectError when the server does not give it.
     """
     kind, name = block_named(reference)
-    values = patiently(f"read block {reference}", lambda: load_values(kind, name))
+    values = call_server(f"read block {reference}", lambda: load_values(kind, name))
     if values is None:
         raise ConfigurationError(
             f"There is no Prefect block {reference!r} with storage options. Save it, or name another. Nothing was read."
@@ -70,7 +70,7 @@ def load_storage_options(reference: str) -> dict[str, Any]:
 
 def register(kind: type[Block]) -> None:
     """Tell the server of a block type and its present form, unless it knows them. Raises PrefectError."""
-    patiently(f"register block type {kind.get_block_type_slug()}", lambda: _registered(kind))
+    call_server(f"register block type {kind.get_block_type_slug()}", lambda: _registered(kind))
 
 
 def _registered(kind: type[Block]) -> None:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from prefect.context import FlowRunContext
 
 from intercom.config.connection import connection_slug
-from intercom.orchestration.server.slots import Hold, Turn, occupied
+from intercom.orchestration.server.slots import SlotRequest, SlotState, hold_slot
 
 SCROLL_PATIENCE_SECONDS = 3600
 """After this, more than a million companies take, a scroll is tried all the same: Intercom refuses a second one."""
@@ -29,24 +29,26 @@ def scroll_limit(workspace: str) -> str:
     return f"intercom-scroll-{re.sub('[^A-Za-z0-9_-]', '-', workspace)}"
 
 
-def sync_turn(connection: str, idle: Callable[[], bool]) -> AbstractContextManager[Hold]:
+def sync_turn(connection: str, idle: Callable[[], bool]) -> AbstractContextManager[SlotState]:
     """Keep other runs from a connection while the block lasts, after waiting for the one that is at work.
 
     Outside a flow run the limit is not asked for. `idle` says whether nobody was at work since it was last asked: a
     slot that stays taken then is not waited for. Raises BusyError.
     """
     if FlowRunContext.get() is None:
-        return nullcontext(Hold.NONE)
-    return occupied(Turn(sync_limit(connection), f"another run over connection {connection!r}", lambda _waited: idle()))
+        return nullcontext(SlotState.NONE)
+    return hold_slot(
+        SlotRequest(sync_limit(connection), f"another run over connection {connection!r}", lambda _waited: idle())
+    )
 
 
-def scroll_turn(workspace: str, sleep: Callable[[float], None]) -> AbstractContextManager[Hold]:
+def scroll_turn(workspace: str, sleep: Callable[[float], None]) -> AbstractContextManager[SlotState]:
     """Keep others from the company scroll of a workspace while the block lasts, after waiting for the one under way.
 
     The limit is made if there is none. Raises what `sleep` raises.
     """
-    return occupied(
-        Turn(
+    return hold_slot(
+        SlotRequest(
             scroll_limit(workspace),
             f"another scroll over the companies of workspace {workspace}",
             lambda waited: waited > SCROLL_PATIENCE_SECONDS,

@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(slots=True)
-class Timing:
+class RetryTiming:
     """For how long a server is asked that does not answer, and at most how far apart, in seconds.
 
     The first pause is half a second at most, and each may be twice as long as the one before. They are random, apart
@@ -38,13 +38,13 @@ class Timing:
     pause: float = 5.0
 
 
-TIMING = Timing()
+TIMING = RetryTiming()
 
 _TOLD_AT = 4
 """The failed try that the log tells of: on SQLite one or two are nothing out of the ordinary."""
 
 
-def patiently(what: str, ask: Callable[[], _T]) -> _T:
+def call_server(what: str, ask: Callable[[], _T]) -> _T:
     """What `ask` gives; it has to be safe to call again, and `what` says in words what is tried ("save block x").
 
     Raises PrefectError when the server refuses, or has not answered for minutes; other errors of `ask` as they are.

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Timing:
+class SlotTiming:
     """How slots are taken and kept, in seconds.
 
     A slot is leased for `lease` (Prefect wants 60 at least) and renewed four times in that time: the slot of a run that
@@ -47,11 +47,11 @@ class Timing:
     sleep: Callable[[float], None] = time.sleep
 
 
-TIMING = Timing()
+TIMING = SlotTiming()
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class SlotRequest:
     """What a run waits for: a limit, in words who else may have its slot, and when not to wait for it any longer.
 
     `left_over` is asked with the seconds waited, once a minute, after more time than a lease lasts: True goes on
@@ -65,7 +65,7 @@ class Turn:
     sleep: Callable[[float], None] | None = None
 
 
-class Hold(Enum):
+class SlotState(Enum):
     """How somebody stands to a slot that was asked for."""
 
     SLOT = auto()  # it is held
@@ -74,14 +74,14 @@ class Hold(Enum):
 
 
 @contextmanager
-def occupied(turn: Turn, timing: Timing = TIMING) -> Iterator[Hold]:
+def hold_slot(turn: SlotRequest, timing: SlotTiming = TIMING) -> Iterator[SlotState]:
     """Hold the slot while the block lasts, where there is one to hold.
 
     Raises BusyError when somebody else keeps the slot for too long.
     """
     slot = _Slot(turn.limit, turn.made, timing)
     hold = _wait(slot, turn, timing)
-    if hold is not Hold.SLOT:
+    if hold is not SlotState.SLOT:
         yield hold
         return
     try:
@@ -108,7 +108,7 @@ class _Found(Enum):
     NO_LIMIT = auto()
 
 
-def _wait(slot: _Slot, turn: Turn, timing: Timing) -> Hold:
+def _wait(slot: _Slot, turn: SlotRequest, timing: SlotTiming) -> SlotState:
     """What came of it in the end."""
     began = timing.clock()
     told, silent_since, seen_taken = began - timing.tell, None, False
@@ -123,10 +123,10 @@ def _wait(slot: _Slot, turn: Turn, timing: Timing) -> Hold:
                 log.warning(
                     "Going on without limit %s, for which Prefect gives no slot: %s", turn.limit, in_a_line(error)
                 )
-                return Hold.NONE
+                return SlotState.NONE
             found = _Found.BUSY
         if found in (_Found.TAKEN, _Found.NO_LIMIT):
-            return Hold.SLOT if found is _Found.TAKEN else Hold.NONE
+            return SlotState.SLOT if found is _Found.TAKEN else SlotState.NONE
         waited = now - began
         if waited >= timing.most:
             raise BusyError(_too_long(turn, waited))
@@ -140,7 +140,7 @@ def _wait(slot: _Slot, turn: Turn, timing: Timing) -> Hold:
                     turn.limit,
                     _cure(turn.limit),
                 )
-                return Hold.LEFT_OVER
+                return SlotState.LEFT_OVER
         (turn.sleep or timing.sleep)(timing.pause)
 
 
@@ -148,11 +148,11 @@ def _refused(error: httpx.HTTPError) -> bool:
     return isinstance(error, httpx.HTTPStatusError) and error.response.is_client_error
 
 
-def _reason(found: _Found, turn: Turn) -> str:
+def _reason(found: _Found, turn: SlotRequest) -> str:
     return "it is set to 0" if found is _Found.CLOSED else f"{turn.other} has it"
 
 
-def _too_long(turn: Turn, waited: float) -> str:
+def _too_long(turn: SlotRequest, waited: float) -> str:
     return (
         f"Limit {turn.limit} was not free for {waited / 3600:.1f} hours: {turn.other} has it, or it is set to 0. "
         "Nothing was read or written by what waited. See which runs are under way in Prefect and run again when they "
@@ -165,7 +165,7 @@ def _cure(limit: str) -> str:
 
 
 class _Slot:
-    def __init__(self, limit: str, made: bool, timing: Timing) -> None:
+    def __init__(self, limit: str, made: bool, timing: SlotTiming) -> None:
         self._limit, self._made, self._timing = limit, made, timing
         self._lease: UUID | None = None
         self._leased_at = 0.0

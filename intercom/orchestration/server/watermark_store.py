@@ -11,7 +11,7 @@ from intercom.config.connection import connection_slug
 from intercom.errors import ConfigurationError, PrefectError
 from intercom.lake.watermark import Watermark
 from intercom.orchestration.server.documents import load_values, save_document
-from intercom.orchestration.server.retry import patiently
+from intercom.orchestration.server.retry import call_server
 from intercom.orchestration.server.watermark_records import from_record, to_record
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class BlockWatermarks:
         """
         name = document_name(connection, table, lake_id)
         slug = IntercomWatermark.get_block_type_slug()
-        values = patiently(f"read the watermark block {name}", lambda: load_values(slug, name))
+        values = call_server(f"read the watermark block {name}", lambda: load_values(slug, name))
         if values is None:
             return None
         try:
@@ -57,7 +57,7 @@ class BlockWatermarks:
                 save_document(client, IntercomWatermark, name, to_record(watermark))
 
         try:
-            patiently(f"save the watermark block {name}", save)
+            call_server(f"save the watermark block {name}", save)
         except PrefectError as error:
             if error.refused:
                 raise PrefectError(
