@@ -55,7 +55,7 @@ lowest: export PREFECT_HOME := $(CURDIR)/$(VENV)/lowest/prefect
 lowest:
 	$(MAKE) VENV=$(VENV)/lowest CONSTRAINTS=deployments/lowest.txt $(VENV)/lowest/.test
 	$(VENV)/lowest/bin/python flows/sync.py --demo --lake $(VENV)/lowest/lake
-	$(VENV)/lowest/bin/pytest -n 2 -W default tests/unit
+	$(VENV)/lowest/bin/pytest -n 2 -W default tests/config tests/tables tests/normalise tests/compaction
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks.run $(PARTS)

@@ -17,7 +17,7 @@ from moto.server import ThreadedMotoServer
 from intercom.lake.layout import TableFormat
 from intercom.sandbox import SandboxServer, Workspace
 from tests.support.nursery import Nursery
-from tests.support.prefect_server import new_database
+from tests.support.prefect_server import Prefect, new_database
 from tests.support.rig import Rig
 
 # A deadline measures the machine, and tests run side by side; how many examples there are is what counts.
@@ -110,3 +110,12 @@ def moments() -> random.Random:
     seed = int(os.environ.get("RANDOM_KILLS", "0")) or random.SystemRandom().randrange(1, 10**9)
     print(f"RANDOM_KILLS={seed}")
     return random.Random(seed)
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Iterator[Prefect]:
+    """One for the tests of a file, with an empty database; a file that needs other settings has one of its own."""
+    server = Prefect(tmp_path_factory.mktemp("prefect"), prefect_database)
+    server.start()
+    yield server
+    server.stop()

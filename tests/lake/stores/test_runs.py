@@ -11,7 +11,7 @@ import pytest
 
 from intercom.errors import LakeError
 from intercom.lake.storage import Lake
-from tests.stores.kinds import LOCAL, MOTO, Store, kinds
+from tests.lake.stores.kinds import LOCAL, MOTO, Store, kinds
 from tests.support.rig import Rig
 
 TABLES = ["contacts", "companies", "tags"]

@@ -18,7 +18,7 @@ import pytest
 
 from intercom.lake.scratch import private_folder, scratch_file, sweep
 from intercom.lake.storage import Lake
-from tests.stores.files import publish
+from tests.lake.stores.files import publish
 
 PROGRAM = """
 import sys, time

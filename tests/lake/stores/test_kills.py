@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.stores.files import ids, publish
-from tests.stores.kinds import Store, kinds
-from tests.stores.relay import stalling
+from tests.lake.stores.files import ids, publish
+from tests.lake.stores.kinds import Store, kinds
+from tests.lake.stores.relay import stalling
 
 TARGET = "data/acme/contacts/created_month=2026-01/data.parquet"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def writing(store: Store, megabytes: int, how: str) -> Iterator[subprocess.Popen
     """A process that writes; it is killed with SIGKILL when the block ends."""
     arguments = [store.url, json.dumps(store.options), TARGET, str(megabytes), how]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.stores.writer", *arguments], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-m", "tests.lake.stores.writer", *arguments], stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
     try:
         yield process

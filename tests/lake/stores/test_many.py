@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from intercom.errors import LakeError
 from intercom.lake.layout import TablePaths
 from intercom.lake.table import LakeTable
-from tests.stores.kinds import LOCAL, MOTO, Store, kinds
+from tests.lake.stores.kinds import LOCAL, MOTO, Store, kinds
 from tests.support.rig import CONNECTION, Rig
 
 MANY = 1_200

@@ -25,15 +25,15 @@ from intercom.lake.delta.log import DeltaLog
 from intercom.lake.layout import TableFormat, TablePaths
 from intercom.lake.table import LakeTable
 from intercom.tables.catalogue import TABLES
-from tests.integration.test_recovery import change
 from tests.support.declarations import CONTACTS as CONTACTS_NOW
 from tests.support.declarations import EARLIER, declared
 from tests.support.fuses import Killed
 from tests.support.rig import CONNECTION, MemoryWatermarks, Rig
+from tests.sync.test_recovery import change
 
 CONTACTS = TablePaths(CONNECTION, "contacts")
 EIGHT_DAYS = 8 * 86_400
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
 _BLOCKS = re.findall(r"```python\n(.*?)```", README.split("### Delta tables")[1].split("\n##")[0], re.DOTALL)
 READ = [block for block in _BLOCKS if "spark" not in block]  # its package is not installed from here
 

@@ -13,7 +13,7 @@ import pytest
 
 from intercom.errors import LakeError, OvertakenError
 from intercom.lake.storage import ANY, Lake
-from tests.stores.kinds import LOCAL, MEMORY, MOTO, RCLONE, Store
+from tests.lake.stores.kinds import LOCAL, MEMORY, MOTO, RCLONE, Store
 from tests.support.rig import Rig
 
 CONTACTS = ["contacts"]

@@ -10,7 +10,7 @@ from typing import IO, Any
 import pytest
 
 from intercom.errors import LakeError
-from tests.stores.limits import can_mount, files_up_to, mode, small_disk
+from tests.lake.stores.limits import can_mount, files_up_to, mode, small_disk
 from tests.support.rig import Rig
 
 FULL = r"(No space left on device|File too large).*Make room there; then run again"

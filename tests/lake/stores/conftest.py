@@ -11,8 +11,8 @@ import fsspec
 import pytest
 
 from intercom.lake.storage import Lake
-from tests.stores.kinds import KINDS, LOCAL, MEMORY, MOTO, RCLONE, Endpoint, Kind, Store, s3_store
-from tests.stores.servers import rclone
+from tests.lake.stores.kinds import KINDS, LOCAL, MEMORY, MOTO, RCLONE, Endpoint, Kind, Store, s3_store
+from tests.lake.stores.servers import rclone
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ from intercom.lake.delta.credentials import storage_options
 from intercom.lake.delta.log import DeltaLog
 from intercom.lake.layout import TableFormat, TablePaths
 from tests.conftest import BUCKET
-from tests.integration.test_recovery import change
 from tests.support.rig import CONNECTION, Rig
+from tests.sync.test_recovery import change
 
 CONTACTS = TablePaths(CONNECTION, "contacts")
 

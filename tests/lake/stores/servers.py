@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.stores.kinds import Endpoint
+from tests.lake.stores.kinds import Endpoint
 
 KEY, SECRET = "acme-key", "acme-very-secret"
 

@@ -13,8 +13,8 @@ from intercom.errors import LakeError
 from intercom.lake.layout import TablePaths
 from intercom.lake.parquet import open_parquet
 from intercom.lake.storage import Lake
-from tests.stores.files import ids, publish
-from tests.stores.kinds import Store, kinds
+from tests.lake.stores.files import ids, publish
+from tests.lake.stores.kinds import Store, kinds
 
 NAMES = ["my intercom", "Käse Grüße", "100%", "a%20b", "a+b", "a#b", "a?b", "a=b", "a:b", "é🙂", "a/b", "..", "k=v&w"]
 ODD_FOLDERS = ["a b", "a%20b", "100%", "a+b", "é🙂", "k=v&w", "[ab]", "a"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from intercom.extract.search_slices import Count, PlannedSlice, SliceCount, SlicePlan, Splitter
 from intercom.extract.windows import DAYS, SECONDS, Bounds, Grid, Slice
-from tests.properties.test_windows_laws import BEGIN, BY_SECOND, DAY_SECONDS, END, ZONES, ByDay, BySecond
+from tests.extract.test_windows_laws import BEGIN, BY_SECOND, DAY_SECONDS, END, ZONES, ByDay, BySecond
 
 OPEN = Bounds(None, None)
 SPAN = 400  # days

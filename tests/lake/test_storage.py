@@ -1,4 +1,4 @@
-"""A lake's own rules, on a local disk and in memory; tests/stores/ has what all stores have to do."""
+"""A lake's own rules, on a local disk and in memory; tests/lake/stores/ has what all stores have to do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from intercom.errors import ConfigurationError, LakeError
 from intercom.lake.layout import LAKE_FILE
 from intercom.lake.state import FORMAT
 from intercom.lake.storage import Lake
-from tests.stores.files import ids, publish
+from tests.lake.stores.files import ids, publish
 
 
 @pytest.fixture(params=["local", "memory"])
