@@ -13,7 +13,6 @@ import httpx
 from intercom.errors import IntercomLakeError
 from intercom.orchestration.server.provision import check_api, connections_of, set_up
 from intercom.orchestration.server.retry import in_a_line
-from intercom.orchestration.server.watermark_file import export_watermarks, import_watermarks, watermarks_of
 
 
 def main() -> int:
@@ -24,13 +23,6 @@ def main() -> int:
     )
     parser.add_argument(
         "--connections-file", type=Path, metavar="FILE", help="Save the connections of this YAML file as blocks, too."
-    )
-    moving = parser.add_mutually_exclusive_group()
-    moving.add_argument(
-        "--export", type=Path, metavar="FILE", help="Only write all watermarks to this file; nothing is set up."
-    )
-    moving.add_argument(
-        "--import", dest="import_from", type=Path, metavar="FILE", help="Save the watermarks of such a file, too."
     )
     options = parser.parse_args()
     try:
@@ -46,15 +38,10 @@ def main() -> int:
 
 
 def _steps(options: argparse.Namespace) -> Iterator[str]:
-    """Files are read first, so that a wrong one changes nothing."""
+    """The file is read first, so that a wrong one changes nothing."""
     connections = connections_of(options.connections_file, os.environ) if options.connections_file else []
-    watermarks = watermarks_of(options.import_from) if options.import_from else []
     yield f"Prefect at {check_api()}"
-    if options.export:
-        yield from export_watermarks(options.export)
-        return
     yield from set_up(connections)
-    yield from import_watermarks(watermarks)
 
 
 if __name__ == "__main__":

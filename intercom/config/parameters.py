@@ -1,7 +1,7 @@
 """Types of the flows' parameters: Prefect makes the form of a run of them, and refuses a run that does not fit them.
 
-The shell takes the names, types, defaults and texts of the groups from the text of this file (`intercom.cli.options`), so a
-field has a literal default and its description below it.
+The shell takes the names, types, defaults and texts of the groups from the text of this file (`intercom.cli.options`),
+so a field has a literal default and its description below it.
 """
 
 from __future__ import annotations

@@ -76,8 +76,8 @@ class TableState:
     load, None when everything was read; `complete` is False when run `run_id` found fewer rows than Intercom counts by
     more than an index may be wrong, and `notes` has a line for each search or list that stayed short at all, and
     for records that could not be rows.
-    `search_check` says how the table's search compares dates (`intercom.extract.date_comparison.SearchCheck` as JSON), None where nobody
-    has looked. `refused` is why run `run_id` failed although it has read everything: a large part of the table would
+    `search_check` says how the table's search compares dates (`intercom.extract.date_comparison.SearchCheck` as JSON),
+    None where nobody has looked. `refused` is why run `run_id` failed although it has read everything: a large part of the table would
     have been removed. `columns` is the declaration that all files and waiting parts were written by, but for those that
     `rewriting` has done; None in records of older versions, and when files of two declarations lie in the lake.
     `damaged` are months whose file is not to be merged any more, because it cannot be read or holds rows that are not

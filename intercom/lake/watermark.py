@@ -1,10 +1,15 @@
-"""A table's watermark: how far it has been read into one lake, and the protocol of what keeps it outside the lake."""
+"""A table's watermark: how far it has been read into one lake; its form as a record; what keeps it outside the lake."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from intercom.errors import ConfigurationError
+
+_TEXTS = ("connection", "table", "lake_id", "lake_url", "cursor_field")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +35,48 @@ class WatermarkStore(Protocol):
 
     def save(self, watermark: Watermark) -> None:
         """Keep the watermark in place of an older one."""
+
+
+def to_record(watermark: Watermark) -> dict[str, Any]:
+    """A JSON object; times in ISO 8601, UTC."""
+    value = None if watermark.value is None else datetime.fromtimestamp(watermark.value, UTC)
+    return {**asdict(watermark), "value": _iso(value), "saved_at": _iso(watermark.saved_at)}
+
+
+def from_record(record: Any, place: str) -> Watermark:
+    """The inverse of `to_record`; ConfigurationError, which begins with `place`, for anything else.
+
+    Only what names the table and its lake has to be there, as in documents of older versions.
+    """
+    if not isinstance(record, Mapping):
+        raise ConfigurationError(f"{place}: expected an object, not {type(record).__name__}.")
+    for key in _TEXTS:
+        if not isinstance(record.get(key), str) or not record[key]:
+            raise ConfigurationError(f"{place}: {key!r} is missing, empty or no text.")
+    value, saved_at = (_time(record.get(key), f"{place}, {key!r}") for key in ("value", "saved_at"))
+    rows, run_id = record.get("rows") or 0, record.get("run_id") or ""
+    if not isinstance(rows, int) or not isinstance(run_id, str):
+        raise ConfigurationError(f"{place}: 'rows' is no whole number, or 'run_id' is no text.")
+    return Watermark(
+        **{key: record[key] for key in _TEXTS},
+        value=None if value is None else int(value.timestamp()),
+        run_id=run_id,
+        rows=rows,
+        saved_at=saved_at or datetime.now(UTC),
+    )
+
+
+def _iso(time: datetime | None) -> str | None:
+    return None if time is None else time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _time(text: Any, place: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        time = None
+    if time is None:
+        raise ConfigurationError(f"{place}: no time, such as 2026-11-02T08:58:43Z.")
+    return time if time.tzinfo else time.replace(tzinfo=UTC)  # as the field of the block says

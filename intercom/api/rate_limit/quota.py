@@ -2,8 +2,8 @@
 
 Three rules hold at once. *Pace*: at most the limit in any ten seconds, evenly, so that other apps on the same quota
 find room. *Count*: never more than the server says remain in its window, less everything sent that it may not have
-counted. *Others*: what all on the quota have sent in any ten seconds stays below the limit; see ``FairShare``. The first
-alone cannot keep us clear of 429 when others eat from the quota, and the second alone would be too late to.
+counted. *Others*: what all on the quota have sent in any ten seconds stays below the limit; see ``FairShare``. The
+first alone cannot avoid a 429 while others use the quota, and the second alone would act too late.
 """
 
 from __future__ import annotations

@@ -9,10 +9,9 @@ from prefect.client.orchestration import get_client
 from intercom.blocks import IntercomWatermark
 from intercom.config.connection import connection_slug
 from intercom.errors import ConfigurationError, PrefectError
-from intercom.lake.watermark import Watermark
+from intercom.lake.watermark import Watermark, from_record, to_record
 from intercom.orchestration.server.documents import load_values, save_document
 from intercom.orchestration.server.retry import call_server
-from intercom.orchestration.server.watermark_records import from_record, to_record
 
 log = logging.getLogger(__name__)
 

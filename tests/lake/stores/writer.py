@@ -1,4 +1,4 @@
-"""A process that writes into a lake until it is killed: python -m tests.lake.stores.writer URL OPTIONS PATH MEGABYTES HOW.
+"""A process that writes into a lake until it is killed: ``writer URL OPTIONS PATH MEGABYTES HOW``.
 
 HOW is ``publish`` (one file of so many megabytes), ``pieces`` (the same, uploaded in pieces of 5 MB) or ``half`` (says
 ``half`` when a file is half written, and waits).

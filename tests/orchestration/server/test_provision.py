@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -201,54 +200,3 @@ def test_a_damaged_watermark_is_passed_over_and_a_damaged_connection_is_named(pr
     assert rig.server.token not in done.stdout + done.stderr
     assert not rig.server.log
     assert f"warning: runs over connection {CONNECTION} will fail: {fault}" in "\n".join(bootstrap(prefect))
-
-
-def test_watermarks_move_to_another_server_where_the_next_run_is_exact_and_incremental(
-    prefect: Prefect, rig: Rig, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, prefect_database: Path
-) -> None:
-    file, exported = tmp_path / "connections.yml", tmp_path / "watermarks.json"
-    connections(file, f'name: {CONNECTION}, access_token: "{rig.server.token}", base_url: "{rig.server.base_url}"')
-    bootstrap(prefect, "--connections-file", file)
-    sync(prefect, rig, "contacts", "articles")
-    lake = rig.lake().identity().id[:8]
-    here = {name: data for name, data in watermarks(prefect, CONNECTION).items() if name.endswith(lake)}
-    assert "exported" in bootstrap(prefect, "--export", exported)[-1]
-    assert rig.server.token not in exported.read_text()
-
-    other = Prefect(tmp_path_factory.mktemp("other"), prefect_database)
-    other.start()
-    try:
-        lines = bootstrap(other, "--import", exported, "--connections-file", file)
-        assert f"watermark acme-contacts-{lake}: created at {here[f'acme-contacts-{lake}']['value']}" in lines
-        there = watermarks(other, CONNECTION)
-        assert {name: there[name] for name in here} == here
-        rig.workspace.travel(60)
-        for row in rig.workspace.rows("contacts")[:3]:
-            rig.workspace.update("contacts", row["id"], name="changed on another server")
-        rig.workspace.travel(1)
-        contacts = next(line for line in sync(other, rig, "contacts") if line[:1] == ["contacts"])
-        assert contacts[3] == "3"  # changed
-        assert "-" not in contacts  # there was a watermark before
-        moved = watermarks(other, CONNECTION)
-        again = bootstrap(other, "--import", exported)
-        assert f"watermark acme-articles-{lake}: already there" in again
-        kept = f"watermark acme-contacts-{lake}: kept at {moved[f'acme-contacts-{lake}']['value']}; the file says"
-        assert any(line.startswith(kept) for line in again)
-        assert watermarks(other, CONNECTION) == moved
-    finally:
-        other.stop()
-
-
-def test_a_damaged_file_of_watermarks_changes_nothing(prefect: Prefect, tmp_path: Path) -> None:
-    record = {
-        "connection": "a",
-        "table": "contacts",
-        "lake_id": "1",
-        "lake_url": "./lake",
-        "cursor_field": "updated_at",
-    }
-    file = tmp_path / "watermarks.json"
-    file.write_text(json.dumps({"format": 1, "watermarks": [record, {**record, "table": ""}]}))
-    assert "watermark 2: 'table' is missing" in refusal(prefect, "--import", file)
-    assert "cannot be read" in refusal(prefect, "--import", tmp_path / "nothing.json")
-    assert "cannot be written" in refusal(prefect, "--export", tmp_path / "no" / "folder.json")
