@@ -77,8 +77,8 @@ class TableState:
     more than an index may be wrong, and `notes` has a line for each search or list that stayed short at all, and
     for records that could not be rows.
     `search_check` says how the table's search compares dates (`intercom.extract.date_comparison.SearchCheck` as JSON),
-    None where nobody has looked. `refused` is why run `run_id` failed although it has read everything: a large part of the table would
-    have been removed. `columns` is the declaration that all files and waiting parts were written by, but for those that
+    None where nobody has looked. `refused` is why run `run_id` failed although it has read everything: a large part
+    of the table would have been removed. `columns` is the declaration that all files and waiting parts were written by, but for those that
     `rewriting` has done; None in records of older versions, and when files of two declarations lie in the lake.
     `damaged` are months whose file is not to be merged any more, because it cannot be read or holds rows that are not
     the table's: the table is read from the beginning, and they are written anew without it. `generation` is the record

@@ -77,8 +77,8 @@ class Lake:
         options = dict(storage_options or {})
         if has_password(url):
             raise ConfigurationError(
-                f"The lake URL {without_passwords(url)!r} has a password or a signature in it, which would get into logs "
-                "and records. Give credentials in the environment or in fsspec's configuration instead."
+                f"The lake URL {without_passwords(url)!r} has a password or a signature in it, which would get into "
+                "logs and records. Give credentials in the environment or in fsspec's configuration instead."
             )
         named = {name: os.environ.get(name, "") for name in _SECRET_VARIABLES}
         self._mask = SecretMask(secret_values({**options, "environment": named}), label="[secret]")
