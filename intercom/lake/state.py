@@ -78,11 +78,12 @@ class TableState:
     for records that could not be rows.
     `search_check` says how the table's search compares dates (`intercom.extract.date_comparison.SearchCheck` as JSON),
     None where nobody has looked. `refused` is why run `run_id` failed although it has read everything: a large part
-    of the table would have been removed. `columns` is the declaration that all files and waiting parts were written by, but for those that
-    `rewriting` has done; None in records of older versions, and when files of two declarations lie in the lake.
-    `damaged` are months whose file is not to be merged any more, because it cannot be read or holds rows that are not
-    the table's: the table is read from the beginning, and they are written anew without it. `generation` is the record
-    that this one was read from and is saved over, None when there was none; it is no part of what a record says.
+    of the table would have been removed. `columns` is the declaration that all files and waiting parts were written
+    by, but for those that `rewriting` has done; None in records of older versions, and when files of two declarations
+    lie in the lake. `damaged` are months whose file is not to be merged any more, because it cannot be read or holds
+    rows that are not the table's: the table is read from the beginning, and they are written anew without it.
+    `generation` is the record that this one was read from and is saved over, None when there was none; it is no part
+    of what a record says.
     """
 
     lake_id: str
