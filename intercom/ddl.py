@@ -21,14 +21,13 @@ from typing import Final, Self
 import pyarrow as pa
 
 from intercom.errors import ConfigurationError
-from intercom.lake.layout import UNKNOWN_MONTH, TableFormat, TablePaths
+from intercom.lake.layout import PARTITION_COLUMN, UNKNOWN_MONTH, TableFormat, TablePaths
 from intercom.tables.catalogue import select_tables
 from intercom.tables.table import Strategy, Table
 
 FIRST_MONTH: Final = "2011-01"
 """Nothing in Intercom was created before the year of its foundation."""
 YEARS_AHEAD: Final = 5
-PARTITION: Final = "created_month"
 
 _HIVE_TYPES: Final[dict[pa.DataType, str]] = {
     pa.string(): "string",
@@ -99,7 +98,7 @@ def athena_table(
     if table.strategy is Strategy.MERGE:
         seen = f"Months {months.first} to {months.last} and {UNKNOWN_MONTH}: rows of other months are not seen"
         comment = f"COMMENT {_hive_text(seen)}\n"
-        partitioned = f"PARTITIONED BY (`{PARTITION}` string)\n"
+        partitioned = f"PARTITIONED BY (`{PARTITION_COLUMN}` string)\n"
         properties |= _projection(months)
     listed = ",\n".join(f"  {_hive_text(name)} = {_hive_text(value)}" for name, value in properties.items())
     return (
@@ -111,8 +110,8 @@ def athena_table(
 def _projection(months: Months) -> dict[str, str]:
     return {
         "projection.enabled": "true",
-        f"projection.{PARTITION}.type": "enum",
-        f"projection.{PARTITION}.values": ",".join(months.partitions),
+        f"projection.{PARTITION_COLUMN}.type": "enum",
+        f"projection.{PARTITION_COLUMN}.values": ",".join(months.partitions),
     }
 
 
@@ -132,7 +131,7 @@ def duckdb_view(
     columns: list[str] = [_duckdb_name(name) for name in table.schema.arrow.names]
     partitioned = table.strategy is Strategy.MERGE
     if partitioned:
-        columns.append(_duckdb_name(PARTITION))
+        columns.append(_duckdb_name(PARTITION_COLUMN))
     folder = _folder(table, connection, location)
     rows = f"delta_scan({_duckdb_text(folder)})"
     if table_format is TableFormat.PARQUET:

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intercom.compaction.arrow import flat, joined
+from intercom.tables.schema import INGESTED_AT
 
-INGESTED_AT = "_ingested_at"
 POSITION = "_position"
 _BEFORE_ALL = -(2**63)
 

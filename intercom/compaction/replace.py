@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from intercom.compaction.merge import INGESTED_AT
 from intercom.compaction.partition import RowCounts
 from intercom.lake.parquet import ParquetFile, footer_of, has_checksums, open_parquet
+from intercom.tables.schema import INGESTED_AT
 from intercom.tables.table import Table
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 from urllib.parse import quote, unquote
 
 LAKE_FILE = "_state/lake.json"
@@ -27,7 +28,8 @@ UNKNOWN_MONTH = "unknown"
 
 _VERSIONED = re.compile(r"[0-9a-f]{32}\.parquet")
 _PART = re.compile(r"part-(\d+)\.parquet")
-_PARTITION = re.compile(r"created_month=(\d{4}-(?:0[1-9]|1[0-2])|unknown)")
+PARTITION_COLUMN: Final = "created_month"
+_PARTITION = re.compile(PARTITION_COLUMN + r"=(\d{4}-(?:0[1-9]|1[0-2])|unknown)")
 
 
 class TableFormat(StrEnum):
@@ -54,7 +56,7 @@ def connection_name(folder: str) -> str:
 
 def partition_folder(month: str) -> str:
     """``created_month=2026-01`` for ``2026-01``."""
-    return f"created_month={month}"
+    return f"{PARTITION_COLUMN}={month}"
 
 
 def partition_month(folder: str) -> str | None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from intercom.errors import LakeError
+from intercom.lake.watermark import iso_text
 from intercom.tables.schema import TableSchema
 
 FORMAT = 1
@@ -116,9 +117,9 @@ class TableState:
         fields = asdict(replace(self, columns=None, rewriting=None))
         del fields["generation"]
         for name in ("ingested_at", "saved_at"):
-            fields[name] = _iso(fields[name])
+            fields[name] = iso_text(fields[name])
         for name in ("watermark", "history_from"):
-            fields[name] = None if fields[name] is None else _iso(datetime.fromtimestamp(fields[name], UTC))
+            fields[name] = None if fields[name] is None else iso_text(datetime.fromtimestamp(fields[name], UTC))
         if self.columns is not None:
             fields["columns"] = self.columns.to_json()
         if self.rewriting is not None:
@@ -188,10 +189,6 @@ class TableState:
 
 def _rewriting(record: Mapping[str, Any]) -> ColumnMigration:
     return ColumnMigration(str(record["version"]), TableSchema.from_json(record["to"]))
-
-
-def _iso(time: datetime | None) -> str | None:
-    return None if time is None else time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _time(text: str | None) -> datetime | None:

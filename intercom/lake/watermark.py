@@ -40,7 +40,7 @@ class WatermarkStore(Protocol):
 def to_record(watermark: Watermark) -> dict[str, Any]:
     """A JSON object; times in ISO 8601, UTC."""
     value = None if watermark.value is None else datetime.fromtimestamp(watermark.value, UTC)
-    return {**asdict(watermark), "value": _iso(value), "saved_at": _iso(watermark.saved_at)}
+    return {**asdict(watermark), "value": iso_text(value), "saved_at": iso_text(watermark.saved_at)}
 
 
 def from_record(record: Any, place: str) -> Watermark:
@@ -66,7 +66,7 @@ def from_record(record: Any, place: str) -> Watermark:
     )
 
 
-def _iso(time: datetime | None) -> str | None:
+def iso_text(time: datetime | None) -> str | None:
     return None if time is None else time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from intercom.errors import ConfigurationError, IntercomLakeError, LakeError
 from intercom.lake.delta.credentials import storage_options, table_uri, without_secrets
-from intercom.lake.layout import TablePaths
+from intercom.lake.layout import PARTITION_COLUMN, TablePaths
 from intercom.lake.published import PublishedFile
 from intercom.lake.storage import Lake
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
     from deltalake.transaction import AddAction
 
-_PARTITION = "created_month"
 _COMMITS_PER_CHECKPOINT = "10"
 """As Spark has it, instead of deltalake's 100: on S3 each commit since the last checkpoint is a request per reader."""
 
@@ -77,7 +76,7 @@ class DeltaLog:
                 mode="overwrite",
                 schema=_schema(placed) if placed else table.schema(),
                 partition_by=_partitioned_by(months),
-                partition_filters=[(_PARTITION, "in", months)] if _partitioned_by(months) else None,
+                partition_filters=[(PARTITION_COLUMN, "in", months)] if _partitioned_by(months) else None,
             )
 
     def expired(self) -> list[str]:
@@ -132,7 +131,7 @@ def _added(paths: TablePaths, new: PublishedFile) -> AddAction:
     return AddAction(
         path=new.path.removeprefix(f"{paths.data}/"),
         size=new.size,
-        partition_values={_PARTITION: new.month} if new.month else {},
+        partition_values={PARTITION_COLUMN: new.month} if new.month else {},
         modification_time=int(time.time() * 1000),
         data_change=True,
         stats=new.statistics,
@@ -144,8 +143,8 @@ def _schema(placed: Sequence[PublishedFile]) -> Any:
     from deltalake import Schema
 
     columns = placed[0].columns
-    return Schema.from_arrow(columns.append(pa.field(_PARTITION, pa.string())) if placed[0].month else columns)
+    return Schema.from_arrow(columns.append(pa.field(PARTITION_COLUMN, pa.string())) if placed[0].month else columns)
 
 
 def _partitioned_by(months: Sequence[str]) -> list[str]:
-    return [] if "" in months else [_PARTITION]
+    return [] if "" in months else [PARTITION_COLUMN]
