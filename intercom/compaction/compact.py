@@ -34,31 +34,14 @@ Publish = Callable[[Table, LakeTable, MergeWork], Sequence[PartitionResult]]
 
 
 @dataclass(frozen=True, slots=True)
-class Compacted:
-    """What a compaction did; rows are counted once per primary key. `waiting` rows are staged and not merged yet."""
+class Compacted(RowCounts):
+    """What a compaction did to a table; `rows` are all that it has, `waiting` ones are staged and not merged yet."""
 
-    rows: int = 0
-    new: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    files: int = 0
     waiting: int = 0
 
     def hints(self, table: str) -> tuple[str, ...]:
         """A line for the end of the run when rows wait."""
         return (f"{table}: {self.waiting:,} staged rows wait to be merged with later ones",) if self.waiting else ()
-
-    def plus(self, merged: RowCounts) -> Compacted:
-        """The sum with one more partition; `rows` is the table's and set at the end."""
-        return Compacted(
-            rows=self.rows,
-            new=self.new + merged.new,
-            changed=self.changed + merged.changed,
-            unchanged=self.unchanged + merged.unchanged,
-            removed=self.removed + merged.removed,
-            files=self.files + merged.written,
-        )
 
 
 def compact_table(
@@ -91,7 +74,7 @@ def compact_table(
         _clean_up(ledger, state, files)
         return Compacted(rows=state.rows, waiting=waiting_rows(state))
     parts = _committed(ledger, state, ledger.parts_of(files))
-    done = Compacted()
+    counts = RowCounts()
     if state.staged:
         findings = ledger.findings(state)
         damage, foreign = missing_from(state, findings), not_to_be_merged(state, findings)
@@ -120,15 +103,13 @@ def compact_table(
                 there = ledger.published()
                 state = replace(state, partitions={m: entry for m, entry in state.partitions.items() if m in there})
         state = _finish(table, ledger, state, outcomes, damage, foreign, store)
-        for outcome in outcomes:
-            done = done.plus(outcome.merged)
-        done = replace(done, unchanged=done.unchanged + moves.outdated)
+        counts = sum((outcome.counts for outcome in outcomes), RowCounts(unchanged=moves.outdated))
     _clean_up(ledger, state, files)
     log.info(
         "%s: %d rows new, %d changed, %d unchanged, %d removed; files written: %d",
-        *(table.name, done.new, done.changed, done.unchanged, done.removed, done.files),
+        *(table.name, counts.new, counts.changed, counts.unchanged, counts.removed, counts.files),
     )
-    return replace(done, rows=state.rows)
+    return Compacted(state.rows, counts.new, counts.changed, counts.unchanged, counts.removed, counts.files)
 
 
 def _staged_rows(state: TableState) -> int | None:

@@ -57,20 +57,20 @@ def both(first: PartitionResult | None, second: PartitionResult) -> PartitionRes
     """The outcome of two steps of one month; each staged row is counted by what the steps together have made of it."""
     if first is None:
         return second
-    one, two = first.merged, second.merged
+    one, two = first.counts, second.counts
     new, changed = one.new + two.new, one.changed + two.changed
-    merged = replace(
+    counts = replace(
         two,
         new=new,
         changed=changed,
         unchanged=two.new + two.changed + two.unchanged - new - changed,
         removed=one.removed + two.removed,
-        written=one.written or two.written,
+        files=max(one.files, two.files),
     )
-    return replace(second, merged=merged, placed=second.placed or first.placed)
+    return replace(second, counts=counts, placed=second.placed or first.placed)
 
 
 def counted_as_changed(outcome: PartitionResult, gained: int) -> PartitionResult:
     """A row that came from another month is no new one: it has changed."""
-    merged = outcome.merged
-    return replace(outcome, merged=replace(merged, new=merged.new - gained, changed=merged.changed + gained))
+    counts = outcome.counts
+    return replace(outcome, counts=replace(counts, new=counts.new - gained, changed=counts.changed + gained))

@@ -39,17 +39,28 @@ _CURE = "Run with --full-refresh: the table is read again and written anew; noth
 
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """What a merge found; `rows` of the new file, or of the old one when nothing `written`.
+    """Rows that a merge found, each primary key once, and how many `files` it wrote; sums are of several partitions.
 
-    Evicted rows and staged ones that were left out are in none of the other numbers.
+    `rows` are those of the new file, or of the old one where none was written. Evicted rows and staged ones that were
+    left out are in none of the other numbers.
     """
 
-    rows: int
+    rows: int = 0
     new: int = 0
     changed: int = 0
     unchanged: int = 0
     removed: int = 0
-    written: bool = False
+    files: int = 0
+
+    def __add__(self, other: RowCounts) -> RowCounts:
+        return RowCounts(
+            rows=self.rows + other.rows,
+            new=self.new + other.new,
+            changed=self.changed + other.changed,
+            unchanged=self.unchanged + other.unchanged,
+            removed=self.removed + other.removed,
+            files=self.files + other.files,
+        )
 
 
 class PartitionMerge:
@@ -108,9 +119,9 @@ class PartitionMerge:
             changed=len(met.row) - len(losers),
             unchanged=len(losers),
             removed=removed,
-            written=bool(len(write) or len(gone) or removed or self._rewrites),
+            files=int(bool(len(write) or len(gone) or removed or self._rewrites)),
         )
-        if merged.written:
+        if merged.files:
             rows = met.row.filter(pc.invert(beaten)) if self._replaces else _sorted(met.row.filter(beaten), gone)
             self._write(target, version, rows, write)
         return merged

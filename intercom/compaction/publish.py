@@ -87,7 +87,7 @@ class PartitionResult:
     """What became of a partition; `partition` is None for one that holds no row any more, `placed` a file just made."""
 
     month: str
-    merged: RowCounts
+    counts: RowCounts
     partition: Partition | None
     placed: PublishedFile | None = None
 
@@ -110,7 +110,7 @@ def _publish_one(table: Table, ledger: LakeTable, work: MergeWork, month: Partit
             try:
                 if old is not None:
                     check_footer(old, month.footer)
-                merged = _merged(table, old, parts, new, work, month)
+                counts = _merged(table, old, parts, new, work, month)
             except Exception as error:
                 if not is_damage(error) and not isinstance(error, SchemaError):
                     raise
@@ -119,18 +119,18 @@ def _publish_one(table: Table, ledger: LakeTable, work: MergeWork, month: Partit
                     raise
                 raise damaged_file(table, ledger, month.month, error) from error
         if month.discarded:
-            merged = replace(merged, written=True)
+            counts = replace(counts, files=1)
         ledger.still_ours()
-        if merged.written and merged.rows == 0 and month.month:
+        if counts.files and counts.rows == 0 and month.month:
             if month.stored is not None:
                 ledger.files.remove(month.month, month.stored)
-            return PartitionResult(month.month, merged, None)
-        if not merged.written:
-            kept = None if month.stored is None or old is None else _partition(merged.rows, old, month.stored)
-            return PartitionResult(month.month, merged, kept)
-        partition = _partition(merged.rows, new, "")  # a local file is no longer there when it is placed
-        placed = ledger.files.place(new, month.month, merged.rows, month.stored)
-        return PartitionResult(month.month, merged, replace(partition, stamp=placed.stamp), placed)
+            return PartitionResult(month.month, counts, None)
+        if not counts.files:
+            kept = None if month.stored is None or old is None else _partition(counts.rows, old, month.stored)
+            return PartitionResult(month.month, counts, kept)
+        partition = _partition(counts.rows, new, "")  # a local file is no longer there when it is placed
+        placed = ledger.files.place(new, month.month, counts.rows, month.stored)
+        return PartitionResult(month.month, counts, replace(partition, stamp=placed.stamp), placed)
 
 
 def _partition(rows: int, file: Path, stamp: str) -> Partition:

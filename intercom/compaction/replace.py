@@ -34,9 +34,9 @@ def replace_file(table: Table, old: Path | None, parts: Sequence[Path], new: Pat
         changed=rows.num_rows - new_rows - unchanged,
         unchanged=unchanged,
         removed=max(0, before.num_rows - sum(len(ours[key]) for key in met)),
-        written=old is None or ours != theirs or not (_has_columns(old, schema) and has_checksums(old)),
+        files=int(old is None or ours != theirs or not (_has_columns(old, schema) and has_checksums(old))),
     )
-    if merged.written:
+    if merged.files:
         with ParquetFile(new, schema, version) as file:
             file.write(rows)
     return merged

@@ -14,24 +14,23 @@ from intercom.errors import IntercomLakeError
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe.announce import announce_run
 from intercom.orchestration.observe.progress import end_reports
-from intercom.sync.summary import TableSummary, as_text, failures, verdict, warnings
-from intercom.sync.timed import Timed
+from intercom.sync.summary import TableResult, as_text, failures, verdict, warnings
 
 log = logging.getLogger(__name__)
 
 
-def finish(job: Job, tables: Mapping[str, Sequence[PrefectFuture[Timed]]]) -> State[None]:
+def finish(job: Job, tables: Mapping[str, Sequence[PrefectFuture[TableResult]]]) -> State[None]:
     """Wait for the tasks of all tables, show in Prefect what they did, print it, and say whether the run failed."""
     try:
-        summaries = [_summary(name, futures) for name, futures in tables.items()]
+        results = [_result(name, futures) for name, futures in tables.items()]
     finally:
         end_reports(job.run_id)
-    for warning in warnings(summaries):
+    for warning in warnings(results):
         log.warning("%s", warning)
-    announce_run(job, summaries)
-    _show(as_text(summaries))
-    end = Failed if failures(summaries) else Completed
-    return end(message=verdict(summaries))
+    announce_run(job, results)
+    _show(as_text(results))
+    end = Failed if failures(results) else Completed
+    return end(message=verdict(results))
 
 
 def _show(text: str) -> None:
@@ -43,16 +42,16 @@ def _show(text: str) -> None:
         log.info("The summary could not be printed: %s", error)
 
 
-def _summary(table: str, futures: Sequence[PrefectFuture[Timed]]) -> TableSummary:
+def _result(table: str, futures: Sequence[PrefectFuture[TableResult]]) -> TableResult:
     for future in futures:
         future.wait()
         if not future.state.is_completed():
-            return TableSummary(table, error=_reason(future))
-    timed: Timed = futures[-1].result()
-    return timed.summary(table)
+            return TableResult(table, failure=_reason(future))
+    result: TableResult = futures[-1].result()
+    return result
 
 
-def _reason(future: PrefectFuture[Timed]) -> str:
+def _reason(future: PrefectFuture[TableResult]) -> str:
     error = future.result(raise_on_failure=False)
     if isinstance(error, Exception) and not isinstance(error, IntercomLakeError):
         log.error("unexpected error", exc_info=error)

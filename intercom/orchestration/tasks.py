@@ -39,7 +39,7 @@ from intercom.orchestration.server.watermark_store import BlockWatermarks
 from intercom.orchestration.task_runners import RunnerKind, RunnerSettings, submitting
 from intercom.sync.ingest import ingest_table
 from intercom.sync.run import Run, asked_range
-from intercom.sync.timed import Timed
+from intercom.sync.summary import TableResult
 from intercom.tables.catalogue import TABLES, select_tables
 from intercom.tables.table import Table
 
@@ -122,7 +122,7 @@ def prepare_compaction(connection: str, lake: str, tables: Sequence[str], advanc
 
 
 @task(task_run_name="extract {job.connection} {table}", cache_policy=NO_CACHE)
-def extract(table: str, job: Job) -> Timed:
+def extract(table: str, job: Job) -> TableResult:
     """Read what is new of one table, stage it in the lake and move its watermark."""
     assert job.run is not None
     started = time.monotonic()
@@ -134,13 +134,15 @@ def extract(table: str, job: Job) -> Timed:
         report_progress(job.run_id, job.connection, table, client.limiter.usage) as progress,
     ):
         ingested = ingest_table(entry, api, job.ledger(table), BlockWatermarks(), job.run, progress)
-    return Timed(time.monotonic() - started, ingested=ingested)
+    return TableResult(table, ingested, seconds=time.monotonic() - started)
 
 
 @task(task_run_name="compact {job.connection} {table}", cache_policy=NO_CACHE)
-def compaction(table: str, job: Job, extracted: Timed | PrefectFuture[Timed] | None = None) -> Timed:
+def compaction(table: str, job: Job, extracted: TableResult | PrefectFuture[TableResult] | None = None) -> TableResult:
     """Merge one table's staged rows into its partitions, when that is due."""
-    before = extracted if isinstance(extracted, Timed) else Timed()  # Prefect hands over the future's result
+    before = (
+        extracted if isinstance(extracted, TableResult) else TableResult(table)
+    )  # Prefect hands over the future's result
     started = time.monotonic()
 
     def publish(entry: Table, ledger: LakeTable, work: MergeWork) -> Sequence[PartitionResult]:
@@ -168,7 +170,7 @@ def compaction(table: str, job: Job, extracted: Timed | PrefectFuture[Timed] | N
         committed=before.ingested is not None,
     )
     done = replace(before, seconds=before.seconds + time.monotonic() - started, compacted=compacted)
-    announce_table(job, done.summary(table))
+    announce_table(job, done)
     return done
 
 

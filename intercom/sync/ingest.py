@@ -25,11 +25,10 @@ from intercom.normalise.normaliser import MOST_NAMED
 from intercom.sync.checkpoints import ResumeKey, RunCheckpoints
 from intercom.sync.commit import Read, ReadPlan, commit
 from intercom.sync.confirm_removals import Verdict, confirm_removals, confirm_repair
-from intercom.sync.progress import TableProgress
+from intercom.sync.progress import TableProgress, shown_time
 from intercom.sync.read_table import TableReader
 from intercom.sync.run import Run
 from intercom.sync.start import LOOKBACK_SECONDS, StartingPoint, starting_point
-from intercom.sync.summary import shown_time
 from intercom.tables.table import Access, Strategy, Table
 
 log = logging.getLogger(__name__)

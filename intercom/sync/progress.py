@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
 _RECENT_SECONDS = 30.0
@@ -236,3 +237,8 @@ def duration(seconds: float) -> str:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def shown_time(second: int | None) -> str:
+    """``2026-11-03 11:59:59``, in UTC; a dash for none."""
+    return "-" if second is None else datetime.fromtimestamp(second, UTC).isoformat(" ").removesuffix("+00:00")

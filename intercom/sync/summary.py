@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from intercom.api.traffic import Traffic, total
-from intercom.sync.progress import duration
+from intercom.compaction.compact import Compacted
+from intercom.sync.ingest import Ingested
+from intercom.sync.progress import duration, shown_time
 
 HEADINGS = (
     "table", "rows read", "new", "changed", "unchanged", "removed", "in table",
@@ -19,49 +20,52 @@ _WATERMARKS = ("table", "watermark before", "watermark after")
 _COUNTS = tuple(heading for heading in HEADINGS if heading not in _WATERMARKS[1:])
 """Prefect's page is too narrow for all columns: it would break times into three lines each."""
 
+_NOTHING_READ = Ingested(0, Traffic(), None, None, "nothing was read")
+
 
 @dataclass(frozen=True, slots=True)
-class TableSummary:
-    """One table of a run. Watermarks in unix seconds. `waiting` rows are staged and not merged yet.
+class TableResult:
+    """One table of a run: what was read, what was merged, its wall seconds, or what went wrong.
 
-    `files` were written. `complete`: at most a few of the rows that Intercom counts were missing. `earlier_try`: one of
-    this run has read the table, the present one has not.
-    `error` is what went wrong, `notes` what is not as it should be, `hints` what is worth knowing and no reason for
-    worry.
+    `ingested` is None where nothing was read, `compacted` until the table is merged. A plain value, which travels
+    between tasks and processes.
     """
 
     table: str
-    rows_read: int = 0
-    new: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    rows: int = 0
-    files: int = 0
-    waiting: int = 0
-    traffic: Traffic = field(default_factory=Traffic)
+    ingested: Ingested | None = None
+    compacted: Compacted = field(default_factory=Compacted)
     seconds: float = 0.0
-    watermark_before: int | None = None
-    watermark_after: int | None = None
-    complete: bool = True
-    earlier_try: bool = False
-    notes: tuple[str, ...] = ()
-    hints: tuple[str, ...] = ()
-    error: str | None = None
+    failure: str | None = None
+
+    @property
+    def read(self) -> Ingested:
+        """What was read, nothing included."""
+        return self.ingested or _NOTHING_READ
+
+    @property
+    def error(self) -> str | None:
+        """What went wrong, also where all was read and its removals were refused."""
+        return self.failure if self.failure is not None else self.read.refused
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """Lines on what is worth knowing and no reason for worry."""
+        return (*self.read.hints, *self.compacted.hints(self.table))
 
     def cells(self, headings: Sequence[str] = HEADINGS) -> list[str]:
         """The table's line under some of `HEADINGS`."""
         if self.error is not None:
             return [{"table": self.table, "rows read": "failed"}.get(heading, "") for heading in headings]
-        traffic = self.traffic
-        numbers = (self.rows_read, self.new, self.changed, self.unchanged, self.removed, self.rows)
+        read, merged = self.read, self.compacted
+        traffic = read.traffic
+        numbers = (read.rows, merged.new, merged.changed, merged.unchanged, merged.removed, merged.rows)
         cells = (
             self.table,
             *[f"{number:,}" for number in (*numbers, traffic.requests, traffic.throttled)],
             _size(traffic.received),
             f"{self.seconds:.1f}",
-            shown_time(self.watermark_before),
-            shown_time(self.watermark_after),
+            shown_time(read.watermark_before),
+            shown_time(read.watermark_after),
         )
         by_heading = dict(zip(HEADINGS, cells, strict=True))
         return [by_heading[heading] for heading in headings]
@@ -70,12 +74,13 @@ class TableSummary:
         """``1,204 rows, watermark 2026-11-03 11:59:59 UTC``, or that it failed."""
         if self.error is not None:
             return "failed"
-        rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
-        reached = "" if self.watermark_after is None else f", watermark {shown_time(self.watermark_after)} UTC"
+        rows = "1 row" if self.compacted.rows == 1 else f"{self.compacted.rows:,} rows"
+        after = self.read.watermark_after
+        reached = "" if after is None else f", watermark {shown_time(after)} UTC"
         return f"{rows}{reached}"
 
 
-def as_text(tables: Sequence[TableSummary]) -> str:
+def as_text(tables: Sequence[TableResult]) -> str:
     """Aligned columns for a terminal, then a line for each failure, warning and hint."""
     lines = [list(TEXT_HEADINGS), *[table.cells(TEXT_HEADINGS) for table in tables]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(TEXT_HEADINGS))]
@@ -83,11 +88,11 @@ def as_text(tables: Sequence[TableSummary]) -> str:
     return "\n".join([*[line.rstrip() for line in text], *remarks(tables)])
 
 
-def as_markdown(tables: Sequence[TableSummary]) -> str:
+def as_markdown(tables: Sequence[TableResult]) -> str:
     """The same in markdown: the counts, what the run took of the allowance, the lines, then the watermarks in UTC."""
-    traffic = total(table.traffic for table in tables)
+    traffic = total(table.read.traffic for table in tables)
     allowance = spent(traffic) + ("; without tables that failed" if failures(tables) else "")
-    marked = [table for table in tables if (table.watermark_before, table.watermark_after) != (None, None)]
+    marked = [table for table in tables if (table.read.watermark_before, table.read.watermark_after) != (None, None)]
     return "\n".join(
         [
             *markdown_table(_COUNTS, [table.cells(_COUNTS) for table in tables]),
@@ -123,13 +128,13 @@ def spent(traffic: Traffic) -> str:
     return f"{requests} in {duration(traffic.seconds)}{of}; {_size(traffic.received)} received"
 
 
-def remarks(tables: Sequence[TableSummary]) -> list[str]:
+def remarks(tables: Sequence[TableResult]) -> list[str]:
     """One line per failed table, then one per warning, then one per hint."""
     hints = [f"note: {hint}" for table in tables for hint in table.hints]
     return [*failures(tables), *[f"warning: {warning}" for warning in warnings(tables)], *hints]
 
 
-def verdict(tables: Sequence[TableSummary]) -> str:
+def verdict(tables: Sequence[TableResult]) -> str:
     """How the run ended, in a sentence, with what has to be known about tables that failed or stay short of rows."""
     failed, warned = failures(tables), warnings(tables)
     if failed:
@@ -140,12 +145,12 @@ def verdict(tables: Sequence[TableSummary]) -> str:
     return f"{ended}; {len(warned)} {'warning' if len(warned) == 1 else 'warnings'}: {'; '.join(warned)}"
 
 
-def warnings(tables: Sequence[TableSummary]) -> list[str]:
+def warnings(tables: Sequence[TableResult]) -> list[str]:
     """The notes of all tables: rows that Intercom counts and did not give, files that are no table's, and the like."""
-    return [note for table in tables for note in table.notes]
+    return [note for table in tables for note in table.read.notes]
 
 
-def failures(tables: Sequence[TableSummary]) -> list[str]:
+def failures(tables: Sequence[TableResult]) -> list[str]:
     """One line per failed table."""
     return [f"{table.table} failed: {table.error}" for table in tables if table.error is not None]
 
@@ -162,8 +167,3 @@ def _size(count: int) -> str:
             break
         size, unit = size / 1000, larger
     return f"{count:,} B" if unit == "B" else f"{size:.1f} {unit}"
-
-
-def shown_time(second: int | None) -> str:
-    """``2026-11-03 11:59:59``, in UTC; a dash for none."""
-    return "-" if second is None else datetime.fromtimestamp(second, UTC).isoformat(" ").removesuffix("+00:00")

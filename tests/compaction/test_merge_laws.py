@@ -98,7 +98,7 @@ def counted(stored: Table, staged: Sequence[Row], result: Table) -> RowCounts:
         changed=changed,
         unchanged=len(keys) - new - changed,
         removed=removed,
-        written=bool(new or changed or removed),
+        files=int(bool(new or changed or removed)),
     )
 
 
@@ -151,8 +151,8 @@ class Bench:
             result = merge.write(target, "v1")
         finally:
             merge.close()
-        assert target.exists() == result.written
-        if result.written:
+        assert target.exists() == bool(result.files)
+        if result.files:
             self.stored = target
         return result
 
@@ -246,7 +246,7 @@ def test_merging_the_same_parts_again_changes_nothing(
         before = wholes(partition.rows)
         again = partition.run(*parts, replaces=replaces)
         keys = len({row.id for row in flat(parts)})
-        assert again == RowCounts(rows=first.rows, unchanged=keys, written=False)
+        assert again == RowCounts(rows=first.rows, unchanged=keys)
         assert wholes(partition.rows) == before
 
 
@@ -334,7 +334,7 @@ def test_a_new_month_in_one_part_without_doubles_keeps_the_rows_in_their_order(
     staged: list[Row], size: int, order: Order
 ) -> None:
     with bench(None, size, order) as partition:
-        assert partition.run(staged) == RowCounts(rows=len(staged), new=len(staged), written=True)
+        assert partition.run(staged) == RowCounts(rows=len(staged), new=len(staged), files=1)
         assert [row.whole for row in partition.rows] == [row.whole for row in staged]
 
 

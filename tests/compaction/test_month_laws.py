@@ -16,7 +16,7 @@ from intercom.lake.state import TableState
 from intercom.normalise.normaliser import Normaliser
 from intercom.normalise.records import split_records
 from intercom.sync.pipeline import newest_second
-from intercom.sync.summary import shown_time
+from intercom.sync.progress import shown_time
 from intercom.tables.catalogue import TABLES
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -62,8 +62,8 @@ def merge(write: Write, tmp_path: Path) -> Merge:
         paths = [write(f"part-{number}.parquet", rows, row_group_size) for number, rows in enumerate(parts)]
         (tmp_path / "new.parquet").unlink(missing_ok=True)
         result = run(old, paths, tmp_path / "new.parquet", replaces=replaces)
-        assert (tmp_path / "new.parquet").exists() == result.written
-        after = tmp_path / "new.parquet" if result.written else old
+        assert (tmp_path / "new.parquet").exists() == bool(result.files)
+        after = tmp_path / "new.parquet" if result.files else old
         return result, [] if after is None else rows_of(after)
 
     return merged
@@ -83,7 +83,7 @@ def run(stored: Path | None, parts: Sequence[Path], target: Path, *, replaces: b
 def test_a_newer_row_takes_the_place_of_the_stored_one(merge: Merge) -> None:
     result, rows = merge([("a", 1, "old", 1), ("b", 1, "kept", 1)], [("a", 2, "new", 2)])
     assert sorted(rows) == [("a", 2, "new", 2), ("b", 1, "kept", 1)]
-    assert result == RowCounts(rows=2, changed=1, written=True)
+    assert result == RowCounts(rows=2, changed=1, files=1)
 
 
 def test_an_older_row_that_arrives_late_is_dropped(merge: Merge) -> None:
@@ -129,7 +129,7 @@ def test_new_and_changed_and_unchanged_keys_are_counted_once_each(merge: Merge) 
     stored: list[Row] = [("same", 1, "x", 1), ("changed", 1, "x", 1), ("alone", 1, "x", 1)]
     staged: list[Row] = [("same", 1, "x", 2), ("changed", 2, "y", 2), ("changed", 3, "z", 2), ("new", 1, "x", 2)]
     result, rows = merge(stored, staged, staged)
-    assert result == RowCounts(rows=4, new=1, changed=1, unchanged=1, written=True)
+    assert result == RowCounts(rows=4, new=1, changed=1, unchanged=1, files=1)
     assert len(rows) == 4
 
 
@@ -157,7 +157,7 @@ def test_parts_without_rows_change_nothing(merge: Merge, parts: list[list[Row]])
 
 
 def test_an_empty_stored_file_takes_every_row(merge: Merge) -> None:
-    assert merge([], [("a", 1, "x", 1)]) == (RowCounts(rows=1, new=1, written=True), [("a", 1, "x", 1)])
+    assert merge([], [("a", 1, "x", 1)]) == (RowCounts(rows=1, new=1, files=1), [("a", 1, "x", 1)])
 
 
 # -- replacing ----------------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ def test_replacing_removes_what_was_not_read_and_takes_older_rows_too(merge: Mer
     staged: list[Row] = [("same", 1, "x", 2), ("back", 2, "earlier", 2), ("new", 1, "x", 2)]
     result, rows = merge(stored, staged, replaces=True, row_group_size=1)
     assert sorted(rows) == [("back", 2, "earlier", 2), ("new", 1, "x", 2), ("same", 1, "x", 1)]
-    assert result == RowCounts(rows=3, new=1, changed=1, unchanged=1, removed=1, written=True)
+    assert result == RowCounts(rows=3, new=1, changed=1, unchanged=1, removed=1, files=1)
 
 
 def test_replacing_by_the_same_rows_writes_nothing(merge: Merge) -> None:
@@ -177,7 +177,7 @@ def test_replacing_by_the_same_rows_writes_nothing(merge: Merge) -> None:
 
 
 def test_replacing_by_nothing_leaves_an_empty_file_of_the_same_columns(merge: Merge) -> None:
-    assert merge([("a", 1, "x", 1)], replaces=True) == (RowCounts(rows=0, removed=1, written=True), [])
+    assert merge([("a", 1, "x", 1)], replaces=True) == (RowCounts(rows=0, removed=1, files=1), [])
 
 
 # -- files --------------------------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_a_stored_file_of_other_columns_is_written_anew_when_replaced(write: Wri
     old = with_other_columns(tmp_path / "old.parquet")
     part = write("part.parquet", [("a", 1, "x", 2)])
     result = run(old, [part], tmp_path / "new.parquet", replaces=True)
-    assert result.written
+    assert result.files
     assert result.rows == 1
     assert rows_of(tmp_path / "new.parquet") == [("a", 1, "x", 2)]
 
@@ -208,7 +208,7 @@ def test_a_stored_file_of_other_columns_is_written_anew_when_replaced(write: Wri
 def test_a_stored_file_of_other_columns_is_written_anew_when_it_is_replaced_by_nothing(tmp_path: Path) -> None:
     old = with_other_columns(tmp_path / "old.parquet")
     result = run(old, [], tmp_path / "new.parquet", replaces=True)
-    assert result.written
+    assert result.files
     assert rows_of(tmp_path / "new.parquet") == []
 
 
@@ -229,7 +229,7 @@ def test_a_new_month_in_one_part_is_the_part_itself(write: Write, tmp_path: Path
 
 def test_many_small_parts_of_a_new_month_become_one_row_group(merge: Merge, tmp_path: Path) -> None:
     result, rows = merge(None, *[[(f"{number:03}", 1, "x", 1)] for number in range(120)])
-    assert result == RowCounts(rows=120, new=120, written=True)
+    assert result == RowCounts(rows=120, new=120, files=1)
     assert [row[0] for row in rows] == [f"{number:03}" for number in range(120)]
     assert pq.read_metadata(tmp_path / "new.parquet").num_row_groups == 1
 
@@ -250,7 +250,7 @@ def test_more_rows_than_are_compared_at_a_time_are_all_compared(tmp_path: Path, 
     pq.write_table(many(count, changed=lambda number: number in (0, count - 1), ingested=2).take(
         pa.array(range(count - 1, -1, -1))), part)  # fmt: skip
     result = run(stored, [part], tmp_path / "new.parquet", replaces=replaces)
-    assert result == RowCounts(rows=count, changed=2, unchanged=count - 2, written=True)
+    assert result == RowCounts(rows=count, changed=2, unchanged=count - 2, files=1)
     names = pq.read_table(tmp_path / "new.parquet").column("name").to_pylist()
     assert sorted(names)[:2] == ["changed", "changed"]
     assert names.count("changed") == 2
@@ -266,7 +266,7 @@ def test_rows_that_were_read_in_another_order_are_compared_beyond_memory(tmp_pat
         pq.write_table(table(again[number::4]), path)
     pq.write_table(table(stored), tmp_path / "stored.parquet", row_group_size=10)
     result = run(tmp_path / "stored.parquet", paths, tmp_path / "new" / "new.parquet")
-    assert result == RowCounts(rows=40, changed=1, unchanged=39, written=True)
+    assert result == RowCounts(rows=40, changed=1, unchanged=39, files=1)
     expected = [again[17] if row[0] == "17" else row for row in stored]
     assert sorted(rows_of(tmp_path / "new" / "new.parquet")) == expected
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["new.parquet"]

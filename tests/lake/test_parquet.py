@@ -111,15 +111,15 @@ def test_a_stored_file_without_checksums_is_written_anew_although_nothing_change
     stored = without_checksums(tmp_path / "stored.parquet", table)
     part = write_parquet(tmp_path / "part.parquet", rows(count=100, ingested=2))
     merged = merge(stored, [part], tmp_path / "new.parquet")
-    assert merged == RowCounts(rows=100, unchanged=100, written=True)
+    assert merged == RowCounts(rows=100, unchanged=100, files=1)
     assert has_checksums(tmp_path / "new.parquet")
     assert pq.read_table(tmp_path / "new.parquet").equals(table)
-    assert not merge(tmp_path / "new.parquet", [part], tmp_path / "newer.parquet").written
+    assert not merge(tmp_path / "new.parquet", [part], tmp_path / "newer.parquet").files
 
 
 def test_a_staged_part_without_checksums_is_not_published_as_it_is(tmp_path: Path) -> None:
     part = without_checksums(tmp_path / "part.parquet", rows(count=100))
-    assert merge(None, [part], tmp_path / "new.parquet").written
+    assert merge(None, [part], tmp_path / "new.parquet").files
     assert has_checksums(tmp_path / "new.parquet")
     assert version_of(tmp_path / "new.parquet") == "merged"
 
@@ -134,9 +134,9 @@ def test_a_replace_table_without_checksums_is_written_anew_although_nothing_chan
     stored = without_checksums(tmp_path / "stored.parquet", table)
     part = write_parquet(tmp_path / "part.parquet", table)
     merged = replace_file(tags, stored, [part], tmp_path / "new.parquet", "merged")
-    assert merged == RowCounts(rows=1, unchanged=1, written=True)
+    assert merged == RowCounts(rows=1, unchanged=1, files=1)
     assert has_checksums(tmp_path / "new.parquet")
-    assert not replace_file(tags, tmp_path / "new.parquet", [part], tmp_path / "newer.parquet", "again").written
+    assert not replace_file(tags, tmp_path / "new.parquet", [part], tmp_path / "newer.parquet", "again").files
 
 
 # -- damaged parts --------------------------------------------------------------------------------------------------
@@ -148,5 +148,5 @@ def test_a_damaged_part_is_not_published_as_it_is(tmp_path: Path) -> None:
     bad = damaged(part, tmp_path / "bad.parquet", "name")
     with pytest.raises(OSError, match="checksum"):
         merge(None, [bad], tmp_path / "new.parquet")
-    assert merge(None, [part], tmp_path / "new.parquet").written
+    assert merge(None, [part], tmp_path / "new.parquet").files
     assert (tmp_path / "new.parquet").read_bytes() == part.read_bytes()

@@ -6,7 +6,7 @@ from intercom.api.traffic import Traffic
 from intercom.sync.summary import (
     HEADINGS,
     TEXT_HEADINGS,
-    TableSummary,
+    TableResult,
     as_markdown,
     as_text,
     failures,
@@ -15,8 +15,9 @@ from intercom.sync.summary import (
     verdict,
     warnings,
 )
+from tests.support.results import table_result
 
-CONTACTS = TableSummary(
+CONTACTS = table_result(
     "contacts",
     rows_read=12_345,
     new=1_000,
@@ -30,7 +31,7 @@ CONTACTS = TableSummary(
     watermark_after=1_793_707_199,
     notes=("contacts, May 2026: 9 of 10 rows", "contacts, June 2026: 8 of 10 rows"),
 )
-TAGS = TableSummary(
+TAGS = table_result(
     "tags",
     rows_read=7,
     rows=7,
@@ -38,8 +39,8 @@ TAGS = TableSummary(
     seconds=0.04,
     notes=("tags: 7 of 8 rows",),
 )
-FAILED = TableSummary("companies", rows_read=99, error="401 Unauthorized: check the token")
-TEAMS = TableSummary("teams", rows_read=3, rows=3)
+FAILED = TableResult("companies", failure="401 Unauthorized: check the token")
+TEAMS = table_result("teams", rows_read=3, rows=3)
 
 
 def test_each_number_stands_under_its_heading() -> None:
@@ -102,8 +103,8 @@ def test_only_failed_tables_are_failures() -> None:
 
 
 def test_an_empty_error_message_is_still_a_failure() -> None:
-    assert failures([TableSummary("tags", error="")]) == ["tags failed: "]
-    assert TableSummary("tags", error="").cells()[1] == "failed"
+    assert failures([TableResult("tags", failure="")]) == ["tags failed: "]
+    assert TableResult("tags", failure="").cells()[1] == "failed"
 
 
 def row(line: str) -> list[str]:
@@ -148,7 +149,7 @@ def test_a_small_share_is_not_rounded_to_nothing() -> None:
 
 
 def test_a_cell_with_a_bar_stays_one_cell() -> None:
-    assert as_markdown([TableSummary("a|b")]).splitlines()[2].startswith(r"| a\|b | 0 |")
+    assert as_markdown([table_result("a|b")]).splitlines()[2].startswith(r"| a\|b | 0 |")
 
 
 def test_the_outcome_of_a_table_is_its_rows_and_watermark() -> None:
@@ -184,8 +185,15 @@ def test_a_run_with_failed_tables_names_these_first_of_all() -> None:
 
 
 def test_a_hint_is_shown_and_is_no_warning() -> None:
-    told = TableSummary("tags", hints=("tags: 1 field has no column",))
+    told = table_result("tags", hints=("tags: 1 field has no column",))
     assert warnings([told]) == []
     assert verdict([told]) == verdict([TEAMS])
     assert remarks([TAGS, told]) == ["warning: tags: 7 of 8 rows", "note: tags: 1 field has no column"]
     assert as_text([told]).splitlines()[-1] == "note: tags: 1 field has no column"
+
+
+def test_a_table_that_was_refused_has_failed_although_it_was_read_and_merged() -> None:
+    refused = "a full refresh would remove 60 of 150 rows (40 %), which two reads lack"
+    result = table_result("contacts", rows_read=90, rows=150, changed=2, refused=refused)
+    assert failures([result]) == [f"contacts failed: {refused}"]
+    assert verdict([result]).startswith("1 of 1 tables failed:")

@@ -10,12 +10,12 @@ from intercom.orchestration.job import Job
 from intercom.orchestration.observe.artifacts import keep_artifacts
 from intercom.orchestration.observe.assets import materialized
 from intercom.orchestration.observe.events import synced
-from intercom.sync.summary import TableSummary
+from intercom.sync.summary import TableResult
 
 log = logging.getLogger(__name__)
 
 
-def announce_table(job: Job, table: TableSummary) -> None:
+def announce_table(job: Job, table: TableResult) -> None:
     """Tell Prefect of a table that has just come to its end, however long others of the run will take.
 
     Whatever goes wrong is one warning: the table is in the lake.
@@ -23,25 +23,25 @@ def announce_table(job: Job, table: TableSummary) -> None:
     steps: list[Callable[[], None]] = []
     if _is_in_step(job, table):
         steps.append(lambda: synced(job, table))
-    if table.files or (not table.waiting and _is_news(job, table)):
+    if table.compacted.files or (not table.compacted.waiting and _is_news(job, table)):
         steps.append(lambda: materialized(job, table))
     _told(steps)
 
 
-def announce_run(job: Job, tables: Sequence[TableSummary]) -> None:
+def announce_run(job: Job, tables: Sequence[TableResult]) -> None:
     """Tell Prefect of a run that has come to its end. Whatever goes wrong is one warning."""
     _told([lambda: keep_artifacts(job, tables)])
 
 
-def _is_in_step(job: Job, table: TableSummary) -> bool:
+def _is_in_step(job: Job, table: TableResult) -> bool:
     """Whether the table has all that Intercom had; a backfill and a merge do not ask for what is new."""
     told = _is_news(job, table) and job.run is not None and job.run.until is None
-    return told and table.complete and table.error is None
+    return told and table.read.complete and table.error is None
 
 
-def _is_news(job: Job, table: TableSummary) -> bool:
+def _is_news(job: Job, table: TableResult) -> bool:
     """Whether this try of the run has read the table, or merged what an earlier one had read."""
-    return bool(table.files) or (job.run is not None and not table.earlier_try)
+    return bool(table.compacted.files) or (job.run is not None and not table.read.earlier_try)
 
 
 def _told(steps: Sequence[Callable[[], None]]) -> None:

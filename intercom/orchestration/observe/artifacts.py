@@ -18,14 +18,14 @@ from prefect.utilities.urls import url_for
 from intercom.config.connection import connection_slug
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe.history import as_history, unbroken
-from intercom.sync.summary import TableSummary, as_markdown, verdict
+from intercom.sync.summary import TableResult, as_markdown, verdict
 
 _RETRIES = 2
 _TIMEOUT_SECONDS = 10.0
 """Instead of some minutes: a run that has done its work should not wait for a server in trouble to be told of it."""
 
 
-def keep_artifacts(job: Job, tables: Sequence[TableSummary]) -> None:
+def keep_artifacts(job: Job, tables: Sequence[TableResult]) -> None:
     """Save the run's summary, and a new version of each table's history.
 
     One read and a write for each artifact. Raises whatever Prefect's client does; a history that could not be read is
@@ -81,7 +81,7 @@ def _now(job: Job) -> str:
     return f"[{now}]({page})" if page else now
 
 
-def _key(job: Job, table: TableSummary) -> str:
+def _key(job: Job, table: TableResult) -> str:
     return f"{_prefix(job)}-{table.table.replace('_', '-')}"
 
 

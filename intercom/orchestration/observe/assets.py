@@ -16,13 +16,13 @@ from prefect.states import Completed
 from intercom.lake.layout import TablePaths
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe.events import facts
-from intercom.sync.summary import TableSummary
+from intercom.sync.summary import TableResult
 
 _BY: Final = "intercom-lake"
 _PLAIN: Final = ":/@+=,;!$()*"
 
 
-def materialized(job: Job, table: TableSummary) -> None:
+def materialized(job: Job, table: TableResult) -> None:
     """Record that the run has brought a table of the lake up to date, and what it is made of."""
     key = table_key(job.lake_url, job.connection, table.table)
     AssetContext(

@@ -8,12 +8,12 @@ from typing import Any, Final
 from prefect.events import emit_event
 
 from intercom.orchestration.job import Job
-from intercom.sync.summary import TableSummary
+from intercom.sync.summary import TableResult
 
 SYNCED: Final = "intercom-lake.table.synced"
 
 
-def synced(job: Job, table: TableSummary) -> None:
+def synced(job: Job, table: TableResult) -> None:
     """Say that everything that Intercom had for a table when the run began is in the lake.
 
     Prefect sends it from a thread of its own, and adds the flow run, its deployment and its work pool.
@@ -30,18 +30,19 @@ def synced(job: Job, table: TableSummary) -> None:
     )
 
 
-def facts(job: Job, table: TableSummary) -> dict[str, Any]:
+def facts(job: Job, table: TableResult) -> dict[str, Any]:
     """What a run did to a table, as JSON values: counts of rows, the watermark (ISO 8601, UTC), the lake, the run."""
-    reached = table.watermark_after
+    read, merged = table.read, table.compacted
+    reached = read.watermark_after
     return {
-        "rows": table.rows,
-        "rows_read": table.rows_read,
-        "new": table.new,
-        "changed": table.changed,
-        "unchanged": table.unchanged,
-        "removed": table.removed,
-        "waiting": table.waiting,
-        "warnings": len(table.notes),
+        "rows": merged.rows,
+        "rows_read": read.rows,
+        "new": merged.new,
+        "changed": merged.changed,
+        "unchanged": merged.unchanged,
+        "removed": merged.removed,
+        "waiting": merged.waiting,
+        "warnings": len(read.notes),
         "watermark": None if reached is None else datetime.fromtimestamp(reached, UTC).isoformat(),
         "lake": job.lake_url,
         "run_id": job.run_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from intercom.sync.summary import TableSummary, markdown_row, markdown_table, remarks
+from intercom.sync.summary import TableResult, markdown_row, markdown_table, remarks
 
 ROWS: Final = 20
 _SHOWN: Final = ("rows read", "new", "changed", "removed", "in table", "requests", "seconds", "watermark after")
@@ -12,7 +12,7 @@ _HEADINGS: Final = ("run (UTC)", "kind", *_SHOWN, "lake")
 """As much as Prefect's page has room for; what a run received and where the lake is stands in the run's summary."""
 
 
-def as_history(table: TableSummary, *, at: str, kind: str, lake: str, previous: str | None) -> str:
+def as_history(table: TableResult, *, at: str, kind: str, lake: str, previous: str | None) -> str:
     """Markdown: this run of the table, then those that the previous version of this text shows, then remarks.
 
     `at` is the run's end, perhaps as a link. A row has the last part of its `lake`, the whole URL of this run's is on

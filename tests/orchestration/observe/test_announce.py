@@ -14,15 +14,16 @@ from intercom.orchestration.job import Job
 from intercom.orchestration.observe import announce as module
 from intercom.orchestration.observe.announce import announce_run, announce_table
 from intercom.sync.run import Run
-from intercom.sync.summary import TableSummary
+from intercom.sync.summary import TableResult
+from tests.support.results import table_result
 
 RUN = Run("run", "acme", datetime(2026, 11, 3, tzinfo=UTC), run_start=1_793_707_200)
 TABLES = [
-    TableSummary("contacts", rows=5, waiting=2),
-    TableSummary("companies", rows=4, files=1, complete=False, notes=("companies: 4 of 9 rows",)),
-    TableSummary("tags", rows=3),
-    TableSummary("segments", rows=2, earlier_try=True),
-    TableSummary("admins", rows=2, files=1, earlier_try=True),
+    table_result("contacts", rows=5, waiting=2),
+    table_result("companies", rows=4, files=1, complete=False, notes=("companies: 4 of 9 rows",)),
+    table_result("tags", rows=3),
+    table_result("segments", rows=2, earlier_try=True),
+    table_result("admins", rows=2, files=1, earlier_try=True),
 ]
 
 
@@ -35,7 +36,7 @@ class Told:
     artifacts: list[str] = field(default_factory=list)
     broken: tuple[str, ...] = ()
 
-    def note(self, kind: str, table: TableSummary) -> None:
+    def note(self, kind: str, table: TableResult) -> None:
         if kind in self.broken:
             raise RuntimeError(f"no {kind}\nand much more")
         getattr(self, kind).append(table.table)
@@ -46,7 +47,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     """Prefect's edge, replaced: a server that does not want what it is told is in the integration tests."""
     told = Told()
 
-    def keep_artifacts(job: Job, tables: Sequence[TableSummary]) -> None:
+    def keep_artifacts(job: Job, tables: Sequence[TableResult]) -> None:
         for table in tables:
             told.note("artifacts", table)
 

@@ -14,7 +14,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe import artifacts
 from intercom.orchestration.observe.artifacts import keep_artifacts
-from intercom.sync.summary import TableSummary
+from tests.support.results import table_result
 
 
 def test_a_silent_server_is_waited_for_by_our_own_patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,4 +27,4 @@ def test_a_silent_server_is_waited_for_by_our_own_patience(tmp_path: Path, monke
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/api"
         refused = pytest.raises(httpx.TimeoutException)
         with temporary_settings({PREFECT_API_URL: url}), SyncClientContext.get_or_create(), refused:
-            keep_artifacts(job, [TableSummary("tags")])
+            keep_artifacts(job, [table_result("tags")])

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from intercom.api.traffic import Traffic
 from intercom.orchestration.observe.history import ROWS, as_history
-from intercom.sync.summary import TableSummary
+from intercom.sync.summary import TableResult
+from tests.support.results import table_result
 
-TAGS = TableSummary(
+TAGS = table_result(
     "tags", rows_read=7, new=2, changed=1, unchanged=4, removed=3, rows=9,
     traffic=Traffic(4, 1, 1_200, 166, 0.0, 1.0), seconds=0.44, watermark_after=1_793_707_199,
 )  # fmt: skip
-SHORT = TableSummary("tags", rows_read=1, notes=("tags: 1 of 2 rows",), hints=("tags: 1 field has no column",))
+SHORT = table_result("tags", rows_read=1, notes=("tags: 1 of 2 rows",), hints=("tags: 1 field has no column",))
 
 
-def history(table: TableSummary, previous: str | None, at: str = "now", lake: str = "s3://bucket/crm") -> str:
+def history(table: TableResult, previous: str | None, at: str = "now", lake: str = "s3://bucket/crm") -> str:
     return as_history(table, at=at, kind="sync", lake=lake, previous=previous)
 
 
@@ -44,7 +45,7 @@ def test_each_number_stands_under_its_heading() -> None:
 
 def test_the_newest_run_is_on_top_and_the_earlier_ones_follow_as_they_were() -> None:
     first = history(TAGS, None, at="one")
-    second = history(TableSummary("tags", error="401"), first, at="two")
+    second = history(TableResult("tags", failure="401"), first, at="two")
     third = history(TAGS, second, at="three", lake="s3://other/")
     assert [(row[0], row[2], row[-1]) for row in rows(third)] == [
         ("three", "7", "other"),
