@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -27,10 +28,11 @@ from intercom.lake.table import LakeTable
 from intercom.orchestration.server.documents import load_connection, load_storage_options
 from intercom.orchestration.server.limits import scroll_turn, sync_turn
 from intercom.orchestration.server.slots import SlotState
-from intercom.sync.run import Run
+from intercom.sync.run import Run, RunRequest
 from intercom.tables.table import Access, Table
 
-_limiters: dict[tuple[str, str], RateLimiter] = {}
+_limiters: dict[str, RateLimiter] = {}
+"""By a digest of address and token: a worker that lives for months keeps no token of a run that has ended."""
 _limiters_lock = Lock()
 _held: dict[str, TableLocks] = {}
 
@@ -39,9 +41,9 @@ _held: dict[str, TableLocks] = {}
 class Job:
     """What every task of a run needs, without a secret: names, from which each process finds the rest.
 
-    `run` is what the tables are read by, None where nothing is read; `storage_options` are fsspec's, or name a block;
-    `lake_url` is the lake's whole URL, to be shown; `lock` is the run's hold on its tables, None before it has one;
-    `limited`: Prefect has a limit for runs over the connection.
+    `request` is what is asked of a run that reads, None where nothing is read; `storage_options` are fsspec's, or name
+    a block; `lake_url` is the lake's whole URL, to be shown. `holding_tables` adds the rest: the `run` that has begun,
+    the `lock` on its tables, and whether it is `limited`, since Prefect has a limit for runs over the connection.
     """
 
     run_id: str
@@ -52,8 +54,9 @@ class Job:
     storage_options: dict[str, Any] | str | None = None
     table_format: TableFormat = TableFormat.PARQUET
     connections_file: str | None = None
-    run: Run | None = None
+    request: RunRequest | None = None
     lake_url: str = ""
+    run: Run | None = None
     lock: LockToken | None = None
     limited: bool = False
 
@@ -97,30 +100,35 @@ def holding_tables(job: Job) -> Iterator[Job]:
     """
     lake = job.open_lake()
     with (
-        closing(job.client()) if job.run else nullcontext(),
+        closing(job.client()) if job.request else nullcontext(),
         sync_turn(job.connection, IdleCheck(lake, job.connection).lasts) as hold,
         TableLocks(lake, job.connection, job.tables, job.run_id) as locks,
     ):
         _held[locks.attempt] = locks
         try:
             limited = hold is not SlotState.NONE
-            yield replace(job, lock=locks.token, limited=limited, run=job.run and _begun(job.run, job.client()))
+            yield replace(job, lock=locks.token, limited=limited, run=_begun(job, job.request) if job.request else None)
         except BaseException:
             # A signal, a cancelled run: they reach this thread only, and tasks that were submitted would read on.
-            if job.run is not None:
+            if job.request is not None:
                 job.client().stop()
             raise
         finally:
             _held.pop(locks.attempt, None)
 
 
-def _begun(run: Run, client: IntercomClient) -> Run:
-    workspace = identify(client)
-    return replace(
-        run,
+def _begun(job: Job, request: RunRequest) -> Run:
+    workspace = identify(job.client())
+    return Run(
+        run_id=job.run_id,
+        connection=job.connection,
         started_at=datetime.now(UTC),
         run_start=workspace.server_time,
+        full_refresh=request.full_refresh,
+        history_from=request.history_from,
+        until=request.until,
         workspace=workspace.code,
+        allow_mass_removal=request.allow_mass_removal,
         doubt=workspace.doubt,
     )
 
@@ -134,7 +142,7 @@ def client_of(_run_id: str, connection: str, connections_file: str | None) -> In
         environ=os.environ,
         load_block=load_connection,
     )
-    key = (found.base_url, found.access_token.get_secret_value())
+    key = hashlib.sha256(f"{found.base_url} {found.access_token.get_secret_value()}".encode()).hexdigest()
     with _limiters_lock:
         limiter = _limiters.setdefault(
             key, RateLimiter(found.requests_per_10s, most_in_flight=found.requests_in_flight)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -38,7 +38,7 @@ from intercom.orchestration.server.documents import register
 from intercom.orchestration.server.watermark_store import BlockWatermarks
 from intercom.orchestration.task_runners import RunnerKind, RunnerSettings, submitting
 from intercom.sync.ingest import ingest_table
-from intercom.sync.run import Run, asked_range
+from intercom.sync.run import RunRequest, asked_range
 from intercom.sync.summary import TableResult
 from intercom.tables.catalogue import TABLES, select_tables
 from intercom.tables.table import Table
@@ -75,25 +75,12 @@ def prepare_run(
         storage_options=advanced.store(),
         connections_file=advanced.connections_file,
         table_format=TableFormat(advanced.table_format),
+        request=RunRequest(full_refresh, history_from, until, advanced.allow_mass_removal),
     )
-    RunnerSettings.from_environ(os.environ).check_lake(lake)
-    client, in_lake = job.client(), job.open_lake()
-    in_lake.identity()
-    register(IntercomWatermark)  # once, before tables save at the same time and meet here
-    workspace = identify(client)
-    run = Run(
-        run_id=job.run_id,
-        connection=connection,
-        started_at=datetime.now(UTC),
-        run_start=workspace.server_time,
-        full_refresh=full_refresh,
-        history_from=history_from,
-        until=until,
-        workspace=workspace.code,
-        allow_mass_removal=advanced.allow_mass_removal,
-        doubt=workspace.doubt,
-    )
-    return replace(job, run=run, lake_url=in_lake.url)
+    client = job.client()  # a connection that is not there is told before anything is made
+    job = _prepared(job)
+    identify(client)  # whose token it is; the run that begins later asks again, for the time
+    return job
 
 
 @task(task_run_name="prepare {connection}", cache_policy=NO_CACHE)
@@ -109,16 +96,22 @@ def prepare_compaction(connection: str, lake: str, tables: Sequence[str], advanc
         storage_options=advanced.store(),
         table_format=TableFormat(advanced.table_format),
     )
-    RunnerSettings.from_environ(os.environ).check_lake(lake)
-    in_lake = job.open_lake()
-    in_lake.identity()
+    job = _prepared(job)
     if all(job.ledger(table).state() is None for table in job.tables):
         raise ConfigurationError(
             f"The lake {lake} has no record of these tables of connection {connection!r}: nothing was synced under "
             "that name. Check --connection, --lake and --tables; nothing was changed."
         )
-    register(IntercomWatermark)
-    return replace(job, lake_url=in_lake.url)
+    return job
+
+
+def _prepared(job: Job) -> Job:
+    """What every run needs: a lake that can be written and that all workers reach, and the type of its blocks."""
+    RunnerSettings.from_environ(os.environ).check_lake(job.lake)
+    lake = job.open_lake()
+    lake.identity()
+    register(IntercomWatermark)  # once, before tables save at the same time and meet here
+    return replace(job, lake_url=lake.url)
 
 
 @task(task_run_name="extract {job.connection} {table}", cache_policy=NO_CACHE)

@@ -9,8 +9,18 @@ from intercom.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What is asked of a run before it has begun; the fields are those of `Run`."""
+
+    full_refresh: bool = False
+    history_from: int | None = None
+    until: int | None = None
+    allow_mass_removal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
-    """What all tables of a run share.
+    """What all tables of a run share, made once, when the run holds its tables.
 
     `started_at` becomes ``_ingested_at``; `run_start` is the server's clock before the first page, in unix seconds,
     which may have been behind that by `doubt` seconds;

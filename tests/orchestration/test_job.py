@@ -14,7 +14,7 @@ from intercom.errors import LakeError
 from intercom.lake.state import TableState
 from intercom.orchestration import job
 from intercom.orchestration.server.slots import SlotState
-from intercom.sync.run import Run
+from intercom.sync.run import RunRequest
 from intercom.tables.catalogue import TABLES
 from tests.support.rig import Rig
 
@@ -71,9 +71,8 @@ def test_scrolls_take_turns_wherever_runs_do_also_when_a_run_was_not_waited_for(
     monkeypatch.setattr(job, "scroll_turn", turn)
     monkeypatch.setattr(job, "load_connection", lambda _name: None)
     file = rig.connections_file(tmp_path, rig.server.token)
-    run = Run("run", "acme", datetime(2026, 11, 3, tzinfo=UTC), run_start=rig.workspace.now())
     with job.holding_tables(
-        job.Job("run", "acme", rig.lake_url, ("tags",), connections_file=str(file), run=run)
+        job.Job("run", "acme", rig.lake_url, ("tags",), connections_file=str(file), request=RunRequest())
     ) as held:
         for table in ("companies", "contacts"):
             with held.turn(TABLES[table], lambda _seconds: None):
@@ -92,11 +91,10 @@ def test_a_run_begins_when_it_has_its_tables(rig: Rig, tmp_path: Path, monkeypat
     monkeypatch.setattr(job, "sync_turn", after_hours)
     monkeypatch.setattr(job, "load_connection", lambda _name: None)
     file = rig.connections_file(tmp_path, rig.server.token)
-    prepared = datetime(2026, 11, 3, tzinfo=UTC)
-    run = Run("run", "acme", prepared, run_start=rig.workspace.now())
+    asked_at, prepared = rig.workspace.now(), datetime.now(UTC)
     with job.holding_tables(
-        job.Job("run", "acme", rig.lake_url, ("tags",), connections_file=str(file), run=run)
+        job.Job("run", "acme", rig.lake_url, ("tags",), connections_file=str(file), request=RunRequest())
     ) as held:
         assert held.run is not None
-        assert held.run.run_start >= run.run_start + 6 * 3600
+        assert held.run.run_start >= asked_at + 6 * 3600
         assert held.run.started_at > prepared

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +18,7 @@ from intercom.api.workspace import identify
 from intercom.errors import AbandonedError
 from intercom.orchestration.job import Job, holding_tables
 from intercom.sync.ingest import ingest_table
-from intercom.sync.run import Run
+from intercom.sync.run import Run, RunRequest
 from intercom.tables.catalogue import TABLES
 from tests.support.rig import CONNECTION, Rig
 
@@ -144,8 +143,7 @@ def test_a_signal_anywhere_in_a_run_stops_what_was_submitted(rig: Rig, monkeypat
     client = rig.client()
     monkeypatch.setattr("intercom.orchestration.job.client_of", lambda *_: client)
     monkeypatch.setattr("intercom.orchestration.job.sync_turn", lambda *_: nullcontext())
-    run = Run(run_id="run", connection=CONNECTION, started_at=datetime.now(UTC), run_start=0, workspace=None)
-    job = replace(Job("run", CONNECTION, rig.lake_url, ("tags",)), run=run)
+    job = Job("run", CONNECTION, rig.lake_url, ("tags",), request=RunRequest())
     tags = client.for_table("tags")
 
     def submit() -> None:
