@@ -31,7 +31,7 @@ def read_list(reading: Extraction) -> None:
 def _read(reading: Extraction, params: Mapping[str, str | int], number: int) -> int:
     """One request and those that follow from its answers; gives the number of the last page."""
     api, table = reading.api, reading.table
-    filled = {name: msgspec.Raw(msgspec.json.encode(params[name])) for name in ("model",) if name in params}
+    filled = {name: msgspec.Raw(msgspec.json.encode(params[name])) for name in table.carries}
     seen, following, places = DistinctKeys(table.name), dict[str, str | int](), {place_of({"page": 1})}
     while True:
         answer = api.get(table.path, {**params, **following}, expect=table.records_key)

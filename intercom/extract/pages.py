@@ -56,7 +56,7 @@ def page_of(answer: Answer, table: Table, number: int) -> Page:
 
     Null elements, which the reference allows among admins, are no records and no fault.
     """
-    text, glance = answer.fields[table.records_key], _glance(table.required, table.cursor_field)
+    text, glance = answer.fields[table.records_key], _glance(table.required_columns, table.cursor_field)
     split = split_records(text, glance) if answer.elements is None else sort_out(answer.elements, glance)
     return Page(number, answer.request_id, split.records, len(text), split.nulls, tuple(split.rejected))
 

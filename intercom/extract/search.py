@@ -200,7 +200,7 @@ def _plan(reading: Extraction, chain: CursorSearch, first: FirstPage, opposite: 
         grid=DAYS if reading.by_day else SECONDS,
         lowest=_lowest(reading, outline, chain, first, window),
         highest=_highest(reading, outline, chain, opposite, window),
-        by_id=reading.by_day,
+        narrowed_by=reading.table.narrowed_by if reading.by_day else (),
         count=partial(_count, reading, outline),
         last=partial(_last, reading, outline),
     )

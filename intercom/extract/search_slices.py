@@ -8,7 +8,7 @@ what comes twice would make up for what is missing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -103,14 +103,15 @@ class _Piece:
 class Splitter:
     """Splits one search. `lowest` and `highest` are seconds between which its rows are expected.
 
-    `last` tells the second of a slice's last row. `by_id`: slices of a single cell may be split by what their rows' ids
-    end with, or by role (contacts). Every round of questions is one call of `count`, however many slices it is about.
+    `last` tells the second of a slice's last row. `narrowed_by`: slices of a single cell may be split by what their
+    rows' ``id`` ends with, by ``role``, or both. Every round of questions is one call of `count`, however many slices
+    it is about.
     """
 
     grid: Grid
     lowest: int
     highest: int
-    by_id: bool
+    narrowed_by: tuple[str, ...]
     count: Count
     last: Callable[[Slice], int | None]
 
@@ -175,7 +176,7 @@ class Splitter:
             pieces = self.grid.cut(piece.slice, piece.first, piece.last, wanted)
             if len(pieces) > 1:
                 return replace(piece, ways=(tuple(pieces),))
-        return replace(piece, ways=tuple(_narrower(piece.slice)) if self.by_id else ())
+        return replace(piece, ways=tuple(_narrower(piece.slice, self.narrowed_by)))
 
     def _last(self, piece: _Piece) -> int:
         last = self.last(piece.slice)
@@ -190,11 +191,11 @@ def _adds_up(piece: _Piece, counted: Sequence[SliceCount | None], size: int) -> 
     return not piece.ways[0][0].narrowed or sum(rows) <= piece.rows + max(size, piece.rows // 10)
 
 
-def _narrower(whole: Slice) -> Iterator[tuple[Slice, ...]]:
+def _narrower(whole: Slice, by: Collection[str]) -> Iterator[tuple[Slice, ...]]:
     field, _, value = whole.narrowed or ("id", "$", "")
-    if field == "id" and len(value) < _LONGEST_SUFFIX:
+    if field == "id" and "id" in by and len(value) < _LONGEST_SUFFIX:
         yield tuple(replace(whole, narrowed=("id", "$", f"{digit}{value}")) for digit in _HEX)
-    if not whole.narrowed:
+    if not whole.narrowed and "role" in by:
         yield tuple(replace(whole, narrowed=("role", "=", role)) for role in _ROLES)
 
 

@@ -42,7 +42,7 @@ class PartWriter:
         run_id: str,
         schema: Any,
         *,
-        by_month: bool,
+        partition_field: str | None,
         first: int = 0,
         split_bytes: int = SPLIT_BYTES,
         held_bytes: int = HELD_BYTES,
@@ -51,7 +51,7 @@ class PartWriter:
         self.parts = first
         """Parts that are durable, all of them numbered below this."""
         self._lake, self._paths, self._run_id, self._schema = lake, paths, run_id, schema
-        self._by_month, self._split_bytes, self._held_bytes = by_month, split_bytes, held_bytes
+        self._partition_field, self._split_bytes, self._held_bytes = partition_field, split_bytes, held_bytes
         self._batches: list[Any] = []
         self._bytes = 0
         self._held: dict[str | None, list[Any]] = {}
@@ -101,7 +101,8 @@ class PartWriter:
     def _split(self) -> None:
         rows = pa.Table.from_batches(self._batches, schema=self._schema)
         self._batches, self._bytes = [], 0
-        for month, found in split_by_month(rows) if self._by_month else iter([(None, rows)]):
+        parts = iter([(None, rows)]) if self._partition_field is None else split_by_month(rows, self._partition_field)
+        for month, found in parts:
             self._held.setdefault(month, []).append(found)
             self._sizes[month] = self._sizes.get(month, 0) + found.nbytes
         while sum(self._sizes.values()) > self._held_bytes:
@@ -135,12 +136,12 @@ class PartWriter:
             self._lake.publish(path, self._paths.part(self._run_id, month, number), rows=rows.num_rows)
 
 
-def split_by_month(rows: Any) -> Iterator[tuple[str, Any]]:
-    """``(YYYY-MM, rows)`` for each month of ``created_at`` in UTC; ``unknown`` for rows without one.
+def split_by_month(rows: Any, partition_field: str = "created_at") -> Iterator[tuple[str, Any]]:
+    """``(YYYY-MM, rows)`` for each month of a time in UTC; ``unknown`` for rows without one.
 
     Rows of several months are copied, so that those of one can be let go while others are kept.
     """
-    months = pc.floor_temporal(rows.column("created_at"), unit="month").combine_chunks()
+    months = pc.floor_temporal(rows.column(partition_field), unit="month").combine_chunks()
     if len(pc.unique(months)) <= 1:
         yield from [(_month(months[0].as_py()), rows)] if len(months) else []
         return

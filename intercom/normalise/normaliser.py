@@ -73,7 +73,7 @@ class Normaliser:
         if not records:
             return pa.RecordBatch.from_pylist([], schema=self._schema)
         rows = self._rows(records)
-        for name in self._table.required:
+        for name in self._table.required_columns:
             self._demand(name, rows.arrays[name], pages)
         arrays = rows.arrays | {
             EXTRA: self._extra(records, rows),

@@ -42,10 +42,10 @@ class Reshape:
         flat = tuple(column for column in new.flat if column not in kept)
         parents = frozenset[str]().union(*map(_parents, flat))
         # What a table cannot be declared without is in the record, too.
-        needed = {*parents, *table.primary_key, *table.declared_key, table.cursor_field}
+        needed = {*parents, *table.primary_key, *table.times, *table.carries}
         fields = tuple(column for column in new.fields if column not in kept or column.name in needed)
         self._normaliser = Normaliser(replace(table, schema=TableSchema(fields, flat)), _EPOCH)
-        self._keys = [column for column in old.fields if column.name in table.required]
+        self._keys = [column for column in old.fields if column.name in table.required_columns]
         self._members = [
             column
             for column in old.fields

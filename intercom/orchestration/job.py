@@ -29,7 +29,7 @@ from intercom.orchestration.server.documents import load_connection, load_storag
 from intercom.orchestration.server.limits import scroll_turn, sync_turn
 from intercom.orchestration.server.slots import SlotState
 from intercom.sync.run import Run, RunRequest
-from intercom.tables.table import Access, Table
+from intercom.tables.table import Table
 
 _limiters: dict[str, RateLimiter] = {}
 """By a digest of address and token: a worker that lives for months keeps no token of a run that has ended."""
@@ -78,7 +78,7 @@ class Job:
 
         Only where the connection has a limit: on a server that nobody has set up nothing would free a slot left over.
         """
-        if table.access is not Access.SCROLL or not self.limited or self.run is None or self.run.workspace is None:
+        if table.may_wait or not self.limited or self.run is None or self.run.workspace is None:
             return nullcontext(SlotState.NONE)
         return scroll_turn(self.run.workspace, sleep)
 

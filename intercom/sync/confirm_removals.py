@@ -24,7 +24,7 @@ from intercom.normalise.records import NO_JSON, Rejected
 from intercom.sync.read_table import TableReader
 from intercom.sync.removals import ASKED_ONE_BY_ONE, LARGE_SHARE, SMALL_TABLE, Missing, a_key, count_read, find_missing
 from intercom.tables.schema import ColumnKind
-from intercom.tables.table import Access, Strategy
+from intercom.tables.table import Strategy
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def confirm_removals(read: TableReader, state: TableState | None, *, permitted: 
     if missing.needs_permission and not permitted:
         return Verdict(False, _refusal(name, missing), failed=True)
     short = read.completeness.missing > 0
-    if not short and read.table.access is not Access.SCROLL:
+    if not short and read.table.may_wait:
         return Verdict(True)
     if missing.count <= ASKED_ONE_BY_ONE:
         return _ask_each(read, missing)

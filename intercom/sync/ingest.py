@@ -29,7 +29,7 @@ from intercom.sync.progress import TableProgress, shown_time
 from intercom.sync.read_table import TableReader
 from intercom.sync.run import Run
 from intercom.sync.start import LOOKBACK_SECONDS, StartingPoint, starting_point
-from intercom.tables.table import Access, Strategy, Table
+from intercom.tables.table import Strategy, Table
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ def _window(table: Table, start: StartingPoint, run: Run, history: int | None) -
         return Window()
     if run.until is not None:
         return Window(run.history_from, run.until)
-    if start.watermark is None or table.access is not Access.SEARCH:
+    if start.watermark is None or not table.reads_by_window:
         return Window(history)  # where all is read anyway, the merge finds every change, also one behind the cursor
     return Window(start.watermark - LOOKBACK_SECONDS)
 

@@ -24,7 +24,7 @@ from intercom.normalise.normaliser import Normaliser
 from intercom.sync.checkpoints import RunCheckpoints
 from intercom.sync.pipeline import WAITING_BYTES, Checkpoint, Pipeline
 from intercom.sync.progress import TableProgress
-from intercom.tables.table import Access, Strategy, Table
+from intercom.tables.table import Strategy, Table
 
 T = TypeVar("T")
 
@@ -104,10 +104,10 @@ class TableReader:
             ledger.paths,
             self.journal.attempt,
             table.schema.arrow,
-            by_month=table.strategy is Strategy.MERGE,
+            partition_field=table.partition_field if table.strategy is Strategy.MERGE else None,
             first=self.parts,
         )
-        waiting = _SCROLL_WAITING_BYTES if table.access is Access.SCROLL else WAITING_BYTES
+        waiting = WAITING_BYTES if table.may_wait else _SCROLL_WAITING_BYTES
         pipeline = Pipeline(
             parts, self._normaliser, table.cursor_field, keep, self.rejected.take, waiting_bytes=waiting
         )
@@ -135,7 +135,7 @@ class TableReader:
             exact=self.exact,
             completeness=self.completeness,
         )
-        if checked or self.table.access is not Access.SEARCH:
+        if checked or not self.table.reads_by_window:
             return reading
         self.search_check = check_search(reading, self.search_check)
         if self.search_check is not None and self.search_check.by_day is not self.table.day_cut:

@@ -43,5 +43,6 @@ CONTACTS: Final = Table(
     strategy=Strategy.MERGE,
     record_path="/contacts/",
     scope="read and list users and companies",
+    narrowed_by=("id", "role"),
     day_cut=True,  # the seconds of a timestamp filter are dropped; conversations keep them
 )

@@ -32,10 +32,16 @@ class Table:
 
     ``name`` is also the folder in the lake, ``path`` is below the region's base URL, ``records_key`` is the member
     of an answer that holds the records. ``scope`` says which permission the token needs. ``requests`` has the query
-    parameters of each chain of requests that together read the table. ``day_cut``: search compares calendar days of the
-    workspace's time zone instead of seconds. ``declared_key`` is the key that the table is documented with where that
-    is not unique; empty: the primary key. ``record_path``, ending with a slash, is where records are found by their
-    id; ``record_omits`` are members that a record has only there, which are no part of the table.
+    parameters of each chain of requests that together read the table; those in ``carries`` become columns.
+
+    ``required`` are the columns without which a record is refused; empty: those of the primary key. ``cursor_field`` is
+    what the watermark counts; ``version_field`` tells versions of a row apart, empty: the cursor field does.
+    ``partition_field`` is the time whose month is the partition of a merge table.
+
+    ``day_cut``: search compares calendar days of the workspace's time zone instead of seconds. ``narrowed_by`` are
+    members by which the rows of a single day can be split further. ``record_path``, ending with a slash, is where
+    records are found by their id; ``record_omits`` are members that a record has only there, which are no part of the
+    table.
     """
 
     name: str
@@ -44,12 +50,16 @@ class Table:
     records_key: str
     schema: TableSchema
     primary_key: tuple[str, ...] = ("id",)
-    declared_key: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
     cursor_field: str | None = None
+    version_field: str = ""
+    partition_field: str = "created_at"
     strategy: Strategy
     scope: str
     requests: tuple[Mapping[str, str | int], ...] = field(default=({},), hash=False)
+    carries: tuple[str, ...] = ()
     day_cut: bool = False
+    narrowed_by: tuple[str, ...] = ()
     record_path: str = ""
     record_omits: tuple[str, ...] = ()
 
@@ -66,7 +76,12 @@ class Table:
                 "merges without an address of its records",
             ),
             (self.day_cut and self.access is not Access.SEARCH, "cuts days but is not searched"),
-            (not set(self.declared_key) <= set(self.primary_key), "declares a key outside its primary key"),
+            (not set(self.required) <= set(self.primary_key), "requires columns outside its primary key"),
+            (bool(self.narrowed_by) and self.access is not Access.SEARCH, "is narrowed but not searched"),
+            (
+                any(name not in request for name in self.carries for request in self.requests),
+                "carries a parameter that a request of it lacks",
+            ),
         ):
             if wrong:
                 raise ValueError(f"Table {self.name!r} {message}.")
@@ -77,13 +92,14 @@ class Table:
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"Table {self.name!r} declares columns twice: {', '.join(twice)}.")
         declared = {column.name: column for column in self.schema.fields}
-        needed = (*self.primary_key, *((self.cursor_field,) if self.cursor_field else ()))
+        times = self.times
+        needed = dict.fromkeys((*self.primary_key, *times, *self.carries))
         if missing := [name for name in needed if name not in declared]:
             raise ValueError(f"Table {self.name!r} needs undeclared columns: {', '.join(missing)}.")
         if unusable := [name for name in self.primary_key if declared[name].kind is not schemas.ColumnKind.STRING]:
             raise ValueError(f"Table {self.name!r} has key columns that are no strings: {', '.join(unusable)}.")
-        if self.cursor_field and declared[self.cursor_field].kind is not schemas.ColumnKind.TIMESTAMP:
-            raise ValueError(f"Table {self.name!r} has the cursor field {self.cursor_field!r}, which is no timestamp.")
+        if other := [name for name in times if declared[name].kind is not schemas.ColumnKind.TIMESTAMP]:
+            raise ValueError(f"Table {self.name!r} goes by times that are no timestamp: {', '.join(other)}.")
         if stray := [column.name for column in self.schema.flat if not column.path]:
             raise ValueError(f"Table {self.name!r} has flat columns without a path: {', '.join(stray)}.")
         if orphans := [column.name for column in self.schema.flat if column.path[0] not in declared]:
@@ -96,20 +112,37 @@ class Table:
     @property
     def read_whole(self) -> bool:
         """Whether every run reads every row; of a table that is searched it reads what has changed."""
-        return self.access is not Access.SEARCH
+        return not self.reads_by_window
+
+    @property
+    def required_columns(self) -> tuple[str, ...]:
+        """Columns without which a record is refused."""
+        return self.required or self.primary_key
+
+    @property
+    def times(self) -> tuple[str, ...]:
+        """Columns that the table goes by: cursor, version, and of a merge table the partition's time; each once."""
+        partition = self.partition_field if self.strategy is Strategy.MERGE else None
+        return tuple(dict.fromkeys(name for name in (self.cursor_field, self.version_field, partition) if name))
+
+    @property
+    def reads_by_window(self) -> bool:
+        """Whether a run can ask for the rows of a range of the cursor field alone."""
+        return self.access is Access.SEARCH
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether its reading may stand still; an open scroll dies after a minute."""
+        return self.access is not Access.SCROLL
 
     @property
     def newest_by(self) -> tuple[str, ...]:
         """Columns that tell the newer of two versions of a row; the first one that differs decides.
 
-        A search may answer from an index that lags, so the cursor field comes first there. Where all rows are read
+        A search may answer from an index that lags, so the version field comes first there. Where all rows are read
         the later read is the newer one: the cursor value may have gone back, or be gone.
         """
-        assert self.cursor_field is not None, self.name
-        by_cursor = (self.cursor_field, schemas.INGESTED_AT)
-        return by_cursor[::-1] if self.read_whole else by_cursor
-
-    @property
-    def required(self) -> tuple[str, ...]:
-        """Columns without which a record is refused: the declared key, else the primary key."""
-        return self.declared_key or self.primary_key
+        version = self.version_field or self.cursor_field
+        assert version is not None, self.name
+        by_version = (version, schemas.INGESTED_AT)
+        return by_version[::-1] if self.read_whole else by_version

@@ -107,8 +107,9 @@ DATA_ATTRIBUTES: Final = Table(
     # Contacts and companies both have a `name`, a `created_at`, ...; an archived attribute may share even
     # model and name with a live one, so neither key may be used to drop rows without looking at the id.
     primary_key=("model", "name"),
-    declared_key=("name",),
+    required=("name",),
     strategy=Strategy.REPLACE,
     scope="read and list users and companies",
     requests=({"model": "contact"}, {"model": "company"}, {"model": "conversation"}),
+    carries=("model",),
 )

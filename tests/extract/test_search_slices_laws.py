@@ -139,7 +139,8 @@ def indexes(draw: st.DrawFn) -> Index:
 
 def splitter(index: Index, *, by_id: bool = True, count: Count | None = None) -> Splitter:
     known = [second for second, _ in index.rows if second is not None]
-    return Splitter(index.grid, min(known), max(known), by_id and index.grid is DAYS, count or index.count, index.last)
+    narrowed_by = ("id", "role") if by_id and index.grid is DAYS else ()
+    return Splitter(index.grid, min(known), max(known), narrowed_by, count or index.count, index.last)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def lake(tmp_path: Path) -> SlowLake:
 
 
 def writer(lake: Lake, **sizes: int) -> PartWriter:
-    return PartWriter(lake, PATHS, "run.1", CONTACTS.schema.arrow, by_month=True, **sizes)
+    return PartWriter(lake, PATHS, "run.1", CONTACTS.schema.arrow, partition_field="created_at", **sizes)
 
 
 def batch(*pages: Page) -> Any:

@@ -273,7 +273,7 @@ def test_the_last_of_two_equal_members_wins() -> None:
 
 @pytest.mark.parametrize("table", TABLES)
 def test_null_only_columns_keep_their_declared_type(table: str) -> None:
-    key = TABLES[table].required[0]
+    key = TABLES[table].required_columns[0]
     found = batch(table, f'{{"{key}":"1"}}')
     found.validate(full=True)
     assert found.schema == TABLES[table].schema.arrow

@@ -70,7 +70,7 @@ def pages(draw: st.DrawFn) -> tuple[Table, list[dict[str, str]]]:
     names = [column.name for column in table.schema.fields] + ["location_city", "unknown", "_extra", 'odd "name" é\0']
     members = st.dictionaries(st.sampled_from(names), texts, max_size=12)
     records = draw(st.lists(members, min_size=1, max_size=4))
-    return table, [{**record, table.required[0]: json.dumps(f"k{row}")} for row, record in enumerate(records)]
+    return table, [{**record, table.required_columns[0]: json.dumps(f"k{row}")} for row, record in enumerate(records)]
 
 
 def read(table: Table, records: list[dict[str, str]], normaliser: Normaliser | None = None) -> pa.RecordBatch:

@@ -65,7 +65,7 @@ class StagedTable:
         """Rows are staged as one part for each month and stretch of one month: parts are numbered as they are read."""
         self.runs += 1
         ledger, run_id = self.ledger(), f"run-{self.runs}"
-        writer = PartWriter(ledger.lake, ledger.paths, run_id, COLUMNS.arrow, by_month=True)
+        writer = PartWriter(ledger.lake, ledger.paths, run_id, COLUMNS.arrow, partition_field="created_at")
         with writer:
             for stretch in stretches(rows):
                 writer.add(as_arrow(stretch, self.runs).combine_chunks().to_batches()[0])

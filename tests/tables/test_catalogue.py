@@ -41,7 +41,8 @@ def test_data_attributes_are_read_per_model_and_only_their_name_is_demanded() ->
     table = TABLES["data_attributes"]
     assert [request["model"] for request in table.requests] == ["contact", "company", "conversation"]
     assert table.primary_key == ("model", "name")
-    assert table.required == table.declared_key == ("name",)
+    assert table.required_columns == table.required == ("name",)
+    assert table.carries == ("model",)
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
@@ -93,7 +94,12 @@ def test_fingerprints_tell_schemas_apart_by_name_type_and_order() -> None:
         ({"cursor_field": "changed_at"}, "undeclared columns: changed_at"),
         ({"cursor_field": "name"}, "no timestamp"),
         ({"access": Access.PAGES}, "cuts days but is not searched"),
-        ({"declared_key": ("name",)}, "outside its primary key"),
+        ({"required": ("name",)}, "outside its primary key"),
+        ({"version_field": "name"}, "no timestamp: name"),
+        ({"partition_field": "created"}, "undeclared columns: created"),
+        ({"partition_field": "name"}, "no timestamp: name"),
+        ({"access": Access.PAGES, "day_cut": False}, "is narrowed but not searched"),
+        ({"carries": ("role",)}, "carries a parameter that a request of it lacks"),
         ({"path": "contacts"}, "does not start with '/'"),
         ({"requests": ()}, "no request"),
     ],
