@@ -21,7 +21,7 @@ import intercom.orchestration.tasks
 from intercom.cli.run import run_from_shell
 
 intercom.orchestration.tasks._BYTES_OF_A_TASK = 1  # a piece for every month
-publish_months = intercom.orchestration.tasks.publish_months
+publish_partitions = intercom.orchestration.tasks.publish_partitions
 turns = threading.Semaphore(1)  # never given back: one piece fails
 
 
@@ -31,13 +31,13 @@ def fail_first(table, ledger, work):
         ledger.still_ours()
         with Path(sys.argv[1]).open("a") as told:
             print("still ours", file=told)
-        return publish_months(table, ledger, work)
+        return publish_partitions(table, ledger, work)
     raise OSError("no space left")
 
 
 if __name__ == "__main__":
     if sys.argv[1]:
-        intercom.orchestration.tasks.publish_months = fail_first
+        intercom.orchestration.tasks.publish_partitions = fail_first
     raise SystemExit(run_from_shell("flows/sync.py", sys.argv[2:]))
 """
 
