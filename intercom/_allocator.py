@@ -1,4 +1,4 @@
-"""How a process that runs syncs gets its memory: what is freed goes back to the system instead of into reserves.
+"""Memory settings of a process that runs syncs: freed memory goes back to the system instead of into reserves.
 
 Tens of threads take and free pages and columns of some megabytes in turn, and allocators keep reserves for each thread:
 on a first load of 60,000 contacts they were a third of the process.

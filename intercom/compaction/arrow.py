@@ -1,4 +1,4 @@
-"""What Arrow arrays lack: counting, cutting sorted numbers, joining."""
+"""Helpers for Arrow arrays: row numbers, slices of sorted numbers, concatenation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rows have moved to another month: keys of staged parts are looked up in the files of all months.
+"""Finds rows that have moved to another month: keys of staged parts are looked up in the files of all months.
 
 Only key columns are read, over a store by byte ranges, and mostly few of them. Where little was staged of a table that
 is searched, a key is suspicious when its own month does not hold it: such keys are looked up in the row groups of

@@ -1,4 +1,4 @@
-"""Room in memory for work that goes on at the same time: counted in bytes, given out as it gets free."""
+"""A memory budget for work that goes on at the same time, counted in bytes; who finds none free waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A compaction that moves rows from month to month, in steps that never show a row twice. Pure."""
+"""Orders a compaction that moves rows between months in steps that never show a row twice. Pure."""
 
 from __future__ import annotations
 

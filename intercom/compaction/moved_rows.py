@@ -1,4 +1,4 @@
-"""Rows whose month has changed: which version of each key stays, and what every other month loses. Pure.
+"""Decides on rows whose month has changed: which version of a key stays, and what every other month loses. Pure.
 
 A file of a month knows nothing of the others, and a row's month goes by ``created_at``, which may change. So versions
 of one key can meet from several months: staged in two, or staged in one and stored in another.

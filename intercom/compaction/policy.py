@@ -1,4 +1,4 @@
-"""When staged rows are merged: it rewrites every month that they touch, too much for a large table each time. Pure."""
+"""The policy that decides when staged rows are merged: a merge rewrites every month that they touch. Pure."""
 
 from __future__ import annotations
 

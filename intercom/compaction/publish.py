@@ -1,4 +1,4 @@
-"""Partitions of one table merged and published: the part of a compaction that can be shared out.
+"""Merges and publishes partitions of one table: the part of a compaction that several processes can share.
 
 What goes in and comes out are plain values, so that groups of partitions can be merged anywhere that reaches the lake.
 """

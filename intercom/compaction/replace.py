@@ -1,4 +1,4 @@
-"""The one file of a replace table, from the parts of the run that read it."""
+"""Writes the one file of a replace table from the parts of the run that read it."""
 
 from __future__ import annotations
 

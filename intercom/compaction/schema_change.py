@@ -1,4 +1,4 @@
-"""A table whose declared columns have changed: its files are rewritten, month by month, and Intercom is not asked.
+"""Rewrites a table's files, month by month, when its declared columns have changed; nothing is asked of Intercom.
 
 First what waits to be merged is merged, with the old columns, so that only published files are left. Then the record
 names the version of the files to come, each file is replaced in one step, and the record with the new columns comes

@@ -1,4 +1,4 @@
-"""Rows laid aside under a number while others are read: in memory, and beside the file in the making beyond that."""
+"""A buffer of numbered groups of rows: in memory, and beyond a bound in a file beside the one being written."""
 
 from __future__ import annotations
 

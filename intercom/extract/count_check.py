@@ -1,4 +1,4 @@
-"""What the pages of one search gave, held against what Intercom counts: distinct keys, never rows. Pure.
+"""Holds the distinct keys that a search has given, never its rows, against what Intercom counts. Pure.
 
 A count is the largest that any answer named for the same rows, until a smaller one is believed (`Tally.believe`).
 """

@@ -1,4 +1,4 @@
-"""One chain of search pages, each naming the place of the next by a cursor, held against what Intercom counts.
+"""Reads the pages of one search in a row, each found by the cursor of the one before, and checks order and count.
 
 An answer can be well formed and wrong, so the rows of a chain are never held against a count of the same answer alone:
 what was counted by requests of their own, before and after the reading, decides whether the chain is whole.

@@ -1,4 +1,4 @@
-"""Whether a search compares dates as its table declares: by calendar days or by seconds.
+"""Finds out whether a search compares dates by calendar days or by seconds, and whether its table declares that.
 
 The reference cuts the dates of contact search to days and says nothing of the kind about conversations; a later
 version of the API, or another workspace, may differ. A range of half a day tells: where days are compared it can hold

@@ -1,4 +1,4 @@
-"""How many different rows the pages of one read have brought, and whether they still bring any.
+"""Counts the distinct keys that the pages of one read have given, and notices when no new ones come.
 
 Rows are counted by what they are, not by how often they come: a read whose pages overlap has as many rows as are
 counted and still lacks some. A read that brings nothing new would go on for ever, with the table's lock held.

@@ -1,4 +1,4 @@
-"""What every way of reading a table works with, and how several requests of one table are under way at once."""
+"""What all ways of reading share: the table, the client, where pages go, and several requests at the same time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists by page number (articles): the first page says how many there are, the others are read at the same time.
+"""Reads lists by page number (articles): the first page says how many there are, the rest is read in parallel.
 
 Source of the API facts: Intercom REST API reference 2.14, "Pagination", "List all articles".
 """

@@ -1,4 +1,4 @@
-"""A table of the API -> pages of records, whatever way leads to it."""
+"""Reads a table of the API as pages of records, in the way that its entry names."""
 
 from __future__ import annotations
 

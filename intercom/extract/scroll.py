@@ -1,4 +1,4 @@
-"""The company scroll: every company of a workspace, one open scroll per workspace, no going back.
+"""Reads companies by the scroll: all of a workspace in no order, one open scroll per workspace, no going back.
 
 Source of the API facts: Intercom REST API reference 2.14, "Scroll over all companies", "List all companies", and what
 their users report.

@@ -1,4 +1,4 @@
-"""What several scrolls over the same companies have read together: everything, or with gaps. Pure.
+"""Tells whether several scrolls over the same companies have together read everything. Pure.
 
 Every scroll walks the companies in the same order. What a scroll reads without losing a page is a gapless stretch of
 that walk, and two stretches that share a company are one. All was read when one stretch leads from the beginning to an

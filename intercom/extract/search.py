@@ -1,4 +1,4 @@
-"""Search: little is read as one chain of pages, much as many slices at the same time.
+"""Reads a search: few rows as one chain of pages, many as slices that are read at the same time.
 
 A count that is asked for by itself tells how many rows there are; the first page of a search tells it again. A chain is
 bound by the server's latency; slices are bound by the rate limit alone.

@@ -1,4 +1,4 @@
-"""How a long search is split into slices that can be read at the same time.
+"""Splits a long search into slices that can be read at the same time.
 
 Slices are counted before they are read, and the parts of one must hold at least as many rows as it has itself: where
 they do not, it is read as it is. The field that they are cut by must be one that every row has: days may overlap, and

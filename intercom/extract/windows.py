@@ -1,4 +1,4 @@
-"""Ranges of a timestamp column and the bounds to send so that a search returns all of them.
+"""Ranges of a timestamp column, and the bounds that make a search return all of their rows.
 
 A window is a half-open range ``[start, end)`` of unix seconds; None is an open end. The bounds are those of the
 only comparisons that every Intercom search understands, ``>`` and ``<``. What a search returns beyond the window is

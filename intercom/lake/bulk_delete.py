@@ -1,4 +1,4 @@
-"""Removal of many objects from a store, in few requests where the store can do that."""
+"""Deletes many objects of a store, in few requests where the store can do that."""
 
 from __future__ import annotations
 

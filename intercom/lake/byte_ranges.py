@@ -1,4 +1,4 @@
-"""An object of a store as a file to read pieces of, each by one request, and what lies at the end by the first one."""
+"""A read-only file over an object of a store: one request for each piece, the first one fetches the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replacing an S3 object only while it is the version that was seen, and finding out whether a store can do that.
+"""Replaces an S3 object only while it is the version that was seen, and finds out whether a store can do that.
 
 Source: Amazon S3 User Guide, "Conditional writes": ``If-Match`` with an ETag, ``If-None-Match: *`` for a new object;
 412 when the condition does not hold, 404 when the object is gone, 409 while another write of it is under way.

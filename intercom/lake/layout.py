@@ -1,4 +1,4 @@
-"""Names of everything in a lake <-> values; paths are relative to the lake's root and use forward slashes.
+"""Names of everything in a lake, both ways: value to path and path to value.
 
     data/<connection>/<table>/created_month=YYYY-MM/data.parquet      merge tables
     data/<connection>/<table>/data.parquet                            replace tables

@@ -1,4 +1,4 @@
-"""Creating an object of a store only if there is none, and finding out whether the store can do that."""
+"""Creates an object of a store only where there is none, and finds out whether the store can do that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How Parquet files are written and opened here, and how one version of a file is told from another.
+"""Reading and writing of Parquet files: compression, page checksums, row groups, versions in footers.
 
 Every page has a checksum (CRC-32 of its bytes, as the Parquet format has it), and whoever reads values opens the file
 with `open_parquet`, which compares them: without that pyarrow gives wrong values for bytes that have changed on the

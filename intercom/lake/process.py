@@ -1,4 +1,4 @@
-"""Which process of which host this is, and whether another one that left its name in a file is gone."""
+"""Names this process and its host, and tells whether the process that left its name in a file is gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table's published files in a lake: which partitions there are, one to read, one to put in its place."""
+"""A table's published files: which partitions there are, reading one, putting one in its place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records that cannot be rows: each is kept as sent, counted and told; too many of them end the table's reading.
+"""Records that cannot become rows: each is kept as sent and counted; too many of them end the table's reading.
 
     _rejected/<connection>/<table>/<run-id>.jsonl       one JSON object a line
 

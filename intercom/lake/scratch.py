@@ -1,4 +1,4 @@
-"""Folders of unfinished files, which only this user can read: one for each process, removed once it is empty.
+"""Private folders for unfinished files: one for each process, removed once it is empty.
 
 A killed process leaves its folder. Its name says which process that was, so the next run removes it where it can see
 that the process is gone, and after a day where it cannot: it was one of another machine or container.

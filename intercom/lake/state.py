@@ -1,4 +1,4 @@
-"""Watermarks: how far a table has been read into one lake, and what of that can be believed.
+"""A table's record in the lake: what is published and staged, how far it was read, how complete that is.
 
 A watermark says that everything that changed up to here is in *this* lake. It is kept twice: in a `WatermarkStore`
 (Prefect blocks) and in the lake itself as part of the table's `TableState`. Both are written after the rows are

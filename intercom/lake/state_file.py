@@ -1,4 +1,4 @@
-"""A table's record in a lake, saved in one step over the very version that was read: a run that was overtaken fails.
+"""Saves a table's record only over the version that was read, in one step: a run that was overtaken fails.
 
     _state/<connection>/<table>.json             the record; without it the table has none
     _state/<connection>/<table>.<generation>     the same, where generations are counted: the step of saving it

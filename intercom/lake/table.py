@@ -1,4 +1,4 @@
-"""What a lake says and what it holds of one table: its record, its published files, its staged parts."""
+"""One table in a lake: its record, its published files and its staged parts."""
 
 from __future__ import annotations
 

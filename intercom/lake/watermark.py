@@ -1,4 +1,4 @@
-"""A table's watermark: how far it has been read into one lake; its form as a record; what keeps it outside the lake."""
+"""A table's watermark: how far it has been read into one lake; its form as a record; the store outside the lake."""
 
 from __future__ import annotations
 

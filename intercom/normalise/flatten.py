@@ -1,4 +1,4 @@
-"""Flat columns: what is asked for most of nested values, found by the path of its members."""
+"""Flat columns taken out of nested values by the path of their members."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON text with characters that are no Unicode: what strict decoders refuse is mended, not given up.
+"""Repairs JSON text with characters that are no Unicode, which strict decoders refuse.
 
 The server would send the same bytes at every try, so refusing them would end a table's sync for good because of one
 character.

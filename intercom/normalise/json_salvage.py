@@ -1,4 +1,4 @@
-"""Parts of a JSON text that no strict decoder takes: what brackets, quotes and commas alone tell apart.
+"""Cuts out the parts of a JSON text that cannot be decoded, by brackets, quotes and commas alone.
 
 One record with ``NaN``, a raw control character or a thousand nested lists makes a whole answer unreadable, and the
 server would send it again at every try. Here the text is only cut, not understood: whether a part is sound, a strict

@@ -1,4 +1,4 @@
-"""An answer's records, each kept as the text that was sent until somebody asks for what is in it."""
+"""An answer's records, each kept as the text that was sent until a member of it is asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of an older declaration -> rows of the table's present one, from what they hold: nothing is read again.
+"""Converts rows of an older declaration to the present one from what they hold; nothing is read again.
 
 Columns that are declared as before are copied. All others come out of a record that is made of what the row has of
 them and normalised like one that Intercom sent: what was kept in ``_extra``, what the old columns held, and the

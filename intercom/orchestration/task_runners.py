@@ -1,4 +1,4 @@
-"""Where the months of large tables are merged: on threads of the run's own process, or on a Dask or Ray cluster.
+"""Where large tables are merged: on threads of the run's own process, or on a Dask or Ray cluster.
 
 Reading stays in the run's process: it is bound by Intercom's rate limit, and one process has one limiter. Only merging
 is work that more machines do sooner, and only by large pieces: a cluster is made, or asked, when the first of them is

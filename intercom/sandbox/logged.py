@@ -1,4 +1,4 @@
-"""What the server remembers of a request."""
+"""One logged request of the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can differ between workspaces, or is read in two ways: every doubtful fact of the API is a switch here."""
+"""Options of a workspace: what differs between workspaces, and every fact of the API that is in doubt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one run has planned and finished of a table, kept beside its staged parts across attempts at that run.
+"""What a run has planned and finished of a table, kept beside its staged parts for later attempts at the run.
 
 A run that is tried again (by Prefect, or from its UI) has the same id, and asks only for what is missing. Each attempt
 has a folder of its own, since two may be alive: a worker that was given up, and its successor. Nothing here is

@@ -1,4 +1,4 @@
-"""The end of reading a table: its record, with the new watermark, once every part is in the lake."""
+"""Ends the reading of a table: saves its record with the new watermark, once every part is in the lake."""
 
 from __future__ import annotations
 

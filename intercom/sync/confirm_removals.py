@@ -1,4 +1,4 @@
-"""Before a full read removes rows from a table: their absence is confirmed by another question, or they stay.
+"""Asks Intercom once more for rows that a full read lacks, before they are removed.
 
     few rows missing, the read short of what is counted       each is asked for by its own address
     companies, whose count is a floor only                     the same

@@ -1,4 +1,4 @@
-"""One table of one run: where to start, pages, staged parts, then the watermark, in that order.
+"""Reads one table of one run: where to start, pages, staged parts, then the watermark, in that order.
 
 The watermark moves last and only when every row is durable, so a run that dies anywhere is repaired by the next one.
 """

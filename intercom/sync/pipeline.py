@@ -1,4 +1,4 @@
-"""Pages -> record batches -> staged parts, on a thread of its own, so that reading goes on meanwhile.
+"""Turns pages into record batches and staged parts on a thread of its own, so that reading goes on meanwhile.
 
 Pages wait in a queue that is bounded in bytes: when decoding or the store cannot keep up, readers wait for room, and
 memory does not grow.

@@ -1,4 +1,4 @@
-"""How far each table of a run has come: counters that every reading thread adds to, and what they say in words.
+"""Progress of each table of a run: counters that every reading thread adds to, and their words.
 
 Nothing is drawn or sent from here: the terminal, Prefect and the log look at the counters when they want to.
 """

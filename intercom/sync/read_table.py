@@ -1,4 +1,4 @@
-"""Reading one table of one run into staged parts: as a whole, once more, or some records by their own addresses.
+"""Reads one table of one run into staged parts: as a whole, once more, or single records by their addresses.
 
 What was read in several ways lies in the parts together; the merge keeps the newest version of each key.
 """

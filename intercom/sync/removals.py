@@ -1,4 +1,4 @@
-"""What a full read would remove from a table: rows of the lake that the read lacks, and whether they may go.
+"""Finds what a full read would remove from a table, and decides whether it may go.
 
 A read can be well formed and wrong, so that rows are missing from it that the workspace still has. Few of them are
 asked for one by one; many are removed only when a second read lacks them as well, and a large part of a table only

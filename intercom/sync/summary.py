@@ -1,4 +1,4 @@
-"""The table at the end of a run: what each table cost and what it brought, as text and as markdown. Pure."""
+"""The result of each table of a run, and the table of them at its end, as text and as markdown. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a table format's log says of a Parquet file, so that readers can pass it over: taken from the file's footer."""
+"""Minimum, maximum and row count of a Parquet file, from its footer, for readers that skip files."""
 
 from __future__ import annotations
 

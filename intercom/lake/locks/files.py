@@ -1,4 +1,4 @@
-"""What locks are made of in a lake: one heartbeat per attempt at a run, numbered generations per table.
+"""The files that locks are made of: one heartbeat per attempt at a run, numbered generations per table.
 
     _locks/runs/<attempt>.json                                  written again and again while the run lives
     _locks/tables/<connection>/<table>/<generation>.json        names the attempt that took the table

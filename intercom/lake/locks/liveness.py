@@ -1,4 +1,4 @@
-"""Whether another run that has taken a table has ended: at once where that can be seen, else by watching its heartbeat.
+"""Tells whether the run that holds a table has ended: by its process, else by watching its heartbeat.
 
 A run has ended when its process is proven gone, or when its heartbeat was watched standing still for the whole
 expiry, by the watcher's own clock. Times of files prove nothing: the clock of a disk or a store may be set meanwhile.

@@ -1,4 +1,4 @@
-"""What a run did, shown in Prefect: a table that is done by event and asset, the whole run by artifacts."""
+"""Tells Prefect what a run did: an event and an asset for each table that is done, artifacts for the whole run."""
 
 from __future__ import annotations
 

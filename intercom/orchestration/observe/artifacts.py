@@ -1,4 +1,4 @@
-"""What a run that is over leaves among Prefect's artifacts: a table of all its tables, and a history for each of them.
+"""Artifacts of a run that has ended: a table of all its tables, and a history for each of them.
 
 The newest artifact of a key is what Prefect's pages show, the older ones are its versions.
 """

@@ -1,4 +1,4 @@
-"""Tables as Prefect's assets: a table of Intercom, and the table of the lake that is made of it.
+"""Tables as assets of Prefect: the one of Intercom, and the one in the lake that is made of it.
 
 The events are those that Prefect sends for a task that is decorated with ``@materialize``, made by the same code of
 Prefect. The decorator itself would also call a table materialised whose rows only wait to be merged.

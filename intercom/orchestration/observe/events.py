@@ -1,4 +1,4 @@
-"""The event of a table that is in step with Intercom, for automations: who is to know when it stays away, or comes."""
+"""The event that a table has all that Intercom had, for automations that notice when it stays away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the latest runs did to one table: a markdown table that each run writes anew, with its own row on top. Pure."""
+"""A table's latest runs as markdown: each run writes it anew with its own row on top. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Log lines of this package in the log of the run that they are about, whoever started it."""
+"""Passes log lines of this package to the log of the run that they belong to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Prefect server needs before deployments run there, made where it is not yet; each step says what it did."""
+"""Sets up a Prefect server for deployments: makes what is not there yet, and says so step by step."""
 
 from __future__ import annotations
 

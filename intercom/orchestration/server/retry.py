@@ -1,4 +1,4 @@
-"""Prefect's server while it is busy or away: asked again sooner and for longer than Prefect's own client does.
+"""Calls of Prefect's server with retries, while it is busy or away: sooner and for longer than Prefect's client.
 
 On SQLite a change that reads before it writes is answered by 503 when anything else was written in between. Prefect's
 client then waits 2, 4, 8, 16 and 32 s, in which a table stands still that needs a second, and gives up. And a new one
