@@ -21,9 +21,9 @@ from functools import cache
 from pathlib import Path
 
 from intercom.sandbox import SandboxServer
+from tests.support.prefect_server import AS_INSTALLED
 
 ROOT = Path(__file__).parents[2]
-AS_INSTALLED = Path(__file__).parent / "as_installed"
 _POLL_SECONDS = 0.1
 _TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -20,6 +20,7 @@ from prefect.flows import load_flow_from_entrypoint
 
 from intercom.cli.options import flow_options
 from intercom.cli.temporary_server import TemporaryServer
+from tests.support.prefect_server import inherited
 from tests.support.rig import Rig
 from tests.support.truth import assert_exact, read_lake
 
@@ -30,8 +31,7 @@ pytestmark = pytest.mark.slow
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """Nothing of the caller's Prefect or Intercom settings, so no API is configured."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "INTERCOM_"))}
-    return {**kept, "PREFECT_HOME": str(home), "DO_NOT_TRACK": "1", **more}
+    return {**inherited(), "PREFECT_HOME": str(home), "DO_NOT_TRACK": "1", **more}
 
 
 def python(*command: str, home: Path, **more: str) -> subprocess.CompletedProcess[str]:

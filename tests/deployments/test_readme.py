@@ -45,7 +45,7 @@ def test_the_demos_output_is_shown_with_every_table() -> None:
 def messages() -> str:
     """All texts of the package, with a blank for what is filled in."""
     texts = []
-    for file in (ROOT / "intercom").glob("*.py"):
+    for file in (ROOT / "intercom").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.JoinedStr):
                 texts.append(

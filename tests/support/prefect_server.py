@@ -20,8 +20,13 @@ from tests.support.rig import Rig
 ROOT = Path(__file__).parents[2]
 
 
+AS_INSTALLED = Path(__file__).with_name("as_installed")
+
+
 def inherited() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "INTERCOM_"))}
+    """The environment of a process under test: without settings of ours and Prefect's, and without numpy."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "INTERCOM_"))}
+    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, (str(AS_INSTALLED), kept.get("PYTHONPATH"))))}
 
 
 def new_database(folder: Path) -> Path:
