@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class FusedLake(Lake):
 
     def delete(self, paths: Any) -> None:
         for path in paths:
-            self._fuse.step(lambda path=path: super(FusedLake, self).delete([path]))
+            self._fuse.step(partial(super().delete, [path]))
 
 
 class FusedWatermarks(MemoryWatermarks):

@@ -98,10 +98,10 @@ class Run:
     ) -> None:
         self.setting = setting
         self.random = random.Random(setting.seed)
-        self.events = beside.events if beside else Events()
+        self.events: Events = beside.events if beside else Events()
         self.first = int(setting.skew // WINDOW_SECONDS)
         limits = {0: setting.limit, 5: setting.new_limit, 8: setting.newest_limit}
-        self.server = (
+        self.server: Server = (
             beside.server
             if beside
             else Server(

@@ -53,7 +53,7 @@ def reset(handler: Handler) -> None:
 
 
 def silence(handler: Handler) -> None:
-    handler.server.released.wait(10)  # type: ignore[attr-defined]
+    handler.server.released.wait(10)
     handler.close_connection = True
 
 
