@@ -67,7 +67,7 @@ class IntercomClient:
             if stopped.is_set():
                 raise AbandonedError
 
-        caller = RequestSender(
+        sender = RequestSender(
             connection=self.connection,
             table=table,
             scope=scope,
@@ -79,7 +79,7 @@ class IntercomClient:
             stopped=stopped.is_set,
             mask=self.mask,
         )
-        return TableClient(caller, self.scroll_lock, stopped)
+        return TableClient(sender, self.scroll_lock, stopped)
 
     def stop(self) -> None:
         """Let no other request leave, of any table, also of one that begins later: the process is told to end.
@@ -103,20 +103,20 @@ class TableClient:
     once, RetriableApiError when the retry policy is used up, and AbandonedError once the table is not to be read on.
     """
 
-    def __init__(self, caller: RequestSender, scroll_lock: threading.Lock, stopped: threading.Event) -> None:
+    def __init__(self, sender: RequestSender, scroll_lock: threading.Lock, stopped: threading.Event) -> None:
         self.stopped = stopped
         """Set when this table is not to be read on: pauses end then, and no other request leaves."""
-        self.table = caller.table
-        self.usage = caller.usage
-        self.most_in_flight = caller.limiter.most_in_flight
-        self.sleep = caller.sleep
-        self.scope = caller.scope
+        self.table = sender.table
+        self.usage = sender.usage
+        self.most_in_flight = sender.limiter.most_in_flight
+        self.sleep = sender.sleep
+        self.scope = sender.scope
         self.scroll_lock = scroll_lock
-        self._caller = caller
+        self._sender = sender
 
     def traffic(self) -> Traffic:
         """What the table has cost until now."""
-        return self.usage.traffic(self._caller.limiter.usage().limit)
+        return self.usage.traffic(self._sender.limiter.usage().limit)
 
     def get(
         self,
@@ -132,8 +132,8 @@ class TableClient:
         for again. ``once`` is for requests that move a position on the server: only a 429 is repeated, anything
         else that may pass raises RetriableApiError, since the page may be lost though it was never seen.
         """
-        return self._caller.call(Request("GET", path, params=dict(params or {})), expect=expect, once=once)
+        return self._sender.call(Request("GET", path, params=dict(params or {}), expect=expect, once=once))
 
     def post(self, path: str, body: Mapping[str, object], *, expect: str | None = None, heavy: bool = False) -> Answer:
         """POST a search. With ``heavy``, two failures in a row that look like too big a page: PageTooHeavyError."""
-        return self._caller.call(Request("POST", path, body=msgspec.json.encode(body)), expect=expect, heavy=heavy)
+        return self._sender.call(Request("POST", path, body=msgspec.json.encode(body), expect=expect, heavy=heavy))

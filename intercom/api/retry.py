@@ -1,7 +1,11 @@
-"""One request and its attempts: the limiter before each, the retry policy after it, and a typed error at the end.
+"""One request and its attempts: the rate limiter before each, the retry policy after it, a typed error at the end.
 
-Every call of the API that this package makes is a read, ``POST .../search`` included, so repeating one is safe.
-The one exception is a page of the company scroll, whose position moves on the server: see ``once``.
+Tally           the failed attempts of one request so far
+RetryPolicy     two questions about a tally: is the request over, and how long to wait before the next attempt
+RequestSender   the loop: send, judge what came back, ask the policy
+
+Every call of the API that this package makes is a read, ``POST .../search`` included, so a retry is safe. The one
+exception is a page of the company scroll, whose position moves on the server: see ``once`` at ``Request``.
 """
 
 from __future__ import annotations
@@ -10,9 +14,9 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NoReturn
+from typing import Final
 
-from tenacity import RetryCallState, Retrying, retry_if_result
+from tenacity import RetryCallState, Retrying, retry_always
 
 from intercom.api.headers import RateHeaders, retry_after_seconds
 from intercom.api.rate_limit.limiter import RateLimiter
@@ -36,19 +40,42 @@ logger = logging.getLogger(__name__)
 
 # One page that is too much work for the server fails like this again and again (seen with conversation search),
 # while smaller pages of the same rows pass. A passing overload looks the same once, hence two in a row.
-_HEAVY_STATUSES = frozenset({408, 502, 503, 504})
-_HEAVY_IN_A_ROW = 2
+_HEAVY_STATUSES: Final = frozenset({408, 502, 503, 504})
+_HEAVY_IN_A_ROW: Final = 2
+_NOT_SENT: Final = Failure("not sent")
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The failed attempts of one request so far."""
+
+    failures: int = 0
+    """Attempts without a usable answer, other than a 429."""
+    throttles: int = 0
+    """Attempts answered with 429. The server has not executed them, so they are no failures."""
+    heavy_in_a_row: int = 0
+    """The last so many failures looked like a page that is too much work for the server."""
+    last: Failure = _NOT_SENT
+
+    @property
+    def attempts(self) -> int:
+        return self.failures + self.throttles
+
+    def after(self, attempt: Failure) -> Tally:
+        """The tally with one more attempt. A 429 between two heavy failures does not part them."""
+        if attempt.throttled:
+            return replace(self, throttles=self.throttles + 1, last=attempt)
+        heavy_in_a_row = self.heavy_in_a_row + 1 if attempt.heavy else 0
+        return replace(self, failures=self.failures + 1, heavy_in_a_row=heavy_in_a_row, last=attempt)
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long one request is repeated.
+    """How long one request is retried, and the bounds of each attempt. Times are seconds, sizes bytes.
 
-    Before try n + 1 it waits between one half and the whole of ``base_seconds * 2 ** (n - 1)``, at most
-    ``cap_seconds``, and at least what a Retry-After header asks for. It gives up after ``tries`` failures, or when
-    the next wait would end later than ``total_seconds`` after the start. A 429 is no failure: it was never executed.
-    ``read_seconds`` bound each wait for bytes, ``answer_seconds`` a whole answer, and ``answer_bytes`` its body, packed
-    and unpacked.
+    A request is given up after ``tries`` failures, or when the next wait would end later than ``total_seconds`` after
+    the first attempt. ``read_seconds`` bounds each wait for bytes, ``answer_seconds`` a whole answer, and
+    ``answer_bytes`` its body, packed and unpacked.
     """
 
     tries: int = 7
@@ -60,16 +87,40 @@ class RetryPolicy:
     answer_seconds: float = 300.0
     answer_bytes: int = 256 << 20
 
-    def backoff(self, failures: int) -> float:
-        """Seconds to wait after so many failures, the first being 1."""
-        return min(self.cap_seconds, self.base_seconds * 2.0 ** (failures - 1)) * random.uniform(0.5, 1.0)
+    def is_over(self, tally: Tally, seconds: float, *, once: bool = False, heavy: bool = False) -> bool:
+        """Whether the request is given up after the attempts of the tally.
+
+        ``seconds`` is the time from the first attempt to the end of the next wait. ``once`` and ``heavy`` are those of
+        the request: with ``once`` the first failure is the last, with ``heavy`` two heavy failures in a row are enough.
+        """
+        tries = 1 if once else self.tries
+        return tally.failures >= tries or (heavy and is_too_heavy(tally)) or seconds > self.total_seconds
+
+    def wait(self, tally: Tally) -> float:
+        """Seconds to wait before the next attempt.
+
+        After a 429 over the quota, until the quota is free again. Else the backoff: between one half and the whole of
+        ``base_seconds * 2 ** (n - 1)`` after n failures (n throttles if the last attempt was throttled), at most
+        ``cap_seconds``, and at least what a Retry-After header asks for.
+        """
+        last = tally.last
+        if last.over_quota:
+            return last.wait_seconds
+        count = tally.throttles if last.throttled else tally.failures
+        backoff = min(self.cap_seconds, self.base_seconds * 2.0 ** (count - 1)) * random.uniform(0.5, 1.0)
+        return max(backoff, last.wait_seconds)
+
+
+def is_too_heavy(tally: Tally) -> bool:
+    """Whether the failures look like one page that is too much work, and no longer like a passing overload."""
+    return tally.heavy_in_a_row >= _HEAVY_IN_A_ROW
 
 
 @dataclass(frozen=True)
 class RequestSender:
-    """On whose behalf calls are made, and what they go through.
+    """Sends the requests of one table.
 
-    ``scope`` is the permission that errors name. ``stopped`` is asked before every request; ``sleep`` raises
+    ``scope`` is the permission that errors name. ``stopped`` is asked before every attempt; ``sleep`` raises
     AbandonedError by itself.
     """
 
@@ -84,87 +135,96 @@ class RequestSender:
     stopped: Callable[[], bool]
     mask: SecretMask
 
-    def call(self, request: Request, *, expect: str | None, once: bool = False, heavy: bool = False) -> Answer:
-        """The answer to a request after as many attempts as it needs; raises ApiError, or AbandonedError when stopped.
+    def call(self, request: Request) -> Answer:
+        """The answer to a request, after as many attempts as it needs.
 
-        ``expect``, ``once`` and ``heavy`` are explained at ``TableClient``.
+        Raises ApiError, or AbandonedError when the table is stopped.
         """
-        call = _Call(self, request, expect=expect, once=once, heavy=heavy)
-        retrying = Retrying(
-            retry=retry_if_result(lambda outcome: isinstance(outcome, Failure)),
-            wait=call.wait,
-            stop=call.is_over,
-            before_sleep=call.log_retry,
-            retry_error_callback=call.give_up,
+        tally = Tally()
+        attempts = Retrying(
+            # The body below returns or raises when an attempt decides the request; all others are retried.
+            retry=retry_always,
+            wait=lambda _state: self.policy.wait(tally),
+            stop=lambda state: self.policy.is_over(
+                tally, _seconds_after_wait(state), once=request.once, heavy=request.heavy
+            ),
+            before_sleep=lambda state: self._log_retry(request, tally, state.upcoming_sleep),
+            retry_error_callback=lambda _state: None,  # when it is over the iteration just ends
             sleep=self.sleep,
         )
-        outcome = retrying(call.attempt)
-        assert isinstance(outcome, Answer)  # give_up has raised for every failure
-        return outcome
+        for attempt in attempts:
+            outcome = self._attempt(request)
+            if isinstance(outcome, Answer):
+                return outcome
+            if outcome.throttled:
+                self.usage.count(throttled=1)
+            tally = tally.after(outcome)
+            attempt.retry_state.set_result(tally)  # makes tenacity ask stop and wait
+        raise self._given_up(request, tally)
 
-
-class _Call:
-    """The attempts of one request; the public methods are tenacity's hooks."""
-
-    def __init__(self, caller: RequestSender, request: Request, *, expect: str | None, once: bool, heavy: bool) -> None:
-        self._caller = caller
-        self._request = request
-        self._expect = expect
-        self._once = once
-        self._heavy = heavy
-        self._failures = 0
-        self._refusals = 0
-        self._heavy_in_a_row = 0
-        self._last = Failure("not sent")
-
-    def attempt(self) -> Answer | Failure:
-        limiter = self._caller.limiter
-        # A page of the scroll: one chain from end to end, which dies when it waits for a minute.
-        permit = limiter.acquire(urgent=self._once, stopped=self._caller.stopped)
-        self._caller.usage.count(requests=1)
+    def _attempt(self, request: Request) -> Answer | Failure:
+        """One attempt, sent when the rate limiter lets it; raises FatalApiError where a retry would change nothing."""
+        # A request that moves a position is one of a chain, which dies when it waits for a minute.
+        permit = self.limiter.acquire(urgent=request.once, stopped=self.stopped)
+        self.usage.count(requests=1)
         received: HttpResponse | Unanswered | None = None
         try:
-            received = self._caller.sessions.send(self._request)
+            received = self.sessions.send(request)
         finally:
             # Also when the thread is interrupted: a permit that never comes back would count as in flight.
             if not isinstance(received, HttpResponse):
-                limiter.lost(permit)
-        outcome = self._judge(permit, received) if isinstance(received, HttpResponse) else self._unanswered(received)
-        if isinstance(outcome, Failure):
-            self._count(outcome)
-        return outcome
+                self.limiter.lost(permit)
+        if isinstance(received, HttpResponse):
+            return self._judge(request, permit, received)
+        return self._unanswered(request, received)
 
-    def wait(self, _state: RetryCallState) -> float:
-        last = self._last
-        if last.over_quota:
-            return last.wait_seconds
-        tries = self._refusals if last.throttled else self._failures
-        return max(self._caller.policy.backoff(tries), last.wait_seconds)
+    def _judge(self, request: Request, permit: Permit, received: HttpResponse) -> Answer | Failure:
+        """What a whole HTTP answer means; gives the permit back to the limiter."""
+        status = received.status
+        self.usage.count(received=len(received.body))
+        rates = RateHeaders.from_http(received.headers)
+        logger.debug("%s: status %d", self._what(request), status)
+        if 200 <= status < 300:
+            outcome = read_answer(received, request.expect, self.mask)
+            if isinstance(outcome, Answer) or outcome.status == status:
+                self.limiter.answered(permit, rates)
+                return outcome
+            failure = outcome
+        else:
+            failure = read_refusal(received, self.mask)
+        retry_after, status = retry_after_seconds(received.headers), failure.status or status
+        if failure.over_quota:
+            pause = self.limiter.throttled(permit, rates, retry_after)
+            return replace(failure, wait_seconds=pause)
+        self.limiter.answered(permit, rates)
+        if status in (408, 429) or status >= 500:
+            # 503 with Retry-After is an announced pause, which a smaller page would not shorten.
+            heavy = status in _HEAVY_STATUSES and not (status == 503 and retry_after is not None)
+            return replace(failure, wait_seconds=retry_after or 0.0, heavy=heavy)
+        raise self._fatal(request, failure)
 
-    def is_over(self, state: RetryCallState) -> bool:
-        policy, failed = self._caller.policy, not self._last.throttled
-        # The slept time counts by what was asked for, too, so that the bound holds under any ``sleep``.
-        spent = max(state.seconds_since_start or 0.0, state.idle_for)
-        return (
-            (failed and (self._once or self._failures >= policy.tries))
-            or self._too_heavy
-            or spent + state.upcoming_sleep > policy.total_seconds
-        )
+    def _unanswered(self, request: Request, lost: Unanswered) -> Failure:
+        """What it means that no whole answer came."""
+        if lost.unsendable:
+            what = self._what(request)
+            raise FatalApiError(f"{what}: the request cannot be sent ({lost.names}). Check base_url and proxies.")
+        if lost.too_large:
+            raise self._too_large(request)
+        return Failure(f"no answer ({lost.names})", heavy=lost.timed_out)
 
-    def log_retry(self, state: RetryCallState) -> None:
+    def _log_retry(self, request: Request, tally: Tally, wait: float) -> None:
         logger.warning(
-            "%s: %s after try %d, trying again in %.1f s",
-            self._what,
-            self._last.reason,
-            state.attempt_number,
-            state.upcoming_sleep,
+            "%s: %s after try %d, trying again in %.1f s", self._what(request), tally.last.reason, tally.attempts, wait
         )
 
-    def give_up(self, state: RetryCallState) -> NoReturn:
-        last = self._last
-        error = PageTooHeavyError if self._too_heavy else RetriableApiError
-        raise error(
-            f"{self._what}: no usable answer in {state.attempt_number} tries, at last: {last.reason}. "
+    def _what(self, request: Request) -> str:
+        return f"{request.method} {request.path} (table {self.table!r}, connection {self.connection.name!r})"
+
+    def _given_up(self, request: Request, tally: Tally) -> RetriableApiError:
+        last = tally.last
+        error = PageTooHeavyError if request.heavy and is_too_heavy(tally) else RetriableApiError
+        return error(
+            f"{self._what(request)}: no usable answer in {tally.attempts} tries, at last: {last.reason}. "
             "Run the flow again: the watermark has not moved.",
             status=last.status,
             code=last.code,
@@ -172,66 +232,17 @@ class _Call:
             server_time=last.server_time,
         )
 
-    @property
-    def _what(self) -> str:
-        request, caller = self._request, self._caller
-        return f"{request.method} {request.path} (table {caller.table!r}, connection {caller.connection.name!r})"
-
-    @property
-    def _too_heavy(self) -> bool:
-        return self._heavy and self._heavy_in_a_row >= _HEAVY_IN_A_ROW
-
-    def _count(self, failure: Failure) -> None:
-        self._last = failure
-        if failure.throttled:
-            self._refusals += 1
-            self._caller.usage.count(throttled=1)
-        else:
-            self._failures += 1
-            self._heavy_in_a_row = self._heavy_in_a_row + 1 if failure.heavy else 0
-
-    def _unanswered(self, lost: Unanswered) -> Failure:
-        if lost.unsendable:
-            raise FatalApiError(f"{self._what}: the request cannot be sent ({lost.names}). Check base_url and proxies.")
-        if lost.too_large:
-            raise self._too_large()
-        return Failure(f"no answer ({lost.names})", heavy=lost.timed_out)
-
-    def _too_large(self) -> ApiError:
-        """Of a search a smaller page may fit."""
-        error = PageTooHeavyError if self._heavy else AnswerTooLargeError
+    def _too_large(self, request: Request) -> ApiError:
+        """Of a search a smaller page may fit, so that is the error that makes pages smaller."""
+        error = PageTooHeavyError if request.heavy else AnswerTooLargeError
         return error(
-            f"{self._what}: the answer is larger than {self._caller.policy.answer_bytes / (1 << 20):g} MiB, packed or "
+            f"{self._what(request)}: the answer is larger than {self.policy.answer_bytes / (1 << 20):g} MiB, packed or "
             "unpacked, and was not read to its end. Check what answers at "
-            f"{self._caller.connection.base_url}; the watermark has not moved."
+            f"{self.connection.base_url}; the watermark has not moved."
         )
 
-    def _judge(self, permit: Permit, received: HttpResponse) -> Answer | Failure:
-        limiter, status = self._caller.limiter, received.status
-        self._caller.usage.count(received=len(received.body))
-        rates = RateHeaders.from_http(received.headers)
-        logger.debug("%s: status %d", self._what, status)
-        if 200 <= status < 300:
-            outcome = read_answer(received, self._expect, self._caller.mask)
-            if isinstance(outcome, Answer) or outcome.status == status:
-                limiter.answered(permit, rates)
-                return outcome
-            failure = outcome
-        else:
-            failure = read_refusal(received, self._caller.mask)
-        retry_after, status = retry_after_seconds(received.headers), failure.status or status
-        if failure.over_quota:
-            pause = limiter.throttled(permit, rates, retry_after)
-            return replace(failure, wait_seconds=pause)
-        limiter.answered(permit, rates)
-        if status in (408, 429) or status >= 500:
-            # 503 with Retry-After is an announced pause, which a smaller page would not shorten.
-            heavy = status in _HEAVY_STATUSES and not (status == 503 and retry_after is not None)
-            return replace(failure, wait_seconds=retry_after or 0.0, heavy=heavy)
-        raise self._fatal(failure)
-
-    def _fatal(self, failure: Failure) -> FatalApiError:
-        connection, scope = self._caller.connection, self._caller.scope
+    def _fatal(self, request: Request, failure: Failure) -> FatalApiError:
+        connection, scope = self.connection, self.scope
         error: type[FatalApiError] = RequestRejectedError
         cure = "Asking again gives the same answer."
         if failure.status == 401:
@@ -251,9 +262,17 @@ class _Call:
         elif failure.status is not None and failure.status < 400:
             cure = "Redirects are not followed, they would take the token to another place. Check base_url."
         return error(
-            f"{self._what}: {failure.reason}. {cure} The watermark has not moved.",
+            f"{self._what(request)}: {failure.reason}. {cure} The watermark has not moved.",
             status=failure.status,
             code=failure.code,
             request_id=failure.request_id,
             server_time=failure.server_time,
         )
+
+
+def _seconds_after_wait(state: RetryCallState) -> float:
+    """From the first attempt to the end of the next wait.
+
+    Past waits count by what was asked for, too, so that the bound holds under any ``sleep``.
+    """
+    return max(state.seconds_since_start or 0.0, state.idle_for) + state.upcoming_sleep
