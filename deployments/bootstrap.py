@@ -10,9 +10,9 @@ from pathlib import Path
 
 import httpx
 
+from intercom.config.redaction import one_line
 from intercom.errors import IntercomLakeError
 from intercom.orchestration.server.provision import check_api, connections_of, set_up
-from intercom.orchestration.server.retry import in_a_line
 
 
 def main() -> int:
@@ -32,7 +32,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     except httpx.HTTPError as error:
-        print(f"Prefect's API has failed: {in_a_line(error)}\nRun again: what was made stays.", file=sys.stderr)
+        print(f"Prefect's API has failed: {one_line(error)}\nRun again: what was made stays.", file=sys.stderr)
         return 1
     return 0
 

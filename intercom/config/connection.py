@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from intercom.config.redaction import harmless
 from intercom.errors import ConfigurationError
 
 MOST_IN_FLIGHT = 32
@@ -78,12 +79,6 @@ def connection_slug(name: str, *, place: str = "connection name") -> str:
     if not slug:
         raise ConfigurationError(f"{place}: the name {name[:40]!r} has no letter or digit (a-z, 0-9). Give it one.")
     return slug
-
-
-def harmless(value: object) -> str:
-    """For messages: short plain words only, since a token may stand in the wrong place."""
-    text = str(value)
-    return repr(text) if re.fullmatch(r"[\w.-]{1,24}", text, re.ASCII) else "(not shown: it may hold a secret)"
 
 
 def _check_token(token: str, place: str) -> None:

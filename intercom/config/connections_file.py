@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from intercom.config.connection import Connection, Region, connection_slug, harmless, make_connection
+from intercom.config.connection import Connection, Region, connection_slug, make_connection
+from intercom.config.redaction import harmless
 from intercom.errors import ConfigurationError
 
 _NUMBERS = ("requests_per_10s", "requests_in_flight")

@@ -1,13 +1,33 @@
-"""What must not be shown or kept as plain text: passwords and signatures in addresses, options named like secrets.
+"""Ways to make a text, an error or a value harmless before it is shown or kept as plain text. Pure.
 
-Prefect keeps flow parameters as plain text. The JSON schemas here let its server refuse a run before it keeps them;
-they know the same names as `holds_secret`, which is asked when the run begins. Pure.
+without_passwords   a text whose addresses lose users, passwords and signatures
+without             a text, in one line, that also loses given secrets
+one_line            an error's text in one line, without passwords
+named               an error's class and the first line of its text, without passwords
+harmless            a value of a short plain shape, quoted; anything else is not shown
+holds_secret        whether an option is named like a secret, or holds an address with a password
+WITHOUT_...         the same check as JSON schemas
+
+Which one: an error of a library `one_line`; a value that a user gave `harmless`, since a token may stand in the wrong
+place; a text of a server that knows our credentials `without`. A text of Intercom's API, which may repeat the token in
+any encoding, goes through the connection's `SecretMask`.
+
+Prefect keeps flow parameters as plain text. The JSON schemas let its server refuse a run before it keeps them; they
+know the same names as `holds_secret`, which is asked when the run begins.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final
+
+from intercom.config.secret_masking import SecretMask
+
+SHORTEST_SECRET: Final = 6
+"""Characters: fewer are in any text by chance."""
+_HINT: Final = re.compile(r"\s*(- )?For more information check: \S+")
+"""The end of an error of httpx, and so of Prefect's client: where to read about HTTP statuses."""
 
 _WORDS: Final = "key|secret|token|passw|passphrase|auth|sas|credential|connection_string"
 """Of which the names of secret options are made, in fsspec's filesystems."""
@@ -80,3 +100,40 @@ def has_password(url: str) -> bool:
 def without_passwords(text: str) -> str:
     """The text with ``...`` in place of users, passwords and signatures in its addresses."""
     return re.sub(rf"([?&;]{_SIGNED})[^&;\s\"'<>]+", r"\1...", re.sub(r"//[^/\s]*@", "//...@", text))
+
+
+def without(text: str, secrets: Iterable[str]) -> str:
+    """The text in one line, at most 2,000 characters, with ``...`` in place of these secrets and of passwords.
+
+    Secrets of fewer characters than `SHORTEST_SECRET` are taken out where they stand as they are; of longer ones also
+    every part, and an encoded one withholds the text, as in `SecretMask`.
+    """
+    known = [secret for secret in secrets if secret]
+    for secret in known:
+        text = text.replace(secret, "...")
+    mask = SecretMask([secret for secret in known if len(secret) >= SHORTEST_SECRET], label="...")
+    return mask.clean(without_passwords(text))
+
+
+def one_line(error: object) -> str:
+    """An error's text in one line, without passwords; the name of its class when it has no text, as some of httpx."""
+    return _line(str(error)) or type(error).__name__
+
+
+def named(error: Exception) -> str:
+    """An error's class and the first line of its text, without passwords: ``ValueError: no such month``."""
+    name, first = type(error).__name__, _line(str(error).split("\n", 1)[0])
+    return f"{name}: {first}" if first else name
+
+
+def harmless(value: object, shape: str = r"[\w.-]{1,24}") -> str:
+    """The value, quoted, where its text has this shape (a regular expression, ASCII); else a note that it is not shown.
+
+    For values that a user gave: a token may stand in the wrong place.
+    """
+    text = str(value)
+    return repr(text) if re.fullmatch(shape, text, re.ASCII) else "(not shown: it may hold a secret)"
+
+
+def _line(text: str) -> str:
+    return without_passwords(" ".join(_HINT.sub("", text).split()))

@@ -7,18 +7,17 @@ environment, in fsspec's configuration, in an AWS profile, or in a block.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from intercom.config.redaction import holds_secret
+from intercom.config.redaction import SHORTEST_SECRET, harmless, holds_secret
 from intercom.errors import ConfigurationError
 
-SHORTEST_SECRET: Final = 6
-"""Characters: fewer are in any text by chance."""
 BLOCK_TYPES: Final = ("secret", "aws-credentials", "minio-credentials")
 """Slugs of the Prefect block types that `options_from_block` knows."""
+_REFERENCE: Final = "[a-z0-9-]{0,24}(/[a-z0-9-/]*)?"
+"""The shape of references that are shown. A long word without '/' may be a key that was given in a block's place."""
 
 
 def parse_options(text: str) -> dict[str, Any] | str:
@@ -58,8 +57,9 @@ def block_named(reference: str) -> tuple[str, str]:
     kind, _, name = reference.partition("/")
     if kind not in BLOCK_TYPES or not name or "/" in name:
         raise ConfigurationError(
-            f"The storage options {_shown(reference)}name no block. Give one as '<type>/<name>' with one of the types "
-            f"{', '.join(BLOCK_TYPES)}, or give fsspec's options themselves as a JSON object. Nothing was read."
+            f"The storage options {harmless(reference, _REFERENCE)} name no block. Give one as '<type>/<name>' with "
+            f"one of the types {', '.join(BLOCK_TYPES)}, or give fsspec's options themselves as a JSON object. "
+            "Nothing was read."
         )
     return kind, name
 
@@ -103,11 +103,6 @@ def _verified(client: Mapping[str, Any]) -> Any:
 
 def _present(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value not in (None, {})}
-
-
-def _shown(reference: str) -> str:
-    """The reference for a message, unless it may hold more than a name."""
-    return f"{reference!r} " if re.fullmatch("[a-z0-9-]*/?[a-z0-9-/]*", reference) else ""
 
 
 def _values(options: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 
+from intercom.config.redaction import one_line
 from intercom.errors import IntercomLakeError
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe.announce import announce_run
@@ -55,4 +56,4 @@ def _reason(future: PrefectFuture[TableResult]) -> str:
     error = future.result(raise_on_failure=False)
     if isinstance(error, Exception) and not isinstance(error, IntercomLakeError):
         log.error("unexpected error", exc_info=error)
-    return " ".join(str(error).split()) if str(error) else str(future.state.message)
+    return one_line(error) if str(error) else str(future.state.message)

@@ -20,6 +20,7 @@ from prefect import Task
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner
 
+from intercom.config.redaction import one_line
 from intercom.errors import ClusterError, ConfigurationError
 
 _RUNNER, _ADDRESS, _WORKERS = "INTERCOM_TASK_RUNNER", "INTERCOM_TASK_RUNNER_ADDRESS", "INTERCOM_TASK_RUNNER_WORKERS"
@@ -131,7 +132,7 @@ def _started(settings: RunnerSettings) -> TaskRunner[Any]:
             _ = runner.client  # type: ignore[attr-defined]  # it connects now, and not for two threads at once
     except Exception as error:
         where = f"at {settings.address}" if settings.address else "on this machine"
-        told = " ".join(str(error).split()) or type(error).__name__
+        told = one_line(error)
         raise ClusterError(
             f"The {settings.kind} cluster {where} cannot be used ({told}). Check {_ADDRESS} and the cluster."
         ) from error

@@ -13,10 +13,15 @@ from hypothesis import strategies as st
 from intercom.config.redaction import (
     WITHOUT_PASSWORD,
     WITHOUT_SECRETS,
+    harmless,
     has_password,
+    named,
+    one_line,
     options_without_secrets,
+    without,
     without_passwords,
 )
+from intercom.config.secret_masking import WITHHELD
 from intercom.config.storage_options import checked_options
 from intercom.errors import ConfigurationError
 from intercom.lake.storage import Lake
@@ -127,3 +132,48 @@ def test_a_password_in_an_address_is_not_shown() -> None:
     assert has_password("s3://KEY:SECRET@bucket/prefix")
     assert has_password('s3://KEY:SE"@CRET@bucket/prefix')
     assert not has_password("s3://bucket/prefix:with@signs")
+
+
+def test_given_secrets_are_not_shown() -> None:
+    text = "key abc of s3cret-value\nat http://me:x@host, not S3CRET-VAL"
+    assert without(text, ["abc", "s3cret-value", ""]) == "key ... of ... at http://...@host, not ..."
+    assert without("czNjcmV0LXZhbHVl", ["s3cret-value"]) == WITHHELD
+    assert without("as it is", []) == "as it is"
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "short"),
+    [
+        (ValueError("no\n  such \tmonth"), "no such month", "ValueError: no"),
+        (ValueError(), "ValueError", "ValueError"),
+        (ValueError("\n"), "ValueError", "ValueError"),
+        (OSError("http://me:x@host/a"), "http://...@host/a", "OSError: http://...@host/a"),
+        (
+            RuntimeError("Server error '503' for url 'u'\nFor more information check: https://host/503"),
+            "Server error '503' for url 'u'",
+            "RuntimeError: Server error '503' for url 'u'",
+        ),
+        (
+            RuntimeError("Client error '404' - Response: {'a': 1} - For more information check: https://host/404"),
+            "Client error '404' - Response: {'a': 1}",
+            "RuntimeError: Client error '404' - Response: {'a': 1}",
+        ),
+    ],
+)
+def test_an_error_in_a_line(error: Exception, line: str, short: str) -> None:
+    assert one_line(error) == line
+    assert named(error) == short
+
+
+@pytest.mark.parametrize("value", ["eu", "asia-1", "a.b_c", "x" * 24])
+def test_a_short_plain_word_is_shown(value: str) -> None:
+    assert harmless(value) == repr(value)
+
+
+@pytest.mark.parametrize("value", ["", "x" * 25, "a b", "a/b", "dG9r=", "a\n", "\u00e9", ["x"]])
+def test_anything_else_may_be_a_secret(value: object) -> None:
+    assert harmless(value) == "(not shown: it may hold a secret)"
+
+
+def test_a_value_of_a_given_shape_is_shown() -> None:
+    assert harmless("a/b", "[a-z/]+") == "'a/b'"

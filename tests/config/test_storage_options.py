@@ -65,7 +65,16 @@ def test_what_names_no_block_is_refused(reference: str) -> None:
         block_named(reference)
 
 
-@pytest.mark.parametrize("reference", ["key=AKIA,secret=hidden", '["hidden"]', '{"secret": "hidden"'])
+@pytest.mark.parametrize("reference", ["lake", "s3-bucket/lake", "secret/a/b", ""])
+def test_a_reference_that_is_only_a_name_is_repeated(reference: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"The storage options '{reference}' name no block"):
+        block_named(reference)
+
+
+HIDDEN = ["key=AKIA,secret=hidden", '["hidden"]', '{"secret": "hidden"', "hidden" * 5]
+
+
+@pytest.mark.parametrize("reference", HIDDEN)
 def test_what_may_hold_a_secret_is_not_repeated(reference: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         block_named(reference)

@@ -9,9 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from intercom.config.redaction import without_passwords
-from intercom.config.secret_masking import SecretMask
-from intercom.config.storage_options import SHORTEST_SECRET
 from intercom.errors import ConfigurationError
 from intercom.lake.storage import Lake
 
@@ -71,15 +68,10 @@ def storage_options(lake: Lake) -> dict[str, str]:
     return options | {ours: encryption[theirs] for theirs, ours in _ENCRYPTION.items() if theirs in encryption}
 
 
-def without_secrets(text: str, options: Mapping[str, str]) -> str:
-    """An error's text without the credentials among these options: S3 repeats a token that it refuses."""
+def credentials_in(options: Mapping[str, str]) -> list[str]:
+    """The credentials among these options. No error may show them: S3 repeats a token that it refuses."""
     names = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
-    secrets = [options[name] for name in names if options.get(name)]
-    for secret in secrets:
-        text = text.replace(secret, "...")
-    return SecretMask([secret for secret in secrets if len(secret) >= SHORTEST_SECRET], label="...").clean(
-        without_passwords(text)
-    )
+    return [options[name] for name in names if options.get(name)]
 
 
 def _region(fs: Any, bucket: str) -> str:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from intercom.config.redaction import without
 from intercom.errors import ConfigurationError, IntercomLakeError, LakeError
-from intercom.lake.delta.credentials import storage_options, table_uri, without_secrets
+from intercom.lake.delta.credentials import credentials_in, storage_options, table_uri
 from intercom.lake.layout import PARTITION_COLUMN, TablePaths
 from intercom.lake.published import PublishedFile
 from intercom.lake.storage import Lake
@@ -116,7 +117,7 @@ class DeltaLog:
         except IntercomLakeError:
             raise
         except Exception as error:
-            text = " ".join(without_secrets(_NOISE.sub("", str(error)), options).split())
+            text = without(_NOISE.sub("", str(error)), credentials_in(options))
             said = f"{type(error).__name__}: {text.rstrip('.')}"
             raise LakeError(
                 f"Cannot {verb} the Delta log {self._lake.url}/{self._paths.delta_log}: {said}. "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from intercom.config.redaction import without_passwords
+from intercom.config.redaction import named
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe.artifacts import keep_artifacts
 from intercom.orchestration.observe.assets import materialized
@@ -50,15 +50,9 @@ def _told(steps: Sequence[Callable[[], None]]) -> None:
         try:
             step()
         except Exception as error:
-            faults.append(_named(error))
+            faults.append(named(error))
     if faults:
         log.warning(
             "Prefect does not show all that this run did (%s). The tables in the lake are not concerned.",
             "; ".join(faults),
         )
-
-
-def _named(error: Exception) -> str:
-    """The error in a line; Prefect's own go on with the body of the answer and a link to a page on status codes."""
-    first = without_passwords(str(error).split("\n", 1)[0])
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -20,7 +20,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import FlowRunContext, TaskRunContext
 
 from intercom.config.connection import connection_slug
-from intercom.orchestration.server.retry import in_a_line
+from intercom.config.redaction import one_line
 from intercom.sync.progress import BOARD, LOGGER, Snapshot, TableProgress, Tracked, Usage, described
 
 log = logging.getLogger(LOGGER)
@@ -136,7 +136,7 @@ class Reporter:
                 one.context.run(self._show, one, snapshot, usage)
             except Exception as error:  # whatever it is: progress is no reason to stop
                 if not self._complained:
-                    one.context.run(log.info, "Prefect does not take progress artifacts: %s", in_a_line(error))
+                    one.context.run(log.info, "Prefect does not take progress artifacts: %s", one_line(error))
                 self._complained = True
 
     def _show(self, one: _Followed, snapshot: Snapshot, usage: Usage) -> None:

@@ -23,11 +23,10 @@ from intercom.api.workspace import ask_workspace
 from intercom.blocks import IntercomConnection, IntercomWatermark
 from intercom.config.connection import MOST_IN_FLIGHT, Connection, connection_slug
 from intercom.config.lookup import DEFAULT_CONNECTION, read_connections_file
-from intercom.config.redaction import without_passwords
+from intercom.config.redaction import one_line, without_passwords
 from intercom.errors import ApiError, ConfigurationError, FatalApiError
 from intercom.orchestration.server.documents import documents, load_connection, made_or_there, save_document
 from intercom.orchestration.server.limits import scroll_limit, sync_limit
-from intercom.orchestration.server.retry import in_a_line
 from intercom.orchestration.server.slots import ensure_limit
 
 LEASE_STORAGE: Final = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem"
@@ -55,7 +54,7 @@ def check_api() -> str:
             client.read_work_pools(limit=1)  # its health it tells to everybody; this also needs the right key
         except httpx.HTTPError as error:
             raise ConfigurationError(
-                f"Prefect's API at {url} does not answer as it should: {in_a_line(error)}. Check that the server runs, "
+                f"Prefect's API at {url} does not answer as it should: {one_line(error)}. Check that the server runs, "
                 "the address (PREFECT_API_URL) and the key (PREFECT_API_KEY, PREFECT_API_AUTH_STRING). Nothing was "
                 "changed."
             ) from error
@@ -110,8 +109,8 @@ def _type_and_schema(client: SyncPrefectClient, kind: type[Block]) -> Any:
     except ObjectNotFound:
         return None
     schema = client.get_most_recent_block_schema_for_block_type(known.id)
-    without_passwords = (known.logo_url, known.documentation_url, known.description, known.code_example)
-    return without_passwords, None if schema is None else schema.id
+    shown = (known.logo_url, known.documentation_url, known.description, known.code_example)
+    return shown, None if schema is None else schema.id
 
 
 def _save_connection(client: SyncPrefectClient, connection: Connection) -> str:

@@ -17,7 +17,7 @@ from prefect.context import SettingsContext, get_settings_context
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, Settings
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from intercom.config.redaction import without_passwords
+from intercom.config.redaction import one_line
 from intercom.errors import PrefectError
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def call_server(what: str, ask: Callable[[], _T]) -> _T:
 
     def tell(state: RetryCallState) -> None:
         if state.attempt_number == _TOLD_AT and state.outcome is not None:
-            log.warning("Trying again to %s: %s", what, in_a_line(state.outcome.exception()))
+            log.warning("Trying again to %s: %s", what, one_line(state.outcome.exception()))
 
     soon = wait_random_exponential(multiplier=0.5, max=TIMING.pause)
     tries = Retrying(
@@ -68,7 +68,7 @@ def call_server(what: str, ask: Callable[[], _T]) -> _T:
     except httpx.HTTPError as error:
         refused = not _may_pass(error)
         how = "refuses to" if refused else f"was asked for {TIMING.most / 60:.0f} minutes and did not"
-        raise PrefectError(f"Prefect's server {how} {what}: {in_a_line(error)}", refused=refused) from error
+        raise PrefectError(f"Prefect's server {how} {what}: {one_line(error)}", refused=refused) from error
 
 
 _last: tuple[Settings, Settings] | None = None
@@ -94,13 +94,3 @@ def _may_pass(error: BaseException) -> bool:
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.is_server_error or error.response.status_code in _BUSY
     return isinstance(error, httpx.TransportError)
-
-
-def in_a_line(error: BaseException | None) -> str:
-    """An error of Prefect's client in one line, without its hint where to read about HTTP; some of httpx have no text.
-
-    Without the password that may be in the address of the API, too.
-    """
-    return without_passwords(
-        " ".join(str(error).partition("- For more information")[0].split()) or type(error).__name__
-    )

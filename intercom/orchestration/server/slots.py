@@ -22,9 +22,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.exceptions import ObjectAlreadyExists
 
+from intercom.config.redaction import one_line
 from intercom.errors import BusyError
 from intercom.lake.locks.liveness import boot_clock
-from intercom.orchestration.server.retry import in_a_line
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def _wait(slot: _Slot, turn: SlotRequest, timing: SlotTiming) -> SlotState:
             silent_since = now if silent_since is None else silent_since
             if not seen_taken and (now - silent_since >= timing.silent or _refused(error)):
                 log.warning(
-                    "Going on without limit %s, for which Prefect gives no slot: %s", turn.limit, in_a_line(error)
+                    "Going on without limit %s, for which Prefect gives no slot: %s", turn.limit, one_line(error)
                 )
                 return SlotState.NONE
             found = _Found.BUSY
@@ -209,7 +209,7 @@ class _Slot:
             log.warning(
                 "The slot of limit %s was not given back, and is free when its lease ends: %s",
                 self._limit,
-                in_a_line(error),
+                one_line(error),
             )
 
     def _keep(self) -> None:
@@ -226,7 +226,7 @@ class _Slot:
                 told = False
             except httpx.HTTPError as error:
                 if not told:
-                    log.warning("The slot of limit %s was not renewed, trying again: %s", self._limit, in_a_line(error))
+                    log.warning("The slot of limit %s was not renewed, trying again: %s", self._limit, one_line(error))
                 told = True
 
     def _renewed(self) -> bool:

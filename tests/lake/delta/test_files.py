@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from intercom.config.redaction import without
 from intercom.errors import ConfigurationError
-from intercom.lake.delta.credentials import storage_options, table_uri, without_secrets
+from intercom.lake.delta.credentials import credentials_in, storage_options, table_uri
 from intercom.lake.delta.files import DeltaFiles
 from intercom.lake.delta.statistics import statistics_of
 from intercom.lake.layout import TableFormat, TablePaths
@@ -139,4 +140,4 @@ def test_a_missing_package_is_told_with_what_to_install(tmp_path: Path, monkeypa
 
 def test_errors_lose_credentials_and_keep_the_rest() -> None:
     options = {"AWS_SESSION_TOKEN": "tok", "AWS_SECRET_ACCESS_KEY": "sec", "AWS_ACCESS_KEY_ID": "", "AWS_REGION": "eu"}
-    assert without_secrets("<Token-0>tok</Token-0> sec eu", options) == "<Token-0>...</Token-0> ... eu"
+    assert without("<Token-0>tok</Token-0> sec eu", credentials_in(options)) == "<Token-0>...</Token-0> ... eu"
