@@ -1,8 +1,8 @@
 """The body of an HTTP answer: read and unpacked within bounds of size and time, whatever the server sends.
 
-A time-out of a socket is one of each wait: a server that sends a byte now and then never meets it. And a packed body
-of a megabyte may hold a gigabyte. So the whole answer has a time, headers included, and what is unpacked is counted
-while it is unpacked.
+A socket's time-out bounds each wait only: a server that sends a byte now and then never exceeds it. And a packed body
+of a megabyte may hold a gigabyte. So the whole answer, headers included, has a time limit, and unpacked bytes are
+counted while they are unpacked.
 """
 
 from __future__ import annotations
@@ -16,32 +16,33 @@ from http.client import HTTPResponse
 from typing import Any, cast
 
 _PIECE = 1 << 20
-"""Bytes that are asked for at once: more than a page, since a body in two pieces is copied once more."""
+"""Bytes read at once: more than a page has, since a body in two pieces is copied once more."""
 _STEP = 8 << 10
-"""Bytes that are unpacked at once after a first member: zlib copies what follows each, and there may be thousands."""
+"""Bytes unpacked at once after the first gzip member: zlib copies the rest after each, and there may be thousands."""
 _MOST_MEMBERS = 10_000
-"""Of one body: empty ones cost time and bring nothing; common programs begin one every 64 KB at most."""
+"""Gzip members in one body. Common programs begin one every 64 KB at most; empty ones only cost time."""
 _WINDOWS = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
-"""zlib's parameter for each encoding; deflate comes with zlib's header, as the standard says, or without one."""
+"""zlib's window parameters for each encoding. Deflate comes with zlib's header, as the standard says, or without."""
 
 
 class TooLargeError(OSError):
-    """A body of more bytes than are allowed, packed or unpacked."""
+    """A body of more bytes than allowed, packed or unpacked."""
 
 
 class NotPackedError(OSError):
-    """A body that is not packed as its header says, or that ends in the middle."""
+    """A body that is not packed as its Content-Encoding says, or that ends in the middle."""
 
 
 class TooSlowError(TimeoutError):
-    """An answer that is not whole after the time that it has."""
+    """An answer that is not complete within its time limit."""
 
 
 def read_body(read: Callable[[int], bytes], encoding: str, most: int) -> bytes:
-    """A whole body, unpacked; ``read`` gives at most so many bytes as they were sent, and none at the end.
+    """The whole body, unpacked.
 
-    An encoding that is not known leaves the body as it is. Raises TooLargeError as soon as more than ``most`` bytes
-    were read or unpacked, or thousands of gzip members; and NotPackedError.
+    ``read(n)`` gives at most n bytes as they were sent, none at the end. ``encoding`` is the Content-Encoding; a body
+    of an unknown one is returned as it is. Raises TooLargeError as soon as more than ``most`` bytes, or too many gzip
+    members, were read or unpacked; NotPackedError for a body that cannot be unpacked.
     """
     pieces = _pieces(read, most)
     windows = _WINDOWS.get(encoding.strip().lower())
@@ -59,7 +60,7 @@ def _pieces(read: Callable[[int], bytes], most: int) -> Iterator[bytes]:
 
 
 def _unpacked(pieces: Iterator[bytes], windows: tuple[int, ...], most: int) -> Iterator[bytes]:
-    """What the pieces hold: of gzip any number of members, and what follows them that is none is left out."""
+    """The unpacked pieces. Gzip may have any number of members; bytes after the last one are ignored."""
     size, members = 0, 0
     unpacker = None
     for piece in pieces:
@@ -67,7 +68,7 @@ def _unpacked(pieces: Iterator[bytes], windows: tuple[int, ...], most: int) -> I
         while place < len(view):
             packed = view[place : place + (_STEP if members else _PIECE)]
             try:
-                unpacker = unpacker or _begun(packed, windows)
+                unpacker = unpacker or _new_unpacker(packed, windows)
                 part = unpacker.decompress(packed, most - size + 1)
             except zlib.error as error:
                 if not members:
@@ -86,8 +87,8 @@ def _unpacked(pieces: Iterator[bytes], windows: tuple[int, ...], most: int) -> I
         raise NotPackedError
 
 
-def _begun(packed: memoryview, windows: tuple[int, ...]) -> Any:
-    """An unpacker that knows the form of these bytes, the first of a body or a member."""
+def _new_unpacker(packed: memoryview, windows: tuple[int, ...]) -> Any:
+    """An unpacker for the first of these windows that fits the bytes, which begin a body or a gzip member."""
     for window in windows[:-1]:
         try:
             zlib.decompressobj(window).decompress(packed[:2], 1)
@@ -98,7 +99,10 @@ def _begun(packed: memoryview, windows: tuple[int, ...]) -> Any:
 
 
 def answers_within(seconds: float, clock: Callable[[], float] = time.monotonic) -> type[HTTPResponse]:
-    """The class of HTTP answers that raise TooSlowError when they are not whole so long after they were waited for."""
+    """A class of HTTP answers with a time limit in seconds, from the moment that an answer is waited for.
+
+    Reading after it raises TooSlowError. ``clock`` is in seconds.
+    """
 
     class TimedResponse(HTTPResponse):
         def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
@@ -110,21 +114,21 @@ def answers_within(seconds: float, clock: Callable[[], float] = time.monotonic) 
 
 
 class _TimedReader(io.RawIOBase):
-    """Reads a socket until a moment of the clock."""
+    """Reads a socket until a deadline of the clock, in seconds; after it raises TooSlowError."""
 
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket, end: float, clock: Callable[[], float]) -> None:
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, deadline: float, clock: Callable[[], float]) -> None:
         super().__init__()
-        self._raw, self._sock, self._end, self._clock = raw, sock, end, clock
+        self._raw, self._sock, self._deadline, self._clock = raw, sock, deadline, clock
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        left = self._end - self._clock()
+        left = self._deadline - self._clock()
         if left <= 0:
             raise TooSlowError
-        most = self._sock.gettimeout()
-        if most is not None and most <= left:
+        timeout = self._sock.gettimeout()
+        if timeout is not None and timeout <= left:
             return self._read(buffer)
         self._sock.settimeout(left)
         try:

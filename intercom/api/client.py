@@ -1,7 +1,7 @@
-"""One connection's API as the rest of the package uses it: behind retries, the rate limiter and typed errors.
+"""One connection's API as the rest of the package uses it: with retries, rate limit and typed errors.
 
-IntercomClient      connection, sessions and limiter; one per token and process, shared by all threads
-TableClient         the same for one table: names it in errors and counts its requests
+IntercomClient      connection, sessions and limiter; one for each token and process, shared by all threads
+TableClient         the same for one table: errors name the table, its requests are counted
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from intercom.errors import AbandonedError
 
 
 class IntercomClient:
-    """The API of one connection; one for each token and process, used by any number of threads."""
+    """The API of one connection. One object for each token and process, safe for any number of threads."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class IntercomClient:
         self.limiter = limiter
         self.policy = policy or RetryPolicy()
         self.mask = SecretMask([connection.access_token.get_secret_value()])
-        """For text that the server has sent and that is shown."""
+        """Takes the token out of texts that the server has sent, before they are shown."""
         self._sleep = sleep
         self._stopped: list[threading.Event] = []
         self._ending = False
@@ -52,11 +52,11 @@ class IntercomClient:
         )
 
     def for_table(self, table: str, scope: str = "") -> TableClient:
-        """The same client for one table; ``scope`` is the permission that errors tell the operator to grant."""
+        """A client for one table. ``scope`` is the permission that errors tell the operator to grant."""
         stopped = threading.Event()
         with self._ending_lock:
             self._stopped.append(stopped)
-            if self._ending:  # a table whose turn comes while the process ends
+            if self._ending:  # the table begins while the process ends
                 stopped.set()
 
         def pause(seconds: float) -> None:
@@ -82,9 +82,9 @@ class IntercomClient:
         return TableClient(sender, self.scroll_lock, stopped)
 
     def stop(self) -> None:
-        """Let no other request leave, of any table, also of one that begins later: the process is told to end.
+        """Stop all tables, also those that begin later: the process is told to end.
 
-        What waits, or would ask next, ends with AbandonedError; what is under way comes back first.
+        Requests that wait, and later ones, raise AbandonedError. Requests in flight are still answered.
         """
         with self._ending_lock:
             self._ending = True
@@ -92,20 +92,21 @@ class IntercomClient:
                 stopped.set()
 
     def close(self) -> None:
-        """Close all sockets; requests that are under way close theirs when they end."""
+        """Close all sockets. Requests in flight close theirs when they end."""
         self._sessions.close()
 
 
 class TableClient:
-    """Requests of one table, from ``IntercomClient.for_table``. Safe to share between threads.
+    """Requests of one table, made by ``IntercomClient.for_table``. Safe for any number of threads.
 
-    Every method raises PermissionDeniedError (401, 402, 403), RequestRejectedError (other 4xx and redirects) at
-    once, RetriableApiError when the retry policy is used up, and AbandonedError once the table is not to be read on.
+    A request raises PermissionDeniedError (401, 402, 403), RequestRejectedError (other 4xx, redirects) or
+    AnswerTooLargeError after one attempt, RetriableApiError when the retry policy gives it up, and AbandonedError once
+    the table is stopped.
     """
 
     def __init__(self, sender: RequestSender, scroll_lock: threading.Lock, stopped: threading.Event) -> None:
         self.stopped = stopped
-        """Set when this table is not to be read on: pauses end then, and no other request leaves."""
+        """Set when the table is stopped: pauses end then, and no other request leaves."""
         self.table = sender.table
         self.usage = sender.usage
         self.most_in_flight = sender.limiter.most_in_flight
@@ -115,7 +116,7 @@ class TableClient:
         self._sender = sender
 
     def traffic(self) -> Traffic:
-        """What the table has cost until now."""
+        """The traffic of the table so far."""
         return self.usage.traffic(self._sender.limiter.usage().limit)
 
     def get(
@@ -126,14 +127,15 @@ class TableClient:
         expect: str | None = None,
         once: bool = False,
     ) -> Answer:
-        """GET ``path`` below the connection's base URL.
+        """GET ``path`` below the connection's base URL; ``expect`` and ``once`` as in ``Request``.
 
-        ``expect`` names the member that must be a JSON array; without it the answer counts as broken and is asked
-        for again. ``once`` is for requests that move a position on the server: only a 429 is repeated, anything
-        else that may pass raises RetriableApiError, since the page may be lost though it was never seen.
+        With ``once`` the first failure other than a 429 raises RetriableApiError.
         """
         return self._sender.call(Request("GET", path, params=dict(params or {}), expect=expect, once=once))
 
     def post(self, path: str, body: Mapping[str, object], *, expect: str | None = None, heavy: bool = False) -> Answer:
-        """POST a search. With ``heavy``, two failures in a row that look like too big a page: PageTooHeavyError."""
+        """POST a search; ``expect`` and ``heavy`` as in ``Request``.
+
+        With ``heavy``, raises PageTooHeavyError when the page should be asked for in smaller pieces.
+        """
         return self._sender.call(Request("POST", path, body=msgspec.json.encode(body), expect=expect, heavy=heavy))

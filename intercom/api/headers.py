@@ -1,7 +1,7 @@
-"""What the headers of an answer say about the quota and the time.
+"""Headers of an answer about the quota and the time.
 
-Facts about the quota are from Intercom's developer pages, "Rate limiting": windows of ten seconds, and the headers
-X-RateLimit-Limit, -Remaining and -Reset (unix second at which the window refills).
+Source: Intercom's developer pages, "Rate limiting": windows of ten seconds, and the headers X-RateLimit-Limit,
+-Remaining and -Reset (the unix second at which the window ends and the quota is full again).
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from email.utils import parsedate_to_datetime
 
 @dataclass(frozen=True)
 class RateHeaders:
-    """What an answer says about the quota, None where it says nothing. Times are unix seconds by the server's clock."""
+    """Headers about the quota; None where one is absent.
+
+    ``limit`` and ``remaining`` are requests of the rate window, ``reset`` is its end and ``date`` the time of the
+    answer, both in unix seconds by the server's clock.
+    """
 
     limit: int | None = None
     remaining: int | None = None
@@ -23,7 +27,7 @@ class RateHeaders:
 
     @classmethod
     def from_http(cls, headers: Mapping[str, str]) -> RateHeaders:
-        """Read X-RateLimit-* and Date; a header that is no number (or date) counts as absent."""
+        """X-RateLimit-* and Date; a header that is no number (or date) counts as absent."""
         limit, remaining, reset = (
             _whole(headers.get(f"X-RateLimit-{name}", "")) for name in ("Limit", "Remaining", "Reset")
         )
@@ -31,9 +35,10 @@ class RateHeaders:
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """The Retry-After header, seconds or an HTTP date against the Date header; None without a valid one.
+    """The Retry-After header in seconds; None without a valid one.
 
-    A date alone says nothing: this machine's clock may be hours from the server's.
+    A date in it is compared with the Date header and counts as absent without one: this machine's clock may be hours
+    from the server's.
     """
     text = headers.get("Retry-After", "")
     if (seconds := _whole(text)) is not None:
@@ -43,7 +48,7 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
 
 
 def http_date(text: str) -> int | None:
-    """An HTTP date as unix seconds, None when it is none."""
+    """An HTTP date as unix seconds; None for text that is no date."""
     try:
         parsed = parsedate_to_datetime(text)
     except ValueError:

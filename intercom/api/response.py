@@ -1,4 +1,4 @@
-"""What came back from the API -> an answer, or what is wrong with it. Pure: no HTTP library, no waiting, no raising."""
+"""HTTP response -> answer, or failure with its reason. Pure: no HTTP library, no waiting; raises nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from intercom.normalise.json_salvage import elements, members
 _DETAIL_CHARACTERS = 200
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,40}", re.IGNORECASE)
 
-# Codes as in Intercom's API reference 2.14, "Error codes", and the statuses that they come with.
+# Error codes with the HTTP status that each comes with. Source: Intercom's API reference 2.14, "Error codes".
 _STATUSES = {
     code: status
     for status, codes in {
@@ -31,12 +31,12 @@ _STATUSES = {
     for code in codes.split()
 }
 _STATUSES_BY_PART = {"timeout": 408, "unavailable": 503, "server_error": 500, "not_found": 404, "forbidden": 403}
-"""By what is in codes of one kind, such as ``company_not_found``."""
+"""Statuses of families of codes, by the part that they share, such as ``company_not_found``."""
 
 
 @dataclass(frozen=True)
 class HttpResponse:
-    """A whole HTTP answer, unpacked; ``headers`` finds names in any case. Its repr shows nothing that was sent."""
+    """A whole HTTP response, its body unpacked. ``headers`` finds names in any case. The repr shows neither."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -52,10 +52,10 @@ class HttpResponse:
 class Answer:
     """A JSON object as the API sent it.
 
-    ``fields`` holds its top-level members, each one's JSON text unchanged; the text stays valid for as long as the
-    value is held. ``server_time`` is the Date header in unix seconds. ``elements`` are the texts in the list that was
-    expected where not all of them are sound JSON; None where they are. Where no list was expected, it is the whole
-    body, and ``fields`` has its sound members only.
+    ``fields`` holds its top-level members, each as its unchanged JSON text, valid as long as this value is held.
+    ``server_time`` is the Date header in unix seconds. ``elements`` is None if all of the body is sound JSON. Else it
+    holds the texts in the expected list; or, where no list was expected, the whole body, and then ``fields`` has the
+    sound members only.
     """
 
     fields: dict[str, msgspec.Raw]
@@ -66,31 +66,37 @@ class Answer:
 
 @dataclass(frozen=True)
 class Failure:
-    """An attempt without a usable answer; an error list counts as the status that goes with its code."""
+    """An attempt without a usable answer. The status of an error list is the one that goes with its code.
+
+    ``server_time`` is the Date header in unix seconds. ``wait_seconds`` is the least wait before the next attempt.
+    ``heavy``: it looks like a page that is too much work for the server.
+    """
 
     reason: str
     status: int | None = None
     code: str | None = None
     request_id: str | None = None
     server_time: int | None = None
-    wait_seconds: float = 0.0  # what the server asked for, or the limiter
+    wait_seconds: float = 0.0  # asked for by the server, or by the rate limiter
     heavy: bool = False
 
     @property
     def throttled(self) -> bool:
+        """Answered with a 429: the server has not executed the request."""
         return self.status == 429
 
     @property
     def over_quota(self) -> bool:
+        """A 429 because the quota is used up."""
         # The other 429, too_many_requests, means that this resource is under load: the rate headers do not help.
         return self.throttled and self.code != "too_many_requests"
 
 
 def read_answer(received: HttpResponse, expect: str | None, mask: SecretMask) -> Answer | Failure:
-    """The answer, when it is whole: a body can be empty or cut, or an error list, although its status is 200.
+    """The answer if it is whole, else the failure: in spite of status 200 a body can be empty, cut, or an error list.
 
-    ``expect`` names the member that must be a JSON array. Its elements may be anything: of a body with an odd one the
-    others can be used. A failure has the status that goes with its error's code.
+    ``expect`` names the member that must be a JSON array. Its elements may be anything: if one is not sound JSON, the
+    others can still be used. A failure has the status that goes with its error's code.
     """
     request_id = _request_id(received, mask)
     fault = None
@@ -127,23 +133,26 @@ class _ErrorBody(msgspec.Struct):
 
 
 def read_refusal(received: HttpResponse, mask: SecretMask) -> Failure:
-    """What an error list says. Of any other body only the type: it may be a page of a proxy that shows the request."""
+    """The failure that an error list describes.
+
+    Of any other body only the media type is told: it may be a page of a proxy that repeats the request.
+    """
     status, code = received.status, None
     request_id = _request_id(received, mask)
     try:
         body = msgspec.json.decode(received.body.decode("utf-8", "replace"), type=_ErrorBody)
     except (msgspec.MsgspecError, RecursionError):
         kind = received.headers.get("Content-Type", "").partition(";")[0].strip()
-        told = mask.name(kind) if _MEDIA_TYPE.fullmatch(kind) else ""
-        told = "an error list that cannot be read" if 200 <= status < 300 else told
+        summary = mask.name(kind) if _MEDIA_TYPE.fullmatch(kind) else ""
+        summary = "an error list that cannot be read" if 200 <= status < 300 else summary
     else:
         code = next((mask.name(e.code) for e in body.errors if e.code), None)
         text = "; ".join(": ".join(filter(None, (e.code, e.message))) for e in body.errors)
-        told = mask.clean(text, _DETAIL_CHARACTERS)
+        summary = mask.clean(text, _DETAIL_CHARACTERS)
         request_id = mask.name(body.request_id) if body.request_id else request_id
         if 200 <= status < 300:
-            told = f"an error list: {told}" if told else "an error list without errors"
-    detail = ", ".join(filter(None, (told, request_id and f"request {request_id}")))
+            summary = f"an error list: {summary}" if summary else "an error list without errors"
+    detail = ", ".join(filter(None, (summary, request_id and f"request {request_id}")))
     reason = f"status {status} ({detail})" if detail else f"status {status}"
     return Failure(reason, status, code, request_id, received.server_time)
 
@@ -154,7 +163,7 @@ def _request_id(received: HttpResponse, mask: SecretMask) -> str | None:
 
 
 def _status_of(code: str) -> int:
-    """The status that an error code comes with; 200, which may pass, for one that is not known."""
+    """The HTTP status that an error code comes with; for an unknown code 200, so that it is retried."""
     if (status := _STATUSES.get(code)) is not None:
         return status
     return next((status for part, status in _STATUSES_BY_PART.items() if part in code), 200)
@@ -165,22 +174,22 @@ _VALUE = msgspec.json.Decoder(msgspec.Raw)
 
 
 def _members(body: bytes) -> dict[str, msgspec.Raw]:
-    """The members of a JSON object; raises unless the whole body is sound JSON, once mended.
+    """The members of a JSON object, repaired if need be; the values are views that keep the body alive.
 
-    The values are views that keep the body alive.
+    Raises msgspec.DecodeError or RecursionError unless the whole body is sound JSON then.
     """
     try:
-        body.decode()  # msgspec looks at no byte of what it leaves raw
+        body.decode()  # msgspec does not check the bytes of raw values
         return _OBJECT.decode(body)
     except (UnicodeDecodeError, msgspec.DecodeError):
         return _OBJECT.decode(repair(body))
 
 
 def _salvaged(body: bytes, expect: str | None) -> tuple[dict[str, msgspec.Raw], list[bytes] | None] | None:
-    """The members of a body that is whole but not sound throughout, and the elements of its list as sent.
+    """The sound members of a body that is whole but not sound throughout, and the elements of its list as sent.
 
-    None when it is not whole, or when what is odd lies beside the list, where it may tell what is still to come. There
-    characters that are no Unicode are mended.
+    None when the body is not whole, or when a member beside the list is unsound: it may say which page comes next.
+    In those members characters that are no Unicode are repaired.
     """
     found = members(body) or {}
     sound = {name: text for name, sent in found.items() if name != expect and (text := _sound(sent)) is not None}
@@ -194,7 +203,7 @@ def _salvaged(body: bytes, expect: str | None) -> tuple[dict[str, msgspec.Raw], 
 
 
 def _sound(text: bytes) -> bytes | None:
-    """A value that decodes, as it is or mended; None where none does."""
+    """The text of a value, repaired if need be; None if it does not decode even then."""
     text = repair(text)
     try:
         _VALUE.decode(text)

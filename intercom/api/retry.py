@@ -54,11 +54,12 @@ class Tally:
     throttles: int = 0
     """Attempts answered with 429. The server has not executed them, so they are no failures."""
     heavy_in_a_row: int = 0
-    """The last so many failures looked like a page that is too much work for the server."""
+    """Failures, without another kind in between, that look like a page that is too much work for the server."""
     last: Failure = _NOT_SENT
 
     @property
     def attempts(self) -> int:
+        """Attempts of any outcome so far."""
         return self.failures + self.throttles
 
     def after(self, attempt: Failure) -> Tally:
@@ -149,7 +150,7 @@ class RequestSender:
                 tally, _seconds_after_wait(state), once=request.once, heavy=request.heavy
             ),
             before_sleep=lambda state: self._log_retry(request, tally, state.upcoming_sleep),
-            retry_error_callback=lambda _state: None,  # when it is over the iteration just ends
+            retry_error_callback=lambda _state: None,  # given up: the iteration ends, and the error is raised below
             sleep=self.sleep,
         )
         for attempt in attempts:
@@ -163,7 +164,7 @@ class RequestSender:
         raise self._given_up(request, tally)
 
     def _attempt(self, request: Request) -> Answer | Failure:
-        """One attempt, sent when the rate limiter lets it; raises FatalApiError where a retry would change nothing."""
+        """One attempt, sent when the rate limiter lets it; raises ApiError where a retry would change nothing."""
         # A request that moves a position is one of a chain, which dies when it waits for a minute.
         permit = self.limiter.acquire(urgent=request.once, stopped=self.stopped)
         self.usage.count(requests=1)

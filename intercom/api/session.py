@@ -1,6 +1,7 @@
-"""The only HTTP of the package: keep-alive sessions to one connection's host, which carry its token and nothing else's.
+"""HTTP sessions to one connection's host, kept alive; the only HTTP of the package.
 
-What the HTTP library raises holds the request and so the token; none of it leaves this module.
+They send the connection's token and no other credentials. Exceptions of the HTTP library hold the request, and so the
+token: none of them leaves this module.
 """
 
 from __future__ import annotations
@@ -45,18 +46,19 @@ class Request:
 
 @dataclass(frozen=True)
 class Unanswered:
-    """A request that nothing whole came back for; ``names`` are those of the errors' classes."""
+    """A request without a whole answer. ``names``: the classes of the errors, for messages."""
 
     names: str
-    timed_out: bool  # while waiting for the answer, or for the rest of it
-    unsendable: bool  # a bad URL or header: it fails before there is a connection
-    too_large: bool = False
+    timed_out: bool  # while the answer, or the rest of it, was waited for
+    unsendable: bool  # the URL or a header is invalid, so that no connection was opened
+    too_large: bool = False  # the body exceeds the allowed bytes
 
 
 class SessionPool:
-    """Sessions with keep-alive, each used by one thread at a time; requests does not promise more.
+    """Sessions with keep-alive, each used by one thread at a time: requests does not promise more.
 
-    A session per thread would leave its socket behind with every thread that ends; tasks start many.
+    Not one session for each thread: tasks start many threads, and each would leave a socket behind when it ends. The
+    bounds are those of ``RetryPolicy``.
     """
 
     def __init__(
@@ -76,11 +78,11 @@ class SessionPool:
         self._lock = threading.Lock()
 
     def send(self, request: Request) -> HttpResponse | Unanswered:
-        """One attempt, of any status; redirects are not followed."""
-        # Nothing is raised while an error is handled here, so that none hangs on ours as its context.
+        """Send one attempt. The answer may have any status; redirects are not followed."""
+        # Errors are returned: one raised here would have the library's, and so the token, as its context.
         try:
             return self._send(request)
-        except (OSError, ValueError, HTTPError) as error:  # OSError is the root of what requests means to raise
+        except (OSError, ValueError, HTTPError) as error:  # requests' own errors are OSErrors
             slow = _is_too_slow(error)
             return Unanswered(
                 f"not whole after {self._answer_seconds:g} s" if slow else _names(error),
@@ -90,7 +92,7 @@ class SessionPool:
             )
 
     def close(self) -> None:
-        """Close all sockets; requests that are under way close theirs when they end."""
+        """Close all sockets. Requests in flight close theirs when they end."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -111,14 +113,14 @@ class SessionPool:
                 stream=True,
             )
             try:
-                # By urllib3: requests would read it in pieces of 10 KB, which takes twice as long as all else here.
+                # Read by urllib3: requests reads in pieces of 10 KB, which takes twice as long as all else here.
                 body = read_body(
                     lambda most: response.raw.read(most, decode_content=False) or b"",
                     response.headers.get("Content-Encoding", ""),
                     self._answer_bytes,
                 )
             except BaseException:
-                response.raw.close()  # what has not been read yet would be taken for the next answer
+                response.raw.close()  # unread bytes would be taken for the next answer
                 raise
         return HttpResponse(response.status_code, response.headers, body)
 
@@ -138,13 +140,13 @@ class SessionPool:
 
     def _new(self) -> requests.Session:
         session = _Session()
-        # Proxies and CA bundles come from the environment; an Authorization from ~/.netrc would, too, without this.
+        # Proxies and CA bundles come from the environment. Without this line an Authorization from ~/.netrc would, too.
         session.auth = _BearerToken(self._connection.access_token)
         session.headers.update(
             {
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip",
-                "Intercom-Version": API_VERSION,  # without it the app's own setting decides the shape of answers
+                "Intercom-Version": API_VERSION,  # else the app's own setting decides the shape of answers
                 "User-Agent": _user_agent(),
             }
         )
@@ -161,7 +163,7 @@ class _Session(requests.Session):
 
 
 class _Adapter(HTTPAdapter):
-    """One connection at a time, of which an answer has to be whole within a time; by a proxy or not."""
+    """One connection at a time, directly or by a proxy. An answer must be whole within ``answer_seconds``."""
 
     def __init__(self, answer_seconds: float) -> None:
         self._response = answers_within(answer_seconds)
@@ -191,17 +193,18 @@ def _user_agent() -> str:
 
 
 def _names(error: Exception) -> str:
+    """The classes of an error and of its reason: ``ConnectionError from NewConnectionError``."""
     inner = error.args[0] if error.args else None
     inner = getattr(inner, "reason", inner)  # of urllib3's MaxRetryError
     return " from ".join(type(e).__name__ for e in (error, inner) if isinstance(e, Exception))
 
 
 def _is_too_slow(error: BaseException | None) -> bool:
-    """Whether our own time-out is at the bottom of it: the libraries turn it into theirs."""
+    """Whether our TooSlowError is among the error's causes: the libraries raise their own errors from it."""
     return error is not None and (
         isinstance(error, TooSlowError) or _is_too_slow(error.__cause__) or _is_too_slow(error.__context__)
     )
 
 
 def _is_read_timeout(error: Exception) -> bool:
-    return isinstance(error, requests.ReadTimeout | ReadTimeoutError)  # the latter in the middle of a body
+    return isinstance(error, requests.ReadTimeout | ReadTimeoutError)  # urllib3's in the middle of a body

@@ -1,4 +1,4 @@
-"""What reading costs the API: requests, bytes, time, and how much of the allowance they were. Pure."""
+"""Traffic of the API: requests, bytes, time, and the share of the quota that they were."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 QUOTA_SECONDS: Final = 10.0
-"""Intercom deals its limit out over so many seconds."""
+"""Length of a rate window, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Attempts sent, those among them that were answered with 429, and bytes of the answers, unpacked.
+    """Attempts sent (`requests`), those answered with 429 (`throttled`), bytes of the answers, unpacked (`received`).
 
-    They were sent from `began` to `ended` (unix seconds, None when there were none), at a limit of so many per ten
-    seconds.
+    They were sent from `began` to `ended`, in unix seconds, None when nothing was sent. `limit` is the quota in
+    requests per ten seconds, 0 for none.
     """
 
     requests: int = 0
@@ -29,14 +29,14 @@ class Traffic:
 
     @property
     def seconds(self) -> float:
-        """From the first request to the last answer; never negative, also where a clock was set back."""
+        """Seconds from the first attempt to the last answer; never negative, also when the clock was set back."""
         return 0.0 if self.began is None or self.ended is None else max(0.0, self.ended - self.began)
 
     @property
     def share(self) -> float | None:
-        """Requests sent of those that were allowed in that time, 1.0 for all; None when there was no limit or request.
+        """Attempts sent, as a share of those allowed in that time: 1.0 for all; None without a limit or an attempt.
 
-        The allowance of ten seconds is there from the first moment, so that shorter times count as ten seconds.
+        A shorter time counts as ten seconds, since the quota of a whole window is there from its first moment.
         """
         if not self.limit or not self.requests:
             return None
@@ -44,7 +44,7 @@ class Traffic:
 
 
 def total(all_traffic: Iterable[Traffic]) -> Traffic:
-    """The sum of what tables cost that are read at the same time, with one token."""
+    """The sum of the traffic of tables that are read at the same time with one token, and so with one limit."""
     parts = list(all_traffic)
     return Traffic(
         requests=sum(part.requests for part in parts),
@@ -58,7 +58,7 @@ def total(all_traffic: Iterable[Traffic]) -> Traffic:
 
 @dataclass
 class TrafficCounter:
-    """What one table has cost: attempts sent, those among them that were answered with 429, bytes of the answers."""
+    """Counters of one table's traffic, with the fields of `Traffic`."""
 
     requests: int = 0
     throttled: int = 0
@@ -78,6 +78,6 @@ class TrafficCounter:
             self._ended = now
 
     def traffic(self, limit: int) -> Traffic:
-        """The counters as they are together, at a limit of so many requests per ten seconds."""
+        """A consistent copy of the counters; `limit` is in requests per ten seconds."""
         with self._lock:
             return Traffic(self.requests, self.throttled, self.received, limit, self._began, self._ended)

@@ -1,4 +1,4 @@
-"""Which workspace a token belongs to, and what time it is there.
+"""The workspace that a token belongs to, and the time by its server's clock.
 
 Source: Intercom REST API reference 2.14, "Identify an admin" (GET /me).
 """
@@ -18,14 +18,15 @@ from intercom.errors import FatalApiError
 log = logging.getLogger(__name__)
 
 _DOUBT_SECONDS = 86_400
-"""By no more than this a machine's clock is ahead of the server's."""
+"""Seconds that a machine's clock is ahead of the server's, at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """What time it is there before anything is read, unix seconds, and the workspace's code, None when it is not told.
+    """The time by the server's clock before anything is read, in unix seconds, and the workspace's code.
 
-    Where the server has not told it, its clock may be behind `server_time` by up to `doubt` seconds.
+    `code` is None when the server does not tell it. `doubt` is 0 when the server told the time; else `server_time` is
+    this machine's, and the server's clock may be behind it by up to `doubt` seconds.
     """
 
     server_time: int
@@ -34,22 +35,22 @@ class Workspace:
 
 
 def identify(client: IntercomClient) -> Workspace:
-    """Ask whose token this is, before tables are read.
+    """Ask which workspace the token belongs to, before tables are read.
 
-    A refusal is no failure here: some tokens may read tables but not this, and a bad token shows in every table's own
-    error. The time then comes from the refusal's Date header.
+    A refusal is only a warning: some tokens may read tables but not this, and a bad token shows in every table's own
+    error. The time then comes from the refusal's Date header. Raises RetriableApiError when no usable answer comes.
     """
     try:
         return ask_workspace(client)
     except FatalApiError as error:
         log.warning("The workspace of connection %s cannot be identified: %s", client.connection.name, error)
-        return _at(client, error.server_time)
+        return _with_time(client, error.server_time)
 
 
 def ask_workspace(client: IntercomClient) -> Workspace:
-    """Ask whose token this is; raises ApiError.
+    """Ask which workspace the token belongs to; raises ApiError.
 
-    A region that differs from the configured one is only warned of, since its spelling is not specified.
+    A region other than the configured one is only a warning, since its spelling is not specified.
     """
     answer = client.for_table("workspace", "read admins").get("/me")
     app = _app(answer.fields.get("app"))
@@ -59,11 +60,11 @@ def ask_workspace(client: IntercomClient) -> Workspace:
         log.warning("Connection %s has region %r, but its workspace says %r", name, configured.value, region)
     code = app.get("id_code")
     told = isinstance(code, str) and code and code == client.mask.name(code)  # it becomes the name of a limit
-    return replace(_at(client, answer.server_time), code=code if told else None)
+    return replace(_with_time(client, answer.server_time), code=code if told else None)
 
 
-def _at(client: IntercomClient, server_time: int | None) -> Workspace:
-    """The time that an answer has told; else this machine's, which may be wrong."""
+def _with_time(client: IntercomClient, server_time: int | None) -> Workspace:
+    """A workspace with the time of an answer; without one, with this machine's, which may be wrong."""
     if server_time is not None:
         return Workspace(server_time)
     log.warning(

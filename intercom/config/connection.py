@@ -1,6 +1,6 @@
-"""One workspace's connection: its values, and the check that each of them must pass.
+"""One workspace's connection: its values, and the check of each.
 
-No error shows a token, or a value that could be one in the wrong place.
+No error shows a token, or a value that may be a token in the wrong place.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from intercom.config.redaction import harmless
 from intercom.errors import ConfigurationError
 
 MOST_IN_FLIGHT = 32
+"""Requests in flight at once, at most."""
 
 
 class Region(StrEnum):
-    """Where Intercom keeps a workspace's data; a token works in its own region only."""
+    """Region in which Intercom keeps a workspace's data. A token works in its own region only."""
 
     US = "us"
     EU = "eu"
@@ -34,10 +35,10 @@ class Region(StrEnum):
 
 @dataclass(frozen=True)
 class Connection:
-    """One workspace and the right to read it; made by ``make_connection``, which checks the values.
+    """One workspace and the token to read it; made by ``make_connection``, which checks the values.
 
-    ``requests_per_10s`` is a cap below what the API allows, None for none; ``requests_in_flight`` one on how many
-    requests are under way at once.
+    ``requests_per_10s`` is a cap below what the API allows, None for none. ``requests_in_flight`` is the most requests
+    in flight at once.
     """
 
     name: str
@@ -58,7 +59,11 @@ def make_connection(
     requests_in_flight: int | str | None = None,
     place: str,
 ) -> Connection:
-    """Check every value; raises ConfigurationError, which begins with ``place`` (a file, a block, the environment)."""
+    """A connection of checked values.
+
+    Raises ConfigurationError for the first bad one; its message begins with ``place`` (a file, a block, the
+    environment).
+    """
     connection_slug(name, place=place)
     token = access_token.get_secret_value() if isinstance(access_token, SecretStr) else access_token
     _check_token(token, place)
@@ -74,7 +79,10 @@ def make_connection(
 
 
 def connection_slug(name: str, *, place: str = "connection name") -> str:
-    """The name in lowercase letters, digits and single dashes, all that the name of a Prefect block may hold."""
+    """The name as a Prefect block may have it: lowercase letters, digits and single dashes.
+
+    Raises ConfigurationError, which begins with ``place``, for a name without any letter or digit.
+    """
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     if not slug:
         raise ConfigurationError(f"{place}: the name {name[:40]!r} has no letter or digit (a-z, 0-9). Give it one.")
@@ -84,8 +92,8 @@ def connection_slug(name: str, *, place: str = "connection name") -> str:
 def _check_token(token: str, place: str) -> None:
     if not token:
         raise ConfigurationError(f"{place}: the access token is empty. Copy it from Intercom's Developer Hub.")
-    # Everything that a header cannot carry as it is: blanks, line ends, control and non-ASCII characters.
-    quoted = token[0] in "\"'`" or token[-1] in "\"'`"  # as a line of a .env file has it that was not read by a shell
+    # Refused is all that a header cannot carry as it is: blanks, line ends, control and non-ASCII characters.
+    quoted = token[0] in "\"'`" or token[-1] in "\"'`"  # from a line of a .env file that no shell has read
     if quoted or not all("!" <= character <= "~" for character in token):
         raise ConfigurationError(
             f"{place}: the access token holds a quote, a blank, a line end or another character that no token has. "
@@ -101,7 +109,7 @@ def _region(value: str, place: str) -> Region:
 
 
 def _base_url(value: str, place: str) -> str:
-    """Without trailing slash. The value is not shown: what is wrong with it may be a password in it."""
+    """The checked URL, without trailing slash. Errors do not show it: what is wrong may be a password in it."""
     place = f"{place}, base_url"
     # A backslash ends the host for some parsers and not for others.
     if not all("!" <= character <= "~" and character not in "\\?#" for character in value):
@@ -141,6 +149,6 @@ def _in_flight_cap(value: int | str, place: str) -> int:
 
 
 def _whole(value: int | str) -> int | None:
-    """The number if it is a whole one of at least 1."""
+    """The whole number of at least 1, None for any other value."""
     digits = re.fullmatch(r"[0-9]{1,9}", str(value))  # str(True) and signs do not match
     return int(digits[0]) or None if digits else None

@@ -1,4 +1,4 @@
-"""The connections file: strict YAML, ``connections: intercom: [entries]``, with ``${VAR}`` for what is secret.
+"""Connections file: strict YAML, ``connections: intercom: [entries]``, with ``${VAR}`` for secrets.
 
 Every error names the line, or the entry and key. Errors of the YAML parser quote the file, so they are not chained.
 """
@@ -24,14 +24,14 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 @dataclass(frozen=True)
 class Entry:
-    """One connection of a file, its ``${VAR}`` still open except in the name."""
+    """One connection of a file. ``${VAR}`` is filled in in ``name``, and not yet in ``values``."""
 
     place: str
     name: str
     values: Mapping[str, str | int | None]
 
     def connection(self, environ: Mapping[str, str]) -> Connection:
-        """The checked connection, its variables filled in from ``environ``."""
+        """The checked connection, with variables from ``environ``; raises ConfigurationError for any fault."""
         place = f"{self.place} ({self.name!r})"
 
         def text(key: str) -> str | None:
@@ -50,9 +50,10 @@ class Entry:
 
 
 def read_entries(path: Path, environ: Mapping[str, str], *, skip_unnamed: bool = False) -> list[Entry]:
-    """The file's entries in their order; ``skip_unnamed`` leaves out those whose name needs a variable that is not set.
+    """The file's entries in their order.
 
-    Raises ConfigurationError for a file that cannot be read or has another shape.
+    ``skip_unnamed`` leaves out entries whose name needs a variable that is not set. Raises ConfigurationError for a
+    file that cannot be read or has another shape.
     """
     document = _load(path)
     listed = _only_key(_only_key(document, "connections", str(path)), "intercom", f"{path}: connections")
@@ -99,7 +100,7 @@ class _DuplicateKeyError(yaml.constructor.ConstructorError):
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses repeated keys, of which YAML's own loader silently keeps the last."""
+    """SafeLoader that refuses repeated keys; YAML's own loader silently keeps the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: list[object] = []
@@ -120,7 +121,7 @@ def _only_key(value: object, key: str, place: str) -> object:
 
 
 def _checked_shape(values: object, place: str) -> str:
-    """Keys and types of one entry; gives its name as written."""
+    """The name of an entry as written, after a check of the entry's keys and types."""
     if not isinstance(values, dict):
         raise ConfigurationError(f"{place}: expected the keys {', '.join(_KEYS)}; name and access_token are required.")
     if unknown := [key for key in values if key not in _KEYS]:

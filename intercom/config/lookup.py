@@ -1,7 +1,7 @@
-"""Where a connection comes from: a Prefect block, then the connections file, then the environment.
+"""Lookup of a connection by name: in Prefect's blocks, then in the connections file, then in the environment.
 
-The only reader of the environment. Everything is checked before the first request, and every error names the place
-and the cure.
+The only reader of the environment for connections. Everything is checked before the first request, and every error
+names the place and the cure.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ def read_connections_file(path: Path, environ: Mapping[str, str] = os.environ) -
 
 
 def connection_from_environment(environ: Mapping[str, str]) -> Connection | None:
-    """The connection ``default`` from INTERCOM_ACCESS_TOKEN and INTERCOM_REGION; None without a token."""
+    """The connection ``default`` from INTERCOM_ACCESS_TOKEN and INTERCOM_REGION; None without a token.
+
+    Raises ConfigurationError for a bad value.
+    """
     token = environ.get(TOKEN_VARIABLE, "")
     if not token:
         return None
@@ -47,8 +50,9 @@ def find_connection(
 ) -> Connection:
     """The connection of this name: from its Prefect block, else the file, else (``default`` only) the environment.
 
-    ``connections_file`` None means ./connections.yml if there is one. Of a file, only the chosen entry needs its
-    variables: a machine may hold the token of one workspace only. Raises ConfigurationError when nothing is found.
+    ``connections_file`` None means ./connections.yml if there is one. Only the chosen entry of a file needs its
+    variables: a machine may hold the token of one workspace only. ``load_block`` gives the connection of a block, None
+    if there is no such block. Raises ConfigurationError when nothing is found or a value is bad.
     """
     slug = connection_slug(name)
     if (found := load_block(name)) is not None:

@@ -1,7 +1,7 @@
-"""Types of the flows' parameters: Prefect makes the form of a run of them, and refuses a run that does not fit them.
+"""Types of the flows' parameters. Prefect builds the form of a run from them, and refuses a run that does not fit.
 
-The shell takes the names, types, defaults and texts of the groups from the text of this file (`intercom.cli.options`),
-so a field has a literal default and its description below it.
+The shell reads names, types, defaults and descriptions of the groups from the source of this file
+(`intercom.cli.options`), so a field has a literal default and its description below it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from intercom.tables.catalogue import TABLES
 ConnectionName = Annotated[str, Field(min_length=1)]
 LakeURL = Annotated[str, Field(min_length=1, json_schema_extra=WITHOUT_PASSWORD)]
 TableName = Annotated[str, WithJsonSchema({"type": "string", "enum": list(TABLES)})]
-"""One of the nine, to choose from. A call from Python is checked by `intercom.tables.catalogue.select_tables`."""
+"""Name of a table, with the list to choose from in the form. `intercom.tables.catalogue.select_tables` checks it in
+calls from Python."""
 _LEAP_YEAR = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)"
 _DAY_OF_ANY_YEAR = "(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31"
 _A_DAY = f"^([0-9]{{4}}-({_DAY_OF_ANY_YEAR})|{_LEAP_YEAR}-02-29)$"
 Day = Annotated[date, Field(json_schema_extra={"pattern": _A_DAY})]
-"""With a pattern, since Prefect's server leaves a schema's formats unchecked when a run is created."""
+"""Date, with a pattern of its text: Prefect's server does not check a schema's formats when a run is created."""
 FilePath = Annotated[str, Field(title="path", min_length=1)]
 StoreText = Annotated[str, Field(title="text", min_length=1, json_schema_extra=WITHOUT_SECRETS)]
 StoreObject = Annotated[dict[str, Any], Field(title="object (in YAML)", json_schema_extra=options_without_secrets())]
-"""Prefect's form has no field for an object of any keys: there it is typed as text."""
+"""Storage options as an object. Prefect's form has no field for an object of any keys: there it is typed as text."""
 
 
 class LakeOptions(BaseModel):
@@ -45,13 +46,16 @@ class LakeOptions(BaseModel):
     the extra delta)."""
 
     def store(self) -> dict[str, Any] | str | None:
-        """The storage options, those in text as an object; ConfigurationError when that is broken."""
+        """The storage options: an object, also if it was given as text, or the name of a block; None without any.
+
+        Raises ConfigurationError for text that is a broken object.
+        """
         given = self.storage_options
         return parse_options(given) if isinstance(given, str) else given
 
 
 class SyncOptions(LakeOptions):
-    """What few syncs need to say."""
+    """Options that few syncs need."""
 
     compact: Literal["auto", "always", "never"] = "auto"
     """When staged rows are merged into the table: auto (each time, but tables above a million rows when one row in a

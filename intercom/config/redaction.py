@@ -30,22 +30,24 @@ _HINT: Final = re.compile(r"\s*(- )?For more information check: \S+")
 """The end of an error of httpx, and so of Prefect's client: where to read about HTTP statuses."""
 
 _WORDS: Final = "key|secret|token|passw|passphrase|auth|sas|credential|connection_string"
-"""Of which the names of secret options are made, in fsspec's filesystems."""
+"""Parts of the names of secret options, in fsspec's filesystems."""
 _WHOLE_WORDS: Final = "pass|pwd|cookies|private"
-"""That name a secret where they stand alone: between ``_``, ``-``, ``.``, or the humps of camel case."""
-_NAMES_OF_NONE: Final = ".*kms.*|bucketkeyenabled|key_file(name)?|token_uri"
-_VALUES_OF_NONE: Final = (None, True, False, "anon", "cloud", "google_default")
-_DEEP: Final = 3
-"""Levels of options that a schema looks into. The check when a run begins looks into all of them."""
+"""Words that make a name secret only where they stand alone: between ``_``, ``-``, ``.``, or in camel case."""
+_HARMLESS_NAMES: Final = ".*kms.*|bucketkeyenabled|key_file(name)?|token_uri"
+"""Names that look secret and are not."""
+_HARMLESS_VALUES: Final = (None, True, False, "anon", "cloud", "google_default")
+"""Values that are no secret under any name."""
+_SCHEMA_DEPTH: Final = 3
+"""Levels of nested options that a schema checks. The check when a run begins covers all levels."""
 
 
 def _in_any_case(pattern: str) -> str:
-    """Spelled out, since the patterns of JSON schema know no flags."""
+    """The pattern for upper and lower case, spelled out: patterns of JSON schema have no flags."""
     return re.sub("[a-z]", lambda letter: f"[{letter[0]}{letter[0].upper()}]", pattern)
 
 
 def _secret_names(any_letters: str) -> str:
-    """A pattern of whole names, whose other letters are of some kind."""
+    """A pattern of whole names of secrets; ``any_letters`` is the pattern of what may stand around the words."""
     some, humps = any_letters, "|".join(word.title() for word in _WHOLE_WORDS.split("|"))
     return (
         f"({some}({_in_any_case(_WORDS)}){some}"
@@ -55,45 +57,45 @@ def _secret_names(any_letters: str) -> str:
     )
 
 
-_NONE: Final = _in_any_case(_NAMES_OF_NONE)
-_SECRET_NAME: Final = f"^(?!({_NONE})$)" + _secret_names(r"[\s\S]*") + "$"
+_HARMLESS_NAME: Final = _in_any_case(_HARMLESS_NAMES)
+_SECRET_NAME: Final = f"^(?!({_HARMLESS_NAME})$)" + _secret_names(r"[\s\S]*") + "$"
 _SIGNED: Final = f"({_in_any_case('sig')}|[A-Za-z0-9_.-]*({_in_any_case('signature|token|secret|password')}))="
-"""A parameter of a URL that is as good as a password, as in Azure's SAS and in signed URLs of S3 and Google."""
+"""Pattern of a URL parameter that grants access like a password: Azure's SAS, signed URLs of S3 and Google."""
 _PASSWORD: Final = f"://[^/@]*:[^/]*@|(^|[?&;]){_SIGNED}"
 _PASSWORD_IN_TEXT: Final = f'://[^/@"]*:[^/"]*@|["?&;]{_SIGNED}'
 _SECRET_IN_TEXT: Final = (
     '"(?!('
-    + _NONE.replace(".*", '[^"]*')
+    + _HARMLESS_NAME.replace(".*", '[^"]*')
     + ')")'
     + _secret_names('[^"]*')
     + (r'"\s*:\s*(?!\s|null|true|false|"anon"|"cloud"|"google_default")')
 )
 
 WITHOUT_PASSWORD: Final[dict[str, Any]] = {"not": {"type": "string", "pattern": _PASSWORD}}
-"""JSON schema of a URL, or of what may be one."""
+"""JSON schema of a text that is, or may be, a URL."""
 WITHOUT_SECRETS: Final[dict[str, Any]] = {
     "not": {"anyOf": [{"pattern": _PASSWORD_IN_TEXT}, {"pattern": _SECRET_IN_TEXT}]}
 }
 """JSON schema of options as text."""
 
 
-def options_without_secrets(deep: int = _DEEP) -> dict[str, Any]:
-    """JSON schema of options as an object."""
-    if not deep:
+def options_without_secrets(depth: int = _SCHEMA_DEPTH) -> dict[str, Any]:
+    """JSON schema of options as an object, checked down to ``depth`` levels."""
+    if not depth:
         return WITHOUT_PASSWORD
-    inner = options_without_secrets(deep - 1)
-    named = {_SECRET_NAME: {"enum": list(_VALUES_OF_NONE)}}
+    inner = options_without_secrets(depth - 1)
+    named = {_SECRET_NAME: {"enum": list(_HARMLESS_VALUES)}}
     return {**WITHOUT_PASSWORD, "patternProperties": named, "additionalProperties": inner, "items": inner}
 
 
 def holds_secret(name: str, value: object) -> bool:
-    """Whether an option of this name, with a value that is no object, should be nobody's to see."""
-    named = re.search(_SECRET_NAME, name) is not None and value not in _VALUES_OF_NONE
+    """Whether an option is secret, by its name or by a password in its value. The value is no object."""
+    named = re.search(_SECRET_NAME, name) is not None and value not in _HARMLESS_VALUES
     return named or (isinstance(value, str) and has_password(value))
 
 
 def has_password(url: str) -> bool:
-    """Whether an address names a user and a password, or is signed."""
+    """Whether an address has a user with a password, or is signed."""
     return re.search(_PASSWORD, url) is not None
 
 

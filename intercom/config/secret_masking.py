@@ -1,8 +1,8 @@
-"""Secrets in text that others have written: masked where they stand plainly, the text withheld where they are encoded.
+"""Mask for secrets in texts of others: a plain secret is replaced, a text with an encoded one is withheld. Pure.
 
 A server that repeats what it was sent may do so escaped, packed into a URL, into HTML or base64, cut off, or broken by
-a line end. So a text is decoded in every way that is usual, and again; where any run of some characters of a secret
-comes out, the text is not shown. Pure.
+a line end. So a text is decoded in every usual way, several times over. Where a run of eight characters of a secret
+comes out, the text is not shown.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ from typing import Final
 from urllib.parse import unquote
 
 _RUN: Final = 8
-"""Characters of a secret that tell something: shorter ones are in any text by chance. Upper and lower case are one."""
+"""Characters of a secret that give it away, in any case; shorter runs are in any text by chance."""
 _MOST: Final = 2_000
-"""Characters of a text that are looked at, and so the most that is shown."""
+"""Characters of a text that are checked, and so the most that is shown."""
 _ROUNDS: Final = 4
-"""How often a text may be encoded one in another, and what it decodes to at all."""
+"""Encodings, one inside another, that are decoded."""
 _MOST_FORMS: Final = 400
+"""Decoded forms of one text that are checked."""
 WITHHELD: Final = "(not shown: it holds a part of a secret)"
 
 _ESCAPE = re.compile(r"\\(?:u\{?([0-9a-fA-F]{4,6})\}?|x([0-9a-fA-F]{2})|([0-7]{3})|(.))", re.DOTALL)
 _QUOTED = re.compile(r"=(?:\s+|([0-9a-fA-F]{2}))")
 _PACKED = re.compile(r"[A-Za-z0-9+/_-]{8,}")
-_MOST_NAME = 100
+_MOST_NAME = 100  # characters
 _NAME = re.compile(rf"[A-Za-z0-9._:-]{{1,{_MOST_NAME}}}")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}[\s:]?){4,}")
 
 
 class SecretMask:
-    """Takes secrets out of texts; its repr shows none of them."""
+    """Takes secrets out of texts, with ``label`` in their place. Its repr shows none of them."""
 
     def __init__(self, secrets: Iterable[str], label: str = "[token]") -> None:
         self._label = label
@@ -45,27 +46,27 @@ class SecretMask:
         self._runs = {size: frozenset(runs) for size, runs in found.items()}
 
     def __repr__(self) -> str:
-        return "Mask()"
+        return "SecretMask()"
 
     def clean(self, text: str, most: int = _MOST) -> str:
-        """The text in one line of printable characters, at most so many, without any run of a secret's characters."""
+        """The text in one line of at most ``most`` printable characters, without any run of a secret's characters."""
         text = " ".join("".join(c if c.isprintable() else " " for c in text[:_MOST]).split())
         text = self._masked(text)[:most]
         return WITHHELD if self.finds(text) else text
 
     def name(self, text: str) -> str:
-        """What should be a short name, such as a request's id, in a tenth of the time."""
+        """The same as ``clean`` for a short name, such as a request's id, in a tenth of the time."""
         if _NAME.fullmatch(text) and not any(map(self._holds, set(_decodings(text)))):
             return text
         return self.clean(text, _MOST_NAME)
 
     def finds(self, text: str) -> bool:
-        """Whether some run of a secret is in the text, in any way that it is decoded."""
+        """Whether a run of a secret is in the text, plain or encoded."""
         return bool(self._runs) and any(self._holds(form) for form in _decoded(text))
 
     def _masked(self, text: str) -> str:
         folded = text.casefold() if len(text.casefold()) == len(text) else text.lower()
-        if len(folded) != len(text):  # letters that have no other case of one character
+        if len(folded) != len(text):  # some letter's other case has two characters
             return WITHHELD if self._holds(text) else text
         inside = [False] * len(text)
         for size, runs in self._runs.items():
@@ -89,7 +90,7 @@ class SecretMask:
 
 
 def _forms_of(secret: str) -> Iterator[str]:
-    """A secret, and what it says where it is base64 itself, as Intercom's tokens are."""
+    """The secret in lower case and, if it is base64 itself, as Intercom's tokens are, its decoded text."""
     if not secret:
         return
     yield secret.casefold()
@@ -100,7 +101,7 @@ def _forms_of(secret: str) -> Iterator[str]:
 
 
 def _decoded(text: str) -> Iterator[str]:
-    """The text, and everything that it becomes when it is decoded, some times over; without blanks and line ends."""
+    """The text, and all that it decodes to in several rounds; with and without blanks and line ends."""
     seen: set[str] = set()
     forms = [text]
     for _ in range(_ROUNDS):
@@ -115,7 +116,7 @@ def _decoded(text: str) -> Iterator[str]:
 
 
 def _decodings(text: str) -> Iterator[str]:
-    """One step of decoding, in each way; of what is not encoded like that the text itself."""
+    """One round of decoding, in each way. A way that does not apply gives the text itself."""
     yield text
     yield "".join(c for c in text if "!" <= c <= "~")
     yield html.unescape(text)
@@ -129,7 +130,7 @@ def _decodings(text: str) -> Iterator[str]:
             yield bytes.fromhex(part[: len(part) // 2 * 2]).decode("latin-1")
     for found in _PACKED.finditer(text):
         packed = found[0].replace("-", "+").replace("_", "/")
-        for start in range(4):  # where the groups of four begin is not known of a part
+        for start in range(4):  # of a cut text the start of its groups of four is unknown
             part = packed[start:]
             part = part[: len(part) // 4 * 4] if len(part) % 4 == 1 else part + "=" * (-len(part) % 4)
             with suppress(ValueError):

@@ -1,7 +1,7 @@
-"""How a lake's store is reached: options for fsspec, from a flow parameter or from a Prefect block's content. Pure.
+"""Storage options: fsspec's options for a lake's store, from a flow parameter or from a Prefect block. Pure.
 
-Options that are secrets never come as a parameter, since Prefect keeps parameters as plain text: they stay in the
-environment, in fsspec's configuration, in an AWS profile, or in a block.
+Secret options are never a parameter, since Prefect keeps parameters as plain text: they stay in the environment, in
+fsspec's configuration, in an AWS profile, or in a block.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ _REFERENCE: Final = "[a-z0-9-]{0,24}(/[a-z0-9-/]*)?"
 
 
 def parse_options(text: str) -> dict[str, Any] | str:
-    """Options given as text: a JSON object, or the name of a block. ConfigurationError for an object that is broken."""
+    """Options given as text: those of a JSON object, or the text itself, which is the name of a block then.
+
+    Raises ConfigurationError for a broken object.
+    """
     if not text.lstrip().startswith("{"):
         return text
     try:
@@ -32,7 +35,7 @@ def parse_options(text: str) -> dict[str, Any] | str:
 
 
 def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a flow parameter; ConfigurationError when one of them is a secret, without its value."""
+    """The options of a flow parameter. Raises ConfigurationError, which does not show the value, for a secret one."""
     for name, value in _values(options):
         if holds_secret(name, value):
             raise ConfigurationError(
@@ -44,16 +47,16 @@ def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def secret_values(options: Mapping[str, Any]) -> list[str]:
-    """What must not be shown of options, also of those that came from a block: the values of secrets, not the shortest.
+    """The values of secret options, also of nested ones and those of a block. No message may show them.
 
-    Of a few letters there are none, which would be taken out of any message.
+    Values shorter than `SHORTEST_SECRET` are left out: they would be taken out of any message.
     """
     found = [value for name, value in _values(options) if isinstance(value, str) and holds_secret(name, value)]
     return [value for value in found if len(value) >= SHORTEST_SECRET]
 
 
 def block_named(reference: str) -> tuple[str, str]:
-    """Type slug and name of a block given as ``secret/my-lake``; ConfigurationError for anything else."""
+    """Type slug and name of a block given as ``secret/my-lake``; raises ConfigurationError for anything else."""
     kind, _, name = reference.partition("/")
     if kind not in BLOCK_TYPES or not name or "/" in name:
         raise ConfigurationError(
@@ -65,14 +68,14 @@ def block_named(reference: str) -> tuple[str, str]:
 
 
 def options_from_block(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    """The options in a block's content: those of s3fs from credentials, any filesystem's as they are from a Secret.
+    """The options in the content of a block: s3fs's from credentials, any filesystem's from a Secret, as they are.
 
-    Fields as in Prefect's collection prefect-aws, which need not be installed here. ConfigurationError when a Secret
-    holds no object.
+    Source of the fields: Prefect's collection prefect-aws, which need not be installed here. Raises
+    ConfigurationError when a Secret holds no object.
     """
     if kind == "secret":
         value = data.get("value")
-        if isinstance(value, str):  # as it is typed into a form
+        if isinstance(value, str):  # typed into a form
             with suppress(ValueError):
                 value = json.loads(value)
         if not isinstance(value, Mapping):
@@ -96,7 +99,7 @@ def options_from_block(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _verified(client: Mapping[str, Any]) -> Any:
-    """A file of certificates, or False where none are checked; nothing where that is not said."""
+    """The option ``verify``: a file of certificates, False to check none, None if the block does not set it."""
     verify = client.get("verify")
     return client.get("verify_cert_path") or (verify if verify is False or isinstance(verify, str) else None)
 

@@ -1,10 +1,10 @@
-"""How many requests may be under way at once: found by trying, without clock, threads or sleep.
+"""Number of requests in flight, adapted by trials. Pure: time is passed in.
 
-More at once is faster until the server has no more to give; from there on each further request only slows down all the
-others. Where that is differs between workspaces, tables and hours, so the number is tried out: a higher one stays if it
-brought more answers a second, a lower one if it brought as many. While the number is used up, latency is the number
-divided by answers a second, so this compares latencies, too; but mean ones under the same load, where the best latency
-seen would take a list of tags as the measure for pages of conversations.
+More in flight is faster until the server is saturated; from there on each further request only slows down the others.
+That point differs between workspaces, tables and hours, so numbers are tried: a higher one stays if it brought more
+answers a second, a lower one if it brought as many. While the number is used up, latency is the number divided by
+answers a second, so this compares latencies, too; but mean ones under the same load. The best latency ever seen would
+be a wrong measure: that of a list of tags, for pages of conversations.
 """
 
 from __future__ import annotations
@@ -16,32 +16,33 @@ from statistics import median
 from intercom.config.connection import MOST_IN_FLIGHT
 
 _FIRST = 8
-_FEWEST = 4  # with fewer, one slow answer decides what is measured
-_FIRST_STEP, _STEP = 2.0, 1.5
-_SHARE_GAINED = 0.25  # of what a higher number promises, for it to stay
-_SHARE_KEPT = 0.92  # of the answers a second, for a lower number to stay
-_SLOWER = 1.5  # so much fewer answers a second than before: the server's load may have changed
-# Measured before each decision: two rounds, and enough answers that slow and quick ones even out.
+_FEWEST = 4  # with fewer, one slow answer decides the measurement
+_FIRST_STEP, _STEP = 2.0, 1.5  # factor from one number to the next; the first one until a trial fails
+_SHARE_GAINED = 0.25  # a higher number stays if it gains this share of what it promises
+_SHARE_KEPT = 0.92  # a lower number stays if it keeps this share of the answers a second
+_SLOWER = 1.5  # answers a second that fall by this factor start a trial: the server's load may have changed
+# Answers that are measured before each decision: two rounds, and enough that slow and quick ones even out.
 _ROUNDS, _FEWEST_ANSWERS, _FEWEST_FIRST_ANSWERS = 2, 32, 16
-_SHORTEST_REST, _LONGEST_REST = 16, 64  # measurements before the next trial; twice as many after each that failed
-_LATELY = 3  # measurements
-# The number is what holds requests back when it is nearly used up and the rate is no more than a trifle in the way.
+_SHORTEST_REST, _LONGEST_REST = 16, 64  # measurements until the next trial; doubled after each that failed
+_RECENT = 3  # measurements, whose median is the usual speed
+# Shares of the measured time. The number alone holds requests back when it is nearly used up, and when the rate limit
+# does so for a trifle of the time only.
 _USED_UP = 0.75
 _TRIFLE, _NEARLY_ALL = 0.1, 0.9
 
 
 @dataclass(frozen=True)
-class _Before:
-    """What a trial is compared with."""
+class _Baseline:
+    """What a trial is compared with: the number before it, and its speed."""
 
     number: int
     speed: float  # answers a second
 
 
 class AdaptiveConcurrency:
-    """Decides how many requests may be in flight, at least 4 and at most ``most``; times are in seconds.
+    """Decides how many requests may be in flight: at least 4 and at most ``most``. Times are local seconds.
 
-    Told of every change by ``level``, and of every answer by ``answered`` after that.
+    Every change of the number in flight is reported by ``level``, every answer by ``answered`` after that.
     """
 
     def __init__(self, most: int = MOST_IN_FLIGHT) -> None:
@@ -49,31 +50,31 @@ class AdaptiveConcurrency:
         self.number = min(_FIRST, most)
         self._fewest = min(_FEWEST, most)
         self._step = _FIRST_STEP
-        self._before: _Before | None = None  # while a trial goes on
+        self._baseline: _Baseline | None = None  # None when no trial goes on
         self._resting, self._rest = 0, _SHORTEST_REST
-        self._lately: deque[float] = deque(maxlen=_LATELY)  # answers a second at this number
+        self._recent: deque[float] = deque(maxlen=_RECENT)  # answers a second at this number
         self._best = 0.0  # the highest usual speed since the number was confirmed
-        self._settling = 0  # answers to wait for until all that is under way was sent under this number
+        self._settling = 0  # answers to skip: their requests may have left under another number
         self._in_flight = 0
         self._rate_holds = False
         self._at = 0.0
         self._measure(0.0)
 
     def has_place(self, in_flight: int, *, urgent: bool) -> bool:
-        """Whether one more may leave; an urgent request may be one above the number."""
+        """Whether one more request may leave; an urgent one may exceed the number by one."""
         return in_flight < self.number + urgent
 
     def level(self, in_flight: int, now: float, *, rate_holds: bool = False) -> None:
-        """So many are in flight from now on; ``rate_holds``: the allowed rate is what the next one waits for."""
+        """Report the requests in flight from now on. ``rate_holds``: the next one waits for the rate limit."""
         if not self._in_flight:
-            self._settling = max(self._settling, self.number)  # what was not busy says nothing
+            self._settling = max(self._settling, self.number)  # an idle time says nothing about the number
         passed = now - self._at
         self._request_seconds += self._in_flight * passed
         self._held_seconds += passed if self._rate_holds else 0.0
         self._in_flight, self._rate_holds, self._at = in_flight, rate_holds, now
 
     def answered(self, now: float) -> None:
-        """One answer has come; every few rounds of them the number is judged."""
+        """Report an answer. Every few rounds of answers the number is judged."""
         if self._settling:
             self._settling -= 1
             if not self._settling:
@@ -97,41 +98,42 @@ class AdaptiveConcurrency:
         if used_up and held <= _TRIFLE:
             self._weigh(speed)
             return
-        # Not comparable. A number that is too high does no harm while it does not count, one too low might.
-        before, self._before = self._before, None
-        if before is not None and before.number > self.number:
-            self._set(before.number)
-            self._lately.append(before.speed)
-        elif before is None and used_up and held < _NEARLY_ALL:
+        # Not comparable. A number that is too high does no harm while it is not used up, one too low might.
+        baseline, self._baseline = self._baseline, None
+        if baseline is not None and baseline.number > self.number:
+            self._set(baseline.number)
+            self._recent.append(baseline.speed)
+        elif baseline is None and used_up and held < _NEARLY_ALL:
             self._set(self._higher)
 
     def _weigh(self, speed: float) -> None:
-        before = self._before
-        if before is None:
+        """Keep the number on trial or go back, by the answers a second that it brought."""
+        baseline = self._baseline
+        if baseline is None:
             self._wait(speed)
-        elif self.number > before.number:
-            promised = self.number / before.number - 1.0
-            if speed >= before.speed * (1.0 + _SHARE_GAINED * promised):
+        elif self.number > baseline.number:
+            promised = self.number / baseline.number - 1.0
+            if speed >= baseline.speed * (1.0 + _SHARE_GAINED * promised):
                 self._rest = _SHORTEST_REST
                 self._try(self._higher, speed)
                 return
-            self._set(before.number)
+            self._set(baseline.number)
             doubled, self._step = self._step > _STEP, _STEP
-            self._try(self._higher if doubled else self._lower, before.speed)
-        elif speed >= before.speed * _SHARE_KEPT:
+            self._try(self._higher if doubled else self._lower, baseline.speed)
+        elif speed >= baseline.speed * _SHARE_KEPT:
             self._rest = _SHORTEST_REST
             self._try(self._lower, speed)
         else:
-            self._set(before.number)
-            self._confirm(before.speed)
+            self._set(baseline.number)
+            self._confirm(baseline.speed)
             self._rest = min(2 * self._rest, _LONGEST_REST)
 
     def _wait(self, speed: float) -> None:
-        """Between trials: begin one when it is time, or when the server has become slower."""
-        self._lately.append(speed)
-        # Not by one measurement: a trial that begins after an unlucky one would be compared with too little.
-        usual = median(self._lately)
-        slower = usual < self._best / _SLOWER and len(self._lately) == _LATELY
+        """Between trials: begin one when it is due, or when the server has become slower."""
+        self._recent.append(speed)
+        # The median, since a trial after one unlucky measurement would be compared with too low a speed.
+        usual = median(self._recent)
+        slower = usual < self._best / _SLOWER and len(self._recent) == _RECENT
         self._best = max(usual, self._best)
         self._resting = max(0, self._resting - 1)
         if slower:
@@ -148,17 +150,18 @@ class AdaptiveConcurrency:
         return max(self._fewest, round(self.number / _STEP))
 
     def _try(self, number: int, speed: float) -> None:
-        """Compare another number with this one, at which there were so many answers a second."""
+        """Begin a trial of another number; ``speed`` is the answers a second at the present one."""
         if number == self.number:
             self._confirm(speed)
         else:
-            self._before = _Before(self.number, speed)
+            self._baseline = _Baseline(self.number, speed)
             self._best = speed
             self._set(number)
 
     def _confirm(self, speed: float) -> None:
-        self._before = None
-        self._lately.append(speed)
+        """Keep the present number, and rest until the next trial."""
+        self._baseline = None
+        self._recent.append(speed)
         self._best = speed
         self._resting = self._rest
 
@@ -166,4 +169,4 @@ class AdaptiveConcurrency:
         if number != self.number:
             self._settling = max(self._settling, self.number, number)
             self.number = number
-            self._lately.clear()
+            self._recent.clear()

@@ -1,9 +1,9 @@
-"""What others take from the same quota, and how fast to go beside them: without clock, threads or sleep.
+"""Fair share of a rate limit that other clients use too. Pure: time is passed in.
 
-The server's count of a window, less our own requests in it, is what others have taken: other apps, or other processes
-of ours. All on one token see the same count, so that they share it without knowing of each other. Each holds what all
-have sent in ten seconds below the limit, lets a little of its own pace go, and takes a part of what is free: that comes
-to about the same share for all who want one.
+The server's count of a rate window, less our own requests in it, is what others have sent: other apps, or other
+processes of ours. All clients on one token see the same count, so that they share the quota without knowing of each
+other. Each client keeps the requests of all in ten seconds below the limit, gives up a little of its own pace, and
+takes a part of what is free. That gives about the same share to all clients that want one.
 """
 
 from __future__ import annotations
@@ -13,46 +13,47 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 WINDOW_SECONDS = 10.0
-# Of the limit: who takes less is no match for us, and the server's count alone keeps room for it, at full speed. Not
-# before it is known how much others take: of those that begin together each seems small at first.
+# Share of the limit up to which others are ignored: the server's count keeps room for them, and we go at full speed.
+# Not before others have been watched for some time: of clients that begin together each seems small at first.
 _SMALL = 0.1
 _KNOWN_SECONDS = 2 * WINDOW_SECONDS
-_LOST = 1  # so many may be our own, which went missing on their way
-# Shares of the limit: what others have sent is known an answer's time later, and at the turn of a window not all of it.
+_LOST = 1  # requests that may be our own, lost on their way
+# Share of the limit that stays free: requests of others are known one latency later, at the turn of a window not all.
 _RESERVE = 0.05
-_KEPT = 0.8  # of the own pace. What is let go is free for all, so that shares even out
-# What is free is taken over some answers' time, else all would see it and take it at once; by four at most.
+_KEPT = 0.8  # share of the own pace that is kept; the rest is free for all, so that shares even out
+# What is free is taken over some time, in seconds at least and in latencies: else all clients would see it and take it
+# at once.
 _SHORTEST_SECONDS, _LATENCIES = 1.5, 5.0
-_TAKERS = 4
-_SMOOTHING = 0.1
-_LATELY_SECONDS = 2.0
+_TAKERS = 4  # clients that may take it at the same time
+_SMOOTHING = 0.1  # weight of a new latency in the mean
+_RECENT_SECONDS = 2.0  # requests of others in this time tell their present rate
 
 
 class _Count:
-    """Requests in one window of the server's quota."""
+    """Requests in one rate window."""
 
     def __init__(self) -> None:
         self.used = self.own = self.others = 0
 
 
 class FairShare:
-    """Counts what others take. Times are local seconds that never run backwards."""
+    """Counts the requests of other clients. Times are local seconds that never run backwards."""
 
     def __init__(self) -> None:
         self._windows: dict[int, _Count] = {}  # by reset, the two newest
-        self._taken: deque[tuple[float, int]] = deque()  # when we knew of it, how many; in the last ten seconds
+        self._taken: deque[tuple[float, int]] = deque()  # when it was known, how many; of the last ten seconds
         self._sum = 0
         self._latency = 0.0
         self._since = 0.0
 
     def counted(self, reset: int, used: int, *, own: bool, unsure: int, sent: float, now: float) -> None:
-        """The server has counted `used` requests in the window that ends at `reset`.
+        """Report that the server has counted `used` requests in the window that ends at `reset` (its unix second).
 
-        `own`: the one that left at `sent` is among them; `unsure`: so many of ours may be, which have not come back.
+        `own`: our request that left at `sent` is among them. `unsure`: as many more of ours may be, not answered yet.
         """
         if not self._windows:
             self._since, self._latency = now, now - sent
-        # What was used before we came says nothing of who is here now, and was no part of what we could know.
+        # Requests in the first window that we see, or an older one, say nothing about who sends now.
         before = all(reset < window for window in self._windows)
         self._latency += _SMOOTHING * (now - sent - self._latency)
         count = self._windows.setdefault(reset, _Count())
@@ -68,9 +69,10 @@ class FairShare:
                 self._taken.append((now, more))
 
     def wait(self, limit: int, sent: Sequence[float], in_flight: int, now: float) -> float:
-        """Seconds until a request may leave beside others; 0.0 when there are none, or few requests of theirs.
+        """Seconds until our next request may leave; 0.0 without others, or with few requests of theirs.
 
-        `limit` is everybody's in ten seconds; `sent`: when our own of the last ten seconds left, ascending.
+        `limit` is the quota of all clients in ten seconds. `sent`: when our own requests of the last ten seconds left,
+        ascending. `in_flight`: how many of ours have no answer yet.
         """
         while self._taken and self._taken[0][0] <= now - WINDOW_SECONDS:
             self._sum -= self._taken.popleft()[1]
@@ -86,10 +88,10 @@ class FairShare:
         return max(0.0, (sent[-1] if sent else self._since) + 1.0 / pace - now)
 
     def _unseen(self, limit: int, now: float) -> float:
-        """Requests of others that we cannot know of: those on their way, and those from before we came.
+        """Estimated requests of others that are not known yet: those in flight, and those from before we began.
 
-        Who comes late to others takes it that they had used all.
+        A client that begins beside others assumes that they had used the whole quota.
         """
         before = (WINDOW_SECONDS - (now - self._since)) / WINDOW_SECONDS * limit
-        lately = sum(n for _, n in takewhile(lambda one: one[0] > now - _LATELY_SECONDS, reversed(self._taken)))
-        return max(before, lately / _LATELY_SECONDS * self._latency)
+        recent = sum(n for _, n in takewhile(lambda one: one[0] > now - _RECENT_SECONDS, reversed(self._taken)))
+        return max(before, recent / _RECENT_SECONDS * self._latency)

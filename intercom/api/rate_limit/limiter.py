@@ -1,6 +1,7 @@
-"""When requests may leave: one limiter for each token and process, shared by all threads.
+"""Rate limiter: makes requests wait until they may leave. One for each token and process, shared by all threads.
 
-The blocking loop around ``Quota``, which decides how fast, and ``AdaptiveConcurrency``, which decides how many at once.
+It is the blocking loop around ``Quota``, which decides how fast, and ``AdaptiveConcurrency``, which decides how many at
+once.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from intercom.config.connection import MOST_IN_FLIGHT
 from intercom.errors import AbandonedError
 
 _LOOK_SECONDS = 0.2
-"""How often a thread that waits for an answer of another one looks whether it is still to wait."""
+"""Seconds after which a thread that waits for the answer of another one checks whether it is stopped."""
 
 
 def _never() -> bool:
@@ -27,18 +28,18 @@ def _never() -> bool:
 
 @dataclass(frozen=True)
 class RateUsage:
-    """How much of the quota is in use, for progress lines."""
+    """Use of the quota, for progress lines."""
 
-    sent: int  # in the last ten seconds
-    limit: int  # per ten seconds, as we allow ourselves
-    in_flight: int
+    sent: int  # requests of the last ten seconds
+    limit: int  # requests per ten seconds, with our own cap
+    in_flight: int  # requests without an answer yet
 
 
 class RateLimiter:
     """Lets requests of one token leave as fast as the API allows; safe for any number of threads.
 
-    ``cap`` is a limit per ten seconds below the API's own. ``most_in_flight`` bounds how many are under way at once;
-    an urgent one may come on top. ``clock`` and ``sleep`` are in seconds.
+    ``cap`` is a limit per ten seconds below the API's own, None for none. ``most_in_flight`` bounds the requests in
+    flight; an urgent one may exceed it by one. ``clock`` and ``sleep`` are in seconds.
     """
 
     def __init__(
@@ -50,8 +51,8 @@ class RateLimiter:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.most_in_flight = most_in_flight
-        self._budget = Quota(cap)
-        self._places = AdaptiveConcurrency(most_in_flight)
+        self._quota = Quota(cap)
+        self._concurrency = AdaptiveConcurrency(most_in_flight)
         self._clock = clock
         self._sleep = sleep
         # One thread of each kind waits for time or a place, the others for their turn: no herd wakes up.
@@ -61,10 +62,12 @@ class RateLimiter:
         self._changed = threading.Condition()  # its lock is for all but the turns; never held while sleeping
 
     def acquire(self, *, urgent: bool = False, stopped: Callable[[], bool] = _never) -> Permit:
-        """Wait until a request may leave. It must be sent at once, and its permit given back whatever becomes of it.
+        """Wait until a request may leave, and give its permit.
 
-        Urgent requests go before all that wait. They are for a chain of requests that decides how long a run takes;
-        two such chains would wait for each other. Raises AbandonedError, and lets nothing leave, once ``stopped``.
+        The request must be sent at once, and the permit be given back whatever becomes of it, by ``answered``,
+        ``lost`` or ``throttled``. Urgent requests leave before all that wait. They are for a chain of requests that
+        decides how long a run takes; two such chains would wait for each other. Raises AbandonedError, and lets
+        nothing leave, once ``stopped``.
         """
         if not urgent:
             with self._turn:
@@ -77,48 +80,48 @@ class RateLimiter:
                 self._announce(False)
 
     def try_acquire(self, *, urgent: bool = False) -> Permit | float:
-        """A permit, or the seconds after which to ask again; inf when something must come back before."""
+        """A permit, or the seconds after which to ask again; inf when an answer must come first."""
         with self._changed:
             if self._urgent and not urgent:
                 return math.inf
             now = self._clock()
-            wait = self._budget.reserve(now)
-            if wait <= 0.0 and not self._places.has_place(self._budget.in_flight, urgent=urgent):
+            wait = self._quota.reserve(now)
+            if wait <= 0.0 and not self._concurrency.has_place(self._quota.in_flight, urgent=urgent):
                 wait = math.inf
-            permit = self._budget.sent(now) if wait <= 0.0 else None
-            self._places.level(self._budget.in_flight, now, rate_holds=0.0 < wait < math.inf)
+            permit = self._quota.sent(now) if wait <= 0.0 else None
+            self._concurrency.level(self._quota.in_flight, now, rate_holds=0.0 < wait < math.inf)
             return wait if permit is None else permit
 
     def answered(self, permit: Permit, headers: RateHeaders) -> None:
-        """The request has an answer, other than a 429 over the quota."""
+        """Report an answer, other than a 429 over the quota."""
         with self._changed:
             now = self._clock()
-            self._budget.answered(permit, headers, now)
+            self._quota.answered(permit, headers, now)
             self._came_back(now)
-            self._places.answered(now)
+            self._concurrency.answered(now)
 
     def lost(self, permit: Permit) -> None:
-        """No answer came; the server may or may not have counted the request."""
+        """Report that no answer came; the server may or may not have counted the request."""
         with self._changed:
             now = self._clock()
-            self._budget.lost(permit, now)
+            self._quota.lost(permit, now)
             self._came_back(now)
 
     def throttled(self, permit: Permit, headers: RateHeaders, retry_after: float | None) -> float:
-        """A 429 over the quota: stop every thread until the reset, or as long as ``retry_after`` says.
+        """Report a 429 over the quota: all threads stop until the reset, or for ``retry_after`` seconds.
 
-        Returns the seconds until a request may leave again; 0.0 when it was a window's that has passed meanwhile.
+        Returns the seconds until a request may leave again; 0.0 if the 429 belongs to a window that has ended since.
         """
         with self._changed:
             now = self._clock()
-            pause = self._budget.throttled(permit, headers, retry_after, now)
+            pause = self._quota.throttled(permit, headers, retry_after, now)
             self._came_back(now)
             return pause
 
     def usage(self) -> RateUsage:
-        """How much of the quota is in use now."""
+        """Use of the quota now."""
         with self._changed:
-            return RateUsage(self._budget.recent(self._clock()), self._budget.limit, self._budget.in_flight)
+            return RateUsage(self._quota.recent(self._clock()), self._quota.limit, self._quota.in_flight)
 
     def _wait(self, stopped: Callable[[], bool], *, urgent: bool) -> Permit:
         while True:
@@ -131,7 +134,7 @@ class RateLimiter:
                 if outcome == math.inf:
                     self._changed.wait(_LOOK_SECONDS)
                     continue
-            # In short naps: an answer may free a place before its time, a 429 may stop everybody meanwhile.
+            # In short naps: an answer may shorten the wait, a 429 of another thread may lengthen it.
             self._sleep(min(outcome, RECHECK_SECONDS))
 
     def _announce(self, urgent: bool) -> None:
@@ -140,5 +143,5 @@ class RateLimiter:
             self._changed.notify_all()
 
     def _came_back(self, now: float) -> None:
-        self._places.level(self._budget.in_flight, now)
+        self._concurrency.level(self._quota.in_flight, now)
         self._changed.notify_all()

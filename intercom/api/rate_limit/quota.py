@@ -1,9 +1,9 @@
-"""When the next request may leave: decided from what was sent and answered, without clock, threads or sleep.
+"""Quota: decides from what was sent and answered when the next request may leave. Pure: time is passed in.
 
 Three rules hold at once. *Pace*: at most the limit in any ten seconds, evenly, so that other apps on the same quota
-find room. *Count*: never more than the server says remain in its window, less everything sent that it may not have
-counted. *Others*: what all on the quota have sent in any ten seconds stays below the limit; see ``FairShare``. The
-first alone cannot avoid a 429 while others use the quota, and the second alone would act too late.
+find room. *Count*: never more than the server says remain in its rate window, less all requests sent that it may not
+have counted yet. *Fair share*: the requests of all clients in any ten seconds stay below the limit; see ``FairShare``.
+The first rule alone cannot avoid a 429 while others use the quota, and the second alone would act too late.
 """
 
 from __future__ import annotations
@@ -16,33 +16,34 @@ from intercom.api.rate_limit.fair_share import WINDOW_SECONDS, FairShare
 
 # A private app has at least 1,000 requests a minute, one sixth of them in each window.
 DEFAULT_LIMIT = 166
-LONGEST_WAIT_SECONDS = 60.0  # for a reset; a header that says more is wrong, windows last ten seconds
+LONGEST_WAIT_SECONDS = 60.0  # until a reset; a header that says more is wrong, windows last ten seconds
 LONGEST_RETRY_AFTER_SECONDS = 600.0
 _SHORTEST_STOP_SECONDS = 1.0  # after a 429 whose reset has passed: both clocks show whole seconds only
-# Faster than limit / 10 a second, else what is lost at the turn of a window could not be made up for within the next.
-# Any ten seconds still hold no more than the limit: that is counted apart.
+# Factor on limit / 10 requests a second: what is lost at the turn of a window can be made up for within the next. That
+# any ten seconds hold no more than the limit is counted apart.
 _PACE = 1.1
+# Before the first answer at most so many requests leave in so many seconds.
 _FIRST_REQUESTS = 4
 _FIRST_SECONDS = 2.0
-RECHECK_SECONDS = 0.05
+RECHECK_SECONDS = 0.05  # between two looks whether a request may leave
 _FULL_WINDOW_SECONDS = WINDOW_SECONDS + 0.001  # floats: ten seconds later may be a hair too early
-# Two computers' clocks part by this much a second, at worst, while one of them is being corrected.
+# Seconds a second by which two computers' clocks part, at worst, while one of them is being corrected.
 _DRIFT = 5e-4
 
 
 @dataclass(frozen=True)
 class Permit:
-    """The right to send one request, to be given back by ``answered``, ``throttled`` or ``lost``."""
+    """The right to send one request, given back by ``answered``, ``throttled`` or ``lost``; times in local seconds."""
 
     number: int
     sent_at: float
 
 
 class ServerClock:
-    """The server's clock on the local one, narrowed by every answer.
+    """Range of the difference between the server's clock and the local one; every answer narrows it.
 
-    Date is cut to whole seconds and the answer has travelled, so ``server - local`` lies between ``Date - received``
-    and ``Date + 1 - sent``. Many answers leave a narrow range; its lower end puts a server's time at its latest.
+    The Date header is cut to whole seconds and the answer has travelled, so ``server - local`` lies between
+    ``Date - received`` and ``Date + 1 - sent``. The lower end gives the latest local time for a server's time.
     """
 
     def __init__(self) -> None:
@@ -51,6 +52,7 @@ class ServerClock:
         self._at = 0.0
 
     def observe(self, date: int, sent: float, received: float) -> None:
+        """Take in an answer's Date header (unix seconds); ``sent`` and ``received`` are local seconds."""
         low, high = date - received, date + 1 - sent
         if self._low is not None:
             drift = _DRIFT * max(0.0, received - self._at)
@@ -66,13 +68,13 @@ class ServerClock:
 
 @dataclass
 class _Window:
-    """One window of the server's quota, as far as known."""
+    """One rate window of the server, as far as known."""
 
-    reset: int  # names the window
-    since: float  # local time at which we knew of it
+    reset: int  # its end in unix seconds by the server's clock; identifies the window
+    since: float  # local time since when it is known
     ends_at: float  # local time, at the latest
-    remaining: int  # the least that an answer has said: answers overtake each other
-    lost: int = 0  # requests that may have been counted and have not told
+    remaining: int  # requests; the least that an answer has said, since answers overtake each other
+    lost: int = 0  # requests without an answer, or without its headers, that may have been counted
     over: bool = False  # it has ended by the clock, and no answer has named the next one yet
 
 
@@ -84,38 +86,38 @@ class Quota:
         self._server_limit = DEFAULT_LIMIT
         self._clock = ServerClock()
         self._window: _Window | None = None
-        self._others = FairShare()
-        self._heard = False  # something came back
+        self._fair_share = FairShare()
+        self._heard = False  # any answer or loss so far
         self._in_flight: dict[int, float] = {}
         self._sent: deque[float] = deque()  # within the last ten seconds
-        self._excused = 0  # the first so many of them, which left under a higher limit that has fallen since
+        self._excused = 0  # the first so many of `_sent`: they left under a higher limit, which has fallen since
         self._next_at = 0.0  # when an even pace would send the next request
         self._stopped_until = 0.0
         self._count = 0
 
     @property
     def limit(self) -> int:
-        """Requests per ten seconds that we allow ourselves."""
+        """Requests per ten seconds: the server's limit, or our cap where that is lower."""
         return self._server_limit if self._cap is None else min(self._cap, self._server_limit)
 
     @property
     def in_flight(self) -> int:
-        """Requests that have left and not come back."""
+        """Requests sent and not answered yet."""
         return len(self._in_flight)
 
     def recent(self, now: float) -> int:
-        """Requests that have left in the last ten seconds."""
+        """Requests sent in the last ten seconds."""
         self._forget(now)
         return len(self._sent)
 
     def reserve(self, now: float) -> float:
-        """0.0 when a request may leave now, else the seconds after which to ask again, unless more is known before."""
-        self._turn(now)
-        beside = self._others.wait(self._server_limit, self._sent, len(self._in_flight), now)
+        """0.0 when a request may leave now, else the seconds after which to ask again; an answer may shorten them."""
+        self._end_window(now)
+        beside = self._fair_share.wait(self._server_limit, self._sent, len(self._in_flight), now)
         return max(0.0, self._stopped_until - now, self._pace_wait(now), self._count_wait(now), beside)
 
     def sent(self, now: float) -> Permit:
-        """Note a request that leaves now."""
+        """Report a request that leaves now."""
         self._count += 1
         self._in_flight[self._count] = now
         self._sent.append(now)
@@ -123,32 +125,32 @@ class Quota:
         return Permit(self._count, now)
 
     def answered(self, permit: Permit, headers: RateHeaders, now: float, *, counted: bool = True) -> None:
-        """Believe an answer's headers; an answer without them may have been counted all the same.
+        """Report an answer with its headers. The server may have counted a request whose answer has none.
 
-        `counted`: the request is one of those that the server has counted.
+        `counted`: this request is among those that the server has counted; a 429 is not.
         """
-        self._turn(now)
+        self._end_window(now)
         self._in_flight.pop(permit.number, None)
         self._heard = True
         if headers.date is not None:
             self._clock.observe(headers.date, permit.sent_at, now)
         if headers.remaining is None or headers.reset is None:
             self._believe_limit(headers.limit, remaining=None)
-            self._charge()
+            self._count_lost()
         else:
-            self._learn(permit, headers, headers.reset, headers.remaining, now)
+            self._update_window(permit, headers, headers.reset, headers.remaining, now)
             used = (headers.limit or self._server_limit) - headers.remaining
-            self._watch_others(permit, headers.reset, used, counted, now)
+            self._count_others(permit, headers.reset, used, counted, now)
 
     def lost(self, permit: Permit, now: float) -> None:
-        """The request counts until its window ends."""
-        self._turn(now)
+        """Report that no answer came. The request counts as sent until its window ends."""
+        self._end_window(now)
         self._heard = True
         if self._in_flight.pop(permit.number, None) is not None:
-            self._charge()
+            self._count_lost()
 
     def throttled(self, permit: Permit, headers: RateHeaders, retry_after: float | None, now: float) -> float:
-        """Stop until the reset; returns the seconds until then."""
+        """Report a 429 over the quota. Returns the seconds until a request may leave again."""
         self.answered(permit, headers, now, counted=False)
         window = self._window
         pause = 0.0
@@ -161,15 +163,16 @@ class Quota:
         self._stopped_until = max(self._stopped_until, now + pause)
         return max(0.0, self._stopped_until - now)
 
-    def _watch_others(self, permit: Permit, reset: int, used: int, own: bool, now: float) -> None:
+    def _count_others(self, permit: Permit, reset: int, used: int, own: bool, now: float) -> None:
         window = self._window
         assert window is not None
-        # Of our requests that are under way, a window that is over holds none that left since the next one began.
+        # Of our requests in flight, a window that is over holds none that left since the next one began.
         until = now if reset >= window.reset else window.since
         unsure = window.lost + sum(1 for sent in self._in_flight.values() if sent <= until)
-        self._others.counted(reset, used, own=own, unsure=unsure, sent=permit.sent_at, now=now)
+        self._fair_share.counted(reset, used, own=own, unsure=unsure, sent=permit.sent_at, now=now)
 
-    def _learn(self, permit: Permit, headers: RateHeaders, reset: int, remaining: int, now: float) -> None:
+    def _update_window(self, permit: Permit, headers: RateHeaders, reset: int, remaining: int, now: float) -> None:
+        """Take in what an answer says about its window, which may be a new one."""
         window = self._window
         if window is not None and self._is_stale(permit, reset, window):
             return
@@ -180,14 +183,14 @@ class Quota:
             window = self._window = _Window(reset, now, now, remaining, lost)
         window.remaining = min(window.remaining, remaining)
         latest = self._clock.latest(reset)
-        # Without any Date: a window that we hear of now lasts ten seconds at most.
+        # Without any Date: a window that is first named now lasts ten seconds at most.
         ends_at = window.since + WINDOW_SECONDS if latest is None else latest
         window.ends_at = min(ends_at, now + LONGEST_WAIT_SECONDS)
 
     def _believe_limit(self, limit: int | None, remaining: int | None) -> None:
-        """A limit that falls binds what its own window has counted or may yet; what left before was allowed.
+        """Take in the server's limit. A lower one binds only requests that its own window has counted, or may yet.
 
-        Were that held against the new limit, nothing could leave for most of its first window.
+        Were earlier requests held against it, nothing could leave for most of its first window.
         """
         before, self._server_limit = self.limit, limit or self._server_limit
         if self.limit < before and remaining is not None:
@@ -199,14 +202,14 @@ class Quota:
     def _is_stale(self, permit: Permit, reset: int, window: _Window) -> bool:
         """Whether this is a late answer of a window that has ended.
 
-        Only requests from before we knew the present window can bring one. A smaller Reset in answer to a later
+        Only requests that left before the present window was known can have one. A smaller Reset in answer to a later
         request means that the server's clock was set back, and must not be ignored for ever.
         """
         if window.over:
             return reset <= window.reset and permit.sent_at < window.since
         return reset < window.reset and permit.sent_at < window.since
 
-    def _turn(self, now: float) -> None:
+    def _end_window(self, now: float) -> None:
         """Begin a new window when the present one has ended by the clock."""
         window = self._window
         if window is not None and now >= window.ends_at:
@@ -216,11 +219,13 @@ class Quota:
             window.lost = 0
             window.ends_at = now + WINDOW_SECONDS  # unless an answer says otherwise
 
-    def _charge(self) -> None:
+    def _count_lost(self) -> None:
+        """Count a request that the server may have counted without telling."""
         if self._window is not None:
             self._window.lost += 1
 
     def _count_wait(self, now: float) -> float:
+        """Seconds to wait by the rule *count*."""
         # What left more than a window ago has been counted, in a window that is over.
         unsure = sum(1 for sent in self._in_flight.values() if sent > now - WINDOW_SECONDS)
         window = self._window
@@ -233,9 +238,11 @@ class Quota:
 
     @property
     def _spacing(self) -> float:
+        """Seconds between two requests at an even pace."""
         return WINDOW_SECONDS / (self.limit * _PACE)
 
     def _pace_wait(self, now: float) -> float:
+        """Seconds to wait by the rule *pace*."""
         self._forget(now)
         burst = max(3, self.limit // 100)
         wait = self._next_at - (burst - 1) * self._spacing - now
