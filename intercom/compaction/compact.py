@@ -46,7 +46,7 @@ class Compacted(RowCounts):
 
 def compact_table(
     table: Table,
-    ledger: LakeTable,
+    lake_table: LakeTable,
     store: WatermarkStore,
     *,
     when: CompactionMode = CompactionMode.ALWAYS,
@@ -59,52 +59,52 @@ def compact_table(
     parts of a committed run are missing, DamagedFileError when a published file is not as it was written: the next run
     then reads the table again.
     """
-    files = ledger.staged_files()  # before the record: what a later run commits is not among the files to delete
-    state = ledger.state()
+    files = lake_table.staged_files()  # before the record: what a later run commits is not among the files to delete
+    state = lake_table.state()
     if state is None:
         if committed:
             raise LakeError(
-                f"{table.name}: the table's record {ledger.paths.state} in the lake {ledger.lake.url}, which this run "
-                "has saved when it had read the table, has gone or is damaged before its rows were merged. They are "
-                "not in the table; run again: the whole table is read."
+                f"{table.name}: the table's record {lake_table.paths.state} in the lake {lake_table.lake.url}, which "
+                "this run has saved when it had read the table, has gone or is damaged before its rows were merged. "
+                "They are not in the table; run again: the whole table is read."
             )
         return Compacted()
     if state.staged and not is_due(state, when, datetime.now(UTC)):
         log.info("%s: %d staged rows wait to be merged with later ones", table.name, waiting_rows(state))
-        _clean_up(ledger, state, files)
+        _clean_up(lake_table, state, files)
         return Compacted(rows=state.rows, waiting=waiting_rows(state))
-    parts = _committed(ledger, state, ledger.parts_of(files))
+    parts = _committed(lake_table, state, lake_table.parts_of(files))
     counts = RowCounts()
     if state.staged:
-        findings = ledger.findings(state)
+        findings = lake_table.findings(state)
         damage, foreign = missing_from(state, findings), not_to_be_merged(state, findings)
         # A version of its own for each attempt, in the record before a file of it appears. What a dead one has
         # published is recorded as it lies: were it still at work, a file that it brings later is a stranger's.
         known = {**state.partitions, **intact(state, findings)}
         state = replace(state, partitions=known, compaction=uuid4().hex)
-        state = ledger.save(state)
+        state = lake_table.save(state)
         discarded = set(foreign) if state.read_whole else set()
         while True:
-            published = ledger.published()
+            published = lake_table.published()
             work = _work(table, state, parts, files, published, discarded)
             sizes = {part.path: files[part.path] for part in parts}
             trusted = {month: stamp for month, stamp in published.items() if month not in discarded}
             try:
-                moves = find_moves(table, ledger, work, sizes, trusted, _staged_rows(state))
-                outcomes = _published(table, ledger, work, moves, published, publish)
+                moves = find_moves(table, lake_table, work, sizes, trusted, _staged_rows(state))
+                outcomes = _published(table, lake_table, work, moves, published, publish)
                 break
             except DamagedFileError as error:
                 if error.month in discarded or not (state.read_whole or table.strategy is Strategy.REPLACE):
-                    ledger.note_damage(error.month)
+                    lake_table.note_damage(error.month)
                     raise
-                log.warning("%s: %s is damaged and is left out", table.name, ledger.files.path(error.month))
+                log.warning("%s: %s is damaged and is left out", table.name, lake_table.files.path(error.month))
                 discarded.add(error.month)
                 # Begun anew, since rows may be left out elsewhere for those of this file. Months that went are gone.
-                there = ledger.published()
+                there = lake_table.published()
                 state = replace(state, partitions={m: entry for m, entry in state.partitions.items() if m in there})
-        state = _finish(table, ledger, state, outcomes, damage, foreign, store)
+        state = _finish(table, lake_table, state, outcomes, damage, foreign, store)
         counts = sum((outcome.counts for outcome in outcomes), RowCounts(unchanged=moves.outdated))
-    _clean_up(ledger, state, files)
+    _clean_up(lake_table, state, files)
     log.info(
         "%s: %d rows new, %d changed, %d unchanged, %d removed; files written: %d",
         *(table.name, counts.new, counts.changed, counts.unchanged, counts.removed, counts.files),
@@ -117,15 +117,15 @@ def _staged_rows(state: TableState) -> int | None:
     return waiting_rows(state) if all(run.rows for run in state.staged if run.parts) else None
 
 
-def _clean_up(ledger: LakeTable, state: TableState, files: Iterable[str]) -> None:
+def _clean_up(lake_table: LakeTable, state: TableState, files: Iterable[str]) -> None:
     """Delete what is merged, what died before it could commit, what attempts noted for a next one, old rejects."""
     waiting = {run.run_id for run in state.staged}
-    ledger.still_ours()
-    ledger.lake.delete(path for path in files if ledger.paths.attempt_of(path) not in waiting)
-    remove_expired(ledger.lake, ledger.paths, datetime.now(UTC))
+    lake_table.still_ours()
+    lake_table.lake.delete(path for path in files if lake_table.paths.attempt_of(path) not in waiting)
+    remove_expired(lake_table.lake, lake_table.paths, datetime.now(UTC))
 
 
-def _committed(ledger: LakeTable, state: TableState, parts: Sequence[StagedPart]) -> list[StagedPart]:
+def _committed(lake_table: LakeTable, state: TableState, parts: Sequence[StagedPart]) -> list[StagedPart]:
     """The parts of committed runs, in the order in which the runs committed and the rows were read.
 
     An attempt that was given up, and yet goes on, may add parts to those that were committed; they do not count.
@@ -139,15 +139,16 @@ def _committed(ledger: LakeTable, state: TableState, parts: Sequence[StagedPart]
     for run in state.staged:
         if len(by_run[run.run_id]) != run.parts:
             raise LakeError(
-                f"Run {run.run_id} staged {run.parts} parts for {ledger.paths.table}, but {len(by_run[run.run_id])} "
-                f"are in {ledger.lake.url}/{ledger.paths.staging}. Run again: the whole table will be read."
+                f"Run {run.run_id} staged {run.parts} parts for {lake_table.paths.table}, but "
+                f"{len(by_run[run.run_id])} are in {lake_table.lake.url}/{lake_table.paths.staging}. Run again: the "
+                "whole table will be read."
             )
     return [part for run in state.staged for part in by_run[run.run_id]]
 
 
 def _finish(
     table: Table,
-    ledger: LakeTable,
+    lake_table: LakeTable,
     state: TableState,
     outcomes: Sequence[PartitionResult],
     damage: str | None,
@@ -159,8 +160,8 @@ def _finish(
     Files that went missing while the run was reading take the watermark with them: the next run reads everything. Of
     `foreign` files it is kept in the record, unless they were left out: they are ours now, with the rows in them.
     """
-    ledger.still_ours()
-    ledger.files.conclude(
+    lake_table.still_ours()
+    lake_table.files.conclude(
         [outcome.placed for outcome in outcomes if outcome.placed],
         [outcome.month for outcome in outcomes if outcome.partition is None],
     )
@@ -176,9 +177,9 @@ def _finish(
         damaged=() if state.read_whole else tuple(sorted({*state.damaged, *foreign})),
         saved_at=datetime.now(UTC),
     )
-    state = ledger.save(state)
+    state = lake_table.save(state)
     if table.cursor_field is not None:
-        store.save(ledger.watermark(table.cursor_field, state))
+        store.save(lake_table.watermark(table.cursor_field, state))
     return state
 
 
@@ -189,7 +190,7 @@ def _partitions(state: TableState, outcomes: Sequence[PartitionResult]) -> dict[
 
 
 def _published(
-    table: Table, ledger: LakeTable, work: MergeWork, moves: Moves, published: Mapping[str, str], publish: Publish
+    table: Table, lake_table: LakeTable, work: MergeWork, moves: Moves, published: Mapping[str, str], publish: Publish
 ) -> list[PartitionResult]:
     """Merge and publish; gives one outcome for each month.
 
@@ -197,13 +198,13 @@ def _published(
     it, and at no time finds it twice. After a crash in between, the row is still staged, and the next run goes on.
     """
     if not moves:
-        return list(publish(table, ledger, work))
+        return list(publish(table, lake_table, work))
     log.info("%s: rows that are in another month now: %d", table.name, sum(map(len, moves.gained.values())))
-    first, then = in_steps(work, moves, published, together=ledger.files.together)
-    outcomes = {outcome.month: outcome for outcome in publish(table, ledger, first)}
+    first, then = in_steps(work, moves, published, together=lake_table.files.together)
+    outcomes = {outcome.month: outcome for outcome in publish(table, lake_table, first)}
     if then is not None:
-        ledger.still_ours()
-        for outcome in publish(table, ledger, after(then, outcomes)):
+        lake_table.still_ours()
+        for outcome in publish(table, lake_table, after(then, outcomes)):
             outcomes[outcome.month] = both(outcomes.get(outcome.month), outcome)
     return [counted_as_changed(outcome, len(moves.gained.get(month, ()))) for month, outcome in outcomes.items()]
 

@@ -40,7 +40,7 @@ Other = TypeVar("Other")
 
 def find_moves(
     table: Table,
-    ledger: LakeTable,
+    lake_table: LakeTable,
     work: MergeWork,
     parts: Mapping[str, int],
     published: Mapping[str, str],
@@ -56,7 +56,7 @@ def find_moves(
     staged = {month.month for month in work.months if month.parts}
     if table.strategy is Strategy.REPLACE or not staged or len(staged | published.keys()) == 1:
         return Moves()
-    reader = _Reader(table, ledger, work, parts, published)
+    reader = _Reader(table, lake_table, work, parts, published)
     little = rows is not None and rows <= LITTLE_ROWS
     if work.replaces or work.whole or table.read_whole or not little:
         keys, of_staged, of_stored = _compared(reader)
@@ -122,13 +122,13 @@ class _Reader:
     def __init__(
         self,
         table: Table,
-        ledger: LakeTable,
+        lake_table: LakeTable,
         work: MergeWork,
         parts: Mapping[str, int],
         published: Mapping[str, str],
     ) -> None:
         (self._key,) = table.primary_key
-        self._table, self._ledger, self._sizes, self.published = table, ledger, parts, published
+        self._table, self._lake_table, self._sizes, self.published = table, lake_table, parts, published
         self._parts = [(path, month.month) for month in work.months for path in month.parts]
         self._place = {path: number for number, path in enumerate(parts)}
         self._everything = work.replaces or work.whole
@@ -169,15 +169,15 @@ class _Reader:
 
     def _read_part(self, path: str, columns: Sequence[str]) -> Any:
         """Columns of a part. One that is damaged is taken out of the lake, and LakeError says so."""
-        with self._ledger.lake.open(path, self._sizes[path]) as source:
+        with self._lake_table.lake.open(path, self._sizes[path]) as source:
             try:
                 with open_parquet(source) as file:
                     return file.read(columns=list(columns), use_threads=False)
             except Exception as error:
                 if not is_damage(error):
                     raise
-                with self._ledger.lake.fetch(path) as local:
-                    remove_damaged(self._table, self._ledger, {path: local}, error)
+                with self._lake_table.lake.fetch(path) as local:
+                    remove_damaged(self._table, self._lake_table, {path: local}, error)
                 raise
 
     def _over_parts(self, read: Callable[[str], Some], months: set[str] | None = None) -> list[tuple[str, Some]]:
@@ -231,7 +231,7 @@ class _Reader:
         """Row groups of a month's file, without those that can hold none of the keys `among`."""
         stamp = self.published[month]
         with (
-            self._ledger.files.open(month, stamp) as source,
+            self._lake_table.files.open(month, stamp) as source,
             self._readable(month),
             open_parquet(source) as file,
         ):
@@ -251,7 +251,7 @@ class _Reader:
         except Exception as error:
             if not is_damage(error):
                 raise
-            raise damaged_file(self._table, self._ledger, month, error) from error
+            raise damaged_file(self._table, self._lake_table, month, error) from error
 
     def _check_columns(self, month: str, file: Any, columns: Sequence[str]) -> None:
         found, declared = file.schema_arrow, self._table.schema.arrow
@@ -274,7 +274,9 @@ class _Reader:
         return found.append_column(PLACE, places).filter(chosen).select(self._none.schema.names)
 
     def _at_once(self, work: Callable[[Other], Some], on: Sequence[Other]) -> list[Some]:
-        with ThreadPoolExecutor(self._ledger.lake.at_a_time, thread_name_prefix=f"lookup-{self._table.name}") as pool:
+        with ThreadPoolExecutor(
+            self._lake_table.lake.at_a_time, thread_name_prefix=f"lookup-{self._table.name}"
+        ) as pool:
             return list(pool.map(work, on))
 
 

@@ -92,20 +92,20 @@ class PartitionResult:
     placed: PublishedFile | None = None
 
 
-def publish_partitions(table: Table, ledger: LakeTable, work: MergeWork) -> list[PartitionResult]:
+def publish_partitions(table: Table, lake_table: LakeTable, work: MergeWork) -> list[PartitionResult]:
     """Merge and publish partitions, several at the same time."""
     table = replace(table, schema=work.columns)
-    with ThreadPoolExecutor(ledger.lake.at_a_time, thread_name_prefix=f"compact-{table.name}") as pool:
-        return list(pool.map(lambda month: _publish_one(table, ledger, work, month), work.months))
+    with ThreadPoolExecutor(lake_table.lake.at_a_time, thread_name_prefix=f"compact-{table.name}") as pool:
+        return list(pool.map(lambda month: _publish_one(table, lake_table, work, month), work.months))
 
 
-def _publish_one(table: Table, ledger: LakeTable, work: MergeWork, month: PartitionWork) -> PartitionResult:
+def _publish_one(table: Table, lake_table: LakeTable, work: MergeWork, month: PartitionWork) -> PartitionResult:
     with _IN_WORK, ExitStack() as stack:
         old = None
         if month.stored is not None and not month.discarded:
-            old = stack.enter_context(ledger.files.fetch(month.month))
-        parts = [stack.enter_context(ledger.lake.fetch(path)) for path in month.parts]
-        new = stack.enter_context(ledger.lake.scratch())
+            old = stack.enter_context(lake_table.files.fetch(month.month))
+        parts = [stack.enter_context(lake_table.lake.fetch(path)) for path in month.parts]
+        new = stack.enter_context(lake_table.lake.scratch())
         with _ROOM.taken(_UNPACKED * sum(path.stat().st_size for path in ([old] if old else []) + parts)):
             try:
                 if old is not None:
@@ -114,22 +114,22 @@ def _publish_one(table: Table, ledger: LakeTable, work: MergeWork, month: Partit
             except Exception as error:
                 if not is_damage(error) and not isinstance(error, SchemaError):
                     raise
-                remove_damaged(table, ledger, dict(zip(month.parts, parts, strict=True)), error)
+                remove_damaged(table, lake_table, dict(zip(month.parts, parts, strict=True)), error)
                 if old is None or (is_whole(old) and not isinstance(error, (SchemaError, ChangedFooterError))):
                     raise
-                raise damaged_file(table, ledger, month.month, error) from error
+                raise damaged_file(table, lake_table, month.month, error) from error
         if month.discarded:
             counts = replace(counts, files=1)
-        ledger.still_ours()
+        lake_table.still_ours()
         if counts.files and counts.rows == 0 and month.month:
             if month.stored is not None:
-                ledger.files.remove(month.month, month.stored)
+                lake_table.files.remove(month.month, month.stored)
             return PartitionResult(month.month, counts, None)
         if not counts.files:
             kept = None if month.stored is None or old is None else _partition(counts.rows, old, month.stored)
             return PartitionResult(month.month, counts, kept)
         partition = _partition(counts.rows, new, "")  # a local file is no longer there when it is placed
-        placed = ledger.files.place(new, month.month, counts.rows, month.stored)
+        placed = lake_table.files.place(new, month.month, counts.rows, month.stored)
         return PartitionResult(month.month, counts, replace(partition, stamp=placed.stamp), placed)
 
 
@@ -138,26 +138,26 @@ def _partition(rows: int, file: Path, stamp: str) -> Partition:
     return Partition(rows, version_of(file) or "", stamp, footer_digest(file))
 
 
-def remove_damaged(table: Table, ledger: LakeTable, parts: Mapping[str, Path], error: Exception) -> None:
+def remove_damaged(table: Table, lake_table: LakeTable, parts: Mapping[str, Path], error: Exception) -> None:
     """Take staged parts that cannot be read out of the lake, since nothing else would make the next run read again."""
     damaged = [path for path, local in parts.items() if not is_whole(local)]
     if not damaged:
         return
-    ledger.still_ours()
-    ledger.lake.delete(damaged)
+    lake_table.still_ours()
+    lake_table.lake.delete(damaged)
     raise LakeError(
         f"{table.name}: staged files were damaged: {len(damaged)}, the first is {damaged[0]} ({error}). They were "
         "removed, and nothing else was changed: run again, the whole table will be read."
     ) from error
 
 
-def damaged_file(table: Table, ledger: LakeTable, month: str, error: Exception) -> DamagedFileError:
+def damaged_file(table: Table, lake_table: LakeTable, month: str, error: Exception) -> DamagedFileError:
     """The error for a published file whose reading has raised this one."""
     reason = "other columns than declared" if isinstance(error, SchemaError) else " ".join(str(error).split())
     return DamagedFileError(
-        f"{table.name}: the file {ledger.files.path(month)} of connection {ledger.paths.connection!r} in the lake "
-        f"{ledger.lake.url} is damaged ({reason.rstrip('.')}). It was left as it is, and the rows that were read wait "
-        "to be merged. Run again: the whole table is read, and the file is written anew.",
+        f"{table.name}: the file {lake_table.files.path(month)} of connection {lake_table.paths.connection!r} in the "
+        f"lake {lake_table.lake.url} is damaged ({reason.rstrip('.')}). It was left as it is, and the rows that were "
+        "read wait to be merged. Run again: the whole table is read, and the file is written anew.",
         month,
     )
 

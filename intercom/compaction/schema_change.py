@@ -42,7 +42,7 @@ _ROOM = MemoryBudget(64 << 20)
 _CURE = "Run with --full-refresh: the table is read again and written anew; the watermark has not moved."
 
 
-def migrate_columns(table: Table, ledger: LakeTable, state: TableState, store: WatermarkStore) -> TableState:
+def migrate_columns(table: Table, lake_table: LakeTable, state: TableState, store: WatermarkStore) -> TableState:
     """The table's record, after its files were rewritten where their columns are not the declared ones.
 
     Left alone, to be read again as a whole, are tables with files that are gone or not ours, records that do not tell
@@ -54,15 +54,15 @@ def migrate_columns(table: Table, ledger: LakeTable, state: TableState, store: W
     if table.strategy is Strategy.REPLACE or (state.columns in (None, table.schema) and state.rewriting is None):
         return state
     before = _declared(table, state.columns)
-    if before is None or missing_from(state, ledger.findings(state)) is not None:
+    if before is None or missing_from(state, lake_table.findings(state)) is not None:
         return state
     if state.staged:
-        compact_table(before, ledger, store)
-        state = ledger.state() or state
+        compact_table(before, lake_table, store)
+        state = lake_table.state() or state
     if state.rewriting is not None and state.rewriting.to != table.schema:
         # Some files have columns that were declared for a while only: what was begun is brought to its end first.
-        state = _rewrite(replace(table, schema=state.rewriting.to), ledger, state)
-    return state if state.columns == table.schema else _rewrite(table, ledger, state)
+        state = _rewrite(replace(table, schema=state.rewriting.to), lake_table, state)
+    return state if state.columns == table.schema else _rewrite(table, lake_table, state)
 
 
 def _declared(table: Table, columns: TableSchema | None) -> Table | None:
@@ -73,23 +73,23 @@ def _declared(table: Table, columns: TableSchema | None) -> Table | None:
         return None
 
 
-def _rewrite(table: Table, ledger: LakeTable, state: TableState) -> TableState:
+def _rewrite(table: Table, lake_table: LakeTable, state: TableState) -> TableState:
     columns = state.columns
     assert columns is not None
     rewriting = state.rewriting or ColumnMigration(uuid4().hex, table.schema)
-    published = ledger.published()
+    published = lake_table.published()
     months = list(published)
     log.info("%s: %s; files to rewrite: %d", table.name, _difference(columns, table.schema), len(months))
-    state = ledger.save(replace(state, rewriting=rewriting))  # before a file of this version appears
-    rewrite = partial(_rewrite_one, table, ledger, state, columns, rewriting.version)
-    with ThreadPoolExecutor(ledger.lake.at_a_time, thread_name_prefix=f"rewrite-{table.name}") as pool:
+    state = lake_table.save(replace(state, rewriting=rewriting))  # before a file of this version appears
+    rewrite = partial(_rewrite_one, table, lake_table, state, columns, rewriting.version)
+    with ThreadPoolExecutor(lake_table.lake.at_a_time, thread_name_prefix=f"rewrite-{table.name}") as pool:
         try:
             done = dict(zip(months, pool.map(rewrite, months, published.values()), strict=True))
         except DamagedFileError as error:
-            ledger.note_damage(error.month)
+            lake_table.note_damage(error.month)
             raise
-    ledger.still_ours()
-    ledger.files.conclude([placed for _, placed in done.values() if placed], [])
+    lake_table.still_ours()
+    lake_table.files.conclude([placed for _, placed in done.values() if placed], [])
     after = replace(
         state,
         fingerprint=table.schema.fingerprint,
@@ -98,17 +98,17 @@ def _rewrite(table: Table, ledger: LakeTable, state: TableState) -> TableState:
         partitions={month: done[month][0] if month in done else entry for month, entry in state.partitions.items()},
         saved_at=datetime.now(UTC),
     )
-    return ledger.save(after)
+    return lake_table.save(after)
 
 
 def _rewrite_one(
-    table: Table, ledger: LakeTable, state: TableState, old: TableSchema, version: str, month: str, stamp: str
+    table: Table, lake_table: LakeTable, state: TableState, old: TableSchema, version: str, month: str, stamp: str
 ) -> tuple[Partition, PublishedFile | None]:
     """Rewrite a month's file unless that is done; gives the partition, and the file if it is a new one."""
     with (
-        ledger.files.fetch(month) as stored,
-        ledger.lake.scratch() as written,
-        _named(table, ledger, month),
+        lake_table.files.fetch(month) as stored,
+        lake_table.lake.scratch() as written,
+        _named(table, lake_table, month),
         open_parquet(stored) as file,
     ):
         rows, columns = file.metadata.num_rows, file.schema_arrow
@@ -116,7 +116,7 @@ def _rewrite_one(
         if found != version and month in state.partitions:
             check_footer(stored, state.partitions[month].footer)
         if found == version or (columns.equals(table.schema.arrow) and not columns.equals(old.arrow)):
-            return Partition(rows, found, ledger.files.stamp(month), footer_digest(stored)), None
+            return Partition(rows, found, lake_table.files.stamp(month), footer_digest(stored)), None
         if not columns.equals(old.arrow):
             raise SchemaError(f"{_name(table, month)} does not have the columns that the table's record names. {_CURE}")
         reshape = Reshape(table, old)
@@ -126,14 +126,14 @@ def _rewrite_one(
         ):
             for batch in file.iter_batches(_ROWS_AT_A_TIME):
                 writer.add(reshape.rows(batch))
-        ledger.still_ours()
+        lake_table.still_ours()
         footer = footer_digest(written)
-        placed = ledger.files.place(written, month, rows, stamp)
+        placed = lake_table.files.place(written, month, rows, stamp)
         return Partition(rows, version, placed.stamp, footer), placed
 
 
 @contextmanager
-def _named(table: Table, ledger: LakeTable, month: str) -> Iterator[None]:
+def _named(table: Table, lake_table: LakeTable, month: str) -> Iterator[None]:
     """Turn what Arrow says of a damaged file into a DamagedFileError that says which and what happens next."""
     try:
         yield
@@ -141,9 +141,9 @@ def _named(table: Table, ledger: LakeTable, month: str) -> Iterator[None]:
         if not is_damage(error):
             raise
         raise DamagedFileError(
-            f"{table.name}: the file {ledger.files.path(month)} of connection {ledger.paths.connection!r} in the lake "
-            f"{ledger.lake.url} is damaged ({' '.join(str(error).split()).rstrip('.')}), so that its columns cannot be "
-            "changed. It was left as it is. Run again: the whole table is read and written anew.",
+            f"{table.name}: the file {lake_table.files.path(month)} of connection {lake_table.paths.connection!r} in "
+            f"the lake {lake_table.lake.url} is damaged ({' '.join(str(error).split()).rstrip('.')}), so that its "
+            "columns cannot be changed. It was left as it is. Run again: the whole table is read and written anew.",
             month,
         ) from error
 

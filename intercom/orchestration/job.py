@@ -64,7 +64,7 @@ class Job:
         """The lake; ConfigurationError for a URL or options that cannot be used."""
         return Lake(self.lake, _options(self.storage_options))
 
-    def ledger(self, table: str) -> LakeTable:
+    def lake_table(self, table: str) -> LakeTable:
         """One table's record and files, written only while this run holds the table."""
         lake = self.open_lake()
         return LakeTable(lake, TablePaths(self.connection, table), self._still_ours(lake, table), self.table_format)

@@ -97,7 +97,7 @@ def prepare_compaction(connection: str, lake: str, tables: Sequence[str], advanc
         table_format=TableFormat(advanced.table_format),
     )
     job = _prepared(job)
-    if all(job.ledger(table).state() is None for table in job.tables):
+    if all(job.lake_table(table).state() is None for table in job.tables):
         raise ConfigurationError(
             f"The lake {lake} has no record of these tables of connection {connection!r}: nothing was synced under "
             "that name. Check --connection, --lake and --tables; nothing was changed."
@@ -126,7 +126,7 @@ def extract(table: str, job: Job) -> TableResult:
         job.turn(entry, api.sleep),
         report_progress(job.run_id, job.connection, table, client.limiter.usage) as progress,
     ):
-        ingested = ingest_table(entry, api, job.ledger(table), BlockWatermarks(), job.run, progress)
+        ingested = ingest_table(entry, api, job.lake_table(table), BlockWatermarks(), job.run, progress)
     return TableResult(table, ingested, seconds=time.monotonic() - started)
 
 
@@ -138,25 +138,25 @@ def compaction(table: str, job: Job, extracted: TableResult | PrefectFuture[Tabl
     )  # Prefect hands over the future's result
     started = time.monotonic()
 
-    def publish(entry: Table, ledger: LakeTable, work: MergeWork) -> Sequence[PartitionResult]:
+    def publish(entry: Table, lake_table: LakeTable, work: MergeWork) -> Sequence[PartitionResult]:
         pieces = list(work.shared_out(_BYTES_OF_A_TASK))
         settings = RunnerSettings.from_environ(os.environ)
         if len(pieces) <= 1 or (settings.kind is RunnerKind.THREADS and not _has_threads_for_all()):
-            return publish_partitions(entry, ledger, work)
-        there = replace(job, lake=ledger.lake.url)  # a relative path is another folder elsewhere
+            return publish_partitions(entry, lake_table, work)
+        there = replace(job, lake=lake_table.lake.url)  # a relative path is another folder elsewhere
         with ExitStack() as stack:
             try:
                 submit = stack.enter_context(submitting(settings))
             except ClusterError as error:
                 log.warning("%s: %s The months are merged in this process instead.", table, error)
-                return publish_partitions(entry, ledger, work)
+                return publish_partitions(entry, lake_table, work)
             futures = [submit(merge_months, {"table": table, "job": there, "work": piece}) for piece in pieces]
             wait(futures)  # for all, also when one has failed: nothing may be published when the lock is gone
             return [outcome for future in futures for outcome in future.result()]
 
     compacted = compact_table(
         TABLES[table],
-        job.ledger(table),
+        job.lake_table(table),
         BlockWatermarks(),
         when=job.compact,
         publish=publish,
@@ -170,14 +170,14 @@ def compaction(table: str, job: Job, extracted: TableResult | PrefectFuture[Tabl
 @task(task_run_name="merge {job.connection} {table}", cache_policy=NO_CACHE)
 def merge_months(table: str, job: Job, work: MergeWork) -> list[PartitionResult]:
     """Merge some partitions of a large table, anywhere that reaches the lake; LakeError where it is another one."""
-    ledger = job.ledger(table)
-    state = ledger.state()
+    lake_table = job.lake_table(table)
+    state = lake_table.state()
     if state is None or state.compaction != work.version:
         raise LakeError(
             f"{table}: the process that was to merge does not see the lake as {job.lake}, or another run has taken "
             "the table. Give a lake that all workers reach under this URL, such as one on S3, and run again."
         )
-    return publish_partitions(TABLES[table], ledger, work)
+    return publish_partitions(TABLES[table], lake_table, work)
 
 
 def _has_threads_for_all() -> bool:

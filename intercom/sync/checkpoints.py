@@ -82,13 +82,13 @@ class RunCheckpoints:
     """
 
     def __init__(
-        self, ledger: LakeTable, run_id: str, beginning: ResumeKey, run_start: int, ingested_at: datetime
+        self, lake_table: LakeTable, run_id: str, beginning: ResumeKey, run_start: int, ingested_at: datetime
     ) -> None:
         self.attempt = f"{run_id}.{uuid4().hex[:8]}"
         self.run_start, self.ingested_at = run_start, ingested_at
         self.earlier: dict[str, Kept] = {}
         """Attempt -> what it has kept, for attempts that followed the same plan."""
-        self._ledger, self._beginning = ledger, beginning
+        self._lake_table, self._beginning = lake_table, beginning
         self._plan: SlicePlan | None = None
         self._plan_id = uuid4().hex
         self._found: dict[int, Completeness] = {}
@@ -96,14 +96,16 @@ class RunCheckpoints:
 
     @classmethod
     def opened(
-        cls, ledger: LakeTable, run_id: str, beginning: ResumeKey, *, run_start: int, ingested_at: datetime
+        cls, lake_table: LakeTable, run_id: str, beginning: ResumeKey, *, run_start: int, ingested_at: datetime
     ) -> Self:
         """A journal that goes on from earlier attempts, if there are any that began alike."""
-        journal = cls(ledger, run_id, beginning, run_start, ingested_at)
-        files = ledger.staged_files()
-        attempts = sorted({name for path in files if (name := ledger.paths.attempt_of(path)).startswith(f"{run_id}.")})
+        journal = cls(lake_table, run_id, beginning, run_start, ingested_at)
+        files = lake_table.staged_files()
+        attempts = sorted(
+            {name for path in files if (name := lake_table.paths.attempt_of(path)).startswith(f"{run_id}.")}
+        )
         if attempts:
-            journal._go_on(attempts, Counter((part.run_id, part.number) for part in ledger.parts_of(files)))
+            journal._go_on(attempts, Counter((part.run_id, part.number) for part in lake_table.parts_of(files)))
         return journal
 
     def follow(self, finish: Callable[[int], None]) -> None:
@@ -142,7 +144,7 @@ class RunCheckpoints:
     def save(self, places: Sequence[int], parts: int, rows: int, newest: int | None) -> None:
         """Note that these places are finished, and all their rows in parts of this attempt below `parts`."""
         kept = Kept({place: self._found[place] for place in places}, parts, rows, newest)
-        self._ledger.lake.write_json(self._path(self.attempt, _DONE), {"plan_id": self._plan_id, **kept.to_json()})
+        self._lake_table.lake.write_json(self._path(self.attempt, _DONE), {"plan_id": self._plan_id, **kept.to_json()})
 
     def staged(self) -> list[StagedRun]:
         """Parts of earlier attempts that this one builds on."""
@@ -202,11 +204,11 @@ class RunCheckpoints:
             "saved_at": datetime.now(UTC).isoformat(),
             "plan": self._plan.to_json(),
         }
-        self._ledger.lake.write_json(self._path(self.attempt, _PLAN), record)
+        self._lake_table.lake.write_json(self._path(self.attempt, _PLAN), record)
 
     def _read(self, attempt: str, name: str) -> dict[str, Any] | None:
         try:
-            record = self._ledger.lake.read_json(self._path(attempt, name))
+            record = self._lake_table.lake.read_json(self._path(attempt, name))
         except (ValueError, LakeError) as error:
             log.warning("%s: %s of an earlier try cannot be read (%s)", self._table, name, error)
             return None
@@ -219,8 +221,8 @@ class RunCheckpoints:
         return asdict(self._beginning)
 
     def _path(self, attempt: str, name: str) -> str:
-        return self._ledger.paths.journal(attempt, name)
+        return self._lake_table.paths.journal(attempt, name)
 
     @property
     def _table(self) -> str:
-        return self._ledger.paths.table
+        return self._lake_table.paths.table

@@ -69,7 +69,7 @@ class Read:
 
 
 def commit(
-    table: Table, ledger: LakeTable, plan: ReadPlan, journal: RunCheckpoints, read: Read, run: Run
+    table: Table, lake_table: LakeTable, plan: ReadPlan, journal: RunCheckpoints, read: Read, run: Run
 ) -> TableState:
     """Save the table's record, on top of what another run may have saved meanwhile, once every part is there.
 
@@ -86,22 +86,22 @@ def commit(
         rows=read.rows - sum(kept.rows for kept in journal.earlier.values()),
         committed_at=int(datetime.now(UTC).timestamp()),
     )
-    latest = ledger.state()
+    latest = lake_table.state()
     if latest is None and plan.start.watermark is not None:
         raise LakeError(
-            f"{table.name}: the table's record {ledger.paths.state} in {ledger.lake.url} has gone, or is damaged, "
-            "since the run began to read what is new after its watermark. Nothing more is written; run again: the "
-            "whole table is read."
+            f"{table.name}: the table's record {lake_table.paths.state} in {lake_table.lake.url} has gone, or is "
+            "damaged, since the run began to read what is new after its watermark. Nothing more is written; run again: "
+            "the whole table is read."
         )
     kept = latest or TableState(lake_id=plan.lake_id, fingerprint=table.schema.fingerprint)
-    findings = ledger.findings(replace(kept, staged=(*kept.staged, *journal.staged(), staged)))
+    findings = lake_table.findings(replace(kept, staged=(*kept.staged, *journal.staged(), staged)))
     if latest is None:
         kept = replace(kept, partitions=adopted(findings))
     for part in (*journal.staged(), staged):
         if findings.staged.get(part.run_id, 0) != part.parts:
             raise LakeError(
                 f"{table.name}: {part.parts} parts were staged, but {findings.staged.get(part.run_id, 0)} are in the "
-                f"lake {ledger.lake.url}. Another run over the same table may have removed them. Run again; the "
+                f"lake {lake_table.lake.url}. Another run over the same table may have removed them. Run again; the "
                 "watermark has not moved."
             )
     anew = everything or not plan.start.replaces  # else parts with the declared columns lie beside files without them
@@ -127,7 +127,7 @@ def commit(
     if run.full_refresh and not complete and kept.lake_id == plan.lake_id and missing_from(kept, findings) is None:
         # It has only merged; an undamaged table is read as far as it was.
         after = replace(after, watermark=kept.watermark, history_from=kept.history_from)
-    return ledger.save(after)
+    return lake_table.save(after)
 
 
 def _reached(plan: ReadPlan, latest: TableState | None, journal: RunCheckpoints, read: Read, run: Run) -> int | None:

@@ -79,7 +79,7 @@ def confirm_repair(read: TableReader, state: TableState, *, permitted: bool) -> 
     sound = sum(entry.rows for month, entry in state.partitions.items() if month not in state.damaged)
     known = sound or state.rows  # a file that is not ours may have been merged into a damaged month
     for last in (False, True):
-        found = count_read(read.table, read.ledger, _staged(read))
+        found = count_read(read.table, read.lake_table, _staged(read))
         if known - found <= LARGE_SHARE * known or (last and (permitted or known <= SMALL_TABLE)):
             return
         if not last:
@@ -100,7 +100,7 @@ def _staged(read: TableReader) -> list[tuple[str, int]]:
 
 
 def _missing(read: TableReader, state: TableState | None) -> Missing:
-    return find_missing(read.table, read.ledger, state, _staged(read), read.window.start)
+    return find_missing(read.table, read.lake_table, state, _staged(read), read.window.start)
 
 
 def _read_once_more(read: TableReader, state: TableState | None) -> Missing:
@@ -118,7 +118,7 @@ def _ask_each(read: TableReader, missing: Missing) -> Verdict:
     One row that was read is asked for first: where even that is not found, a 404 says nothing.
     """
     name = read.table.name
-    control = a_key(read.table, read.ledger, _staged(read))
+    control = a_key(read.table, read.lake_table, _staged(read))
     if control is None or not isinstance(_record(read, control), Page):
         return _kept(name, missing, "records have no address of their own here, not even those that were read")
     answers = read.in_parallel([partial(_record, read, key) for key in missing.keys])

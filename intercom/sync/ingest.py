@@ -63,7 +63,7 @@ class Ingested:
 def ingest_table(
     table: Table,
     api: TableClient,
-    ledger: LakeTable,
+    lake_table: LakeTable,
     store: WatermarkStore,
     run: Run,
     progress: TableProgress | None = None,
@@ -73,16 +73,16 @@ def ingest_table(
     Raises ApiError, SchemaError or LakeError; the watermark has not moved then. Rows that were staged by then do no
     harm: the next attempt at this run builds on them, and any other run reads them again.
     """
-    plan = _plan(table, ledger, store, run)
-    strangers = _strangers(table, ledger)
+    plan = _plan(table, lake_table, store, run)
+    strangers = _strangers(table, lake_table)
     if plan.state is not None and plan.committed:
-        return _read_already(table, ledger, store, plan.state, strangers)
+        return _read_already(table, lake_table, store, plan.state, strangers)
     log.info("%s: %s", table.name, _described(table, plan, run))
-    journal = _journal(table, ledger, plan, run)
-    read = _read(table, api, ledger, plan, journal, progress or TableProgress(table.name), run)
-    after = commit(table, ledger, plan, journal, read, run)
+    journal = _journal(table, lake_table, plan, run)
+    read = _read(table, api, lake_table, plan, journal, progress or TableProgress(table.name), run)
+    after = commit(table, lake_table, plan, journal, read, run)
     if table.cursor_field is not None:
-        store.save(ledger.watermark(table.cursor_field, after))
+        store.save(lake_table.watermark(table.cursor_field, after))
     return Ingested(
         rows=read.rows,
         traffic=api.traffic(),
@@ -97,25 +97,25 @@ def ingest_table(
 
 
 def _read_already(
-    table: Table, ledger: LakeTable, store: WatermarkStore, state: TableState, strangers: Sequence[str]
+    table: Table, lake_table: LakeTable, store: WatermarkStore, state: TableState, strangers: Sequence[str]
 ) -> Ingested:
     """An earlier attempt at this run has got so far; only the copy of its watermark may be missing."""
     log.info("%s: was read by an earlier try of this run", table.name)
     if table.cursor_field is not None:
-        store.save(ledger.watermark(table.cursor_field, state))
+        store.save(lake_table.watermark(table.cursor_field, state))
     reason = "read by an earlier try of this run"
     notes = (*state.notes, *strangers)
     return Ingested(0, Traffic(), state.watermark, state.watermark, reason, earlier_try=True, notes=notes)
 
 
-def _plan(table: Table, ledger: LakeTable, store: WatermarkStore, run: Run) -> ReadPlan:
-    state = ledger.state()
-    _check_workspace(table, ledger, state, run)
+def _plan(table: Table, lake_table: LakeTable, store: WatermarkStore, run: Run) -> ReadPlan:
+    state = lake_table.state()
+    _check_workspace(table, lake_table, state, run)
     if state is not None and not run.full_refresh:
-        state = migrate_columns(table, ledger, state, store)
-    lake_id = ledger.lake.identity().id
+        state = migrate_columns(table, lake_table, state, store)
+    lake_id = lake_table.lake.identity().id
     kept = state.history_from if state else None
-    findings = ledger.findings(state)
+    findings = lake_table.findings(state)
     start = starting_point(
         state,
         store.load(run.connection, table.name, lake_id) if table.cursor_field is not None else None,
@@ -136,11 +136,11 @@ def _plan(table: Table, ledger: LakeTable, store: WatermarkStore, run: Run) -> R
     return ReadPlan(state, start, _window(table, start, run, history), history, lake_id, committed)
 
 
-def _check_workspace(table: Table, ledger: LakeTable, state: TableState | None, run: Run) -> None:
+def _check_workspace(table: Table, lake_table: LakeTable, state: TableState | None, run: Run) -> None:
     """Refuse to mix two workspaces in one table."""
     if state is not None and run.workspace and state.workspace and run.workspace != state.workspace:
         raise ConfigurationError(
-            f"Table {table.name} of connection {run.connection!r} in {ledger.lake.url} was read from the workspace "
+            f"Table {table.name} of connection {run.connection!r} in {lake_table.lake.url} was read from the workspace "
             f"{state.workspace}, but the token belongs to {run.workspace}. Use another connection name or another "
             "lake; nothing was read and the watermark has not moved."
         )
@@ -170,9 +170,9 @@ def _window(table: Table, start: StartingPoint, run: Run, history: int | None) -
     return Window(start.watermark - LOOKBACK_SECONDS)
 
 
-def _journal(table: Table, ledger: LakeTable, plan: ReadPlan, run: Run) -> RunCheckpoints:
+def _journal(table: Table, lake_table: LakeTable, plan: ReadPlan, run: Run) -> RunCheckpoints:
     return RunCheckpoints.opened(
-        ledger,
+        lake_table,
         run.run_id,
         ResumeKey(table.schema.fingerprint, plan.window, plan.lake_id, run.workspace, run.doubt),
         run_start=run.run_start,
@@ -183,7 +183,7 @@ def _journal(table: Table, ledger: LakeTable, plan: ReadPlan, run: Run) -> RunCh
 def _read(
     table: Table,
     api: TableClient,
-    ledger: LakeTable,
+    lake_table: LakeTable,
     plan: ReadPlan,
     journal: RunCheckpoints,
     progress: TableProgress,
@@ -194,11 +194,11 @@ def _read(
     read = TableReader(
         table,
         api,
-        ledger,
+        lake_table,
         journal,
         plan.window,
         progress,
-        rejected=RejectedRecords(ledger.lake, ledger.paths, run.run_id),
+        rejected=RejectedRecords(lake_table.lake, lake_table.paths, run.run_id),
         exact=plan.start.replaces,
         search_check=SearchCheck.from_json(known) if known else None,
     )
@@ -230,16 +230,16 @@ def _read(
     )
 
 
-def _strangers(table: Table, ledger: LakeTable) -> list[str]:
+def _strangers(table: Table, lake_table: LakeTable) -> list[str]:
     """A line where other files than the table's lie in its folder, as its readers read them; seen by `_plan`."""
-    paths = ledger.files.strangers()
+    paths = lake_table.files.strangers()
     if not paths:
         return []
     files, them = ("1 file", "it") if len(paths) == 1 else (f"{len(paths)} files", "them")
     shown = ", ".join(paths[:_STRANGERS_SHOWN]) + (", ..." if len(paths) > _STRANGERS_SHOWN else "")
     return [
-        f"{table.name}: {files} in the table's folder in {ledger.lake.url} that no run has put there, and that readers "
-        f"of the table take for rows of it: {shown}. Move {them} elsewhere, or delete {them}; no run does"
+        f"{table.name}: {files} in the table's folder in {lake_table.lake.url} that no run has put there, and that "
+        f"readers of the table take for rows of it: {shown}. Move {them} elsewhere, or delete {them}; no run does"
     ]
 
 

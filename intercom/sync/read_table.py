@@ -42,7 +42,7 @@ class TableReader:
 
     table: Table
     api: TableClient
-    ledger: LakeTable
+    lake_table: LakeTable
     journal: RunCheckpoints
     window: Window
     progress: TableProgress
@@ -92,16 +92,16 @@ class TableReader:
         return self._reading(lambda _page: None, _NoJournal(), checked=True).in_parallel(jobs)
 
     def _stage(self, fill: Callable[[Extraction], object], journal: Resumable, *, checked: bool = False) -> None:
-        table, ledger = self.table, self.ledger
+        table, lake_table = self.table, self.lake_table
 
         def keep(done: Checkpoint) -> None:
-            ledger.still_ours()  # a run that was overtaken need not read to the end
+            lake_table.still_ours()  # a run that was overtaken need not read to the end
             self.rejected.save()  # the next attempt does not meet them again
             self.journal.save(done.finished, done.parts, done.rows, done.newest)
 
         parts = PartWriter(
-            ledger.lake,
-            ledger.paths,
+            lake_table.lake,
+            lake_table.paths,
             self.journal.attempt,
             table.schema.arrow,
             partition_field=table.partition_field if table.strategy is Strategy.MERGE else None,

@@ -61,7 +61,7 @@ class Missing:
 
 
 def find_missing(
-    table: Table, ledger: LakeTable, state: TableState | None, read: Iterable[tuple[str, int]], start: int | None
+    table: Table, lake_table: LakeTable, state: TableState | None, read: Iterable[tuple[str, int]], start: int | None
 ) -> Missing:
     """Compare the keys in the lake with those in staged parts: `read` gives attempts and how many parts of each count.
 
@@ -70,37 +70,37 @@ def find_missing(
     """
     counted = dict(read)
     waiting = {run.run_id: run.parts for run in state.staged if run.run_id not in counted} if state else {}
-    parts = ledger.parts()
+    parts = lake_table.parts()
     now = _by_month(part for part in parts if part.number < counted.get(part.run_id, 0))
     before = _by_month(part for part in parts if part.number < waiting.get(part.run_id, 0))
     known, missing = 0, pa.array([], pa.string())
-    findings = ledger.findings(state)
+    findings = lake_table.findings(state)
     foreign = not_to_be_merged(state, findings) if state else set()
     published = findings.published.keys() - foreign
     for month in dict.fromkeys([*sorted(published), *before]):
-        stored = [_keys_of_month(table, ledger, month, start)] if month in published else []
-        keys = pc.unique(joined([*stored, _keys_of(table, ledger, before.get(month, []), start)], pa.string()))
+        stored = [_keys_of_month(table, lake_table, month, start)] if month in published else []
+        keys = pc.unique(joined([*stored, _keys_of(table, lake_table, before.get(month, []), start)], pa.string()))
         known += len(keys)
-        missing = joined([missing, _without(keys, _keys_of(table, ledger, now.get(month, [])))], pa.string())
+        missing = joined([missing, _without(keys, _keys_of(table, lake_table, now.get(month, [])))], pa.string())
     for found in now.values():  # of another month by now
         if len(missing) == 0:
             break
-        missing = _without(missing, _keys_of(table, ledger, found))
+        missing = _without(missing, _keys_of(table, lake_table, found))
     return Missing(known, pc.unique(missing).to_pylist())
 
 
-def count_read(table: Table, ledger: LakeTable, read: Iterable[tuple[str, int]]) -> int:
+def count_read(table: Table, lake_table: LakeTable, read: Iterable[tuple[str, int]]) -> int:
     """Different keys in staged parts: `read` gives attempts and how many parts of each count."""
     counted = dict(read)
-    months = _by_month(part for part in ledger.parts() if part.number < counted.get(part.run_id, 0))
-    return sum(len(pc.unique(_keys_of(table, ledger, parts))) for parts in months.values())
+    months = _by_month(part for part in lake_table.parts() if part.number < counted.get(part.run_id, 0))
+    return sum(len(pc.unique(_keys_of(table, lake_table, parts))) for parts in months.values())
 
 
-def a_key(table: Table, ledger: LakeTable, read: Iterable[tuple[str, int]]) -> str | None:
+def a_key(table: Table, lake_table: LakeTable, read: Iterable[tuple[str, int]]) -> str | None:
     """A key that was staged by these attempts; None when they have staged no row."""
     counted = dict(read)
-    for part in ledger.parts():
-        if part.number < counted.get(part.run_id, 0) and len(keys := _keys_of(table, ledger, [part])):
+    for part in lake_table.parts():
+        if part.number < counted.get(part.run_id, 0) and len(keys := _keys_of(table, lake_table, [part])):
             return str(keys[0])
     return None
 
@@ -116,16 +116,16 @@ def _by_month(parts: Iterable[StagedPart]) -> dict[str, list[StagedPart]]:
     return found
 
 
-def _keys_of(table: Table, ledger: LakeTable, parts: Iterable[StagedPart], start: int | None = None) -> Any:
+def _keys_of(table: Table, lake_table: LakeTable, parts: Iterable[StagedPart], start: int | None = None) -> Any:
     def keys(part: StagedPart) -> Any:
-        with ledger.lake.fetch(part.path) as path, open_parquet(path) as file:
+        with lake_table.lake.fetch(part.path) as path, open_parquet(path) as file:
             return _keys(table, file, start)
 
     return joined([keys(part) for part in parts], pa.string())
 
 
-def _keys_of_month(table: Table, ledger: LakeTable, month: str, start: int | None) -> Any:
-    with _nothing_where_damaged() as keys, ledger.files.fetch(month) as path, open_parquet(path) as file:
+def _keys_of_month(table: Table, lake_table: LakeTable, month: str, start: int | None) -> Any:
+    with _nothing_where_damaged() as keys, lake_table.files.fetch(month) as path, open_parquet(path) as file:
         keys.append(_keys(table, file, start))
     return joined(keys, pa.string())
 

@@ -37,21 +37,21 @@ def test_another_process_asks_the_store_whether_the_tables_are_still_held(tmp_pa
     asked = job.Job("run", "acme", str(tmp_path), ("tags",))
     with job.holding_tables(asked) as held:
         travelled = pickle.loads(pickle.dumps(held))
-        held.ledger("tags").still_ours()
+        held.lake_table("tags").still_ours()
         job._held.clear()  # as in a process that has not taken them
-        travelled.ledger("tags").still_ours()
+        travelled.lake_table("tags").still_ours()
     with pytest.raises(LakeError, match="lock on tags was lost"):
-        travelled.ledger("tags").still_ours()
+        travelled.lake_table("tags").still_ours()
 
 
 def test_a_run_that_was_overtaken_writes_no_record(tmp_path: Path) -> None:
     with job.holding_tables(job.Job("run", "acme", str(tmp_path), ("tags",))) as held:
-        ledger = held.ledger("tags")
+        lake_table = held.lake_table("tags")
         assert held.lock is not None
         job._held[held.lock.attempt].release()
         with pytest.raises(LakeError, match="lock on tags was lost"):
-            ledger.save(TableState("lake", "columns"))
-    assert ledger.state() is None
+            lake_table.save(TableState("lake", "columns"))
+    assert lake_table.state() is None
 
 
 @pytest.mark.parametrize(
