@@ -20,7 +20,6 @@ from intercom.compaction.policy import CompactionMode, is_due, waiting_rows
 from intercom.compaction.publish import MergeWork, PartitionResult, PartitionWork, publish_partitions
 from intercom.errors import DamagedFileError, LakeError
 from intercom.lake.findings import intact, missing_from, not_to_be_merged
-from intercom.lake.rejected_records import remove_expired
 from intercom.lake.state import Partition, TableState
 from intercom.lake.storage import stamped_size
 from intercom.lake.table import LakeTable, StagedPart
@@ -120,9 +119,8 @@ def _staged_rows(state: TableState) -> int | None:
 def _clean_up(lake_table: LakeTable, state: TableState, files: Iterable[str]) -> None:
     """Delete what is merged, what died before it could commit, what attempts noted for a next one, old rejects."""
     waiting = {run.run_id for run in state.staged}
-    lake_table.still_ours()
-    lake_table.lake.delete(path for path in files if lake_table.paths.attempt_of(path) not in waiting)
-    remove_expired(lake_table.lake, lake_table.paths, datetime.now(UTC))
+    lake_table.delete_staged(path for path in files if lake_table.paths.attempt_of(path) not in waiting)
+    lake_table.delete_expired_rejects(datetime.now(UTC))
 
 
 def _committed(lake_table: LakeTable, state: TableState, parts: Sequence[StagedPart]) -> list[StagedPart]:
@@ -160,9 +158,8 @@ def _finish(
     Files that went missing while the run was reading take the watermark with them: the next run reads everything. Of
     `foreign` files it is kept in the record, unless they were left out: they are ours now, with the rows in them.
     """
-    lake_table.still_ours()
-    lake_table.files.conclude(
-        [outcome.placed for outcome in outcomes if outcome.placed],
+    lake_table.commit_files(
+        [outcome.added for outcome in outcomes if outcome.added],
         [outcome.month for outcome in outcomes if outcome.partition is None],
     )
     if damage:
@@ -203,7 +200,6 @@ def _published(
     first, then = in_steps(work, moves, published, together=lake_table.files.together)
     outcomes = {outcome.month: outcome for outcome in publish(table, lake_table, first)}
     if then is not None:
-        lake_table.still_ours()
         for outcome in publish(table, lake_table, after(then, outcomes)):
             outcomes[outcome.month] = both(outcomes.get(outcome.month), outcome)
     return [counted_as_changed(outcome, len(moves.gained.get(month, ()))) for month, outcome in outcomes.items()]

@@ -67,7 +67,7 @@ def both(first: PartitionResult | None, second: PartitionResult) -> PartitionRes
         removed=one.removed + two.removed,
         files=max(one.files, two.files),
     )
-    return replace(second, counts=counts, placed=second.placed or first.placed)
+    return replace(second, counts=counts, added=second.added or first.added)
 
 
 def counted_as_changed(outcome: PartitionResult, gained: int) -> PartitionResult:

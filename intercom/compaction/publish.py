@@ -84,12 +84,12 @@ class MergeWork:
 
 @dataclass(frozen=True, slots=True)
 class PartitionResult:
-    """What became of a partition; `partition` is None for one that holds no row any more, `placed` a file just made."""
+    """What became of a partition; `partition` is None for one that holds no row any more, `added` a file just made."""
 
     month: str
     counts: RowCounts
     partition: Partition | None
-    placed: PublishedFile | None = None
+    added: PublishedFile | None = None
 
 
 def publish_partitions(table: Table, lake_table: LakeTable, work: MergeWork) -> list[PartitionResult]:
@@ -120,17 +120,16 @@ def _publish_one(table: Table, lake_table: LakeTable, work: MergeWork, month: Pa
                 raise damaged_file(table, lake_table, month.month, error) from error
         if month.discarded:
             counts = replace(counts, files=1)
-        lake_table.still_ours()
         if counts.files and counts.rows == 0 and month.month:
             if month.stored is not None:
-                lake_table.files.remove(month.month, month.stored)
+                lake_table.drop_file(month.month, month.stored)
             return PartitionResult(month.month, counts, None)
         if not counts.files:
             kept = None if month.stored is None or old is None else _partition(counts.rows, old, month.stored)
             return PartitionResult(month.month, counts, kept)
-        partition = _partition(counts.rows, new, "")  # a local file is no longer there when it is placed
-        placed = lake_table.files.place(new, month.month, counts.rows, month.stored)
-        return PartitionResult(month.month, counts, replace(partition, stamp=placed.stamp), placed)
+        partition = _partition(counts.rows, new, "")  # a local file is no longer there when it is added
+        added = lake_table.add_file(new, month.month, counts.rows, month.stored)
+        return PartitionResult(month.month, counts, replace(partition, stamp=added.stamp), added)
 
 
 def _partition(rows: int, file: Path, stamp: str) -> Partition:
@@ -143,8 +142,7 @@ def remove_damaged(table: Table, lake_table: LakeTable, parts: Mapping[str, Path
     damaged = [path for path, local in parts.items() if not is_whole(local)]
     if not damaged:
         return
-    lake_table.still_ours()
-    lake_table.lake.delete(damaged)
+    lake_table.delete_staged(damaged)
     raise LakeError(
         f"{table.name}: staged files were damaged: {len(damaged)}, the first is {damaged[0]} ({error}). They were "
         "removed, and nothing else was changed: run again, the whole table will be read."

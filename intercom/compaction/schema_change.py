@@ -88,8 +88,7 @@ def _rewrite(table: Table, lake_table: LakeTable, state: TableState) -> TableSta
         except DamagedFileError as error:
             lake_table.note_damage(error.month)
             raise
-    lake_table.still_ours()
-    lake_table.files.conclude([placed for _, placed in done.values() if placed], [])
+    lake_table.commit_files([added for _, added in done.values() if added], [])
     after = replace(
         state,
         fingerprint=table.schema.fingerprint,
@@ -126,10 +125,9 @@ def _rewrite_one(
         ):
             for batch in file.iter_batches(_ROWS_AT_A_TIME):
                 writer.add(reshape.rows(batch))
-        lake_table.still_ours()
         footer = footer_digest(written)
-        placed = lake_table.files.place(written, month, rows, stamp)
-        return Partition(rows, version, placed.stamp, footer), placed
+        added = lake_table.add_file(written, month, rows, stamp)
+        return Partition(rows, version, added.stamp, footer), added
 
 
 @contextmanager

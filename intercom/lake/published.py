@@ -34,7 +34,7 @@ class PublishedFiles(Protocol):
     """The published files of one table; months are ``YYYY-MM``, ``unknown``, or ``""`` for an unpartitioned table.
 
     `stamps` raises ConfigurationError when the files there are of another format. `together`: what a compaction
-    changes is shown by `conclude`, in one step; else each partition is shown when it is placed or removed.
+    changes is shown by `commit`, in one step; else each partition is shown when it is added or dropped.
     """
 
     together: bool
@@ -57,18 +57,18 @@ class PublishedFiles(Protocol):
     def open(self, month: str, stamp: str) -> AbstractContextManager[Path | ByteRanges]:
         """A partition's file to read some columns of, for the time of the block; `stamp` is its entry of `stamps`."""
 
-    def place(self, written: Path, month: str, rows: int, over: str | None) -> PublishedFile:
-        """Put a finished local file of `rows` rows into the lake; visible now, or with `conclude`.
+    def add(self, written: Path, month: str, rows: int, over: str | None) -> PublishedFile:
+        """Put a finished local file of `rows` rows into the lake; visible now, or with `commit`.
 
         `over` is the stamp of the file that it replaces, None where there was none. Raises OvertakenError, now or with
-        `conclude`, when another run has put another one there since.
+        `commit`, when another run has put another one there since.
         """
 
-    def remove(self, month: str, over: str) -> None:
-        """Take away a partition without rows, whose file has this stamp; else as `place`."""
+    def drop(self, month: str, over: str) -> None:
+        """Take away a partition without rows, whose file has this stamp; else as `add`."""
 
-    def conclude(self, placed: Sequence[PublishedFile], removed: Sequence[str]) -> None:
-        """All partitions of a compaction are placed: show them together, where the format can do that."""
+    def commit(self, added: Sequence[PublishedFile], dropped: Sequence[str]) -> None:
+        """All files of a compaction are added: show them together, where the format can do that."""
 
 
 class PlainFiles:
@@ -108,20 +108,20 @@ class PlainFiles:
         with self._lake.open(self.path(month), stamped_size(stamp)) as file:
             yield file
 
-    def place(self, written: Path, month: str, rows: int, over: str | None) -> PublishedFile:
+    def add(self, written: Path, month: str, rows: int, over: str | None) -> PublishedFile:
         """Replace the partition's file; visible at once."""
         path = self.path(month)
         ours = self._lake.stamp_before(written)
         size = self._lake.publish(written, path, rows=rows, over=over)
         return PublishedFile(month, path, size, rows, ours or self.stamp(month))
 
-    def remove(self, month: str, over: str) -> None:
+    def drop(self, month: str, over: str) -> None:
         """Delete the partition's file, after a look at it."""
         path = self.path(month)
         self._lake.check_stamp(path, over)
         self._lake.delete([path])
 
-    def conclude(self, placed: Sequence[PublishedFile], removed: Sequence[str]) -> None:
+    def commit(self, added: Sequence[PublishedFile], dropped: Sequence[str]) -> None:
         """Nothing is left to do."""
 
     def path(self, month: str) -> str:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from intercom.lake.delta.files import DeltaFiles
 from intercom.lake.findings import Findings
 from intercom.lake.layout import TableFormat, TablePaths, part_number
 from intercom.lake.parquet import footer_digest, rows_of, version_of
-from intercom.lake.published import PlainFiles, PublishedFiles
+from intercom.lake.published import PlainFiles, PublishedFile, PublishedFiles
+from intercom.lake.rejected_records import RejectedRecords, remove_expired
+from intercom.lake.staging import PartWriter
 from intercom.lake.state import Partition, TableState
 from intercom.lake.state_file import Found, StateFile
 from intercom.lake.storage import Lake
@@ -39,7 +43,13 @@ class StagedPart:
 
 
 class LakeTable:
-    """One table's record and files in one lake. Every question is answered from a fresh listing."""
+    """One table's record and files in one lake. Every question is answered from a fresh listing.
+
+    What changes the table goes through the methods here, each of which asks for the lock just before its step: outside
+    this folder `lake` and `files` are for reading only. Not guarded is what does no harm when two runs do it: parts and
+    rejected records have names of their own for each run, old rejected records may go at any time, and the first to
+    make a lake's identity wins.
+    """
 
     def __init__(
         self,
@@ -51,7 +61,7 @@ class LakeTable:
         self.lake = lake
         self.paths = paths
         self.still_ours = still_ours
-        """Called before a step that another run must not take at the same time; LakeError when the lock is lost."""
+        """Raises LakeError when the lock is lost."""
         self._fence = StateFile(lake, paths.state)
         self.files: PublishedFiles = (
             DeltaFiles(lake, paths)
@@ -62,6 +72,17 @@ class LakeTable:
     def state(self) -> TableState | None:
         """The table's record; None when there is none or when it is damaged, which only makes a run read more."""
         return self._parsed(self._fence.read())
+
+    def _parsed(self, found: Found) -> TableState | None:
+        if found.record is None:
+            return None
+        try:
+            return replace(TableState.from_json(found.record), generation=found.generation)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            log.warning("%s: the record %s is damaged (%s) and is ignored", self.paths.table, self.paths.state, error)
+            return None
+
+    # -- guarded steps: LakeError when the lock is lost -----------------------------------------------------------
 
     def save(self, state: TableState) -> TableState:
         """Save the table's record over the one that it was read from, in one step; gives it as it is saved now.
@@ -76,20 +97,56 @@ class LakeTable:
                 over = found.generation  # a damaged one counts as none
         return replace(state, generation=self._fence.save(state.to_json(), over))
 
-    def _parsed(self, found: Found) -> TableState | None:
-        if found.record is None:
-            return None
-        try:
-            return replace(TableState.from_json(found.record), generation=found.generation)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            log.warning("%s: the record %s is damaged (%s) and is ignored", self.paths.table, self.paths.state, error)
-            return None
-
     def note_damage(self, month: str) -> None:
         """Keep in the record that a month's file is damaged: the next run reads the table from the beginning."""
         state = self.state()
         if state is not None and month not in state.damaged:
             self.save(replace(state, damaged=(*state.damaged, month)))
+
+    def add_file(self, written: Path, month: str, rows: int, over: str | None) -> PublishedFile:
+        """Put a month's finished file into the lake; as `PublishedFiles.add`."""
+        self.still_ours()
+        return self.files.add(written, month, rows, over)
+
+    def drop_file(self, month: str, over: str) -> None:
+        """Take away the file of a month without rows; as `PublishedFiles.drop`."""
+        self.still_ours()
+        self.files.drop(month, over)
+
+    def commit_files(self, added: Sequence[PublishedFile], dropped: Sequence[str]) -> None:
+        """Show what was added and dropped; as `PublishedFiles.commit`."""
+        self.still_ours()
+        self.files.commit(added, dropped)
+
+    def delete_staged(self, paths: Iterable[str]) -> None:
+        """Delete files of the table's staging; those that are gone are fine."""
+        self.still_ours()
+        self.lake.delete(paths)
+
+    def write_checkpoint(self, attempt: str, name: str, record: Mapping[str, Any]) -> None:
+        """Write what an attempt at a run notes for the next one, beside its parts."""
+        self.still_ours()
+        self.lake.write_json(self.paths.journal(attempt, name), record)
+
+    # -- steps without a guard, see above -------------------------------------------------------------------------
+
+    def part_writer(self, attempt: str, schema: Any, *, partition_field: str | None, first: int) -> PartWriter:
+        """What stages the rows of an attempt at a run, as parts numbered from `first` on."""
+        return PartWriter(self.lake, self.paths, attempt, schema, partition_field=partition_field, first=first)
+
+    def rejected_records(self, run_id: str) -> RejectedRecords:
+        """What keeps the records of a run that cannot be rows."""
+        return RejectedRecords(self.lake, self.paths, run_id)
+
+    def delete_expired_rejects(self, now: datetime) -> None:
+        """Delete rejected records that are kept no longer."""
+        remove_expired(self.lake, self.paths, now)
+
+    def lake_id(self) -> str:
+        """The lake's identity, made if there is none."""
+        return self.lake.identity().id
+
+    # -- questions ------------------------------------------------------------------------------------------------
 
     def published(self) -> dict[str, str]:
         """Month -> stamp of the published files; ``""`` is the one file of a replace table."""

@@ -142,9 +142,12 @@ class RunCheckpoints:
     # -- the lake's side ------------------------------------------------------------------------------------------
 
     def save(self, places: Sequence[int], parts: int, rows: int, newest: int | None) -> None:
-        """Note that these places are finished, and all their rows in parts of this attempt below `parts`."""
+        """Note that these places are finished, and all their rows in parts of this attempt below `parts`.
+
+        Raises LakeError when the lock is lost: a run that was overtaken need not read to the end.
+        """
         kept = Kept({place: self._found[place] for place in places}, parts, rows, newest)
-        self._lake_table.lake.write_json(self._path(self.attempt, _DONE), {"plan_id": self._plan_id, **kept.to_json()})
+        self._lake_table.write_checkpoint(self.attempt, _DONE, {"plan_id": self._plan_id, **kept.to_json()})
 
     def staged(self) -> list[StagedRun]:
         """Parts of earlier attempts that this one builds on."""
@@ -204,11 +207,11 @@ class RunCheckpoints:
             "saved_at": datetime.now(UTC).isoformat(),
             "plan": self._plan.to_json(),
         }
-        self._lake_table.lake.write_json(self._path(self.attempt, _PLAN), record)
+        self._lake_table.write_checkpoint(self.attempt, _PLAN, record)
 
     def _read(self, attempt: str, name: str) -> dict[str, Any] | None:
         try:
-            record = self._lake_table.lake.read_json(self._path(attempt, name))
+            record = self._lake_table.lake.read_json(self._lake_table.paths.journal(attempt, name))
         except (ValueError, LakeError) as error:
             log.warning("%s: %s of an earlier try cannot be read (%s)", self._table, name, error)
             return None
@@ -219,9 +222,6 @@ class RunCheckpoints:
 
     def _began(self) -> Mapping[str, Any]:
         return asdict(self._beginning)
-
-    def _path(self, attempt: str, name: str) -> str:
-        return self._lake_table.paths.journal(attempt, name)
 
     @property
     def _table(self) -> str:

@@ -17,7 +17,6 @@ from intercom.errors import ConfigurationError, LakeError
 from intercom.extract.date_comparison import SearchCheck
 from intercom.extract.windows import Window
 from intercom.lake.findings import missing_from
-from intercom.lake.rejected_records import RejectedRecords
 from intercom.lake.state import TableState
 from intercom.lake.table import LakeTable
 from intercom.lake.watermark import WatermarkStore
@@ -113,7 +112,7 @@ def _plan(table: Table, lake_table: LakeTable, store: WatermarkStore, run: Run) 
     _check_workspace(table, lake_table, state, run)
     if state is not None and not run.full_refresh:
         state = migrate_columns(table, lake_table, state, store)
-    lake_id = lake_table.lake.identity().id
+    lake_id = lake_table.lake_id()
     kept = state.history_from if state else None
     findings = lake_table.findings(state)
     start = starting_point(
@@ -198,7 +197,7 @@ def _read(
         journal,
         plan.window,
         progress,
-        rejected=RejectedRecords(lake_table.lake, lake_table.paths, run.run_id),
+        rejected=lake_table.rejected_records(run.run_id),
         exact=plan.start.replaces,
         search_check=SearchCheck.from_json(known) if known else None,
     )

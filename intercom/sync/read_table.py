@@ -18,7 +18,6 @@ from intercom.extract.read import read_table
 from intercom.extract.search_slices import SlicePlan
 from intercom.extract.windows import Window
 from intercom.lake.rejected_records import RejectedRecords
-from intercom.lake.staging import PartWriter
 from intercom.lake.table import LakeTable
 from intercom.normalise.normaliser import Normaliser
 from intercom.sync.checkpoints import RunCheckpoints
@@ -95,18 +94,12 @@ class TableReader:
         table, lake_table = self.table, self.lake_table
 
         def keep(done: Checkpoint) -> None:
-            lake_table.still_ours()  # a run that was overtaken need not read to the end
             self.rejected.save()  # the next attempt does not meet them again
             self.journal.save(done.finished, done.parts, done.rows, done.newest)
 
-        parts = PartWriter(
-            lake_table.lake,
-            lake_table.paths,
-            self.journal.attempt,
-            table.schema.arrow,
-            partition_field=table.partition_field if table.strategy is Strategy.MERGE else None,
-            first=self.parts,
-        )
+        month = table.partition_field if table.strategy is Strategy.MERGE else None
+        attempt, schema = self.journal.attempt, table.schema.arrow
+        parts = lake_table.part_writer(attempt, schema, partition_field=month, first=self.parts)
         waiting = WAITING_BYTES if table.may_wait else _SCROLL_WAITING_BYTES
         pipeline = Pipeline(
             parts, self._normaliser, table.cursor_field, keep, self.rejected.take, waiting_bytes=waiting

@@ -310,8 +310,8 @@ def take_over(staged: StagedTable, other: StagedTable, month: int) -> None:
     with theirs.files.fetch(name) as file:
         copied = Path(staged.url) / "copied.parquet"
         shutil.copy(file, copied)
-        placed = ours.files.place(copied, name, 4, ours.published().get(name))
-        ours.files.conclude([placed], [])
+        placed = ours.add_file(copied, name, 4, ours.published().get(name))
+        ours.commit_files([placed], [])
     entry = replace(state.partitions[name], rows=4, version="run-1", stamp=placed.stamp)
     ours.save(replace(state, partitions={**state.partitions, name: entry}))
 

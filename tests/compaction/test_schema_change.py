@@ -178,7 +178,7 @@ def written(tmp_path: Path, rows: Any, state: TableState) -> LakeTable:
     with ledger.lake.scratch() as path:
         with ParquetFile(path, rows.schema, "v1") as file:
             file.write(pa.Table.from_batches([rows]), row_group_size=10)
-        placed = ledger.files.place(path, "2026-01", rows.num_rows, None)
+        placed = ledger.add_file(path, "2026-01", rows.num_rows, None)
     ledger.save(replace(state, partitions={"2026-01": Partition(rows.num_rows, "v1", placed.stamp)}))
     return ledger
 

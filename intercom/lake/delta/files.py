@@ -84,27 +84,27 @@ class DeltaFiles:
         with self._lake.open(path, stamped_size(stamp)) as file:
             yield file
 
-    def place(self, written: Path, month: str, rows: int, over: str | None) -> PublishedFile:  # noqa: ARG002 - seen by `conclude`
-        """Put the file beside the month's present one; `conclude` shows it."""
+    def add(self, written: Path, month: str, rows: int, over: str | None) -> PublishedFile:  # noqa: ARG002 - seen by `commit`
+        """Put the file beside the month's present one; `commit` shows it."""
         footer = footer_of(written)
         path = self._paths.versioned(month, uuid.uuid4().hex)
         size = self._lake.publish(written, path, rows=rows)
         columns = footer.schema.to_arrow_schema().remove_metadata()
         return PublishedFile(month, path, size, rows, _stamp(path, size), columns, statistics_of(footer))
 
-    def remove(self, month: str, over: str) -> None:
-        """Nothing yet: `conclude` takes the month out of the table."""
+    def drop(self, month: str, over: str) -> None:
+        """Nothing yet: `commit` takes the month out of the table."""
 
-    def conclude(self, placed: Sequence[PublishedFile], removed: Sequence[str]) -> None:
-        """One commit: these files are their months, and the removed months are gone; then files of old go.
+    def commit(self, added: Sequence[PublishedFile], dropped: Sequence[str]) -> None:
+        """One commit: these files are their months, and the dropped months are gone; then files of old go.
 
         LakeError when another run has changed one of these months since the table was looked at.
         """
         seen = self._snapshot()
-        gone = seen.broken.union(month for month in removed if month in seen.files)
-        if not placed and not gone:
+        gone = seen.broken.union(month for month in dropped if month in seen.files)
+        if not added and not gone:
             return
-        self._log.commit(seen.version, placed, gone)
+        self._log.commit(seen.version, added, gone)
         self._seen = None
         self._make_durable()
         self._vacuum()

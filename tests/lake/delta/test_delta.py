@@ -131,10 +131,10 @@ def test_a_commit_over_a_month_that_another_run_has_changed_is_refused(loaded: R
         month = min(files.stamps())
         with files.fetch(month) as stored, loaded.lake().scratch() as copy:
             shutil.copy(stored, copy)
-            placed.append(files.place(copy, month, pl.read_parquet(stored).height, files.stamp(month)))
-    theirs.conclude([placed[1]], [])
+            placed.append(files.add(copy, month, pl.read_parquet(stored).height, files.stamp(month)))
+    theirs.commit([placed[1]], [])
     with pytest.raises(LakeError, match="concurrent"):
-        ours.conclude([placed[0]], [])
+        ours.commit([placed[0]], [])
     assert contacts(loaded).version() == 2
 
 
