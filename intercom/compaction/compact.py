@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -20,7 +20,7 @@ from intercom.compaction.policy import CompactionMode, is_due, waiting_rows
 from intercom.compaction.publish import MergeWork, PartitionResult, PartitionWork, publish_partitions
 from intercom.errors import DamagedFileError, LakeError
 from intercom.lake.findings import intact, missing_from, not_to_be_merged
-from intercom.lake.state import Partition, TableState
+from intercom.lake.state import TableState
 from intercom.lake.storage import stamped_size
 from intercom.lake.table import LakeTable, StagedPart
 from intercom.lake.watermark import WatermarkStore
@@ -79,9 +79,7 @@ def compact_table(
         damage, foreign = missing_from(state, findings), not_to_be_merged(state, findings)
         # A version of its own for each attempt, in the record before a file of it appears. What a dead one has
         # published is recorded as it lies: were it still at work, a file that it brings later is a stranger's.
-        known = {**state.partitions, **intact(state, findings)}
-        state = replace(state, partitions=known, compaction=uuid4().hex)
-        state = lake_table.save(state)
+        state = lake_table.save(state.compacting(uuid4().hex, intact(state, findings)))
         discarded = set(foreign) if state.read_whole else set()
         while True:
             published = lake_table.published()
@@ -99,8 +97,7 @@ def compact_table(
                 log.warning("%s: %s is damaged and is left out", table.name, lake_table.files.path(error.month))
                 discarded.add(error.month)
                 # Begun anew, since rows may be left out elsewhere for those of this file. Months that went are gone.
-                there = lake_table.published()
-                state = replace(state, partitions={m: entry for m, entry in state.partitions.items() if m in there})
+                state = state.only_with(lake_table.published())
         state = _finish(table, lake_table, state, outcomes, damage, foreign, store)
         counts = sum((outcome.counts for outcome in outcomes), RowCounts(unchanged=moves.outdated))
     _clean_up(lake_table, state, files)
@@ -164,26 +161,13 @@ def _finish(
     )
     if damage:
         log.warning("%s: %s; the next run will read the table from the beginning", table.name, damage)
-    done = {run.run_id for run in state.staged}
-    state = replace(
-        state,
-        watermark=None if damage else state.watermark,
-        partitions=_partitions(state, outcomes),
-        staged=tuple(run for run in state.staged if run.run_id not in done),
-        compaction=None,
-        damaged=() if state.read_whole else tuple(sorted({*state.damaged, *foreign})),
-        saved_at=datetime.now(UTC),
+    merged = {outcome.month: outcome.partition for outcome in outcomes}
+    state = lake_table.save(
+        state.compacted(merged, foreign=foreign, lost=damage is not None, saved_at=datetime.now(UTC))
     )
-    state = lake_table.save(state)
     if table.cursor_field is not None:
         store.save(lake_table.watermark(table.cursor_field, state))
     return state
-
-
-def _partitions(state: TableState, outcomes: Sequence[PartitionResult]) -> dict[str, Partition]:
-    met = {outcome.month for outcome in outcomes}
-    kept = {month: partition for month, partition in state.partitions.items() if month not in met}
-    return kept | {outcome.month: outcome.partition for outcome in outcomes if outcome.partition}
 
 
 def _published(
@@ -228,8 +212,7 @@ def _work(
     return MergeWork(
         version=state.compaction or "",
         columns=state.columns or table.schema,  # an upgrade may have changed the table since
-        replaces=any(run.replaces for run in state.staged),
-        whole=any(run.whole for run in state.staged),
+        coverage=state.coverage,
         months=tuple(
             PartitionWork(
                 month,

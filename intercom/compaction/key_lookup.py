@@ -25,6 +25,7 @@ from intercom.compaction.moved_rows import KEY, MONTH, PLACE, STORED, Moves, dec
 from intercom.compaction.publish import MergeWork, damaged_file, remove_damaged
 from intercom.errors import SchemaError
 from intercom.lake.parquet import is_damage, open_parquet
+from intercom.lake.state import Coverage
 from intercom.lake.table import LakeTable
 from intercom.tables.table import Strategy, Table
 
@@ -58,7 +59,7 @@ def find_moves(
         return Moves()
     reader = _Reader(table, lake_table, work, parts, published)
     little = rows is not None and rows <= LITTLE_ROWS
-    if work.replaces or work.whole or table.read_whole or not little:
+    if work.coverage is not Coverage.SOME or table.read_whole or not little:
         keys, of_staged, of_stored = _compared(reader)
     else:
         keys, of_staged, of_stored = _looked_up(reader)
@@ -69,7 +70,7 @@ def find_moves(
         *reader.versions_staged(of_staged, keys),
         *reader.versions_stored(of_stored, keys),
     ]
-    return decide(pa.concat_tables(versions), table.newest_by, replaces=work.replaces)
+    return decide(pa.concat_tables(versions), table.newest_by, replaces=work.coverage is Coverage.REPLACES)
 
 
 Suspects = tuple[Any, Iterable[str], Iterable[str]]
@@ -131,7 +132,7 @@ class _Reader:
         self._table, self._lake_table, self._sizes, self.published = table, lake_table, parts, published
         self._parts = [(path, month.month) for month in work.months for path in month.parts]
         self._place = {path: number for number, path in enumerate(parts)}
-        self._everything = work.replaces or work.whole
+        self._everything = work.coverage is not Coverage.SOME
 
     # -- staged parts -------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ def is_due(state: TableState, when: CompactionMode, now: datetime) -> bool:
     """Whether a table's staged rows are to be merged now; under AUTO, what makes a table whole never waits."""
     if when is not CompactionMode.AUTO:
         return when is CompactionMode.ALWAYS
-    if state.rows < SMALL_TABLE_ROWS or any(run.replaces or run.whole for run in state.staged):
+    if state.rows < SMALL_TABLE_ROWS or state.read_whole:
         return True
     return waiting_rows(state) >= WAITING_SHARE * state.rows or now - _oldest(state, now) >= LONGEST_WAIT
 

@@ -19,7 +19,7 @@ from intercom.compaction.replace import replace_file
 from intercom.errors import DamagedFileError, LakeError, SchemaError
 from intercom.lake.parquet import ChangedFooterError, check_footer, footer_digest, is_damage, is_whole, version_of
 from intercom.lake.published import PublishedFile
-from intercom.lake.state import Partition
+from intercom.lake.state import Coverage, Partition
 from intercom.lake.table import LakeTable
 from intercom.tables.schema import TableSchema
 from intercom.tables.table import Strategy, Table
@@ -60,14 +60,12 @@ class PartitionWork:
 class MergeWork:
     """Partitions to be merged into files of one `version`, with the `columns` that files and parts have.
 
-    `replaces`: the staged rows are the whole table; `whole`: they hold every row that Intercom has, so that a stored
-    file that cannot be used may be left out.
+    Unless the `coverage` of the staged rows is SOME, a stored file that cannot be used may be left out.
     """
 
     version: str
     columns: TableSchema
-    replaces: bool
-    whole: bool
+    coverage: Coverage
     months: tuple[PartitionWork, ...]
 
     def shared_out(self, size: int) -> Iterator[MergeWork]:
@@ -172,7 +170,7 @@ def _merged(
         table.schema.arrow,
         primary_key=key,
         newest_by=table.newest_by,
-        replaces=work.replaces,
+        replaces=work.coverage is Coverage.REPLACES,
         left_out=month.left_out,
         evicted=month.evicted,
     )

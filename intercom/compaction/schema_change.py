@@ -23,7 +23,7 @@ from intercom.errors import DamagedFileError, SchemaError
 from intercom.lake.findings import missing_from
 from intercom.lake.parquet import RowGroupWriter, check_footer, footer_digest, is_damage, open_parquet, version_of
 from intercom.lake.published import PublishedFile
-from intercom.lake.state import ColumnMigration, Partition, TableState
+from intercom.lake.state import Partition, TableState
 from intercom.lake.table import LakeTable
 from intercom.lake.watermark import WatermarkStore
 from intercom.normalise.reshape import Reshape
@@ -76,11 +76,12 @@ def _declared(table: Table, columns: TableSchema | None) -> Table | None:
 def _rewrite(table: Table, lake_table: LakeTable, state: TableState) -> TableState:
     columns = state.columns
     assert columns is not None
-    rewriting = state.rewriting or ColumnMigration(uuid4().hex, table.schema)
     published = lake_table.published()
     months = list(published)
     log.info("%s: %s; files to rewrite: %d", table.name, _difference(columns, table.schema), len(months))
-    state = lake_table.save(replace(state, rewriting=rewriting))  # before a file of this version appears
+    state = lake_table.save(state.migrating(table.schema, uuid4().hex))  # before a file of this version appears
+    rewriting = state.rewriting
+    assert rewriting is not None
     rewrite = partial(_rewrite_one, table, lake_table, state, columns, rewriting.version)
     with ThreadPoolExecutor(lake_table.lake.at_a_time, thread_name_prefix=f"rewrite-{table.name}") as pool:
         try:
@@ -89,15 +90,8 @@ def _rewrite(table: Table, lake_table: LakeTable, state: TableState) -> TableSta
             lake_table.note_damage(error.month)
             raise
     lake_table.commit_files([added for _, added in done.values() if added], [])
-    after = replace(
-        state,
-        fingerprint=table.schema.fingerprint,
-        columns=table.schema,
-        rewriting=None,
-        partitions={month: done[month][0] if month in done else entry for month, entry in state.partitions.items()},
-        saved_at=datetime.now(UTC),
-    )
-    return lake_table.save(after)
+    rewritten = {month: partition for month, (partition, _) in done.items()}
+    return lake_table.save(state.migrated(table.schema, rewritten, saved_at=datetime.now(UTC)))
 
 
 def _rewrite_one(

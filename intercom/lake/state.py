@@ -8,10 +8,11 @@ does not match what lies in the lake: reading too much is repaired by the merge,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from enum import IntEnum
+from typing import Any, Self
 
 from intercom.errors import LakeError
 from intercom.lake.watermark import iso_text
@@ -34,21 +35,48 @@ class Partition:
     footer: str = ""
 
 
+class Coverage(IntEnum):
+    """How much of a table staged rows are; of several runs that wait together the greatest counts."""
+
+    SOME = 0
+    """They are merged into what lies there."""
+    WHOLE = 1
+    """Every row that Intercom has of the table's history: what lies there need not be right."""
+    REPLACES = 2
+    """The same, and the table is to have no other row."""
+
+
 @dataclass(frozen=True, slots=True)
 class StagedRun:
     """Parts that an attempt at a finished run has left for compaction, numbered below `parts`.
 
-    `whole`: they hold every row that Intercom has of the table's history; `replaces`: and the table is to have no
-    other. `rows` are those of
-    the parts, `committed_at` is in unix seconds; both are 0 in records of older versions.
+    `rows` are those of the parts, `committed_at` is in unix seconds; both are 0 in records of older versions.
     """
 
     run_id: str
     parts: int
-    replaces: bool = False
-    whole: bool = False
+    coverage: Coverage = Coverage.SOME
     rows: int = 0
     committed_at: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object. Its two booleans, from before there was `Coverage`, are what every version reads."""
+        return {
+            "run_id": self.run_id,
+            "parts": self.parts,
+            "replaces": self.coverage is Coverage.REPLACES,
+            "whole": self.coverage is not Coverage.SOME,
+            "rows": self.rows,
+            "committed_at": self.committed_at,
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`; TypeError or ValueError when it is none."""
+        fields = dict(record)
+        replaces, whole = fields.pop("replaces", False), fields.pop("whole", False)
+        coverage = Coverage.REPLACES if replaces else Coverage.WHOLE if whole else Coverage.SOME
+        return cls(coverage=coverage, **fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +85,32 @@ class ColumnMigration:
 
     version: str
     to: TableSchema
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRead:
+    """What a run that has read a table says of it; fields are those of the record that it becomes a part of.
+
+    `staged` are the parts of the attempt that got to the end, `earlier` those of attempts that it builds on. `columns`
+    are the declared ones, in which all of these parts are. `to_replace`: it was meant to replace the table, which it
+    does when it covers it.
+    """
+
+    staged: StagedRun
+    earlier: tuple[StagedRun, ...]
+    to_replace: bool
+    lake_id: str
+    columns: TableSchema
+    watermark: int | None
+    history_from: int | None
+    workspace: str | None
+    run_id: str
+    ingested_at: datetime
+    saved_at: datetime
+    complete: bool
+    notes: tuple[str, ...]
+    search_check: Mapping[str, Any] | None
+    refused: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +170,7 @@ class TableState:
         """A JSON object; times in ISO 8601, UTC."""
         fields = asdict(replace(self, columns=None, rewriting=None))
         del fields["generation"]
+        fields["staged"] = [run.to_json() for run in self.staged]
         for name in ("ingested_at", "saved_at"):
             fields[name] = iso_text(fields[name])
         for name in ("watermark", "history_from"):
@@ -152,7 +207,7 @@ class TableState:
                 month: Partition(**entry, footer=str(record.get("footers", {}).get(month, "")))
                 for month, entry in record["partitions"].items()
             },
-            staged=tuple(StagedRun(**entry) for entry in record["staged"]),
+            staged=tuple(StagedRun.from_json(entry) for entry in record["staged"]),
             compaction=record["compaction"],
             complete=bool(record.get("complete", True)),  # records of the first version do not say
             notes=tuple(map(str, record.get("notes", ()))),
@@ -163,15 +218,97 @@ class TableState:
             damaged=tuple(map(str, record.get("damaged", ()))),
         )
 
+    # -- what becomes of a record: each gives the next one ---------------------------------------------------------
+
+    def committed(self, read: FinishedRead, intact: Mapping[str, Partition], waiting: Collection[str]) -> TableState:
+        """A run has read the table, and its parts are in the lake.
+
+        `intact` are the partitions, and `waiting` the names of the staged runs, of this record that lie in the lake as
+        they should: where everything was read, the others are not missed any more. Rows that were to replace the table
+        and cannot lie beside files that may have other columns: then no declaration is the columns of all.
+        """
+        everything = read.staged.coverage is not Coverage.SOME
+        fits = everything or not read.to_replace
+        same = self.columns == read.columns and self.rewriting is None
+        after = replace(
+            self,
+            lake_id=read.lake_id,
+            fingerprint=read.columns.fingerprint if fits else self.fingerprint,
+            columns=read.columns if fits or same else None,
+            rewriting=None if everything else self.rewriting,
+            watermark=read.watermark,
+            history_from=read.history_from,
+            workspace=read.workspace or self.workspace,
+            complete=read.complete,
+            notes=read.notes,
+            refused=read.refused,
+            search_check=read.search_check or self.search_check,
+            run_id=read.run_id,
+            ingested_at=read.ingested_at,
+            saved_at=read.saved_at,
+            partitions=intact if everything else self.partitions,
+            staged=tuple(run for run in self.staged if not everything or run.run_id in waiting),
+        )
+        return after.with_staged(read.staged, *read.earlier)
+
     def with_staged(self, run: StagedRun, *earlier: StagedRun) -> TableState:
         """The state with one more run to compact; a run that replaces the table supersedes those before it.
 
         `earlier` are attempts at the same run whose parts it builds on.
         """
-        added = (*earlier, run) if run.parts or run.replaces or (earlier and run.whole) else earlier
+        replaces, whole = run.coverage is Coverage.REPLACES, run.coverage is not Coverage.SOME
+        added = (*earlier, run) if run.parts or replaces or (earlier and whole) else earlier
         names = {entry.run_id for entry in added}
-        kept = () if run.replaces else tuple(entry for entry in self.staged if entry.run_id not in names)
+        kept = () if replaces else tuple(entry for entry in self.staged if entry.run_id not in names)
         return replace(self, staged=(*kept, *added))
+
+    def compacting(self, version: str, found: Mapping[str, Partition]) -> TableState:
+        """A compaction into files of this version begins; `found` are the files that it finds, as they lie there."""
+        return replace(self, partitions={**self.partitions, **found}, compaction=version)
+
+    def only_with(self, months: Collection[str]) -> TableState:
+        """The partitions of these months, since the files of others have gone."""
+        return replace(self, partitions={month: entry for month, entry in self.partitions.items() if month in months})
+
+    def compacted(
+        self, merged: Mapping[str, Partition | None], *, foreign: Collection[str], lost: bool, saved_at: datetime
+    ) -> TableState:
+        """All that waited is merged; `merged` are the months that this has met, None for one without rows.
+
+        `foreign` months had a file that is not the table's before: their rows are in the table now, unless staged rows
+        were all of it. `lost`: files were not there any more, so that the next run has to read everything.
+        """
+        kept = {month: entry for month, entry in self.partitions.items() if month not in merged}
+        return replace(
+            self,
+            watermark=None if lost else self.watermark,
+            partitions=kept | {month: entry for month, entry in merged.items() if entry is not None},
+            staged=(),
+            compaction=None,
+            damaged=() if self.read_whole else tuple(sorted({*self.damaged, *foreign})),
+            saved_at=saved_at,
+        )
+
+    def migrating(self, columns: TableSchema, version: str) -> TableState:
+        """The files are to be rewritten with these columns, as files of this version; one under way goes on."""
+        return self if self.rewriting is not None else replace(self, rewriting=ColumnMigration(version, columns))
+
+    def migrated(self, columns: TableSchema, rewritten: Mapping[str, Partition], *, saved_at: datetime) -> TableState:
+        """All files have these columns; `rewritten` are the partitions that were there."""
+        return replace(
+            self,
+            fingerprint=columns.fingerprint,
+            columns=columns,
+            rewriting=None,
+            partitions={month: rewritten.get(month, entry) for month, entry in self.partitions.items()},
+            saved_at=saved_at,
+        )
+
+    def with_damage(self, month: str) -> TableState:
+        """A month's file is damaged: the next run reads the table from the beginning."""
+        return self if month in self.damaged else replace(self, damaged=(*self.damaged, month))
+
+    # -- what it says ----------------------------------------------------------------------------------------------
 
     def knows(self, month: str, version: str | None) -> bool:
         """Whether a published file of this version is ours: recorded, or of work on the files that died half-way."""
@@ -182,9 +319,14 @@ class TableState:
         return version is not None and (version in pending or (recorded is not None and version == recorded.version))
 
     @property
+    def coverage(self) -> Coverage:
+        """How much of the table all rows are that wait to be merged."""
+        return max((run.coverage for run in self.staged), default=Coverage.SOME)
+
+    @property
     def read_whole(self) -> bool:
         """Whether rows wait to be merged that make the table whole, whatever lies there."""
-        return any(run.replaces or run.whole for run in self.staged)
+        return self.coverage is not Coverage.SOME
 
 
 def _rewriting(record: Mapping[str, Any]) -> ColumnMigration:

@@ -101,7 +101,7 @@ class LakeTable:
         """Keep in the record that a month's file is damaged: the next run reads the table from the beginning."""
         state = self.state()
         if state is not None and month not in state.damaged:
-            self.save(replace(state, damaged=(*state.damaged, month)))
+            self.save(state.with_damage(month))
 
     def add_file(self, written: Path, month: str, rows: int, over: str | None) -> PublishedFile:
         """Put a month's finished file into the lake; as `PublishedFiles.add`."""

@@ -9,45 +9,14 @@ from typing import Any
 
 from intercom.errors import LakeError
 from intercom.extract.completeness import Completeness
-from intercom.extract.windows import Window
 from intercom.lake.findings import adopted, intact, missing_from
-from intercom.lake.state import StagedRun, TableState
+from intercom.lake.state import Coverage, FinishedRead, StagedRun, TableState
 from intercom.lake.table import LakeTable
 from intercom.sync.checkpoints import RunCheckpoints
+from intercom.sync.plan import ReadPlan
 from intercom.sync.run import Run
-from intercom.sync.start import StartingPoint, watermark_after
-from intercom.tables.schema import TableSchema
+from intercom.sync.start import watermark_after
 from intercom.tables.table import Strategy, Table
-
-
-@dataclass(frozen=True, slots=True)
-class ReadPlan:
-    """What a run will read of a table, and the record that this was decided by.
-
-    `history_from` is the start date of the table's history after this run, unix seconds. `committed`: an earlier
-    attempt at this run has read it all, and all of it is still there.
-    """
-
-    state: TableState | None
-    start: StartingPoint
-    window: Window
-    history_from: int | None
-    lake_id: str
-    committed: bool
-
-    def repairs(self, table: Table, run: Run) -> bool:
-        """Whether a merge table that has rows is read from the beginning, to be whole again."""
-        return (
-            table.strategy is Strategy.MERGE
-            and self.state is not None
-            and self.start.watermark is None
-            and run.until is None
-            and self.state.rows > 0
-        )
-
-    def has_other_columns(self, columns: TableSchema) -> bool:
-        """Whether files of the table lack the declared columns, so that nothing can be merged into them."""
-        return self.state is not None and bool(self.state.partitions) and self.state.columns not in (None, columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +45,10 @@ def commit(
     An incomplete read is merged like any other, but it moves no watermark and removes no row. Raises LakeError when
     parts are gone, or the record that this run began with.
     """
-    complete = read.completeness.complete
-    everything = plan.start.watermark is None and run.until is None and complete and read.removes
     staged = StagedRun(
         journal.attempt,
         read.parts,
-        replaces=complete and read.removes and (plan.start.replaces or table.strategy is Strategy.REPLACE),
-        whole=everything and plan.window in (Window(), Window(plan.history_from)),
+        _coverage(table, plan, read, run),
         rows=read.rows - sum(kept.rows for kept in journal.earlier.values()),
         committed_at=int(datetime.now(UTC).timestamp()),
     )
@@ -94,40 +60,49 @@ def commit(
             "the whole table is read."
         )
     kept = latest or TableState(lake_id=plan.lake_id, fingerprint=table.schema.fingerprint)
-    findings = lake_table.findings(replace(kept, staged=(*kept.staged, *journal.staged(), staged)))
+    earlier = journal.staged()
+    findings = lake_table.findings(replace(kept, staged=(*kept.staged, *earlier, staged)))
     if latest is None:
         kept = replace(kept, partitions=adopted(findings))
-    for part in (*journal.staged(), staged):
+    for part in (*earlier, staged):
         if findings.staged.get(part.run_id, 0) != part.parts:
             raise LakeError(
                 f"{table.name}: {part.parts} parts were staged, but {findings.staged.get(part.run_id, 0)} are in the "
                 f"lake {lake_table.lake.url}. Another run over the same table may have removed them. Run again; the "
                 "watermark has not moved."
             )
-    anew = everything or not plan.start.replaces  # else parts with the declared columns lie beside files without them
-    after = replace(
-        kept,
+    complete = read.completeness.complete
+    # A full refresh that was short has only merged, so that an undamaged table is read as far as it was.
+    short = run.full_refresh and not complete
+    as_far = short and kept.lake_id == plan.lake_id and missing_from(kept, findings) is None
+    finished = FinishedRead(
+        staged=staged,
+        earlier=tuple(earlier),
+        to_replace=plan.start.replaces,
         lake_id=plan.lake_id,
-        fingerprint=table.schema.fingerprint if anew else kept.fingerprint,
-        columns=table.schema if anew or (kept.columns == table.schema and kept.rewriting is None) else None,
-        rewriting=None if everything else kept.rewriting,
-        watermark=_reached(plan, latest, journal, read, run),
-        history_from=plan.history_from,
-        workspace=run.workspace or kept.workspace,
-        complete=complete,
-        notes=tuple(read.completeness.notes),
-        refused=read.refused,
-        search_check=read.search_check or kept.search_check,
+        columns=table.schema,
+        watermark=kept.watermark if as_far else _reached(plan, latest, journal, read, run),
+        history_from=kept.history_from if as_far else plan.history_from,
+        workspace=run.workspace,
         run_id=run.run_id,
         ingested_at=journal.ingested_at,
         saved_at=datetime.now(UTC),
-        partitions=intact(kept, findings) if everything else kept.partitions,
-        staged=tuple(old for old in kept.staged if not everything or findings.staged.get(old.run_id, 0) == old.parts),
-    ).with_staged(staged, *journal.staged())
-    if run.full_refresh and not complete and kept.lake_id == plan.lake_id and missing_from(kept, findings) is None:
-        # It has only merged; an undamaged table is read as far as it was.
-        after = replace(after, watermark=kept.watermark, history_from=kept.history_from)
-    return lake_table.save(after)
+        complete=complete,
+        notes=tuple(read.completeness.notes),
+        search_check=read.search_check,
+        refused=read.refused,
+    )
+    waiting = {old.run_id for old in kept.staged if findings.staged.get(old.run_id, 0) == old.parts}
+    return lake_table.save(kept.committed(finished, intact(kept, findings), waiting))
+
+
+def _coverage(table: Table, plan: ReadPlan, read: Read, run: Run) -> Coverage:
+    """What the rows are that were read: all of the table only where nothing was short or has to stay."""
+    if not (read.completeness.complete and read.removes):
+        return Coverage.SOME
+    if plan.start.replaces or table.strategy is Strategy.REPLACE:
+        return Coverage.REPLACES
+    return Coverage.WHOLE if plan.start.watermark is None and run.until is None else Coverage.SOME
 
 
 def _reached(plan: ReadPlan, latest: TableState | None, journal: RunCheckpoints, read: Read, run: Run) -> int | None:

@@ -15,19 +15,17 @@ from intercom.api.traffic import Traffic
 from intercom.compaction.schema_change import migrate_columns
 from intercom.errors import ConfigurationError, LakeError
 from intercom.extract.date_comparison import SearchCheck
-from intercom.extract.windows import Window
-from intercom.lake.findings import missing_from
 from intercom.lake.state import TableState
 from intercom.lake.table import LakeTable
-from intercom.lake.watermark import WatermarkStore
+from intercom.lake.watermark import Watermark, WatermarkStore
 from intercom.normalise.normaliser import MOST_NAMED
 from intercom.sync.checkpoints import ResumeKey, RunCheckpoints
-from intercom.sync.commit import Read, ReadPlan, commit
+from intercom.sync.commit import Read, commit
 from intercom.sync.confirm_removals import Verdict, confirm_removals, confirm_repair
+from intercom.sync.plan import ReadPlan, plan_read
 from intercom.sync.progress import TableProgress, shown_time
 from intercom.sync.read_table import TableReader
 from intercom.sync.run import Run
-from intercom.sync.start import LOOKBACK_SECONDS, StartingPoint, starting_point
 from intercom.tables.table import Strategy, Table
 
 log = logging.getLogger(__name__)
@@ -72,13 +70,17 @@ def ingest_table(
     Raises ApiError, SchemaError or LakeError; the watermark has not moved then. Rows that were staged by then do no
     harm: the next attempt at this run builds on them, and any other run reads them again.
     """
-    plan = _plan(table, lake_table, store, run)
+    state = _migrated(table, lake_table, store, run)
+    lake_id = lake_table.lake_id()
+    plan = plan_read(
+        table, run, state, lake_table.findings(state), _saved(table, store, run.connection, lake_id), lake_id
+    )
     strangers = _strangers(table, lake_table)
     if plan.state is not None and plan.committed:
         return _read_already(table, lake_table, store, plan.state, strangers)
     log.info("%s: %s", table.name, _described(table, plan, run))
     journal = _journal(table, lake_table, plan, run)
-    read = _read(table, api, lake_table, plan, journal, progress or TableProgress(table.name), run)
+    read = _stage(table, api, lake_table, plan, journal, progress or TableProgress(table.name), run)
     after = commit(table, lake_table, plan, journal, read, run)
     if table.cursor_field is not None:
         store.save(lake_table.watermark(table.cursor_field, after))
@@ -107,32 +109,15 @@ def _read_already(
     return Ingested(0, Traffic(), state.watermark, state.watermark, reason, earlier_try=True, notes=notes)
 
 
-def _plan(table: Table, lake_table: LakeTable, store: WatermarkStore, run: Run) -> ReadPlan:
+def _migrated(table: Table, lake_table: LakeTable, store: WatermarkStore, run: Run) -> TableState | None:
+    """The table's record, after its files have the declared columns where that can be without reading them again."""
     state = lake_table.state()
     _check_workspace(table, lake_table, state, run)
-    if state is not None and not run.full_refresh:
-        state = migrate_columns(table, lake_table, state, store)
-    lake_id = lake_table.lake_id()
-    kept = state.history_from if state else None
-    findings = lake_table.findings(state)
-    start = starting_point(
-        state,
-        store.load(run.connection, table.name, lake_id) if table.cursor_field is not None else None,
-        findings,
-        lake_id=lake_id,
-        columns=table.schema,
-        full_refresh=run.full_refresh,
-        history_from=run.history_from if run.until is None else kept,
-    )
-    if start.replaces and run.until is not None:
-        raise ConfigurationError(
-            f"Table {table.name} has to be written anew ({start.reason}), which a run with an end date cannot do. "
-            "Run without an end date first; nothing was read and the watermark has not moved."
-        )
-    history = _history(state, start, run)
-    tried = state is not None and state.run_id == run.run_id and state.complete and state.refused is None
-    committed = tried and state is not None and missing_from(state, findings) is None
-    return ReadPlan(state, start, _window(table, start, run, history), history, lake_id, committed)
+    return state if state is None or run.full_refresh else migrate_columns(table, lake_table, state, store)
+
+
+def _saved(table: Table, store: WatermarkStore, connection: str, lake_id: str) -> Watermark | None:
+    return None if table.cursor_field is None else store.load(connection, table.name, lake_id)
 
 
 def _check_workspace(table: Table, lake_table: LakeTable, state: TableState | None, run: Run) -> None:
@@ -145,30 +130,6 @@ def _check_workspace(table: Table, lake_table: LakeTable, state: TableState | No
         )
 
 
-def _history(state: TableState | None, start: StartingPoint, run: Run) -> int | None:
-    """From which second on the table's history is complete after this run; None: from the beginning.
-
-    A repair reads what the record says was there, also where this run by itself would ask for less.
-    """
-    if state is not None and (start.watermark is not None or run.until is not None):
-        return state.history_from
-    if state is None or run.full_refresh:
-        return run.history_from
-    asked = (run.history_from, state.history_from)
-    return None if None in asked else min(second for second in asked if second is not None)
-
-
-def _window(table: Table, start: StartingPoint, run: Run, history: int | None) -> Window:
-    """The rows to keep. With an end the asked range is read, whatever the watermark says: a backfill."""
-    if table.cursor_field is None:
-        return Window()
-    if run.until is not None:
-        return Window(run.history_from, run.until)
-    if start.watermark is None or not table.reads_by_window:
-        return Window(history)  # where all is read anyway, the merge finds every change, also one behind the cursor
-    return Window(start.watermark - LOOKBACK_SECONDS)
-
-
 def _journal(table: Table, lake_table: LakeTable, plan: ReadPlan, run: Run) -> RunCheckpoints:
     return RunCheckpoints.opened(
         lake_table,
@@ -179,7 +140,7 @@ def _journal(table: Table, lake_table: LakeTable, plan: ReadPlan, run: Run) -> R
     )
 
 
-def _read(
+def _stage(
     table: Table,
     api: TableClient,
     lake_table: LakeTable,
@@ -230,7 +191,7 @@ def _read(
 
 
 def _strangers(table: Table, lake_table: LakeTable) -> list[str]:
-    """A line where other files than the table's lie in its folder, as its readers read them; seen by `_plan`."""
+    """A line where other files than the table's lie in its folder, as its readers read them; seen by `findings`."""
     paths = lake_table.files.strangers()
     if not paths:
         return []

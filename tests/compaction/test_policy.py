@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from intercom.compaction.policy import LONGEST_WAIT, SMALL_TABLE_ROWS, CompactionMode, is_due, waiting_rows
-from intercom.lake.state import Partition, StagedRun, TableState
+from intercom.lake.state import Coverage, Partition, StagedRun, TableState
 
 NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
 LARGE = 2 * SMALL_TABLE_ROWS
@@ -17,8 +17,8 @@ def table(rows: int, *staged: StagedRun) -> TableState:
     return TableState("lake", "columns", partitions={"2026-01": Partition(rows, "v", "1:1")}, staged=staged)
 
 
-def waiting(rows: int, *, since: datetime = NOW, replaces: bool = False, whole: bool = False) -> StagedRun:
-    return StagedRun("run", 1, replaces=replaces, whole=whole, rows=rows, committed_at=int(since.timestamp()))
+def waiting(rows: int, *, since: datetime = NOW, coverage: Coverage = Coverage.SOME) -> StagedRun:
+    return StagedRun("run", 1, coverage, rows=rows, committed_at=int(since.timestamp()))
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,8 @@ def waiting(rows: int, *, since: datetime = NOW, replaces: bool = False, whole: 
         (table(LARGE, waiting(LARGE // 200), waiting(LARGE // 200)), True),
         (table(LARGE, waiting(1, since=NOW - LONGEST_WAIT + timedelta(seconds=1))), False),
         (table(LARGE, waiting(1, since=NOW - LONGEST_WAIT), waiting(1)), True),
-        (table(LARGE, waiting(1, replaces=True)), True),
-        (table(LARGE, waiting(1, whole=True)), True),
+        (table(LARGE, waiting(1, coverage=Coverage.REPLACES)), True),
+        (table(LARGE, waiting(1, coverage=Coverage.WHOLE)), True),
         (table(LARGE, StagedRun("of an older version", 1)), True),
     ],
 )

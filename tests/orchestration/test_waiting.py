@@ -18,6 +18,7 @@ from intercom.compaction.compact import compact_table
 from intercom.compaction.policy import CompactionMode
 from intercom.compaction.publish import MergeWork, PartitionResult, PartitionWork, publish_partitions
 from intercom.errors import LakeError
+from intercom.lake.state import Coverage
 from intercom.lake.storage import Lake
 from intercom.lake.table import LakeTable
 from intercom.sync.ingest import ingest_table
@@ -116,7 +117,7 @@ def test_work_is_shared_out_by_size() -> None:
     months = tuple(
         PartitionWork(f"2026-{number:02}", (), stored="1:1", size=size) for number, size in enumerate((5, 5, 20, 1), 1)
     )
-    work = MergeWork("v", CONTACTS.schema, replaces=False, whole=False, months=months)
+    work = MergeWork("v", CONTACTS.schema, Coverage.SOME, months=months)
     assert [[month.size for month in piece.months] for piece in work.shared_out(10)] == [[5, 5], [20], [1]]
     assert list(replace(work, months=()).shared_out(10)) == []
 

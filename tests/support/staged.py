@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 from intercom.compaction.compact import Compacted, compact_table
 from intercom.lake.layout import TableFormat, TablePaths
 from intercom.lake.staging import PartWriter
-from intercom.lake.state import StagedRun, TableState
+from intercom.lake.state import Coverage, StagedRun, TableState
 from intercom.lake.storage import ANY, Lake
 from intercom.lake.table import LakeTable
 from intercom.tables.catalogue import TABLES
@@ -65,13 +65,14 @@ class StagedTable:
         """Rows are staged as one part for each month and stretch of one month: parts are numbered as they are read."""
         self.runs += 1
         ledger, run_id = self.ledger(), f"run-{self.runs}"
+        coverage = Coverage.REPLACES if replaces else Coverage.WHOLE if whole else Coverage.SOME
         writer = PartWriter(ledger.lake, ledger.paths, run_id, COLUMNS.arrow, partition_field="created_at")
         with writer:
             for stretch in stretches(rows):
                 writer.add(as_arrow(stretch, self.runs).combine_chunks().to_batches()[0])
                 writer.flush()
         state = ledger.state() or TableState(ledger.lake.identity().id, COLUMNS.fingerprint, columns=COLUMNS)
-        ledger.save(state.with_staged(StagedRun(run_id, writer.parts, replaces, whole or replaces, len(rows), 1)))
+        ledger.save(state.with_staged(StagedRun(run_id, writer.parts, coverage, len(rows), 1)))
 
     def compact(self, lake: Lake | None = None) -> Compacted:
         return compact_table(self.table, self.ledger(lake), MemoryWatermarks())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from intercom.errors import LakeError
 from intercom.lake.findings import Findings, intact, missing_from, not_to_be_merged
-from intercom.lake.state import FORMAT, ColumnMigration, Partition, StagedRun, TableState
+from intercom.lake.state import FORMAT, ColumnMigration, Coverage, Partition, StagedRun, TableState
 from intercom.lake.watermark import Watermark
 from intercom.sync.start import StartingPoint, next_watermark, starting_point, watermark_after
 from intercom.tables.contacts import CONTACTS
@@ -31,7 +31,7 @@ COUNTS = st.integers(1, 10**12)
 STAMPS = st.sampled_from(["100:1", "100:2", "200:2"])
 VERSIONS = st.sampled_from(["v1", "v2", "v3"])
 PARTITIONS = st.builds(Partition, rows=COUNTS, version=VERSIONS, stamp=STAMPS, footer=st.sampled_from(["", "a1"]))
-STAGED_RUNS = st.builds(StagedRun, RUN_IDS, st.integers(1, 9), st.booleans(), st.booleans())
+STAGED_RUNS = st.builds(StagedRun, RUN_IDS, st.integers(1, 9), st.sampled_from(Coverage))
 PUBLISHED = st.dictionaries(MONTHS, STAMPS)
 
 STATES = st.builds(
@@ -145,7 +145,7 @@ def test_a_record_that_lacks_a_field_is_damaged(state: TableState, data: st.Data
 @laws
 @given(state=STATES, parts=st.integers(1, 9))
 def test_a_staged_run_is_added_last_and_one_that_replaces_stands_alone(state: TableState, parts: int) -> None:
-    merging, replacing = StagedRun("new", parts), StagedRun("new", parts, replaces=True)
+    merging, replacing = StagedRun("new", parts), StagedRun("new", parts, Coverage.REPLACES)
     assert state.with_staged(merging) == replace(state, staged=(*state.staged, merging))
     assert state.with_staged(replacing) == replace(state, staged=(replacing,))
 
@@ -315,7 +315,7 @@ def test_a_file_that_the_record_does_not_know_is_damage_unless_a_compaction_may_
         assert not_to_be_merged(state, findings) == set()
         assert intact(state, findings) == {**kept, month: Partition(rows, version, stamp)}
     else:
-        mended = any(run.whole or run.replaces for run in state.staged)
+        mended = any(run.coverage is not Coverage.SOME for run in state.staged)
         assert (missing_from(state, findings) is None) == mended
         assert not_to_be_merged(state, findings) == {month}
         assert intact(state, findings) == kept
@@ -328,7 +328,7 @@ def test_a_file_that_was_found_damaged_means_from_the_beginning_until_everything
 ) -> None:
     noted = replace(state, damaged=months)
     assert TableState.from_json(json.loads(json.dumps(noted.to_json()))) == noted
-    mended = any(run.whole or run.replaces for run in state.staged)
+    mended = any(run.coverage is not Coverage.SOME for run in state.staged)
     assert start(noted, saved).watermark == (start(state, saved).watermark if mended else None)
     assert mended or "damaged" in start(noted, saved).reason
     assert not_to_be_merged(noted, as_recorded(noted)) == set(months)
