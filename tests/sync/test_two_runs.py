@@ -28,14 +28,13 @@ import sys
 from intercom.errors import LakeError
 from intercom.lake.storage import Lake
 from intercom.lake.locks.table_lock import TableLocks
-from intercom.lake.locks.liveness import Timing
+from intercom.lake.locks.liveness import LockTiming
 
 url, run_id, heartbeat, expiry, margin = sys.argv[1:]
 sys.stdin.readline()
 try:
-    with TableLocks(
-        Lake(url), "acme", ["contacts", "tags"], run_id, timing=Timing(float(heartbeat), float(expiry), float(margin))
-    ) as locks:
+    timing = LockTiming(float(heartbeat), float(expiry), float(margin))
+    with TableLocks(Lake(url), "acme", ["contacts", "tags"], run_id, timing=timing) as locks:
         print("holds", flush=True)
         sys.stdin.readline()
         locks.check()
