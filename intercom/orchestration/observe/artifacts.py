@@ -20,7 +20,8 @@ from intercom.orchestration.job import Job
 from intercom.orchestration.observe.history import as_history, unbroken
 from intercom.sync.summary import TableResult, as_markdown, verdict
 
-_RETRIES = 2
+_RETRIES = 4
+"""Half a minute in all: with fewer a server on SQLite whose database was locked for some seconds lost the artifacts."""
 _TIMEOUT_SECONDS = 10.0
 """Instead of some minutes: a run that has done its work should not wait for a server in trouble to be told of it."""
 
