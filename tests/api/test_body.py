@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import threading
 import time
 import tracemalloc
 import zlib
@@ -20,18 +19,6 @@ from tests.support.scripted import GOOD, TOKEN, Handler, Script, Server, raw, re
 
 MOST = 1 << 20
 HEAD = b"HTTP/1.1 200 OK\r\n"
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.released.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @pytest.fixture

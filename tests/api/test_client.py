@@ -6,7 +6,6 @@ import gc
 import gzip
 import logging
 import socket
-import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -83,18 +82,6 @@ class CountingLimiter(RateLimiter):
     def throttled(self, permit, headers, retry_after):  # type: ignore[no-untyped-def]
         self.outcomes.append("throttled")
         return super().throttled(permit, headers, retry_after)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.released.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @pytest.fixture

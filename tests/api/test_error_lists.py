@@ -6,7 +6,6 @@ import base64
 import html
 import json
 import logging
-import threading
 import traceback
 from collections.abc import Callable, Iterator
 from urllib.parse import quote
@@ -32,18 +31,6 @@ class Naps(list[float]):
 
     def pass_by(self, seconds: float) -> None:
         self.now += seconds
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.released.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @pytest.fixture

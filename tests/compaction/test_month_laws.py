@@ -47,6 +47,14 @@ def test_each_row_lies_in_the_folder_of_its_month(values: list[int]) -> None:
     assert [found[str(row)] for row in range(len(values))] == [month_of(value) for value in values]
 
 
+def test_the_month_is_that_of_the_partition_field() -> None:
+    rows = read([0])
+    later = pa.array([datetime(2026, 11, 3, tzinfo=UTC)], rows.column("updated_at").type)
+    rows = rows.set_column(rows.schema.get_field_index("updated_at"), "updated_at", later)
+    assert [month for month, _ in split_by_month(rows, "updated_at")] == ["2026-11"]
+    assert [month for month, _ in split_by_month(rows)] == ["1970-01"]
+
+
 def month_of(value: int) -> str:
     """Milliseconds where no second can be meant; no month where neither is a time."""
     micros = value * 10**6 if FIRST <= value <= LAST else value * 1000

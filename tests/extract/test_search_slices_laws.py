@@ -162,6 +162,17 @@ def test_every_row_is_in_a_slice_and_slices_are_small(index: Index) -> None:
         assert part.rows <= 15 or one_cell or part.slice.narrowed or part.slice == Slice() or _is_hot(index, part)
 
 
+@pytest.mark.parametrize("by", ["id", "role"])
+def test_a_single_day_is_split_only_by_what_the_table_names(by: str) -> None:
+    rows = [(9 * DAY_SECONDS, f"{number:024x}") for number in range(200)]
+    index = Index(ByDay(ZoneInfo("UTC"), ZoneInfo("UTC")), list(rows), DAYS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("intercom.extract.search_slices.SMALLEST_ROWS", 10)
+        parts = replace(splitter(index), narrowed_by=(by,)).split(len(rows))
+    assert {part.slice.narrowed[0] for part in parts if part.slice.narrowed} == {by}
+    assert sum(part.rows for part in parts) == len(rows)
+
+
 def _is_hot(index: Index, part: PlannedSlice) -> bool:
     """An open slice whose rows are all in one or two cells cannot be cut further."""
     cells = {index.grid.cell(s) for s, _ in index.rows if s is not None and index.holds((s, "0"), part.slice)}

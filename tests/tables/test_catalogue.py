@@ -124,6 +124,18 @@ def test_a_schema_that_contradicts_itself_names_the_table(flat: Column, message:
         replace(tags, schema=TableSchema(tags.schema.fields, (flat,)))
 
 
+def test_versions_are_told_by_the_version_field_else_by_the_cursor_field() -> None:
+    contacts = TABLES["contacts"]
+    assert contacts.newest_by == ("updated_at", "_ingested_at")
+    assert replace(contacts, version_field="last_seen_at").newest_by == ("last_seen_at", "_ingested_at")
+    assert TABLES["companies"].newest_by == ("_ingested_at", "updated_at")
+
+
+def test_who_is_searched_reads_by_a_window_and_only_the_scroll_may_not_wait() -> None:
+    assert [name for name, table in TABLES.items() if table.reads_by_window] == ["contacts", "conversations"]
+    assert [name for name, table in TABLES.items() if not table.may_wait] == ["companies"]
+
+
 def test_no_names_select_every_table() -> None:
     assert select_tables(None) == select_tables([]) == tuple(TABLES.values())
 

@@ -21,7 +21,7 @@ from intercom.orchestration.observe.history import as_history, unbroken
 from intercom.sync.summary import TableResult, as_markdown, verdict
 
 _RETRIES = 4
-"""Half a minute in all: with fewer a server on SQLite whose database was locked for some seconds lost the artifacts."""
+"""Half a minute for a request: with two, artifacts were lost while the database of a server on SQLite was locked."""
 _TIMEOUT_SECONDS = 10.0
 """Instead of some minutes: a run that has done its work should not wait for a server in trouble to be told of it."""
 
