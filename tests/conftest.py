@@ -16,12 +16,13 @@ from moto.server import ThreadedMotoServer
 
 from intercom.lake.layout import TableFormat
 from intercom.sandbox import SandboxServer, Workspace
+from tests.support.effort import effort
 from tests.support.nursery import Nursery
 from tests.support.prefect_server import Prefect, new_database
 from tests.support.rig import Rig
 
 # A deadline measures the machine, and tests run side by side; how many examples there are is what counts.
-settings.register_profile("intercom", deadline=None)
+settings.register_profile("intercom", deadline=None, max_examples=effort(25, 1000))
 settings.load_profile("intercom")
 
 NOW = 1_793_707_200  # 2026-11-03 12:00:00 UTC; in Los Angeles a day of 25 hours has just passed
@@ -85,10 +86,9 @@ def s3_storage(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[di
 
 
 @pytest.fixture(scope="session")
-def prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a new Prefect server, one for all processes of the session; to be copied."""
-    own = tmp_path_factory.getbasetemp()
-    return new_database(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
+def prefect_database() -> Path:
+    """Of a new Prefect server, one for all processes and sessions; to be copied."""
+    return new_database()
 
 
 @pytest.fixture
@@ -112,10 +112,25 @@ def moments() -> random.Random:
     return random.Random(seed)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def prefect(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Iterator[Prefect]:
-    """One for the tests of a file, with an empty database; a file that needs other settings has one of its own."""
-    server = Prefect(tmp_path_factory.mktemp("prefect"), prefect_database)
+    """One for all tests of this process that need none of their own; who stops it starts it again.
+
+    A start takes ten seconds of CPU. So tests use connections, limits and blocks of names of their own.
+    """
+    soon = {"PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "2"}  # a killed run's slot is free soon after its lease
+    yield from started(Prefect(tmp_path_factory.mktemp("prefect"), prefect_database, **soon))
+
+
+@pytest.fixture(scope="module")
+def own_prefect(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Iterator[Prefect]:
+    """For a file whose tests begin with an empty database."""
+    yield from started(Prefect(tmp_path_factory.mktemp("prefect"), prefect_database))
+
+
+def started(server: Prefect) -> Iterator[Prefect]:
     server.start()
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()

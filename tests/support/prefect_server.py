@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import json
 import os
@@ -11,11 +12,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from tests.support.ports import free_port
 from tests.support.rig import Rig
+from tests.support.warm import WarmPython
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,12 +33,12 @@ def inherited() -> dict[str, str]:
     return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, (str(AS_INSTALLED), kept.get("PYTHONPATH"))))}
 
 
-def new_database(folder: Path) -> Path:
-    """A database of Prefect's server with nothing in it, made by the first process that asks for the one of a folder.
+def new_database() -> Path:
+    """A database of Prefect's server with nothing in it, kept with the virtual environment for each of its versions.
 
-    To make one takes a server more time than all else about its start.
+    To make one takes a server twenty seconds of CPU, more than all else about its start.
     """
-    home = folder / "prefect-database"
+    home = Path(sys.prefix) / f"prefect-database-{version('prefect')}"
     home.mkdir(exist_ok=True)
     with (home / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -46,6 +50,14 @@ def new_database(folder: Path) -> Path:
             )  # fmt: skip
             (home / "made").touch()
     return home / "prefect.db"
+
+
+@cache
+def warm_python() -> WarmPython:
+    """One for all tests of this process; it is ended with it."""
+    python = WarmPython(inherited(), ROOT)
+    atexit.register(python.stop)
+    return python
 
 
 class Prefect:
@@ -91,10 +103,13 @@ class Prefect:
         self.process.wait(30)
 
     def run(self, *command: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+        """A script, ``-c`` and a program, or ``-m`` and a module, in a process that uses this server."""
+        env = {**inherited(), **self.environment, **environment}
+        if command[0] != "-m":
+            return warm_python().run(command, env=env, cwd=cwd, timeout=240)
         return subprocess.run(
-            [sys.executable, *command], env={**inherited(), **self.environment, **environment}, cwd=cwd,
-            capture_output=True, text=True, timeout=240, check=False,
-        )  # fmt: skip
+            [sys.executable, *command], env=env, cwd=cwd, capture_output=True, text=True, timeout=240, check=False
+        )
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """POST to Prefect's API."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import urllib.error
 from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,32 +18,22 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def prefect(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Iterator[Prefect]:
-    """A server with the deployments of `prefect.yaml`, and no worker: no run of theirs begins."""
-    server = Prefect(tmp_path_factory.mktemp("prefect"), prefect_database)
-    server.start()
-    try:
-        for command in (
-            ("work-pool", "create", "local-process", "--type", "process"),
-            ("--no-prompt", "deploy", "--name", "sync", "--name", "compact"),
-        ):
-            done = server.run("-m", "prefect", *command, PWD=str(ROOT))
-            assert done.returncode == 0, done.stdout + done.stderr
-        yield server
-    finally:
-        server.stop()
-
-
-@pytest.fixture(scope="module")
 def ui(prefect: Prefect) -> Iterator[Browser]:
     with browser(prefect) as ui:
         yield ui
 
 
 @pytest.fixture(scope="module")
-def deployments(prefect: Prefect) -> dict[str, dict[str, Any]]:
-    """By flow: `sync` and `compact`."""
-    return {name: prefect.get(f"deployments/name/intercom-{name}/{name}") for name in ("sync", "compact")}
+def deployments(prefect: Prefect) -> Iterator[dict[str, dict[str, Any]]]:
+    """Those of `prefect.yaml` by flow, `sync` and `compact`; there is no worker, so no run of theirs begins."""
+    prefect.post("work_pools/", {"name": "local-process", "type": "process"})
+    done = prefect.run("-m", "prefect", "--no-prompt", "deploy", "--name", "sync", "--name", "compact", PWD=str(ROOT))
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = {name: prefect.get(f"deployments/name/intercom-{name}/{name}") for name in ("sync", "compact")}
+    yield made
+    for deployment in made.values():
+        prefect.delete(f"deployments/{deployment['id']}")
+    prefect.delete("work_pools/local-process")
 
 
 def runs_of(prefect: Prefect, deployment: dict[str, Any]) -> list[dict[str, Any]]:

@@ -9,21 +9,22 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from intercom.errors import BusyError
 from intercom.orchestration.server.limits import scroll_limit
 from intercom.orchestration.server.slots import SlotRequest, SlotState, SlotTiming, ensure_limit, hold_slot
 from tests.support.prefect_server import ROOT, Prefect, inherited
-from tests.support.rig import CONNECTION, Rig
-from tests.support.truth import assert_exact, read_lake
+from tests.support.relay import relayed
+from tests.support.rig import Rig
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
+CONNECTION = "limited"
 LIMIT = f"intercom-sync-{CONNECTION}"
 SHORT_LEASES = """
 import sys
@@ -34,20 +35,16 @@ raise SystemExit(run_from_shell(sys.argv[1], sys.argv[2:]))
 """
 
 
-@pytest.fixture(scope="module")
-def prefect(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Iterator[Prefect]:
-    home = tmp_path_factory.mktemp("prefect")
-    server = Prefect(home, prefect_database, PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS="2")
-    server.start()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
 def here(prefect: Prefect) -> Iterator[None]:
     """This process uses the server too."""
     with temporary_settings({PREFECT_API_URL: prefect.api}):
         yield
+
+
+def using(api: str) -> AbstractContextManager[object]:
+    """This process asks another address, once each thing."""
+    return temporary_settings({PREFECT_API_URL: api, PREFECT_CLIENT_MAX_RETRIES: 0})
 
 
 class Patience:
@@ -137,12 +134,14 @@ def test_a_lost_slot_and_a_server_that_is_gone_end_no_run(
         prefect.start()
         assert slots(prefect, "anew") == 1
     assert slots(prefect, "anew") == 0
-    with hold_slot(turn("anew")):
-        prefect.stop()
-    assert "was not given back" in caplog.text
-    with hold_slot(turn("anew"), Patience().timing()) as held:  # no answer: the lake's lock has to do
+    down = threading.Event()
+    gone = relayed(prefect, lambda _method, _path: 503 if down.is_set() else None)
+    with gone as api, using(api):
+        with hold_slot(turn("anew")):
+            down.set()
+        assert "was not given back" in caplog.text
+    with using(api), hold_slot(turn("anew"), Patience().timing()) as held:  # no answer: the lake's lock has to do
         assert held is SlotState.NONE
-    prefect.start()
 
 
 def run(prefect: Prefect, rig: Rig, flow: str, *options: str) -> subprocess.Popen[str]:
@@ -168,14 +167,18 @@ def has_told_that_it_waits(prefect: Prefect) -> bool:
     return False
 
 
-def set_up(prefect: Prefect, rig: Rig) -> None:
+@pytest.fixture
+def limited(prefect: Prefect, rig: Rig, here: None) -> Rig:
+    """A rig with a connection block, and the limits that `deployments/bootstrap.py` makes."""
+    rig.connection = CONNECTION
     prefect.save_connection(CONNECTION, rig)
-    done = prefect.run("deployments/bootstrap.py")
-    assert done.returncode == 0, done.stderr
+    ensure_limit(LIMIT)
+    ensure_limit(scroll_limit(rig.workspace.options.app_id))
+    return rig
 
 
-def test_a_compaction_waits_for_a_running_sync_and_both_complete(prefect: Prefect, rig: Rig) -> None:
-    set_up(prefect, rig)
+def test_a_compaction_waits_for_a_running_sync_and_both_complete(prefect: Prefect, limited: Rig) -> None:
+    rig = limited
     scroll = scroll_limit(rig.workspace.options.app_id)
     begun: list[subprocess.Popen[str]] = []
     found: list[Any] = []
@@ -190,13 +193,12 @@ def test_a_compaction_waits_for_a_running_sync_and_both_complete(prefect: Prefec
     completed(run(prefect, rig, "flows/sync.py", "--tables", "companies", "--compact", "never"))
     assert found == [1, True]
     completed(begun[0])
-    for table in ("tags", "companies"):
-        assert_exact(rig.workspace.rows(table), read_lake(rig.lake_url, CONNECTION, table), table)
+    rig.check(("tags", "companies"))
     assert (slots(prefect, LIMIT), slots(prefect, scroll)) == (0, 0)
 
 
-def test_a_run_that_was_killed_keeps_others_waiting_no_longer_than_its_lease(prefect: Prefect, rig: Rig) -> None:
-    set_up(prefect, rig)
+def test_a_run_that_was_killed_keeps_others_waiting_no_longer_than_its_lease(prefect: Prefect, limited: Rig) -> None:
+    rig = limited
     asked, killed = threading.Event(), threading.Event()
 
     def hang(request: Any) -> None:
@@ -212,5 +214,5 @@ def test_a_run_that_was_killed_keeps_others_waiting_no_longer_than_its_lease(pre
     killed.set()
     assert slots(prefect, LIMIT) == 1
     assert f"Waiting for limit {LIMIT}" in completed(run(prefect, rig, "flows/sync.py", "--tables", "tags"))
-    assert_exact(rig.workspace.rows("tags"), read_lake(rig.lake_url, CONNECTION, "tags"), "tags")
+    rig.check(["tags"])
     assert slots(prefect, LIMIT) == 0

@@ -17,6 +17,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SCRIPT = "deployments/bootstrap.py"
 
 
+@pytest.fixture(scope="module")
+def prefect(own_prefect: Prefect) -> Prefect:
+    """With nothing in it at first."""
+    return own_prefect
+
+
 def bootstrap(prefect: Prefect, *options: str | Path, **environment: str) -> list[str]:
     """The lines of a run that succeeded, without the first, which names the server."""
     done = prefect.run(SCRIPT, *map(str, options), **environment)

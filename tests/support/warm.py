@@ -1,0 +1,144 @@
+"""Processes under test that begin with everything imported: one process imports it, and forks for each of them.
+
+To import Prefect and this package takes a process two to three seconds of CPU, most of what a short run costs, and a
+hundred tests start one. A forked process has its own environment, folder, arguments and output, reads Prefect's
+settings and sets up logging from them as a new one does, and ends as one, with all handlers of its exit. What depends
+on the imports themselves is tested with processes of their own, in `tests/cli/test_start.py`.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+
+class WarmPython:
+    """`run` is `subprocess.run([sys.executable, ...])` for a script or ``-c`` and a program."""
+
+    def __init__(self, environment: Mapping[str, str], root: Path) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="warm-")
+        self._address = str(Path(self._folder.name) / "socket")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.warm", self._address], env=dict(environment), cwd=root
+        )
+
+    def run(
+        self, command: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: float
+    ) -> subprocess.CompletedProcess[str]:
+        """TimeoutExpired after so many seconds; the process is killed then."""
+        with tempfile.TemporaryDirectory(dir=self._folder.name) as folder, self._connected() as connection:
+            out, err = Path(folder) / "out", Path(folder) / "err"
+            order = {"command": list(command), "env": dict(env), "cwd": str(cwd), "out": str(out), "err": str(err)}
+            connection.settimeout(timeout)
+            with connection.makefile("rw") as lines:
+                print(json.dumps(order), file=lines, flush=True)
+                pid = int(lines.readline())
+                try:
+                    status = int(lines.readline())
+                except TimeoutError as error:
+                    os.kill(pid, signal.SIGKILL)
+                    raise subprocess.TimeoutExpired(list(command), timeout, out.read_text(), err.read_text()) from error
+            return subprocess.CompletedProcess(list(command), status, out.read_text(), err.read_text())
+
+    def _connected(self) -> socket.socket:
+        """It listens once everything is imported."""
+        for _ in range(1200):
+            connection = socket.socket(socket.AF_UNIX)
+            with suppress(FileNotFoundError, ConnectionRefusedError):
+                connection.connect(self._address)
+                return connection
+            connection.close()
+            assert self._process.poll() is None, "the process that forks has ended"
+            time.sleep(0.1)
+        raise AssertionError("the process that forks does not listen")
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+        self._folder.cleanup()
+
+
+def _serve(address: str) -> None:
+    """Fork for each connection a process that tells how the one under test has ended."""
+    import prefect.main  # noqa: F401 -- all of what follows is imported before the first fork
+
+    import intercom.cli.run
+    import intercom.orchestration.tasks  # noqa: F401
+
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(address)
+        server.listen(16)
+        while True:
+            connection, _ = server.accept()
+            if os.fork() == 0:
+                server.close()
+                _supervise(connection)
+            connection.close()
+
+
+def _supervise(connection: socket.socket) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    with suppress(BrokenPipeError), connection.makefile("rw") as lines:  # whoever asked may have given up
+        order = json.loads(lines.readline())
+        child = os.fork()
+        if child == 0:
+            connection.close()
+            lines.close()
+            _become(order)
+        print(child, file=lines, flush=True)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), file=lines, flush=True)
+    os._exit(0)
+
+
+def _become(order: Mapping[str, Any]) -> None:
+    """Run it here; the exit it ends with passes through `_serve`, so the interpreter ends as any other."""
+    for number, path, flags in (
+        (0, os.devnull, os.O_RDONLY),
+        (1, order["out"], os.O_CREAT | os.O_WRONLY | os.O_APPEND),
+        (2, order["err"], os.O_CREAT | os.O_WRONLY | os.O_APPEND),
+    ):
+        opened = os.open(path, flags, 0o600)
+        os.dup2(opened, number)
+        os.close(opened)
+    os.environ.clear()
+    os.environ.update(order["env"])
+    os.chdir(order["cwd"])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    # What these have read from another environment when they were imported.
+    import fsspec.config
+    from prefect.context import refresh_global_settings_context
+    from prefect.logging.configuration import setup_logging
+
+    fsspec.config.set_conf_env(fsspec.config.conf)
+    refresh_global_settings_context()
+    setup_logging(incremental=False)
+    first, *rest = order["command"]
+    if first == "-c":
+        program, *rest = rest
+        sys.argv = ["-c", *rest]
+        exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})
+    else:
+        sys.argv = [first, *rest]
+        sys.path.insert(0, str(Path(first).resolve().parent))
+        runpy.run_path(first, run_name="__main__")
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1])
