@@ -11,11 +11,12 @@ export PYTHONDONTWRITEBYTECODE :=
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lowest bench clean
+.PHONY: help setup demo test check soak lowest bench clean
 
 help:
 	@echo "make demo    install, then copy a simulated workspace into ./lake/demo (no account needed)"
 	@echo "make test    install, then run every check and test"
+	@echo "make soak    the long forms of random tests: kills, faults, laws; MINUTES=30, ONLY=\"sync\" for a part"
 	@echo "make check   format, lint, types and import layers"
 	@echo "make lowest  the demo and some tests with the oldest versions of all packages that are allowed"
 	@echo "make bench   measure all, or PARTS=\"decode rate\" only"
@@ -49,6 +50,10 @@ check: $(VENV)/.test
 
 test: check
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
+
+MINUTES ?= 30
+soak: $(VENV)/.test
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(ONLY),--only $(ONLY))
 
 # In an environment of its own beside the other, and a Prefect home: an older server does not take a newer one's database.
 lowest: export PREFECT_HOME := $(CURDIR)/$(VENV)/lowest/prefect

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from intercom.compaction.merge import POSITION, key_columns, match_keys, newest_positions, same_content
 from intercom.compaction.partition import PartitionMerge, RowCounts
 from intercom.tables.catalogue import TABLES
+from tests.support.effort import effort
 from tests.support.parquet import write_parquet
 
 TIME = pa.timestamp("us", tz="UTC")
@@ -208,7 +209,7 @@ def tabled(rows: Sequence[Row] | None) -> Table:
 # -- laws of the merge of a partition -----------------------------------------------------------------------------
 
 
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=effort(23, 700))
 @given(stored=STORED, parts=PARTS, size=SIZES, order=ORDERS)
 def test_each_key_survives_once_with_its_newest_version(
     stored: list[Row] | None, parts: list[list[Row]], size: int, order: Order
@@ -223,7 +224,7 @@ def test_each_key_survives_once_with_its_newest_version(
         assert result.removed == 0
 
 
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=effort(23, 700))
 @given(stored=STORED, parts=PARTS, size=SIZES, order=ORDERS)
 def test_a_replacing_merge_leaves_exactly_what_was_staged(
     stored: list[Row] | None, parts: list[list[Row]], size: int, order: Order
@@ -236,7 +237,7 @@ def test_a_replacing_merge_leaves_exactly_what_was_staged(
         assert partition.table().keys() == {row.id for row in flat(parts)}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=effort(10, 300))
 @given(stored=STORED, parts=PARTS, size=SIZES, order=ORDERS, replaces=st.booleans())
 def test_merging_the_same_parts_again_changes_nothing(
     stored: list[Row] | None, parts: list[list[Row]], size: int, replaces: bool, order: Order
@@ -250,7 +251,7 @@ def test_merging_the_same_parts_again_changes_nothing(
         assert wholes(partition.rows) == before
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=effort(10, 300))
 @given(
     data=st.data(),
     stored=STORED,
@@ -269,7 +270,7 @@ def test_the_order_of_distinct_versions_and_their_cut_into_parts_do_not_matter(
         assert wholes(left.rows) == wholes(right.rows)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=effort(10, 300))
 @given(
     stored=STORED,
     staged=st.lists(ANY_RUN, min_size=1, max_size=12),
@@ -287,7 +288,7 @@ def test_how_rows_are_cut_into_parts_does_not_matter(
         assert wholes(left.rows) == wholes(right.rows)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=effort(10, 300))
 @given(stored=run_of(0, min_size=0), first=run_of(1), second=run_of(2), size=SIZES, order=ORDERS)
 def test_two_short_runs_equal_one_long_run(
     stored: list[Row], first: list[Row], second: list[Row], size: int, order: Order
@@ -303,7 +304,7 @@ def test_two_short_runs_equal_one_long_run(
         }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=effort(8, 250))
 @given(stored=STORED, parts=PARTS, size=SIZES, order=ORDERS)
 def test_a_version_never_gets_older_by_a_merge(
     stored: list[Row] | None, parts: list[list[Row]], size: int, order: Order
@@ -315,7 +316,7 @@ def test_a_version_never_gets_older_by_a_merge(
             assert after[key].version(order) >= row.version(order)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=effort(8, 250))
 @given(stored=STORED, parts=PARTS, size=SIZES, order=ORDERS)
 def test_a_replacing_merge_gives_the_same_rows_whatever_was_stored(
     stored: list[Row] | None, parts: list[list[Row]], size: int, order: Order
@@ -328,7 +329,7 @@ def test_a_replacing_merge_gives_the_same_rows_whatever_was_stored(
         }
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=effort(7, 200))
 @given(staged=st.lists(ANY_RUN, min_size=1, max_size=6, unique_by=lambda row: row.id), size=SIZES, order=ORDERS)
 def test_a_new_month_in_one_part_without_doubles_keeps_the_rows_in_their_order(
     staged: list[Row], size: int, order: Order
@@ -346,7 +347,7 @@ def keys_of(rows: Sequence[Row]) -> Any:
     return keys.append_column(POSITION, pa.array(range(len(rows)), pa.int64()))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=effort(27, 800))
 @given(data=st.data(), staged=st.lists(ANY_RUN, max_size=12), order=ORDERS)
 def test_newest_positions_are_those_of_the_greatest_versions_in_rising_order(
     data: st.DataObject, staged: list[Row], order: Order
@@ -366,7 +367,7 @@ def test_newest_positions_are_those_of_the_greatest_versions_in_rising_order(
         assert position == max(rivals, key=lambda n: (staged[n].version(order), n))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=effort(27, 800))
 @given(
     stored=st.lists(ANY_RUN, max_size=8),
     staged=st.lists(ANY_RUN, max_size=8, unique_by=lambda row: row.id),
@@ -387,7 +388,7 @@ def test_a_contest_is_held_for_each_stored_row_with_a_staged_rival(
     assert met.tie.to_pylist() == [won and equal for won, equal in zip(beaten, same, strict=True)]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=effort(27, 800))
 @given(pairs=st.lists(st.tuples(ANY_RUN, ANY_RUN), max_size=8))
 def test_content_is_the_same_when_all_but_the_time_of_ingestion_is(pairs: list[tuple[Row, Row]]) -> None:
     """Null equals null, NaN equals NaN, and the two are not each other."""
@@ -395,7 +396,7 @@ def test_content_is_the_same_when_all_but_the_time_of_ingestion_is(pairs: list[t
     assert same_content(left, right).to_pylist() == [ours.content == theirs.content for ours, theirs in pairs]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=effort(8, 250))
 @given(pairs=st.lists(st.tuples(ANY_RUN, ANY_RUN, st.integers(0, 4)), min_size=1, max_size=8))
 def test_rows_that_differ_in_one_column_at_most_are_told_apart(pairs: list[tuple[Row, Row, int]]) -> None:
     twins = [(row, row._replace(**{Row._fields[column]: other[column]})) for row, other, column in pairs]

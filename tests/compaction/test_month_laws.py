@@ -18,6 +18,7 @@ from intercom.normalise.records import split_records
 from intercom.sync.pipeline import newest_second
 from intercom.sync.progress import shown_time
 from intercom.tables.catalogue import TABLES
+from tests.support.effort import effort
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,7 +33,7 @@ def read(values: list[int]) -> pa.Table:
     return pa.Table.from_batches([Normaliser(TABLES["contacts"], NOW).batch(records, where="page 1")])
 
 
-@settings(max_examples=200)
+@settings(max_examples=effort(67, 2000))
 @given(st.lists(seconds, min_size=1, max_size=5))
 @example([FIRST])
 @example([LAST, FIRST, LAST + 1, FIRST - 1, 0])

@@ -15,6 +15,7 @@ from intercom.compaction import key_lookup as lookup
 from intercom.compaction import moved_rows as moves
 from intercom.compaction.moved_rows import decide, in_two_months, versions_schema
 from intercom.tables.table import Table
+from tests.support.effort import effort
 from tests.support.staged import READ_WHOLE, SEARCHED, Row, StagedTable, WatchedLake
 
 KEYS = [f"{number:02}" for number in range(6)]
@@ -55,7 +56,7 @@ class Model:
         self.waiting = []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=effort(8, 250))
 @given(way=WAYS, history=st.lists(st.tuples(RUNS, st.booleans()), min_size=1, max_size=6))
 def test_each_key_is_left_once_in_its_newest_version_and_month(
     way: tuple[Table, int], history: list[tuple[tuple[str, list[Row]], bool]]
@@ -91,7 +92,7 @@ VERSIONS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=effort(20, 600))
 @given(versions=VERSIONS, replaces=st.booleans())
 def test_of_each_key_the_newest_version_and_nothing_of_other_months_is_left(
     versions: list[tuple[str, str, int, int, bool]], replaces: bool
@@ -116,7 +117,7 @@ def test_of_each_key_the_newest_version_and_nothing_of_other_months_is_left(
         assert {month for month, keys in found.gained.items() if key in keys} == ({home} if moved else set())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=effort(13, 400))
 @given(
     staged=st.dictionaries(st.sampled_from("MNO"), st.lists(st.integers(-9, 9))),
     stored=st.dictionaries(st.sampled_from("MNO"), st.lists(st.integers(-9, 9))),

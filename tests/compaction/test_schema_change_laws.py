@@ -19,6 +19,7 @@ from intercom.normalise.reshape import Reshape
 from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import COUNT, EACH, Column, ColumnKind, TableSchema
 from intercom.tables.table import Table
+from tests.support.effort import effort
 
 READ_AT = datetime(2026, 1, 1, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -119,7 +120,7 @@ def rows(table: Any) -> list[dict[str, Any]]:
     return found
 
 
-laws = settings(max_examples=100, deadline=None)
+laws = settings(max_examples=effort(33, 1000))
 
 
 @laws

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from intercom.compaction.merge import POSITION
 from intercom.compaction.spill import SpillBuffer
 from intercom.compaction.staged_parts import StagedParts
+from tests.support.effort import effort
 
 SCHEMA = pa.schema([("id", pa.string()), ("text", pa.string())])
 SIZES = st.lists(st.integers(0, 6), max_size=6)  # rows of each part
@@ -44,7 +45,7 @@ def ids(rows: Any) -> list[int]:
     return [int(name) for name in rows.column("id").to_pylist()]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=effort(13, 400))
 @given(sizes=SIZES, held=HELD, data=st.data())
 def test_rows_are_those_at_the_positions_whatever_is_held(sizes: list[int], held: int, data: st.DataObject) -> None:
     wanted = sorted(data.draw(st.sets(st.integers(0, sum(sizes) - 1)))) if sum(sizes) else []
@@ -55,7 +56,7 @@ def test_rows_are_those_at_the_positions_whatever_is_held(sizes: list[int], held
         assert [each for rows in parts.rows(pa.array(wanted, pa.int64())) for each in ids(rows)] == wanted
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=effort(20, 600))
 @given(sizes=SIZES, held=HELD, shelf=HELD, data=st.data())
 def test_each_list_gets_its_rows_in_its_order_whatever_has_to_wait(
     sizes: list[int], held: int, shelf: int, data: st.DataObject

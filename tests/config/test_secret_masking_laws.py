@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from intercom.api.response import HttpResponse, read_answer, read_refusal
 from intercom.config.secret_masking import WITHHELD, SecretMask
+from tests.support.effort import effort
 
 TOKENS = st.text(
     st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="[]()"), min_size=16, max_size=60
@@ -46,7 +47,7 @@ def plain(text: str) -> list[str]:
     return [form.lower() for one in forms for form in (one, "".join(one.split()))]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=effort(50, 1500))
 @given(token=TOKENS, how=ENCODED, before=st.text(max_size=30), after=st.text(max_size=30), data=st.data())
 def test_no_run_of_a_token_is_shown(token: str, how: list[str], before: str, after: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(token) - 8))
@@ -76,7 +77,7 @@ def test_what_chance_seldom_brings_is_not_shown(echo: Callable[[str], str]) -> N
     assert SecretMask([token]).clean(f"now {echo(token)} now") == WITHHELD
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=effort(20, 600))
 @given(token=TOKENS, how=ENCODED, status=st.sampled_from([200, 400, 401, 500, 502]), data=st.data())
 def test_no_failure_shows_a_token(token: str, how: list[str], status: int, data: st.DataObject) -> None:
     echoed = token

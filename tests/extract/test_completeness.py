@@ -407,7 +407,7 @@ def test_an_idle_run_needs_few_requests(make_rig: Callable[..., Rig]) -> None:
 
 
 def test_rows_that_change_while_pages_are_read_are_exact_after_the_next_run(make_rig: Callable[..., Rig]) -> None:
-    rig = make_rig(contacts=900, companies=450, conversations=700, articles=350)
+    rig = make_rig(contacts=400, companies=220, conversations=320, articles=310)
 
     def edit(request: object) -> None:
         rig.workspace.travel(2)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from intercom.extract.search_slices import Count, PlannedSlice, SliceCount, SlicePlan, Splitter
 from intercom.extract.windows import DAYS, SECONDS, Bounds, Grid, Slice
 from tests.extract.test_windows_laws import BEGIN, BY_SECOND, DAY_SECONDS, END, ZONES, ByDay, BySecond
+from tests.support.effort import effort
 
 OPEN = Bounds(None, None)
 SPAN = 400  # days
@@ -24,7 +25,7 @@ def returned(search: ByDay | BySecond, second: int, bounds: Bounds) -> bool:
     return search.returns(second, replace(bounds, above=-(2**31) if bounds.above is None else bounds.above))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=effort(27, 800))
 @given(
     second=st.integers(BEGIN, END - 1), filter_zone=ZONES, index_zone=ZONES, by_day=st.booleans(), ends=st.booleans()
 )
@@ -45,7 +46,7 @@ def test_neighbours_leave_no_second_out_in_any_two_zones(
     assert any(returned(search, second, DAYS.bounds(part, OPEN)) for part in parts)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=effort(20, 600))
 @given(
     second=st.integers(BEGIN, END - 1),
     zone=st.sampled_from(["UTC", "America/Los_Angeles", "Asia/Kolkata", "Europe/Berlin"]),
@@ -148,7 +149,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("intercom.extract.search_slices.SMALLEST_ROWS", 10)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=effort(20, 600))
 @given(index=indexes())
 def test_every_row_is_in_a_slice_and_slices_are_small(index: Index) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -20,6 +20,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from intercom.extract.windows import DAY_SECONDS, Bounds, Window, day_bounds, second_bounds
+from tests.support.effort import effort
 
 BEGIN, END = 1_577_836_800, 1_893_456_000  # 2020-01-01 and 2030-01-01, UTC: ten years
 HOUR = 3_600
@@ -91,7 +92,7 @@ def members(draw: st.DrawFn) -> tuple[Window, int]:
     return Window(start, end), second
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=effort(83, 2500))
 @given(member=members(), zone=ZONES, mix=st.sampled_from(["both", "filter", "index"]))
 def test_a_search_by_day_returns_every_second_of_the_window_in_any_zone(
     member: tuple[Window, int], zone: str, mix: str
@@ -103,7 +104,7 @@ def test_a_search_by_day_returns_every_second_of_the_window_in_any_zone(
     assert search.returns(second, day_bounds(window))
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=effort(83, 2500))
 @given(member=members(), filter_zone=ZONES, index_zone=ZONES)
 def test_a_search_by_day_returns_every_second_in_any_two_zones_up_to_a_day_apart(
     member: tuple[Window, int], filter_zone: str, index_zone: str
@@ -118,7 +119,7 @@ def test_a_search_by_day_returns_every_second_in_any_two_zones_up_to_a_day_apart
     assert search.returns(second, bounds)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=effort(50, 1500))
 @given(member=members())
 def test_a_search_by_second_returns_every_second_of_the_window(member: tuple[Window, int]) -> None:
     """With bounds for either kind of search: those by day are the wider ones."""
@@ -128,7 +129,7 @@ def test_a_search_by_second_returns_every_second_of_the_window(member: tuple[Win
         assert search.returns(second, day_bounds(window))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=effort(50, 1500))
 @given(start=SECONDS, length=st.integers(1, 400 * DAY_SECONDS), second=SECONDS)
 @example(start=BEGIN + 7, length=1, second=BEGIN + 6)
 @example(start=BEGIN + 7, length=1, second=BEGIN + 8)

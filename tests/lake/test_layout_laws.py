@@ -17,6 +17,7 @@ from intercom.lake.layout import (
     partition_folder,
     partition_month,
 )
+from tests.support.effort import effort
 
 NAMES = st.one_of(
     st.text(min_size=1),
@@ -32,7 +33,7 @@ RUNS = st.from_regex(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,20}", fullmatch=True)
 NUMBERS = st.integers(0, 999_999)
 PATHS = st.builds(TablePaths, NAMES, TABLES)
 
-laws = settings(max_examples=40, deadline=None)
+laws = settings(max_examples=effort(13, 400))
 
 
 @laws

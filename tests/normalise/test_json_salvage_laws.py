@@ -15,6 +15,7 @@ from intercom.api.response import Answer, Failure, HttpResponse, read_answer
 from intercom.config.secret_masking import SecretMask
 from intercom.normalise.json_salvage import elements, members
 from intercom.normalise.records import NO_JSON, NO_OBJECT, TOO_DEEP, RecordHead, SplitRecords, sort_out, split_records
+from tests.support.effort import effort
 
 texts = st.text() | st.sampled_from(['"', "\\", '\\"', "]", "}{", ",", "[,]", '":'])
 values = st.recursive(
@@ -27,7 +28,7 @@ arrays = st.lists(values, max_size=4)
 styles = st.fixed_dictionaries({"ensure_ascii": st.booleans(), "indent": st.sampled_from([None, 1])})
 
 
-@settings(max_examples=50)
+@settings(max_examples=effort(17, 500))
 @given(arrays, styles)
 def test_elements_are_those_that_were_put_together_nan_or_not(array: list[Any], style: dict[str, Any]) -> None:
     found = elements(json.dumps(array, **style).encode("utf-8", "surrogatepass"))
@@ -35,7 +36,7 @@ def test_elements_are_those_that_were_put_together_nan_or_not(array: list[Any], 
     assert [spelled(json.loads(text)) for text in found] == [spelled(value) for value in array]
 
 
-@settings(max_examples=50)
+@settings(max_examples=effort(17, 500))
 @given(st.dictionaries(st.text(), values, max_size=4), styles)
 def test_members_are_those_that_were_put_together(record: dict[str, Any], style: dict[str, Any]) -> None:
     found = members(json.dumps(record, **style).encode())
@@ -49,7 +50,7 @@ def spelled(value: Any) -> str:
     return json.dumps(value)  # NaN is not equal to itself
 
 
-@settings(max_examples=50)
+@settings(max_examples=effort(17, 500))
 @given(arrays.filter(bool), st.data())
 def test_no_part_of_a_text_passes_for_the_whole(array: list[Any], data: st.DataObject) -> None:
     text = json.dumps(array).encode()
@@ -58,14 +59,14 @@ def test_no_part_of_a_text_passes_for_the_whole(array: list[Any], data: st.DataO
     assert members(b'{"data":' + text[:end] + b"}") is None or b'"' in text
 
 
-@settings(max_examples=50)
+@settings(max_examples=effort(17, 500))
 @given(st.binary(max_size=30) | st.text('[]{},":\\ a1', max_size=30).map(str.encode))
 def test_anything_is_cut_or_refused(text: bytes) -> None:
     for cut in (elements(text), members(text)):
         assert cut is None or all(part and part in text for part in (cut.values() if isinstance(cut, dict) else cut))
 
 
-@settings(max_examples=50)
+@settings(max_examples=effort(17, 500))
 @given(arrays, st.sampled_from([b"NaN", b"{", b"]", b'"', b"\x01", b'{"id":NaN}', b'"\x01"', b"5 5", b"}"]))
 def test_an_odd_element_leaves_its_neighbours_or_ends_it_all(array: list[Any], odd: bytes) -> None:
     good = json.dumps([{"id": "1", "sent": value} for value in array]).encode()[1:-1]
@@ -114,7 +115,7 @@ def test_depth_costs_no_stack_and_no_more_than_its_length(odd: str) -> None:
     assert (len(split.records), [rejected.reason for rejected in split.rejected]) == (1, [TOO_DEEP])
 
 
-@settings(max_examples=50)
+@settings(max_examples=effort(17, 500))
 @given(st.lists(st.sampled_from([b"5", b"null", b'{"id":"1"}', b'{"id":2}', b"{}", b'{"id":""}', b"[]", b'{"id":[]}'])))
 def test_a_sound_list_is_sorted_out_the_same_in_one_piece_or_one_by_one(texts: list[bytes]) -> None:
     glance = RecordHead(("id",), ("created_at",))

@@ -21,6 +21,7 @@ from intercom.normalise.records import split_records
 from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import Column, ColumnKind, TableSchema
 from intercom.tables.table import Table
+from tests.support.effort import effort
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -101,7 +102,7 @@ def says_the_same(kind: ColumnKind, held: Any, text: str) -> bool:
     return bool((held - EPOCH) // NOW.resolution == micros.to_integral_value(ROUND_FLOOR))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=effort(50, 1500))
 @given(pages())
 @example((KINDS, [{"id": '"k"', "a_float": "9007199254740993", "a_timestamp": "253402300800"}]))
 @example((KINDS, [{"id": '"k"', "a_float": "9007199254740992", "a_timestamp": "253402300799"}]))
@@ -124,7 +125,7 @@ def test_nothing_of_a_record_is_lost(page: tuple[Table, list[dict[str, str]]]) -
         assert extra.keys() <= sent.keys()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=effort(20, 600))
 @given(pages())
 def test_a_record_reads_the_same_alone_as_among_others(page: tuple[Table, list[dict[str, str]]]) -> None:
     table, records = page
@@ -132,7 +133,7 @@ def test_a_record_reads_the_same_alone_as_among_others(page: tuple[Table, list[d
     assert read(table, records).to_pylist() == alone
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=effort(33, 1000))
 @given(pages())
 def test_what_was_read_before_does_not_matter(page: tuple[Table, list[dict[str, str]]]) -> None:
     table, records = page
@@ -146,7 +147,7 @@ def test_what_was_read_before_does_not_matter(page: tuple[Table, list[dict[str, 
     assert [read(table, [record], normaliser).to_pylist()[0] for record in records] == fresh
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=effort(20, 600))
 @given(texts)
 def test_seconds_are_those_of_the_column(text: str) -> None:
     held = read(TABLES["contacts"], [{"id": '"1"', "updated_at": text}]).to_pylist()[0]["updated_at"]
@@ -154,7 +155,7 @@ def test_seconds_are_those_of_the_column(text: str) -> None:
     assert epoch_seconds(Raw(text.encode())) == seconds
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=effort(20, 600))
 @given(st.lists(texts, min_size=1, max_size=4))
 @pytest.mark.parametrize("path", [("contacts", "companies"), ("contacts", "location"), ("conversations", "source")])
 def test_odd_nested_values_never_fail_a_page(path: tuple[str, str], odd: list[str]) -> None:
@@ -168,7 +169,7 @@ def test_odd_nested_values_never_fail_a_page(path: tuple[str, str], odd: list[st
 
 
 @given(st.lists(st.one_of(st.none(), st.dictionaries(st.text(), values, max_size=3)), max_size=4), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=effort(20, 600))
 def test_splitting_keeps_every_record_and_every_value(records: list[dict[str, Any] | None], ascii_only: bool) -> None:
     split = split_records(Raw(json.dumps(records, ensure_ascii=ascii_only).encode()))
     found = [{name: json.loads(bytes(value)) for name, value in record.items()} for record in split.records]

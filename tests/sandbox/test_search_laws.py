@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from intercom.sandbox import Workspace
 from intercom.sandbox.search.days import day_span
+from tests.support.effort import effort
 
 ZONES = (
     "UTC",
@@ -34,7 +35,7 @@ def wall_date(second: int, zone: str) -> date:
 
 
 @given(second=seconds, zone=st.sampled_from(ZONES))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=effort(100, 3000))
 def test_a_day_begins_and_ends_where_the_wall_date_changes(second: int, zone: str) -> None:
     start, end = day_span(second, zone, zone)
     assert start <= second < end
@@ -87,7 +88,7 @@ def matches(query: Any, row: dict[str, Any], zone: str) -> bool:
     descending=st.booleans(),
     per_page=st.integers(1, 5),
 )
-@settings(max_examples=150, deadline=timedelta(seconds=5))
+@settings(max_examples=effort(50, 1500), deadline=timedelta(seconds=5))
 def test_a_search_read_to_its_end_gives_just_the_rows_that_match(
     times: list[tuple[int, int, str]],
     changes: list[tuple[int, int | None]],

@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from tests.support.effort import tried
 from tests.support.nursery import Nursery, Order
 from tests.support.rig import CONNECTION, Rig
 
@@ -59,6 +60,7 @@ def kill_increments(patient: Patient, moments: random.Random, kills: int) -> int
         whole = patient.run()
         patient.rig.check(patient.tables)
         patient.check_scratch()
+    tried("killed runs", killed)
     return killed
 
 
@@ -70,4 +72,5 @@ def kill_first_loads(patients: Iterable[Patient], moments: random.Random) -> int
         whole = patient.run() or whole
         patient.rig.check(patient.tables)
         patient.check_scratch()
+    tried("killed first loads", killed)
     return killed

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import BUCKET
+from tests.support.effort import effort
 from tests.support.nursery import Nursery
 from tests.support.patient import Patient, kill_first_loads, kill_increments
 from tests.support.rig import Rig
@@ -27,10 +28,12 @@ def rig(make_rig: Callable[..., Rig], s3_storage: dict[str, Any]) -> Rig:
 
 def test_increments(rig: Rig, nursery: Nursery, moments: random.Random, tmp_path: Path) -> None:
     rig.lake_url = f"s3://{BUCKET}/lake"
-    assert kill_increments(Patient(rig, nursery, tmp_path / "watermarks", TABLES), moments, 12) >= 6
+    kills = effort(4, 24)
+    assert kill_increments(Patient(rig, nursery, tmp_path / "watermarks", TABLES), moments, kills) >= kills // 4
 
 
 def test_first_loads(rig: Rig, nursery: Nursery, moments: random.Random, tmp_path: Path) -> None:
-    lakes = (replace(rig, lake_url=f"s3://{BUCKET}/lake-{number}") for number in range(8))
+    loads = effort(3, 16)
+    lakes = (replace(rig, lake_url=f"s3://{BUCKET}/lake-{number}") for number in range(loads))
     patients = (Patient(lake, nursery, tmp_path / lake.lake_url[-1], TABLES) for lake in lakes)
-    assert kill_first_loads(patients, moments) >= 4
+    assert kill_first_loads(patients, moments) >= loads // 3

@@ -18,6 +18,7 @@ from intercom.sync.start import StartingPoint, next_watermark, starting_point, w
 from intercom.tables.contacts import CONTACTS
 from intercom.tables.schema import ColumnKind, TableSchema
 from intercom.tables.workspace import TAGS, TEAMS
+from tests.support.effort import effort
 
 LAKE, FINGERPRINT, OTHER = "lake-1", TAGS.schema.fingerprint, TEAMS.schema
 SECONDS = st.integers(-2_000_000_000, 253_402_300_799)  # up to the last second of the year 9999
@@ -89,7 +90,7 @@ def start(
 
 
 # A record is built from many draws, which a busy machine may find slow.
-laws = settings(max_examples=35, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+laws = settings(max_examples=effort(12, 350), suppress_health_check=[HealthCheck.too_slow])
 SAVED = st.none() | st.builds(saved_as, MAYBE)
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from intercom.api.rate_limit.fair_share import WINDOW_SECONDS
 from intercom.api.rate_limit.quota import ServerClock
+from tests.support.effort import effort
 from tests.support.quota import Run, Setting, most_in_ten_seconds
 
 
@@ -27,7 +28,7 @@ def settings_of_runs(draw: st.DrawFn, *, busy: bool = False, slowest: float = 2.
 @example(setting=Setting(20, (0.05, 2.0), 64))
 @example(setting=Setting(166, (0.3, 0.3), 25, skew=9.99))
 @example(setting=Setting(20, (2.0, 2.0), 64, skew=9.0))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=effort(10, 300))
 def test_alone_on_the_quota_no_request_is_ever_refused(setting: Setting) -> None:
     run = Run(setting).play()
     assert run.refusals == 0
@@ -38,7 +39,7 @@ def test_alone_on_the_quota_no_request_is_ever_refused(setting: Setting) -> None
 @example(setting=Setting(166, (0.3, 0.3), 12))
 @example(setting=Setting(166, (0.05, 2.0), 52))
 @example(setting=Setting(1666, (0.05, 1.0), 256, windows=6))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=effort(6, 200))
 def test_with_enough_work_at_least_97_percent_of_the_allowance_is_used(setting: Setting) -> None:
     run = Run(setting).play()
     assert run.refusals == 0
@@ -46,7 +47,7 @@ def test_with_enough_work_at_least_97_percent_of_the_allowance_is_used(setting: 
 
 
 @given(setting=settings_of_runs(), share=st.floats(0.05, 1.0))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=effort(8, 250))
 def test_other_users_of_the_quota_cause_the_only_refusals(setting: Setting, share: float) -> None:
     shared = Setting(**{**setting.__dict__, "others_per_second": setting.limit / 10 * share})
     server = Run(shared).play().server
@@ -57,7 +58,7 @@ def test_other_users_of_the_quota_cause_the_only_refusals(setting: Setting, shar
 
 
 @given(setting=settings_of_runs(busy=True, slowest=1.0), share=st.floats(0.002, 0.05))
-@settings(max_examples=15)
+@settings(max_examples=effort(6, 200))
 def test_a_small_user_of_the_quota_costs_no_more_than_it_takes(setting: Setting, share: float) -> None:
     """A webhook or a poller beside a sync is the normal customer."""
     run = Run(replace(setting, others_per_second=share * setting.limit / WINDOW_SECONDS)).play()
@@ -68,7 +69,7 @@ def test_a_small_user_of_the_quota_costs_no_more_than_it_takes(setting: Setting,
 @given(setting=settings_of_runs(busy=True, slowest=0.6), new_limit=st.integers(100, 600))
 @example(setting=Setting(1000, (0.05, 0.5), 80), new_limit=100)
 @example(setting=Setting(100, (0.05, 0.5), 80), new_limit=1000)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=effort(6, 200))
 def test_a_new_limit_is_followed_within_one_window(setting: Setting, new_limit: int) -> None:
     needed = int(max(setting.limit, new_limit) / 10 * setting.latency[1] * 1.5) + 3
     run = Run(Setting(**{**setting.__dict__, "new_limit": new_limit, "windows": 9, "workers": needed})).play()
@@ -78,7 +79,7 @@ def test_a_new_limit_is_followed_within_one_window(setting: Setting, new_limit: 
 
 
 @given(setting=settings_of_runs(), cap=st.integers(1, 100))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=effort(6, 200))
 def test_a_cap_holds_in_any_ten_seconds(setting: Setting, cap: int) -> None:
     run = Run(Setting(**{**setting.__dict__, "cap": cap})).play()
     assert most_in_ten_seconds(run.sent) <= min(cap, setting.limit)
@@ -99,7 +100,7 @@ def runs_that_latency_permits(draw: st.DrawFn) -> Setting:
 @example(setting=Setting(166, (0.05, 2.0), 32, windows=6))
 @example(setting=Setting(1666, (0.15, 0.15), 32, windows=6))
 @example(setting=Setting(1666, (0.05, 0.25), 32, windows=6, skew=9.9))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=effort(6, 200))
 def test_the_whole_limiter_uses_97_percent_when_latency_permits(setting: Setting) -> None:
     run = Run(setting, limiter=True).play()
     assert run.refusals == 0
@@ -110,7 +111,7 @@ def test_the_whole_limiter_uses_97_percent_when_latency_permits(setting: Setting
 @given(latency=st.sampled_from([(0.15, 0.15), (0.05, 0.2)]), limits=st.permutations([166, 1666, 83]))
 @example(latency=(0.15, 0.15), limits=[166, 1666, 83])
 @example(latency=(0.3, 0.3), limits=[166, 50, 100])
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=effort(4, 80))
 def test_limits_that_change_in_mid_run_are_used_from_their_first_window_on(
     latency: tuple[float, float], limits: list[int]
 ) -> None:
@@ -124,7 +125,7 @@ def test_limits_that_change_in_mid_run_are_used_from_their_first_window_on(
 
 
 @given(setting=settings_of_runs(), others=st.booleans())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=effort(6, 200))
 def test_a_start_in_a_used_up_window_is_refused_a_few_times_and_then_waits(setting: Setting, others: bool) -> None:
     rate = setting.limit / 40 if others else 0.0
     run = Run(Setting(**{**setting.__dict__, "used_up": True, "others_per_second": rate}), limiter=True).play()
@@ -157,7 +158,7 @@ def test_a_reset_is_never_put_before_its_time(offset: float, trips: list[tuple[f
 )
 @example(processes=4, latency=(0.3, 0.3), limit=166, seed=0, skew=3.7)
 @example(processes=4, latency=(0.05, 0.6), limit=166, seed=0, skew=9.5)
-@settings(max_examples=6, deadline=None, derandomize=True)  # one in some hundred others has a refusal
+@settings(max_examples=effort(6, 120), derandomize=True)  # one in some hundred others has a refusal
 def test_processes_that_know_nothing_of_each_other_share_one_allowance(
     processes: int, latency: tuple[float, float], limit: int, seed: int, skew: float
 ) -> None:
@@ -171,7 +172,7 @@ def test_processes_that_know_nothing_of_each_other_share_one_allowance(
 
 @given(begins=st.lists(st.floats(0.0, 40.0), min_size=1, max_size=3), seed=st.integers(0, 2**16))
 @example(begins=[3.3, 7.7, 9.1], seed=0)
-@settings(max_examples=6, deadline=None, derandomize=True)
+@settings(max_examples=effort(6, 120), derandomize=True)
 def test_a_process_that_joins_others_adds_little_and_gets_its_share(begins: list[float], seed: int) -> None:
     runs = side_by_side([0.0, *begins], Setting(166, (0.2, 0.4), 32, seed=seed, windows=9))
     assert runs[0].refusals <= 4 * len(begins)  # what each sends before its first answer

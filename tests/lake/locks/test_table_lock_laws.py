@@ -19,6 +19,7 @@ from intercom.errors import LakeError
 from intercom.lake.locks.liveness import LockTiming
 from intercom.lake.locks.table_lock import TableLocks
 from intercom.lake.process import Process
+from tests.support.effort import effort
 
 TABLES = ("contacts", "tags")
 HEARTBEAT, EXPIRY, MARGIN = 15.0, 60.0, 3.0
@@ -230,14 +231,14 @@ def ended(world: World) -> World:
 
 
 @given(actions=st.lists(ACTIONS, max_size=40))
-@settings(max_examples=100)
+@settings(max_examples=effort(33, 1000))
 def test_no_two_runs_believe_in_the_lock_on_a_table_and_later_ones_get_it(actions: list[tuple[str, int, int]]) -> None:
     ended(played(actions, 0, 3))
 
 
 @given(steps=st.lists(RUN, max_size=60))
 @example(steps=[("run", who % 2, 1) for who in range(60)])
-@settings(max_examples=50)
+@settings(max_examples=effort(17, 500))
 def test_of_runs_that_start_at_the_same_time_one_gets_all_tables(steps: list[tuple[str, int, int]]) -> None:
     world = ended(played(steps, 0, 3, 0, 3))
     assert any(one.got_it for one in world.contenders[:-1])

@@ -1,0 +1,21 @@
+"""How much a test tries: enough to find a fault that is there in `make test`, much more in `make soak`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+SOAK = "SOAK" in os.environ
+
+
+def effort(few: int, many: int) -> int:
+    """The first number in `make test`, the second in `make soak`."""
+    return many if SOAK else few
+
+
+def tried(what: str, count: int) -> None:
+    """Tell `make soak` what a test has tried, e.g. ``tried("kills", 50)``."""
+    if log := os.environ.get("SOAK_LOG"):
+        with Path(log).open("a") as lines:
+            print(json.dumps([what, count]), file=lines)
