@@ -20,7 +20,8 @@ KEY, MONTH, STORED, PLACE = "_key", "_month", "_stored", "_place"
 Keys = Mapping[str, tuple[str, ...]]
 """Month -> keys."""
 
-_HASHES_AT_A_TIME: Final = 1 << 16
+HASHES_AT_A_TIME: Final = 1 << 16
+"""Hashes of keys that are compared at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +93,14 @@ def _by_month(keys: Any, months: Any, chosen: Any) -> dict[str, tuple[str, ...]]
     }
 
 
-def in_two_months(staged: Mapping[str, Any], stored: Mapping[str, Any]) -> Any:
+def in_two_months(staged: Mapping[str, Any], stored: Mapping[str, Any], *, at_a_time: int = HASHES_AT_A_TIME) -> Any:
     """Of hashes of keys (int64) those that are staged, and staged or stored in a second month as well.
 
     Both map a month to the hashes of its keys. Work goes by shares of all hashes, so that memory does not grow with
     the table beyond the hashes themselves, 8 bytes a row.
     """
     total = sum(len(hashes) for months in (staged, stored) for hashes in months.values())
-    shares = 1 << max(0, (total // _HASHES_AT_A_TIME).bit_length())
+    shares = 1 << max(0, (total // at_a_time).bit_length())
     found = []
     for share in range(shares):
         ours = {month: _share(hashes, share, shares) for month, hashes in staged.items()}

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Semaphore
 
-from intercom.compaction.memory import MemoryBudget
+from intercom.compaction.memory import MERGING
 from intercom.compaction.partition import PartitionMerge, RowCounts
 from intercom.compaction.replace import replace_file
+from intercom.config.redaction import one_line
 from intercom.errors import DamagedFileError, LakeError, SchemaError
 from intercom.lake.parquet import ChangedFooterError, check_footer, footer_digest, is_damage, is_whole, version_of
 from intercom.lake.published import PublishedFile
@@ -26,14 +27,8 @@ from intercom.tables.table import Strategy, Table
 
 log = logging.getLogger(__name__)
 
-_ROOM = MemoryBudget(64 << 20)
-"""For the rows of all partitions that are merged in this process at the same time, whatever their table."""
-
 _IN_WORK = Semaphore(8)
 """Partitions in work in this process at the same time: of a store each has its files on the local disk meanwhile."""
-
-_UNPACKED = 10
-"""Bytes that rows take in memory for each byte of their file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +99,7 @@ def _publish_one(table: Table, lake_table: LakeTable, work: MergeWork, month: Pa
             old = stack.enter_context(lake_table.files.fetch(month.month))
         parts = [stack.enter_context(lake_table.lake.fetch(path)) for path in month.parts]
         new = stack.enter_context(lake_table.lake.scratch())
-        with _ROOM.taken(_UNPACKED * sum(path.stat().st_size for path in ([old] if old else []) + parts)):
+        with MERGING.rows_of([old, *parts] if old else parts):
             try:
                 if old is not None:
                     check_footer(old, month.footer)
@@ -142,14 +137,14 @@ def remove_damaged(table: Table, lake_table: LakeTable, parts: Mapping[str, Path
         return
     lake_table.delete_staged(damaged)
     raise LakeError(
-        f"{table.name}: staged files were damaged: {len(damaged)}, the first is {damaged[0]} ({error}). They were "
-        "removed, and nothing else was changed: run again, the whole table will be read."
+        f"{table.name}: staged files were damaged: {len(damaged)}, the first is {damaged[0]} ({one_line(error)}). "
+        "They were removed, and nothing else was changed: run again, the whole table will be read."
     ) from error
 
 
 def damaged_file(table: Table, lake_table: LakeTable, month: str, error: Exception) -> DamagedFileError:
     """The error for a published file whose reading has raised this one."""
-    reason = "other columns than declared" if isinstance(error, SchemaError) else " ".join(str(error).split())
+    reason = "other columns than declared" if isinstance(error, SchemaError) else one_line(error)
     return DamagedFileError(
         f"{table.name}: the file {lake_table.files.path(month)} of connection {lake_table.paths.connection!r} in the "
         f"lake {lake_table.lake.url} is damaged ({reason.rstrip('.')}). It was left as it is, and the rows that were "

@@ -18,7 +18,8 @@ from functools import partial
 from uuid import uuid4
 
 from intercom.compaction.compact import compact_table
-from intercom.compaction.memory import MemoryBudget
+from intercom.compaction.memory import MERGING
+from intercom.config.redaction import one_line
 from intercom.errors import DamagedFileError, SchemaError
 from intercom.lake.findings import missing_from
 from intercom.lake.parquet import RowGroupWriter, check_footer, footer_digest, is_damage, open_parquet, version_of
@@ -33,12 +34,6 @@ from intercom.tables.table import Strategy, Table
 log = logging.getLogger(__name__)
 
 _ROWS_AT_A_TIME = 4096
-_UNPACKED = 10
-"""Bytes that rows take in memory for each byte of their file."""
-
-_ROOM = MemoryBudget(64 << 20)
-"""For the rows of all files that are rewritten in this process at the same time."""
-
 _CURE = "Run with --full-refresh: the table is read again and written anew; the watermark has not moved."
 
 
@@ -114,7 +109,7 @@ def _rewrite_one(
             raise SchemaError(f"{_name(table, month)} does not have the columns that the table's record names. {_CURE}")
         reshape = Reshape(table, old)
         with (
-            _ROOM.taken(_UNPACKED * stored.stat().st_size),
+            MERGING.rows_of([stored]),
             RowGroupWriter(written, table.schema.arrow, version) as writer,
         ):
             for batch in file.iter_batches(_ROWS_AT_A_TIME):
@@ -134,7 +129,7 @@ def _named(table: Table, lake_table: LakeTable, month: str) -> Iterator[None]:
             raise
         raise DamagedFileError(
             f"{table.name}: the file {lake_table.files.path(month)} of connection {lake_table.paths.connection!r} in "
-            f"the lake {lake_table.lake.url} is damaged ({' '.join(str(error).split()).rstrip('.')}), so that its "
+            f"the lake {lake_table.lake.url} is damaged ({one_line(error).rstrip('.')}), so that its "
             "columns cannot be changed. It was left as it is. Run again: the whole table is read and written anew.",
             month,
         ) from error

@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intercom.compaction import key_lookup as lookup
-from intercom.compaction import moved_rows as moves
 from intercom.compaction.moved_rows import decide, in_two_months, versions_schema
 from intercom.tables.table import Table
 from tests.support.effort import effort
@@ -20,8 +17,8 @@ from tests.support.staged import READ_WHOLE, SEARCHED, Row, StagedTable, Watched
 
 KEYS = [f"{number:02}" for number in range(6)]
 MONTHS = st.sampled_from([None, 0, 1, 2])
-WAYS = st.sampled_from([(SEARCHED, lookup.LITTLE_ROWS), (SEARCHED, -1), (READ_WHOLE, lookup.LITTLE_ROWS)])
-"""A few keys looked up, and all keys compared: since much was staged, and since everything was read."""
+WAYS = st.sampled_from([(SEARCHED, True), (SEARCHED, False), (READ_WHOLE, True)])
+"""A few keys looked up, and all keys compared: since it is not known how much was staged, and since all was read."""
 
 ROWS = st.builds(Row, st.sampled_from(KEYS), MONTHS, st.sampled_from([None, 1, 2, 3]), st.sampled_from("xyz"))
 EVERYTHING = st.lists(ROWS, max_size=6, unique_by=lambda row: row.id)
@@ -59,12 +56,11 @@ class Model:
 @settings(max_examples=effort(8, 250))
 @given(way=WAYS, history=st.lists(st.tuples(RUNS, st.booleans()), min_size=1, max_size=6))
 def test_each_key_is_left_once_in_its_newest_version_and_month(
-    way: tuple[Table, int], history: list[tuple[tuple[str, list[Row]], bool]]
+    way: tuple[Table, bool], history: list[tuple[tuple[str, list[Row]], bool]]
 ) -> None:
-    table, little = way
-    with tempfile.TemporaryDirectory() as url, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lookup, "LITTLE_ROWS", little)
-        lake, model = StagedTable(url, table), Model(table)
+    table, counted = way
+    with tempfile.TemporaryDirectory() as url:
+        lake, model = StagedTable(url, table, counted=counted), Model(table)
         for (kind, rows), compact in [*history, (("some", []), True)]:
             lake.stage(rows, whole=kind == "whole", replaces=kind == "replaces")
             model.waiting.append((kind, lake.runs, rows))
@@ -129,9 +125,7 @@ def test_hashes_in_two_months_are_found_in_whatever_shares(
     def arrays(months: dict[str, list[int]]) -> dict[str, Any]:
         return {month: pa.array(hashes, pa.int64()) for month, hashes in months.items()}
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(moves, "_HASHES_AT_A_TIME", at_a_time)
-        found = in_two_months(arrays(staged), arrays(stored)).to_pylist()
+    found = in_two_months(arrays(staged), arrays(stored), at_a_time=at_a_time).to_pylist()
     lies = {value: {month for months in (staged, stored) for month, values in months.items() if value in values}
             for values in staged.values() for value in values}  # fmt: skip
     assert sorted(found) == sorted(value for value, months in lies.items() if len(months) > 1)

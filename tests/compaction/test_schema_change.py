@@ -172,12 +172,12 @@ def test_rows_that_have_nothing_to_move() -> None:
 # -- files --------------------------------------------------------------------------------------------------------
 
 
-def written(tmp_path: Path, rows: Any, state: TableState) -> LakeTable:
-    """A lake with one published month of one row group for each ten rows, and its record."""
+def written(tmp_path: Path, rows: pa.RecordBatch, state: TableState, row_group_size: int = 10) -> LakeTable:
+    """A lake with one published month, and its record."""
     ledger = LakeTable(Lake(str(tmp_path / "lake")), TablePaths("acme", "contacts"))
     with ledger.lake.scratch() as path:
         with ParquetFile(path, rows.schema, "v1") as file:
-            file.write(pa.Table.from_batches([rows]), row_group_size=10)
+            file.write(pa.Table.from_batches([rows]), row_group_size=row_group_size)
         placed = ledger.add_file(path, "2026-01", rows.num_rows, None)
     ledger.save(replace(state, partitions={"2026-01": Partition(rows.num_rows, "v1", placed.stamp)}))
     return ledger
@@ -187,11 +187,11 @@ def record(old: Table) -> TableState:
     return TableState("lake", old.schema.fingerprint, watermark=9, columns=old.schema)
 
 
-def test_a_file_is_rewritten_whole_in_the_order_of_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("intercom.compaction.schema_change._ROWS_AT_A_TIME", 7)
-    old, new = table(), table(AGE)
-    rows = held(old, *[f'"age": {row}' if row % 3 else "" for row in range(25)])
-    ledger = written(tmp_path, rows, record(old))
+def test_a_file_is_rewritten_whole_in_the_order_of_its_rows(tmp_path: Path) -> None:
+    """Two row groups, both of them of more rows than are rewritten at a time."""
+    old, new, count = table(), table(AGE), 9_000
+    rows = held(old, *[f'"age": {row}' if row % 3 else "" for row in range(count)])
+    ledger = written(tmp_path, rows, record(old), row_group_size=4_500)
     state = ledger.state()
     assert state is not None
     after = migrate_columns(new, ledger, state, MemoryWatermarks())
@@ -200,12 +200,12 @@ def test_a_file_is_rewritten_whole_in_the_order_of_its_rows(tmp_path: Path, monk
     with ledger.files.fetch("2026-01") as path:
         found = pq.read_table(path, partitioning=None)
         assert after.partitions == {
-            "2026-01": Partition(25, version_of(path) or "", ledger.files.stamp("2026-01"), footer_digest(path))
+            "2026-01": Partition(count, version_of(path) or "", ledger.files.stamp("2026-01"), footer_digest(path))
         }
     assert found.schema.equals(new.schema.arrow)
-    assert found.column("age").to_pylist() == [row if row % 3 else None for row in range(25)]
-    assert found.column("id").to_pylist() == [f"c{row}" for row in range(25)]
-    assert found.column("_extra").null_count == 25
+    assert found.column("age").to_pylist() == [row if row % 3 else None for row in range(count)]
+    assert found.column("id").to_pylist() == [f"c{row}" for row in range(count)]
+    assert found.column("_extra").null_count == count
 
 
 def test_a_table_with_the_declared_columns_is_left_alone(tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ class StagedTable:
     table_format: TableFormat = TableFormat.PARQUET
     storage: dict[str, Any] = field(default_factory=dict)
     runs: int = 0
+    counted: bool = True
+    """Whether the table's record says how many rows wait; those of the first versions did not."""
 
     def lake(self) -> Lake:
         return Lake(self.url, self.storage)
@@ -72,7 +74,7 @@ class StagedTable:
                 writer.add(as_arrow(stretch, self.runs).combine_chunks().to_batches()[0])
                 writer.flush()
         state = ledger.state() or TableState(ledger.lake.identity().id, COLUMNS.fingerprint, columns=COLUMNS)
-        ledger.save(state.with_staged(StagedRun(run_id, writer.parts, coverage, len(rows), 1)))
+        ledger.save(state.with_staged(StagedRun(run_id, writer.parts, coverage, len(rows) if self.counted else 0, 1)))
 
     def compact(self, lake: Lake | None = None) -> Compacted:
         return compact_table(self.table, self.ledger(lake), MemoryWatermarks())
