@@ -23,7 +23,7 @@ import pyarrow as pa
 from intercom.errors import ConfigurationError
 from intercom.lake.layout import PARTITION_COLUMN, UNKNOWN_MONTH, TableFormat, TablePaths
 from intercom.tables.catalogue import select_tables
-from intercom.tables.table import Strategy, Table
+from intercom.tables.table import Table
 
 FIRST_MONTH: Final = "2011-01"
 """Nothing in Intercom was created before the year of its foundation."""
@@ -95,7 +95,7 @@ def athena_table(
         return f"CREATE EXTERNAL TABLE {name}\n{where}\nTBLPROPERTIES (\n  'table_type' = 'DELTA'\n);"
     columns = ",\n".join(f"  `{column.name}` {_HIVE_TYPES[column.type]}" for column in table.schema.arrow)
     comment, partitioned, properties = "", "", {"classification": "parquet"}
-    if table.strategy is Strategy.MERGE:
+    if table.month_field is not None:
         seen = f"Months {months.first} to {months.last} and {UNKNOWN_MONTH}: rows of other months are not seen"
         comment = f"COMMENT {_hive_text(seen)}\n"
         partitioned = f"PARTITIONED BY (`{PARTITION_COLUMN}` string)\n"
@@ -129,7 +129,7 @@ def duckdb_view(
     DuckDB's extension ``delta``.
     """
     columns: list[str] = [_duckdb_name(name) for name in table.schema.arrow.names]
-    partitioned = table.strategy is Strategy.MERGE
+    partitioned = table.month_field is not None
     if partitioned:
         columns.append(_duckdb_name(PARTITION_COLUMN))
     folder = _folder(table, connection, location)

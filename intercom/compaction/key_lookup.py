@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intercom.compaction.arrow import flat, joined, numbers
-from intercom.compaction.merge import comparable, key_columns
-from intercom.compaction.moved_rows import KEY, MONTH, PLACE, STORED, Moves, decide, in_two_months, versions_schema
+from intercom.compaction.keys import KEY, between, keys_of
+from intercom.compaction.merge import key_columns, versions_of
+from intercom.compaction.moved_rows import MONTH, PLACE, STORED, Moves, decide, in_two_months, versions_schema
 from intercom.compaction.publish import MergeWork, damaged_file, remove_damaged
 from intercom.errors import SchemaError
 from intercom.lake.parquet import is_damage, open_parquet
@@ -128,7 +129,6 @@ class _Reader:
         parts: Mapping[str, int],
         published: Mapping[str, str],
     ) -> None:
-        (self._key,) = table.primary_key
         self._table, self._lake_table, self._sizes, self.published = table, lake_table, parts, published
         self._parts = [(path, month.month) for month in work.months for path in month.parts]
         self._place = {path: number for number, path in enumerate(parts)}
@@ -158,7 +158,7 @@ class _Reader:
         """The staged versions of these keys in these months, a table for each part."""
 
         def some(path: str) -> Any:
-            rows = self._read_part(path, key_columns(self._key, self._table.newest_by))
+            rows = self._read_part(path, key_columns(self._table.primary_key, self._table.newest_by))
             places = pc.add(numbers(rows.num_rows).cast(pa.int64()), self._place[path] << 32)
             return self._versions(rows, keys, places)
 
@@ -166,7 +166,7 @@ class _Reader:
         return [_with_month(rows, month, self._table.newest_by, stored=False) for month, rows in found]
 
     def _staged_keys(self, path: str) -> Any:
-        return flat(self._read_part(path, [self._key]).column(0))
+        return flat(keys_of(self._read_part(path, self._table.primary_key), self._table.primary_key))
 
     def _read_part(self, path: str, columns: Sequence[str]) -> Any:
         """Columns of a part. One that is damaged is taken out of the lake, and LakeError says so."""
@@ -210,7 +210,7 @@ class _Reader:
         """The stored versions of these keys in the files of these months, a table for each month."""
 
         def some(month: str) -> Any:
-            columns = key_columns(self._key, self._table.newest_by)
+            columns = key_columns(self._table.primary_key, self._table.newest_by)
             found = [self._versions(rows, keys, None) for rows in self._stored_rows(month, columns, keys)]
             rows = pa.concat_tables([self._none, *found])
             return _with_month(rows, month, self._table.newest_by, stored=True)
@@ -220,8 +220,8 @@ class _Reader:
     def _stored_keys(self, month: str, among: Any = None) -> Iterator[Any]:
         """Keys in a month's file, some at a time; as many at least as there are to be found `among` them."""
         waiting: list[Any] = []
-        for rows in self._stored_rows(month, [self._key], among):
-            waiting.append(rows.column(0))
+        for rows in self._stored_rows(month, self._table.primary_key, among):
+            waiting.append(keys_of(rows, self._table.primary_key))
             if among is None or sum(map(len, waiting)) >= len(among):
                 yield joined(waiting, pa.string())
                 waiting = []
@@ -238,7 +238,7 @@ class _Reader:
         ):
             self._check_columns(month, file, columns)
             for group in range(file.num_row_groups):
-                if among is None or _may_hold(file.metadata.row_group(group), self._key, among):
+                if among is None or _may_hold(file.metadata.row_group(group), self._table.primary_key, among):
                     yield file.read_row_group(group, columns=list(columns), use_threads=False)
 
     @contextmanager
@@ -269,9 +269,9 @@ class _Reader:
 
     def _versions(self, rows: Any, keys: Any, places: Any) -> Any:
         """Key, decisive columns and place of those rows that have one of the keys."""
-        chosen = pc.is_in(rows.column(self._key), value_set=keys)
-        found = comparable(rows, self._key, self._table.newest_by).rename_columns([KEY, *self._table.newest_by])
+        found = versions_of(rows, self._table.primary_key, self._table.newest_by)
         places = pa.repeat(pa.scalar(0, pa.int64()), rows.num_rows) if places is None else places
+        chosen = pc.is_in(found.column(KEY), value_set=keys)
         return found.append_column(PLACE, places).filter(chosen).select(self._none.schema.names)
 
     def _at_once(self, work: Callable[[Other], Some], on: Sequence[Other]) -> list[Some]:
@@ -300,14 +300,13 @@ def _both(found: Any, keys: Any) -> Any:
     return pc.unique(found.filter(pc.is_in(found, value_set=keys)))
 
 
-def _may_hold(group: Any, column: str, keys: Any) -> bool:
-    """Whether a row group's bounds admit one of the keys."""
-    place = [group.column(number).path_in_schema for number in range(group.num_columns)].index(column)
+def _may_hold(group: Any, primary_key: tuple[str, ...], keys: Any) -> bool:
+    """Whether the bounds of a row group admit one of the keys; of several columns those of the first one decide."""
+    place = [group.column(number).path_in_schema for number in range(group.num_columns)].index(primary_key[0])
     bounds = group.column(place).statistics
     if bounds is None or not bounds.has_min_max:
         return True
-    inside = pc.and_(pc.greater_equal(keys, bounds.min), pc.less_equal(keys, bounds.max))
-    return bool(pc.any(inside).as_py())
+    return bool(pc.any(between(keys, bounds.min, bounds.max, primary_key)).as_py())
 
 
 def _hashes(keys: Any) -> Any:

@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intercom.compaction.arrow import flat, joined, numbers
+from intercom.compaction.keys import KEY
 
-KEY, MONTH, STORED, PLACE = "_key", "_month", "_stored", "_place"
+MONTH, STORED, PLACE = "_month", "_stored", "_place"
 
 Keys = Mapping[str, tuple[str, ...]]
-"""Month -> keys."""
+"""Month -> keys, as `keys_of` gives them."""
 
 HASHES_AT_A_TIME: Final = 1 << 16
 """Hashes of keys that are compared at once."""

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intercom.compaction.arrow import flat, joined, numbers, slice_between, taken
+from intercom.compaction.keys import KEY, keys_of
 from intercom.compaction.merge import (
     POSITION,
     KeyMatches,
@@ -28,6 +29,7 @@ from intercom.compaction.merge import (
     match_keys,
     newest_positions,
     same_content,
+    versions_of,
 )
 from intercom.compaction.spill import SpillBuffer
 from intercom.compaction.staged_parts import HELD_BYTES, StagedParts
@@ -70,6 +72,7 @@ class PartitionMerge:
     With `replaces` the parts are the whole new partition: stored rows that they do not hold are removed, and of rows
     that differ the staged one wins, however old it is.
     Staged rows of keys `left_out` are not taken, and stored rows of keys `evicted` go: they belong to other partitions.
+    These keys are as `keys_of` gives them.
 
     A file that cannot be read raises what `parquet.is_damage` tells, a stored one of other columns SchemaError. A
     stored file without page checksums is written anew, also where nothing else changes.
@@ -81,19 +84,21 @@ class PartitionMerge:
         parts: Sequence[Path],
         schema: Any,
         *,
-        primary_key: str,
+        primary_key: tuple[str, ...],
         newest_by: Sequence[str],
         replaces: bool = False,
         left_out: Sequence[str] = (),
         evicted: Sequence[str] = (),
     ) -> None:
-        self._key, self._newest_by, self._schema, self._replaces = primary_key, newest_by, schema, replaces
+        self._primary_key, self._newest_by, self._schema = primary_key, newest_by, schema
+        self._replaces = replaces
         self._left_out, self._evicted = (pa.array(keys, pa.string()) for keys in (left_out, evicted))
         self._stored = self._open_stored(stored)
         # A new month in one part is copied as it is: only its keys are looked at.
         self._parts = StagedParts(parts, schema, HELD_BYTES if self._stored or len(parts) > 1 else 0)
         self._rewrites = stored is not None and (self._stored is None or not has_checksums(stored))
         self._groups = self._stored.num_row_groups if self._stored else 0
+        self._columns = key_columns(primary_key, newest_by)
         sizes = (self._stored.metadata.row_group(group).num_rows for group in range(self._groups))
         self._firsts = list(accumulate(sizes, initial=0))  # of each row group, and the number of rows
 
@@ -110,34 +115,34 @@ class PartitionMerge:
         gone = self._gone()
         stored_rows = self._firsts[-1] - len(gone)
         positions = flat(winners.column(POSITION))
-        losers = positions.take(met.rival.filter(pc.invert(beaten)))
+        losers = positions.take(met.staged.filter(pc.invert(beaten)))
         write = positions.filter(pc.invert(pc.is_in(positions, value_set=losers)))
-        removed = stored_rows - len(met.row) if self._replaces else 0
+        removed = stored_rows - len(met.stored) if self._replaces else 0
         merged = RowCounts(
-            rows=stored_rows - removed + winners.num_rows - len(met.row),
-            new=winners.num_rows - len(met.row),
-            changed=len(met.row) - len(losers),
+            rows=stored_rows - removed + winners.num_rows - len(met.stored),
+            new=winners.num_rows - len(met.stored),
+            changed=len(met.stored) - len(losers),
             unchanged=len(losers),
             removed=removed,
             files=int(bool(len(write) or len(gone) or removed or self._rewrites)),
         )
         if merged.files:
-            rows = met.row.filter(pc.invert(beaten)) if self._replaces else _sorted(met.row.filter(beaten), gone)
+            rows = met.stored.filter(pc.invert(beaten)) if self._replaces else _sorted(met.stored.filter(beaten), gone)
             self._write(target, version, rows, write)
         return merged
 
     # -- first pass ---------------------------------------------------------------------------------------------
 
-    def _winners(self) -> Any:
-        """Key columns and position of the newest staged version of each key, in the order of positions."""
-        keys = self._parts.keys(key_columns(self._key, self._newest_by))
-        winners = keys.take(newest_positions(keys, self._key, self._newest_by))
+    def _winners(self) -> pa.Table:
+        """The newest staged version of each key, in the order of positions."""
+        versions = self._versions(self._parts.keys(self._columns))
+        winners = versions.take(newest_positions(versions))
         if len(self._left_out) == 0:
             return winners
-        return winners.filter(pc.invert(pc.is_in(winners.column(self._key), value_set=self._left_out)))
+        return winners.filter(pc.invert(pc.is_in(winners.column(KEY), value_set=self._left_out)))
 
     def _met(self, winners: Any) -> KeyMatches:
-        """The contest of all stored rows, counted through the whole file.
+        """The matches of all stored rows, counted through the whole file.
 
         As many stored keys are held at a time as there are staged ones: each time these are hashed anew.
         """
@@ -145,9 +150,10 @@ class PartitionMerge:
         waiting: list[Any] = []
         first = 0
         for group, last in enumerate(self._firsts[1:] if winners.num_rows else []):
-            waiting.append(self._stored.read_row_group(group, columns=key_columns(self._key, self._newest_by)))
+            waiting.append(self._stored.read_row_group(group, columns=self._columns))
             if last - first >= winners.num_rows or last == self._firsts[-1]:
-                found.append((first, match_keys(pa.concat_tables(waiting), winners, self._key, self._newest_by)))
+                stored = self._versions(pa.concat_tables(waiting))
+                found.append((first, match_keys(stored, winners, self._newest_by)))
                 waiting, first = [], last
         return match_in_order(found)
 
@@ -155,31 +161,31 @@ class PartitionMerge:
         """Numbers of the stored rows that are evicted; no staged row meets one of these."""
         found = []
         for group in range(self._groups if len(self._evicted) else 0):
-            keys = flat(self._stored.read_row_group(group, columns=[self._key]).column(0))
-            rows = pc.indices_nonzero(pc.is_in(keys, value_set=self._evicted))
+            stored = self._stored.read_row_group(group, columns=list(self._primary_key))
+            rows = pc.indices_nonzero(pc.is_in(flat(keys_of(stored, self._primary_key)), value_set=self._evicted))
             found.append(pc.add(rows, pa.scalar(self._firsts[group], pa.uint64())))
         return joined(found, pa.uint64())
 
     def _beaten(self, met: KeyMatches, winners: Any, target: Path) -> Any:
         """For each matched row: the staged version takes its place."""
         if self._replaces:
-            return self._differs(met, numbers(len(met.row)), winners, target)
+            return self._differs(met, numbers(len(met.stored)), winners, target)
         return pc.or_(met.newer, self._differs(met, pc.indices_nonzero(met.tie), winners, target))
 
     def _differs(self, met: KeyMatches, chosen: Any, winners: Any, target: Path) -> Any:
-        """For each matched row: it is one of the `chosen`, and its content is not that of its rival."""
-        rows = met.row.take(chosen)
-        rivals = flat(winners.column(POSITION)).take(met.rival.take(chosen))
+        """For each matched row: it is one of the `chosen`, and its content is not that of the staged version."""
+        rows = met.stored.take(chosen)
+        staged = flat(winners.column(POSITION)).take(met.staged.take(chosen))
         cuts = [bisect_left(rows, first, key=lambda row: row.as_py()) for first in self._firsts]
         lists = [(group, low, high - low) for group, (low, high) in enumerate(pairwise(cuts)) if high > low]
         differing = []
         with SpillBuffer(target) as shelf:
-            wanted = [rivals.slice(low, size) for _, low, size in lists]
+            wanted = [staged.slice(low, size) for _, low, size in lists]
             for number, theirs in self._parts.lists(wanted, shelf):
                 group, low, size = lists[number]
                 ours = taken(self._stored.read_row_group(group), self._inside(rows, group))
                 differing.append(chosen.slice(low, size).filter(pc.invert(same_content(ours, theirs))))
-        return pc.is_in(numbers(len(met.row)), value_set=joined(differing, pa.uint64()))
+        return pc.is_in(numbers(len(met.stored)), value_set=joined(differing, pa.uint64()))
 
     # -- second pass --------------------------------------------------------------------------------------------
 
@@ -204,6 +210,9 @@ class PartitionMerge:
         if self._replaces:
             return taken(stored, rows)
         return stored.filter(pc.invert(pc.is_in(numbers(size), value_set=rows))) if len(rows) else stored
+
+    def _versions(self, rows: pa.Table) -> pa.Table:
+        return versions_of(rows, self._primary_key, self._newest_by)
 
     def _inside(self, rows: Any, group: int) -> Any:
         """Of sorted row numbers those in a row group, counted from its first row."""

@@ -158,12 +158,11 @@ def _merged(
 ) -> RowCounts:
     if table.strategy is Strategy.REPLACE:
         return replace_file(table, old, parts, new, work.version)
-    (key,) = table.primary_key
     merge = PartitionMerge(
         old,
         parts,
         table.schema.arrow,
-        primary_key=key,
+        primary_key=table.primary_key,
         newest_by=table.newest_by,
         replaces=work.coverage is Coverage.REPLACES,
         left_out=month.left_out,

@@ -23,7 +23,6 @@ from intercom.lake.state_file import Found, StateFile
 from intercom.lake.storage import Lake
 from intercom.lake.watermark import Watermark
 from intercom.tables.catalogue import TABLES
-from intercom.tables.table import Strategy
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ class LakeTable:
         self.files: PublishedFiles = (
             DeltaFiles(lake, paths)
             if table_format is TableFormat.DELTA
-            else PlainFiles(lake, paths, partitioned=TABLES[paths.table].strategy is Strategy.MERGE)
+            else PlainFiles(lake, paths, partitioned=TABLES[paths.table].month_field is not None)
         )
 
     def state(self) -> TableState | None:

@@ -23,7 +23,7 @@ from intercom.normalise.normaliser import Normaliser
 from intercom.sync.checkpoints import RunCheckpoints
 from intercom.sync.pipeline import WAITING_BYTES, Checkpoint, Pipeline
 from intercom.sync.progress import TableProgress
-from intercom.tables.table import Strategy, Table
+from intercom.tables.table import Table
 
 T = TypeVar("T")
 
@@ -97,9 +97,8 @@ class TableReader:
             self.rejected.save()  # the next attempt does not meet them again
             self.journal.save(done.finished, done.parts, done.rows, done.newest)
 
-        month = table.partition_field if table.strategy is Strategy.MERGE else None
         attempt, schema = self.journal.attempt, table.schema.arrow
-        parts = lake_table.part_writer(attempt, schema, partition_field=month, first=self.parts)
+        parts = lake_table.part_writer(attempt, schema, partition_field=table.month_field, first=self.parts)
         waiting = WAITING_BYTES if table.may_wait else _SCROLL_WAITING_BYTES
         pipeline = Pipeline(
             parts, self._normaliser, table.cursor_field, keep, self.rejected.take, waiting_bytes=waiting

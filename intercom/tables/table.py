@@ -36,7 +36,7 @@ class Table:
 
     ``required`` are the columns without which a record is refused; empty: those of the primary key. ``cursor_field`` is
     what the watermark counts; ``version_field`` tells versions of a row apart, empty: the cursor field does.
-    ``partition_field`` is the time whose month is the partition of a merge table.
+    ``partition_field`` is the time whose month is the partition of a merge table's row; None: the table is one file.
 
     ``day_cut``: search compares calendar days of the workspace's time zone instead of seconds. ``narrowed_by`` are
     members by which the rows of a single day can be split further. ``record_path``, ending with a slash, is where
@@ -53,7 +53,7 @@ class Table:
     required: tuple[str, ...] = ()
     cursor_field: str | None = None
     version_field: str = ""
-    partition_field: str = "created_at"
+    partition_field: str | None = "created_at"
     strategy: Strategy
     scope: str
     requests: tuple[Mapping[str, str | int], ...] = field(default=({},), hash=False)
@@ -66,6 +66,7 @@ class Table:
     def __post_init__(self) -> None:
         for wrong, message in (
             (not self.primary_key, "has no primary key"),
+            (len(set(self.primary_key)) < len(self.primary_key), "has a key column twice"),
             (not self.requests, "has no request"),
             (not self.path.startswith("/"), f"has the path {self.path!r}, which does not start with '/'"),
             (self.strategy is Strategy.MERGE and not self.cursor_field, "merges without a cursor field"),
@@ -77,6 +78,10 @@ class Table:
             ),
             (self.day_cut and self.access is not Access.SEARCH, "cuts days but is not searched"),
             (not set(self.required) <= set(self.primary_key), "requires columns outside its primary key"),
+            (
+                self.strategy is Strategy.MERGE and set(self.required_columns) != set(self.primary_key),
+                "merges by key columns that a record may lack",
+            ),
             (bool(self.narrowed_by) and self.access is not Access.SEARCH, "is narrowed but not searched"),
             (
                 any(name not in request for name in self.carries for request in self.requests),
@@ -122,8 +127,12 @@ class Table:
     @property
     def times(self) -> tuple[str, ...]:
         """Columns that the table goes by: cursor, version, and of a merge table the partition's time; each once."""
-        partition = self.partition_field if self.strategy is Strategy.MERGE else None
-        return tuple(dict.fromkeys(name for name in (self.cursor_field, self.version_field, partition) if name))
+        return tuple(dict.fromkeys(name for name in (self.cursor_field, self.version_field, self.month_field) if name))
+
+    @property
+    def month_field(self) -> str | None:
+        """The column whose month is the partition of a row; None where the table is one file, as of replace tables."""
+        return self.partition_field if self.strategy is Strategy.MERGE else None
 
     @property
     def reads_by_window(self) -> bool:
@@ -140,9 +149,11 @@ class Table:
         """Columns that tell the newer of two versions of a row; the first one that differs decides.
 
         A search may answer from an index that lags, so the version field comes first there. Where all rows are read
-        the later read is the newer one: the cursor value may have gone back, or be gone.
+        the later read is the newer one: the cursor value may have gone back, or be gone. Rows without a version of
+        their own go by the time of reading alone.
         """
         version = self.version_field or self.cursor_field
-        assert version is not None, self.name
+        if version is None:
+            return (schemas.INGESTED_AT,)
         by_version = (version, schemas.INGESTED_AT)
         return by_version[::-1] if self.read_whole else by_version

@@ -1,4 +1,7 @@
-"""Rows that move between months, in random histories: a table is what a dictionary of the newest versions says."""
+"""Rows that move between months, in random histories: a table is what a dictionary of the newest versions says.
+
+Keys of one column and of two, months by `created_at` and by another time.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,31 @@ from hypothesis import strategies as st
 from intercom.compaction.moved_rows import decide, in_two_months, versions_schema
 from intercom.tables.table import Table
 from tests.support.effort import effort
-from tests.support.staged import READ_WHOLE, SEARCHED, Row, StagedTable, WatchedLake
+from tests.support.staged import (
+    READ_WHOLE,
+    SEARCHED,
+    TWO_COLUMNS,
+    TWO_COLUMNS_READ_WHOLE,
+    Row,
+    StagedTable,
+    WatchedLake,
+)
 
-KEYS = [f"{number:02}" for number in range(6)]
+KEYS = [("0", "12"), ("01", "2"), ("012", ""), ("0", "\x00"), ("0\x00", ""), ("1", "x")]
+"""Keys of two columns that are the same once these are put together; the first makes one of one column."""
 MONTHS = st.sampled_from([None, 0, 1, 2])
-WAYS = st.sampled_from([(SEARCHED, True), (SEARCHED, False), (READ_WHOLE, True)])
+WAYS = st.sampled_from(
+    [
+        *((SEARCHED, True), (SEARCHED, False), (READ_WHOLE, True)),
+        *((TWO_COLUMNS, True), (TWO_COLUMNS, False), (TWO_COLUMNS_READ_WHOLE, True)),
+    ]
+)
 """A few keys looked up, and all keys compared: since it is not known how much was staged, and since all was read."""
 
-ROWS = st.builds(Row, st.sampled_from(KEYS), MONTHS, st.sampled_from([None, 1, 2, 3]), st.sampled_from("xyz"))
+ROWS = st.builds(
+    lambda key, *values: Row(key[0], *values, key[1]),
+    *(st.sampled_from(KEYS), MONTHS, st.sampled_from([None, 1, 2, 3]), st.sampled_from("xyz")),
+)
 EVERYTHING = st.lists(ROWS, max_size=6, unique_by=lambda row: row.id)
 RUNS = st.one_of(
     st.tuples(st.just("some"), st.lists(ROWS, max_size=6, unique_by=lambda row: (row.id, row.updated_at))),
@@ -33,13 +53,16 @@ class Model:
     """Per key the newest version; `waiting` runs are merged by `compact`."""
 
     def __init__(self, table: Table) -> None:
-        self._by_cursor = not table.read_whole
-        self.rows: dict[str, tuple[tuple[int, ...], Row]] = {}
+        self._table = table
+        self.rows: dict[tuple[str, ...], tuple[tuple[int, ...], Row]] = {}
         self.waiting: list[tuple[str, int, Sequence[Row]]] = []
 
     def version(self, row: Row, run: int) -> tuple[int, ...]:
         cursor = -1 if row.updated_at is None else row.updated_at
-        return (cursor, run) if self._by_cursor else (run, cursor)
+        return (run, cursor) if self._table.read_whole else (cursor, run)
+
+    def key(self, row: Row) -> tuple[str, ...]:
+        return tuple(getattr(row, name) for name in self._table.primary_key)
 
     def compact(self) -> None:
         starts = [number for number, (kind, _, _) in enumerate(self.waiting) if kind == "replaces"]
@@ -48,8 +71,8 @@ class Model:
         for _, run, rows in self.waiting:
             for row in rows:
                 version = self.version(row, run)
-                if row.id not in self.rows or version >= self.rows[row.id][0]:
-                    self.rows[row.id] = (version, row)
+                if self.key(row) not in self.rows or version >= self.rows[self.key(row)][0]:
+                    self.rows[self.key(row)] = (version, row)
         self.waiting = []
 
 
@@ -66,14 +89,12 @@ def test_each_key_is_left_once_in_its_newest_version_and_month(
             model.waiting.append((kind, lake.runs, rows))
             if not compact:
                 continue
-            before, keys = (
-                {row.id: row for row in lake.rows()},
-                {row.id for _, _, rows in model.waiting for row in rows},
-            )
+            before = {model.key(row): row for row in lake.rows()}
+            keys = {model.key(row) for _, _, rows in model.waiting for row in rows}
             done = lake.compact(WatchedLake(lake))
             model.compact()
             assert sorted(lake.rows(), key=str) == sorted((row for _, row in model.rows.values()), key=str)
-            after = {row.id: row for row in lake.rows()}
+            after = {model.key(row): row for row in lake.rows()}
             assert done.new == len(after.keys() - before.keys())
             assert done.removed == len(before.keys() - after.keys())
             assert done.new + done.changed + done.unchanged == len(keys & after.keys())

@@ -70,7 +70,7 @@ def merge(write: Write, tmp_path: Path) -> Merge:
 
 
 def run(stored: Path | None, parts: Sequence[Path], target: Path, *, replaces: bool = False) -> RowCounts:
-    merge = PartitionMerge(stored, parts, SCHEMA, primary_key="id", newest_by=NEWEST_BY, replaces=replaces)
+    merge = PartitionMerge(stored, parts, SCHEMA, primary_key=("id",), newest_by=NEWEST_BY, replaces=replaces)
     try:
         return merge.write(target, "v1")
     finally:

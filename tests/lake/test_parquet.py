@@ -48,7 +48,7 @@ def without_checksums(path: Path, table: Any) -> Path:
 
 
 def merge(stored: Path | None, parts: Sequence[Path], target: Path) -> RowCounts:
-    merge = PartitionMerge(stored, parts, SCHEMA, primary_key="id", newest_by=("updated_at", "_ingested_at"))
+    merge = PartitionMerge(stored, parts, SCHEMA, primary_key=("id",), newest_by=("updated_at", "_ingested_at"))
     try:
         return merge.write(target, "merged")
     finally:

@@ -29,19 +29,27 @@ COLUMNS = TableSchema(
         Column("created_at", ColumnKind.TIMESTAMP),
         Column("updated_at", ColumnKind.TIMESTAMP),
         Column("name", ColumnKind.STRING),
+        Column("owner_id", ColumnKind.STRING),
+        Column("begun_at", ColumnKind.TIMESTAMP),
     )
 )
 SEARCHED = replace(TABLES["contacts"], schema=COLUMNS)
 READ_WHOLE = replace(TABLES["companies"], schema=COLUMNS)
+TWO_COLUMNS = replace(SEARCHED, primary_key=("id", "owner_id"), partition_field="begun_at")
+TWO_COLUMNS_READ_WHOLE = replace(READ_WHOLE, primary_key=("id", "owner_id"), partition_field="begun_at")
+"""Keys of two columns, and months by another time than `created_at`."""
+ONE_FILE = replace(TWO_COLUMNS_READ_WHOLE, name="tags", partition_field=None)
+"""No months. The name is that of a table which is one file, by which a `LakeTable` goes."""
 
 
 class Row(NamedTuple):
-    """A row as Intercom sends it: `created_at` by its month, 0 for January 2026, and `updated_at` in seconds."""
+    """A row as Intercom sends it: its partition's time by the month, 0 for January 2026; `updated_at` in seconds."""
 
     id: str
     month: int | None
     updated_at: int | None
     name: str = ""
+    owner_id: str = ""
 
 
 @dataclass
@@ -68,10 +76,11 @@ class StagedTable:
         self.runs += 1
         ledger, run_id = self.ledger(), f"run-{self.runs}"
         coverage = Coverage.REPLACES if replaces else Coverage.WHOLE if whole else Coverage.SOME
-        writer = PartWriter(ledger.lake, ledger.paths, run_id, COLUMNS.arrow, partition_field="created_at")
+        field = self.table.month_field
+        writer = PartWriter(ledger.lake, ledger.paths, run_id, COLUMNS.arrow, partition_field=field)
         with writer:
             for stretch in stretches(rows):
-                writer.add(as_arrow(stretch, self.runs).combine_chunks().to_batches()[0])
+                writer.add(as_arrow(stretch, self.runs, field or "created_at").combine_chunks().to_batches()[0])
                 writer.flush()
         state = ledger.state() or TableState(ledger.lake.identity().id, COLUMNS.fingerprint, columns=COLUMNS)
         ledger.save(state.with_staged(StagedRun(run_id, writer.parts, coverage, len(rows) if self.counted else 0, 1)))
@@ -79,22 +88,30 @@ class StagedTable:
     def compact(self, lake: Lake | None = None) -> Compacted:
         return compact_table(self.table, self.ledger(lake), MemoryWatermarks())
 
+    def key(self, row: Row) -> tuple[str, ...]:
+        """The values of a row's primary key."""
+        return tuple(getattr(row, name) for name in self.table.primary_key)
+
     def rows(self) -> list[Row]:
         """All rows that a reader finds; each lies in its month."""
         found: list[Row] = []
         for month, rows in self._files():
-            found += rows_of(rows)
-            assert {folder(row.month) for row in rows_of(rows)} <= {month}
+            here = rows_of(rows, self.table.month_field or "created_at")
+            found += here
+            assert self.table.month_field is None or {folder(row.month) for row in here} <= {month}
         return found
 
     def _files(self) -> Iterator[tuple[str, Any]]:
         root = f"{self.url}/data/acme/{self.table.name}"
         if self.table_format is TableFormat.DELTA:
             rows = DeltaTable(root).to_pyarrow_table()
+            if self.table.month_field is None:
+                yield "", rows
+                return
             for month in rows.column("created_month").unique().to_pylist():
                 yield f"created_month={month}", rows.filter(pa.compute.equal(rows.column("created_month"), month))
             return
-        for path in sorted(Path(root).glob("*/*.parquet")):
+        for path in sorted(Path(root).glob("*.parquet" if self.table.month_field is None else "*/*.parquet")):
             yield path.parent.name, pq.read_table(path, partitioning=None)
 
 
@@ -105,9 +122,9 @@ class WatchedLake(Lake):
         super().__init__(staged.url, staged.storage)
         self.at_a_time = 1  # else a file may go between being listed and being read
         self._staged = staged
-        self.missing: list[set[str]] = []
+        self.missing: list[set[tuple[str, ...]]] = []
         """Keys that were there before, not seen after each step."""
-        self._all = {row.id for row in staged.rows()}
+        self._all = {staged.key(row) for row in staged.rows()}
 
     def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> int:
         size = super().publish(written, path, rows=rows, over=over)
@@ -121,7 +138,7 @@ class WatchedLake(Lake):
 
     def _look(self, path: str) -> None:
         if path.startswith("data/"):
-            found = [row.id for row in self._staged.rows()]
+            found = [self._staged.key(row) for row in self._staged.rows()]
             assert len(found) == len(set(found)), (path, found)
             self.missing.append(self._all - set(found))
 
@@ -146,26 +163,31 @@ def created(month: int) -> datetime:
     return datetime(2026, 1, 15, tzinfo=UTC) + timedelta(days=30 * month)
 
 
-def as_arrow(rows: Sequence[Row], run: int) -> Any:
+def as_arrow(rows: Sequence[Row], run: int, month_field: str) -> Any:
     names = COLUMNS.arrow.names
+    nothing: list[Any] = [None] * len(rows)
     values = {
         "id": [row.id for row in rows],
-        "created_at": [None if row.month is None else created(row.month) for row in rows],
+        "owner_id": [row.owner_id for row in rows],
+        "created_at": nothing,
+        "begun_at": nothing,
+        month_field: [None if row.month is None else created(row.month) for row in rows],
         "updated_at": [None if row.updated_at is None else datetime.fromtimestamp(row.updated_at, UTC) for row in rows],
         "name": [row.name for row in rows],
-        "_extra": [None] * len(rows),
+        "_extra": nothing,
         "_ingested_at": [datetime.fromtimestamp(run, UTC)] * len(rows),
     }
     return pa.table([pa.array(values[name], COLUMNS.arrow.field(name).type) for name in names], schema=COLUMNS.arrow)
 
 
-def rows_of(rows: Any) -> list[Row]:
+def rows_of(rows: Any, month_field: str) -> list[Row]:
     return [
         Row(
             row["id"],
-            None if row["created_at"] is None else round((row["created_at"] - created(0)).days / 30),
+            None if row[month_field] is None else round((row[month_field] - created(0)).days / 30),
             None if row["updated_at"] is None else int(row["updated_at"].timestamp()),
             row["name"],
+            row["owner_id"],
         )
         for row in rows.to_pylist()
     ]

@@ -90,6 +90,8 @@ def test_fingerprints_tell_schemas_apart_by_name_type_and_order() -> None:
         ({"cursor_field": None, "strategy": Strategy.REPLACE}, "is searched without a cursor field"),
         ({"primary_key": ("uuid",)}, "undeclared columns: uuid"),
         ({"primary_key": ()}, "no primary key"),
+        ({"primary_key": ("id", "id")}, "a key column twice"),
+        ({"primary_key": ("id", "email"), "required": ("id",)}, "by key columns that a record may lack"),
         ({"primary_key": ("owner_id",)}, "no strings: owner_id"),
         ({"cursor_field": "changed_at"}, "undeclared columns: changed_at"),
         ({"cursor_field": "name"}, "no timestamp"),
@@ -129,6 +131,14 @@ def test_versions_are_told_by_the_version_field_else_by_the_cursor_field() -> No
     assert contacts.newest_by == ("updated_at", "_ingested_at")
     assert replace(contacts, version_field="last_seen_at").newest_by == ("last_seen_at", "_ingested_at")
     assert TABLES["companies"].newest_by == ("_ingested_at", "updated_at")
+    assert TABLES["tags"].newest_by == ("_ingested_at",)
+
+
+def test_only_merge_tables_have_months_and_only_where_a_field_says_which() -> None:
+    contacts = TABLES["contacts"]
+    assert [name for name, table in TABLES.items() if table.month_field] == list(TABLES)[:4]
+    assert replace(contacts, partition_field="signed_up_at").month_field == "signed_up_at"
+    assert replace(contacts, partition_field=None).month_field is None
 
 
 def test_who_is_searched_reads_by_a_window_and_only_the_scroll_may_not_wait() -> None:

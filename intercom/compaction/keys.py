@@ -1,0 +1,44 @@
+"""Primary keys of one or several columns as one array of strings. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from intercom.compaction.arrow import flat
+
+KEY: Final = "_key"
+"""Column of a row's key, as `keys_of` gives it."""
+
+_SEPARATOR, _ESCAPE = "\x00", "\x01"
+"""The two smallest characters, so that joined keys are in the order of their columns. No id of Intercom has them."""
+
+
+def keys_of(rows: pa.Table | pa.RecordBatch, primary_key: tuple[str, ...]) -> pa.Array | pa.ChunkedArray:
+    """One string for each row: the same for equal keys, another for other keys, and in their order.
+
+    Of one column it is that column itself, not a copy. Several columns are joined by a separator, which is escaped
+    where a value has it: ``("a", "bc")`` and ``("ab", "c")`` stay apart whatever is in them. No value is null.
+    """
+    if len(primary_key) == 1:
+        return rows.column(primary_key[0])
+    return pc.binary_join_element_wise(*(_escaped(flat(rows.column(name))) for name in primary_key), _SEPARATOR)
+
+
+def between(keys: pa.Array | pa.ChunkedArray, low: str, high: str, primary_key: tuple[str, ...]) -> pa.Array:
+    """For each of the keys whether its first column lies between two values, both included."""
+    if len(primary_key) == 1:
+        return pc.and_(pc.greater_equal(keys, low), pc.less_equal(keys, high))
+    low, high = (_escaped(pa.array([value], pa.string()))[0].as_py() for value in (low, high))
+    # What follows the first column is the separator, and that is smaller than the escape.
+    return pc.and_(pc.greater_equal(keys, low), pc.less(keys, high + _ESCAPE))
+
+
+def _escaped(values: pa.Array) -> pa.Array:
+    """The values without separators, in the same order: what takes the place of each character sorts like it."""
+    if not pc.any(pc.match_substring_regex(values, f"[{_SEPARATOR}{_ESCAPE}]")).as_py():
+        return values
+    values = pc.replace_substring(values, _ESCAPE, _ESCAPE + "\x02")
+    return pc.replace_substring(values, _SEPARATOR, _ESCAPE + "\x01")
