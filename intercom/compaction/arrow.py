@@ -4,35 +4,34 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 
-def numbers(size: int) -> Any:
+def numbers(size: int) -> pa.Array:
     """0 to size - 1, as uint64; made without a Python integer for each."""
     return pc.indices_nonzero(pa.repeat(pa.scalar(True), size))
 
 
-def slice_between(values: Any, first: int, last: int) -> Any:
+def slice_between(values: pa.Array, first: int, last: int) -> pa.Array:
     """The slice of sorted integers with first <= value < last, counted from `first`."""
     low = bisect_left(values, first, key=lambda value: value.as_py())
     high = bisect_left(values, last, lo=low, key=lambda value: value.as_py())
     return pc.subtract(values.slice(low, high - low), pa.scalar(first, values.type))
 
 
-def taken(rows: Any, indices: Any) -> Any:
+def taken(rows: pa.Table, indices: pa.Array) -> pa.Table:
     """The rows of a table at `indices`; the table itself, not a copy, when these are all of its rows in order."""
     everything = len(indices) == rows.num_rows and indices.cast(pa.uint64()).equals(numbers(rows.num_rows))
     return rows if everything else rows.take(indices)
 
 
-def flat(values: Any) -> Any:
-    """A chunked array as one array."""
+def flat(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """The values as one array; of a chunked array its chunks, joined."""
     return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
 
 
-def joined(arrays: Sequence[Any], kind: Any) -> Any:
+def joined(arrays: Sequence[pa.Array | pa.ChunkedArray], kind: pa.DataType) -> pa.Array:
     """One array of type `kind` from any number of arrays, none included."""
     return pa.concat_arrays([pa.array([], kind), *[flat(array).cast(kind) for array in arrays]])

@@ -1,7 +1,7 @@
 """Compaction of one table: committed staged rows become the published files, one partition after the other.
 
-The order makes every crash harmless: a partition is published, the table's record follows when all are, and only
-then the parts that were read are deleted. A partition that is merged again stays as it is.
+The order makes every crash harmless: partitions are published, then the table's record is saved, and only then
+the parts that were read are deleted. Merging the same parts again changes nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from intercom.tables.table import Strategy, Table
 log = logging.getLogger(__name__)
 
 Publish = Callable[[Table, LakeTable, MergeWork], Sequence[PartitionResult]]
-"""Merges the partitions of a piece of work, wherever."""
+"""Merges and publishes partitions: on threads of this process, or on a cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,8 @@ def compact_table(
     if state.staged:
         findings = lake_table.findings(state)
         damage, foreign = missing_from(state, findings), not_to_be_merged(state, findings)
-        # A version of its own for each attempt, in the record before a file of it appears. What a dead one has
-        # published is recorded as it lies: were it still at work, a file that it brings later is a stranger's.
+        # Each attempt has a version of its own, which is in the record before a file of it appears. Files of an attempt
+        # that died are recorded as they are; should it go on after all, its later files are not in the record.
         state = lake_table.save(state.compacting(uuid4().hex, intact(state, findings)))
         discarded = set(foreign) if state.read_whole else set()
         while True:
@@ -96,7 +96,7 @@ def compact_table(
                     raise
                 log.warning("%s: %s is damaged and is left out", table.name, lake_table.files.path(error.month))
                 discarded.add(error.month)
-                # Begun anew, since rows may be left out elsewhere for those of this file. Months that went are gone.
+                # The attempt starts again: rows may have been left out of other months because this file had them.
                 state = state.only_with(lake_table.published())
         state = _finish(table, lake_table, state, outcomes, damage, foreign, store)
         counts = sum((outcome.counts for outcome in outcomes), RowCounts(unchanged=moves.outdated))
@@ -114,7 +114,7 @@ def _staged_rows(state: TableState) -> int | None:
 
 
 def _clean_up(lake_table: LakeTable, state: TableState, files: Iterable[str]) -> None:
-    """Delete what is merged, what died before it could commit, what attempts noted for a next one, old rejects."""
+    """Delete staged files of merged runs and of runs that never committed, and rejected records that are too old."""
     waiting = {run.run_id for run in state.staged}
     lake_table.delete_staged(path for path in files if lake_table.paths.attempt_of(path) not in waiting)
     lake_table.delete_expired_rejects(datetime.now(UTC))
@@ -123,7 +123,7 @@ def _clean_up(lake_table: LakeTable, state: TableState, files: Iterable[str]) ->
 def _committed(lake_table: LakeTable, state: TableState, parts: Sequence[StagedPart]) -> list[StagedPart]:
     """The parts of committed runs, in the order in which the runs committed and the rows were read.
 
-    An attempt that was given up, and yet goes on, may add parts to those that were committed; they do not count.
+    Parts beyond the committed number are left out: an attempt that was given up may still add some.
     """
     by_run = {
         run.run_id: sorted(
@@ -152,8 +152,8 @@ def _finish(
 ) -> TableState:
     """Save the record of a finished compaction, over the one that it began with.
 
-    Files that went missing while the run was reading take the watermark with them: the next run reads everything. Of
-    `foreign` files it is kept in the record, unless they were left out: they are ours now, with the rows in them.
+    `damage` says which files went missing while the run was reading: the record then loses its watermark, so that the
+    next run reads everything. `foreign` files, of other writers, are recorded as the table's own if they were merged.
     """
     lake_table.commit_files(
         [outcome.added for outcome in outcomes if outcome.added],
@@ -175,8 +175,8 @@ def _published(
 ) -> list[PartitionResult]:
     """Merge and publish; gives one outcome for each month.
 
-    A row that moves leaves its old month first: until its new month is published, too, a reader of plain files lacks
-    it, and at no time finds it twice. After a crash in between, the row is still staged, and the next run goes on.
+    A row that moves leaves its old month before it comes to the new one: a reader of plain files may lack it in
+    between, and never finds it twice. After a crash in between the row is still staged, and the next run goes on.
     """
     if not moves:
         return list(publish(table, lake_table, work))
@@ -199,8 +199,8 @@ def _work(
 ) -> MergeWork:
     """What is to be merged: the partitions that the parts touch.
 
-    When everything was read, all published partitions are looked at: of those without rows some may have to go, and
-    `discarded` files do not stay.
+    When everything was read, all published partitions: some may have no rows any more. `discarded` files are replaced
+    without being read.
     """
     by_month: dict[str, list[str]] = {part.month or "": [] for part in parts}
     if state.read_whole:

@@ -1,10 +1,10 @@
 """Finds rows that have moved to another month: keys of staged parts are looked up in the files of all months.
 
-Only key columns are read, over a store by byte ranges, and mostly few of them. Where little was staged of a table that
-is searched, a key is suspicious when its own month does not hold it: such keys are looked up in the row groups of
-other months whose smallest and greatest key admit them. Where everything was read, or much, the keys of all months are
-compared, as 8-byte hashes; so a copy that lies in a wrong month already is seen, too. An index of the keys of each
-month would take the place of `_Reader.held` and `_Reader.hashes_stored`.
+Only key columns are read, from an object store by byte ranges. There are two ways. Where little was staged of a table
+that is searched, a key is a suspect when the file of its own month does not hold it: suspects are looked up in those
+row groups of other months whose smallest and greatest key admit them. Where everything was read, or much, the keys of
+all months are compared, as 8-byte hashes; this also finds a copy that is in a wrong month already. An index of the keys
+of each month would take the place of `_Reader.held` and `_Reader.hashes_stored`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,7 +25,7 @@ from intercom.compaction.merge import key_columns, versions_of
 from intercom.compaction.moved_rows import MONTH, PLACE, STORED, Moves, decide, in_two_months, versions_schema
 from intercom.compaction.publish import MergeWork, damaged_file, remove_damaged
 from intercom.errors import SchemaError
-from intercom.lake.parquet import is_damage, open_parquet
+from intercom.lake.parquet import ParquetReader, RowGroup, is_damage, open_parquet
 from intercom.lake.state import Coverage
 from intercom.lake.table import LakeTable
 from intercom.tables.table import Strategy, Table
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 _CURE: Final = "Run with --full-refresh: the table is read again and written anew; nothing was changed now."
 LITTLE_ROWS: Final = 200_000
-"""Up to so many staged rows their keys are held as text."""
+"""Staged rows up to which their keys are held as text and looked up."""
 
 Some = TypeVar("Some")
 Other = TypeVar("Other")
@@ -74,7 +74,7 @@ def find_moves(
     return decide(pa.concat_tables(versions), table.newest_by, replaces=work.coverage is Coverage.REPLACES)
 
 
-Suspects = tuple[Any, Iterable[str], Iterable[str]]
+Suspects = tuple[pa.Array, Iterable[str], Iterable[str]]
 """Keys, and the months in which they may be staged and stored."""
 
 
@@ -83,7 +83,7 @@ def _compared(reader: _Reader) -> Suspects:
     staged, stored = reader.hashes_staged(), reader.hashes_stored()
     suspects = in_two_months(staged, stored)
 
-    def concerned(months: Mapping[str, Any]) -> list[str]:
+    def concerned(months: Mapping[str, pa.Array]) -> list[str]:
         return [month for month, hashes in months.items() if pc.any(pc.is_in(hashes, value_set=suspects)).as_py()]
 
     if not len(suspects):
@@ -105,8 +105,8 @@ def _looked_up(reader: _Reader) -> Suspects:
     }
     suspects = pc.unique(joined([twice, *new.values()], pa.string()))
 
-    def wanted(month: str) -> Any:
-        """Keys of its own that it does not hold are not looked up once more."""
+    def wanted(month: str) -> pa.Array:
+        """The suspects to look up in a month: without those staged in it, of which it is known that it lacks them."""
         if not len(new.get(month, ())):
             return suspects
         return pc.unique(joined([twice, *(keys for other, keys in new.items() if other != month)], pa.string()))
@@ -136,28 +136,28 @@ class _Reader:
 
     # -- staged parts -------------------------------------------------------------------------------------------
 
-    def hashes_staged(self) -> dict[str, Any]:
+    def hashes_staged(self) -> dict[str, pa.Array]:
         """Month -> hashes of its staged keys, as often as they are staged."""
         return _by_month(self._over_parts(lambda path: _hashes(self._staged_keys(path))), pa.int64())
 
-    def staged_keys(self) -> dict[str, Any]:
+    def staged_keys(self) -> dict[str, pa.Array]:
         """Month -> its staged keys, each once."""
         found = _by_month(self._over_parts(self._staged_keys), pa.string())
         return {month: pc.unique(keys) for month, keys in found.items()}
 
-    def staged_with(self, months: Iterable[str], hashes: Any) -> Any:
+    def staged_with(self, months: Iterable[str], hashes: pa.Array) -> pa.Array:
         """Staged keys of these months that have one of these hashes."""
 
-        def some(path: str) -> Any:
+        def some(path: str) -> pa.Array:
             keys = self._staged_keys(path)
             return keys.filter(pc.is_in(_hashes(keys), value_set=hashes))
 
         return pc.unique(joined([keys for _, keys in self._over_parts(some, set(months))], pa.string()))
 
-    def versions_staged(self, months: Iterable[str], keys: Any) -> list[Any]:
+    def versions_staged(self, months: Iterable[str], keys: pa.Array) -> list[pa.Table]:
         """The staged versions of these keys in these months, a table for each part."""
 
-        def some(path: str) -> Any:
+        def some(path: str) -> pa.Table:
             rows = self._read_part(path, key_columns(self._table.primary_key, self._table.newest_by))
             places = pc.add(numbers(rows.num_rows).cast(pa.int64()), self._place[path] << 32)
             return self._versions(rows, keys, places)
@@ -165,11 +165,11 @@ class _Reader:
         found = self._over_parts(some, set(months))
         return [_with_month(rows, month, self._table.newest_by, stored=False) for month, rows in found]
 
-    def _staged_keys(self, path: str) -> Any:
+    def _staged_keys(self, path: str) -> pa.Array:
         return flat(keys_of(self._read_part(path, self._table.primary_key), self._table.primary_key))
 
-    def _read_part(self, path: str, columns: Sequence[str]) -> Any:
-        """Columns of a part. One that is damaged is taken out of the lake, and LakeError says so."""
+    def _read_part(self, path: str, columns: Sequence[str]) -> pa.Table:
+        """Columns of a part. A damaged part is deleted from the lake, and LakeError says so."""
         with self._lake_table.lake.open(path, self._sizes[path]) as source:
             try:
                 with open_parquet(source) as file:
@@ -189,27 +189,27 @@ class _Reader:
 
     # -- published files ----------------------------------------------------------------------------------------
 
-    def hashes_stored(self) -> dict[str, Any]:
+    def hashes_stored(self) -> dict[str, pa.Array]:
         """Month -> hashes of the keys in its file."""
 
-        def some(month: str) -> Any:
+        def some(month: str) -> pa.Array:
             return joined([_hashes(keys) for keys in self._stored_keys(month)], pa.int64())
 
         return dict(zip(self.published, self._at_once(some, list(self.published)), strict=True))
 
-    def held(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    def held(self, wanted: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
         """For each month those of the keys wanted of it that its file holds."""
 
-        def some(month: str) -> Any:
+        def some(month: str) -> pa.Array:
             keys = wanted[month]
             return joined([_both(found, keys) for found in self._stored_keys(month, keys)], pa.string())
 
         return dict(zip(wanted, self._at_once(some, list(wanted)), strict=True))
 
-    def versions_stored(self, months: Iterable[str], keys: Any) -> list[Any]:
+    def versions_stored(self, months: Iterable[str], keys: pa.Array) -> list[pa.Table]:
         """The stored versions of these keys in the files of these months, a table for each month."""
 
-        def some(month: str) -> Any:
+        def some(month: str) -> pa.Table:
             columns = key_columns(self._table.primary_key, self._table.newest_by)
             found = [self._versions(rows, keys, None) for rows in self._stored_rows(month, columns, keys)]
             rows = pa.concat_tables([self._none, *found])
@@ -217,9 +217,9 @@ class _Reader:
 
         return self._at_once(some, list(months))
 
-    def _stored_keys(self, month: str, among: Any = None) -> Iterator[Any]:
-        """Keys in a month's file, some at a time; as many at least as there are to be found `among` them."""
-        waiting: list[Any] = []
+    def _stored_keys(self, month: str, among: pa.Array | None = None) -> Iterator[pa.Array]:
+        """Keys in a month's file, at least as many at a time as `among` has, which are hashed each time."""
+        waiting: list[pa.Array | pa.ChunkedArray] = []
         for rows in self._stored_rows(month, self._table.primary_key, among):
             waiting.append(keys_of(rows, self._table.primary_key))
             if among is None or sum(map(len, waiting)) >= len(among):
@@ -228,7 +228,7 @@ class _Reader:
         if waiting:
             yield joined(waiting, pa.string())
 
-    def _stored_rows(self, month: str, columns: Sequence[str], among: Any = None) -> Iterator[Any]:
+    def _stored_rows(self, month: str, columns: Sequence[str], among: pa.Array | None = None) -> Iterator[pa.Table]:
         """Row groups of a month's file, without those that can hold none of the keys `among`."""
         stamp = self.published[month]
         with (
@@ -243,7 +243,7 @@ class _Reader:
 
     @contextmanager
     def _readable(self, month: str) -> Iterator[None]:
-        """Say which file cannot be read; one with other columns is replaced where everything was read."""
+        """Turn errors of reading into DamagedFileError; where everything was read, that of other columns, too."""
         try:
             yield
         except SchemaError:
@@ -254,7 +254,7 @@ class _Reader:
                 raise
             raise damaged_file(self._table, self._lake_table, month, error) from error
 
-    def _check_columns(self, month: str, file: Any, columns: Sequence[str]) -> None:
+    def _check_columns(self, month: str, file: ParquetReader, columns: Sequence[str]) -> None:
         found, declared = file.schema_arrow, self._table.schema.arrow
         if any(name not in found.names or found.field(name).type != declared.field(name).type for name in columns):
             raise SchemaError(
@@ -264,10 +264,10 @@ class _Reader:
     # -- both ---------------------------------------------------------------------------------------------------
 
     @property
-    def _none(self) -> Any:
+    def _none(self) -> pa.Table:
         return versions_schema(self._table.newest_by).empty_table().drop_columns([MONTH, STORED])
 
-    def _versions(self, rows: Any, keys: Any, places: Any) -> Any:
+    def _versions(self, rows: pa.Table, keys: pa.Array, places: pa.Array | None) -> pa.Table:
         """Key, decisive columns and place of those rows that have one of the keys."""
         found = versions_of(rows, self._table.primary_key, self._table.newest_by)
         places = pa.repeat(pa.scalar(0, pa.int64()), rows.num_rows) if places is None else places
@@ -281,26 +281,26 @@ class _Reader:
             return list(pool.map(work, on))
 
 
-def _with_month(rows: Any, month: str, newest_by: Sequence[str], *, stored: bool) -> Any:
+def _with_month(rows: pa.Table, month: str, newest_by: Sequence[str], *, stored: bool) -> pa.Table:
     size = rows.num_rows
     rows = rows.append_column(MONTH, pa.repeat(pa.scalar(month), size))
     rows = rows.append_column(STORED, pa.repeat(pa.scalar(stored), size))
     return rows.select(versions_schema(newest_by).names)
 
 
-def _by_month(found: Iterable[tuple[str, Any]], kind: Any) -> dict[str, Any]:
-    """Month -> the values found in its parts. (To make millions of them unique leaves 200 bytes of memory for each.)"""
-    lists: dict[str, list[Any]] = {}
+def _by_month(found: Iterable[tuple[str, pa.Array]], kind: pa.DataType) -> dict[str, pa.Array]:
+    """Month -> the values found in its parts, doubles too: making them unique takes 200 bytes for each."""
+    lists: dict[str, list[pa.Array]] = {}
     for month, values in found:
         lists.setdefault(month, []).append(values)
     return {month: joined(values, kind) for month, values in lists.items()}
 
 
-def _both(found: Any, keys: Any) -> Any:
+def _both(found: pa.Array, keys: pa.Array) -> pa.Array:
     return pc.unique(found.filter(pc.is_in(found, value_set=keys)))
 
 
-def _may_hold(group: Any, primary_key: tuple[str, ...], keys: Any) -> bool:
+def _may_hold(group: RowGroup, primary_key: tuple[str, ...], keys: pa.Array) -> bool:
     """Whether the bounds of a row group admit one of the keys; of several columns those of the first one decide."""
     place = [group.column(number).path_in_schema for number in range(group.num_columns)].index(primary_key[0])
     bounds = group.column(place).statistics
@@ -309,7 +309,7 @@ def _may_hold(group: Any, primary_key: tuple[str, ...], keys: Any) -> bool:
     return bool(pc.any(between(keys, bounds.min, bounds.max, primary_key)).as_py())
 
 
-def _hashes(keys: Any) -> Any:
+def _hashes(keys: pa.Array) -> pa.Array:
     """8 bytes for each key, the same for equal ones in this process; keys of one hash are told apart by themselves."""
     found = array("q", map(hash, keys.to_pylist()))
     return pa.Array.from_buffers(pa.int64(), len(found), [None, pa.py_buffer(found)])

@@ -1,4 +1,4 @@
-"""Orders a compaction that moves rows between months in steps that never show a row twice. Pure."""
+"""Divides a compaction that moves rows between months into steps, so that no reader finds a row twice. Pure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from intercom.compaction.publish import MergeWork, PartitionResult, PartitionWor
 def in_steps(
     work: MergeWork, moves: Moves, published: Mapping[str, str], *, together: bool
 ) -> tuple[MergeWork, MergeWork | None]:
-    """The work with the moves in it: what is published first, and what once all of that is there; None: nothing.
+    """The work of both steps, with the moves in it; the second step is None where there is none.
 
-    First come all months but those that only gain rows, each without what it gains; then those that gain. Where a
-    format shows all months `together` there is one step. `published` are the months' stamps.
+    First all months that do not only gain rows, each without the rows that it gains; then those that gain rows. A
+    format that shows all months `together` needs one step. `published` maps months to the stamps of their files.
     """
     met = {month.month for month in work.months}
     untouched = [
@@ -41,7 +41,7 @@ def in_steps(
 
 
 def after(work: MergeWork, outcomes: Mapping[str, PartitionResult]) -> MergeWork:
-    """A second step of work, after the first one had these outcomes: what it left of months that it published, too."""
+    """The second step, with the files that the first one left of its months according to their outcomes."""
 
     def left(month: PartitionWork) -> PartitionWork:
         if month.month not in outcomes:
@@ -54,7 +54,7 @@ def after(work: MergeWork, outcomes: Mapping[str, PartitionResult]) -> MergeWork
 
 
 def both(first: PartitionResult | None, second: PartitionResult) -> PartitionResult:
-    """The outcome of two steps of one month; each staged row is counted by what the steps together have made of it."""
+    """The outcome of both steps for one month; each staged row is counted once."""
     if first is None:
         return second
     one, two = first.counts, second.counts
@@ -71,6 +71,6 @@ def both(first: PartitionResult | None, second: PartitionResult) -> PartitionRes
 
 
 def counted_as_changed(outcome: PartitionResult, gained: int) -> PartitionResult:
-    """A row that came from another month is no new one: it has changed."""
+    """The outcome with `gained` rows, which came from another month, counted as changed instead of new."""
     counts = outcome.counts
     return replace(outcome, counts=replace(counts, new=counts.new - gained, changed=counts.changed + gained))

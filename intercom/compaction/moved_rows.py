@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,9 +30,9 @@ class Moves:
     """What months do for keys that occur in more than one of them, so that each key is left in one.
 
     `left_out`: staged rows that a month does not take, since another month has a newer version. `evicted`: stored rows
-    that a month gives up. `gained`: of the staged rows that a month takes, those that another month gives up and that
-    it does not hold itself: to be published when that month is. `outdated` is the number of keys that were staged in
-    older versions than another month's file has.
+    that a month loses. `gained`: staged rows that a month takes and another month loses, and that the month has not
+    stored itself: they are published after the other month. `outdated` is the number of keys that were staged only in
+    versions older than the one that another month's file has.
     """
 
     left_out: Keys = field(default_factory=dict)
@@ -44,8 +44,8 @@ class Moves:
         return bool(self.left_out or self.evicted)
 
 
-def versions_schema(newest_by: Sequence[str]) -> Any:
-    """Of versions in several months: key, month, the columns of `newest_by` as integers, whether and where it lies.
+def versions_schema(newest_by: Sequence[str]) -> pa.Schema:
+    """Columns of versions in several months: key, month, those of `newest_by` as integers, whether stored, place.
 
     `PLACE` grows in the order in which staged rows were read; it is 0 for stored ones.
     """
@@ -53,7 +53,7 @@ def versions_schema(newest_by: Sequence[str]) -> Any:
     return pa.schema([(KEY, pa.string()), (MONTH, pa.string()), *decisive, (STORED, pa.bool_()), (PLACE, pa.int64())])
 
 
-def decide(versions: Any, newest_by: Sequence[str], *, replaces: bool) -> Moves:
+def decide(versions: pa.Table, newest_by: Sequence[str], *, replaces: bool) -> Moves:
     """The moves that leave the newest version of each key, and no other of its months.
 
     `versions` holds all versions there are of these keys (`versions_schema`). A stored one stays against a staged one
@@ -75,18 +75,21 @@ def decide(versions: Any, newest_by: Sequence[str], *, replaces: bool) -> Moves:
     evicted = pc.and_not(stored, home)
     left_out = pc.and_not(pc.invert(home), stored)
 
-    def of(rows: Any) -> Any:
+    def of_keys_with(rows: pa.Array) -> pa.Array:
+        """For each row whether one of its key's rows is among these."""
         return pc.is_in(number, value_set=pc.unique(number.filter(rows)))
 
     is_winner = pc.equal(winner, numbers(len(keys)))
-    gained = pc.and_not(pc.and_(pc.and_not(is_winner, stays), of(evicted)), of(pc.and_(stored, home)))
-    staged_at_home = of(pc.and_not(home, stored))
-    outdated = pc.and_not(pc.and_(pc.and_(is_winner, stays), of(left_out)), staged_at_home)
+    gained = pc.and_not(
+        pc.and_(pc.and_not(is_winner, stays), of_keys_with(evicted)), of_keys_with(pc.and_(stored, home))
+    )
+    staged_at_home = of_keys_with(pc.and_not(home, stored))
+    outdated = pc.and_not(pc.and_(pc.and_(is_winner, stays), of_keys_with(left_out)), staged_at_home)
     lost, given_up, taken = (_by_month(keys, months, chosen) for chosen in (left_out, evicted, gained))
     return Moves(lost, given_up, taken, pc.sum(outdated).as_py() or 0)
 
 
-def _by_month(keys: Any, months: Any, chosen: Any) -> dict[str, tuple[str, ...]]:
+def _by_month(keys: pa.Array, months: pa.Array, chosen: pa.Array) -> dict[str, tuple[str, ...]]:
     keys, months = keys.filter(chosen), months.filter(chosen)
     return {
         month: tuple(pc.unique(keys.filter(pc.equal(months, month))).to_pylist())
@@ -94,11 +97,13 @@ def _by_month(keys: Any, months: Any, chosen: Any) -> dict[str, tuple[str, ...]]
     }
 
 
-def in_two_months(staged: Mapping[str, Any], stored: Mapping[str, Any], *, at_a_time: int = HASHES_AT_A_TIME) -> Any:
+def in_two_months(
+    staged: Mapping[str, pa.Array], stored: Mapping[str, pa.Array], *, at_a_time: int = HASHES_AT_A_TIME
+) -> pa.Array:
     """Of hashes of keys (int64) those that are staged, and staged or stored in a second month as well.
 
-    Both map a month to the hashes of its keys. Work goes by shares of all hashes, so that memory does not grow with
-    the table beyond the hashes themselves, 8 bytes a row.
+    Both map a month to the hashes of its keys. They are compared in shares of about `at_a_time` hashes, so that beyond
+    the hashes themselves, 8 bytes a row, memory does not grow with the table.
     """
     total = sum(len(hashes) for months in (staged, stored) for hashes in months.values())
     shares = 1 << max(0, (total // at_a_time).bit_length())
@@ -117,5 +122,5 @@ def in_two_months(staged: Mapping[str, Any], stored: Mapping[str, Any], *, at_a_
     return joined(found, pa.int64())
 
 
-def _share(hashes: Any, share: int, shares: int) -> Any:
+def _share(hashes: pa.Array, share: int, shares: int) -> pa.Array:
     return hashes if shares == 1 else hashes.filter(pc.equal(pc.bit_wise_and(hashes, shares - 1), share))

@@ -1,9 +1,9 @@
 """Merge one partition: local Parquet files in, a new local Parquet file out, streaming.
 
-Two passes over the stored file. The first reads key columns only and decides which rows stay; where a stored row was
-merely read again, the full rows are compared, so that an unchanged table is not rewritten. The second copies what
-stays, row group by row group, and adds the staged winners. Memory holds key columns of the staged rows and a few row
-groups, whatever the size of the partition; every file is read at most once in each pass.
+There are two passes over the stored file. The first reads key columns only and decides which rows stay; where a staged
+row has the version of a stored one, the full rows are compared, so that an unchanged table is not rewritten. The second
+copies the rows that stay, row group by row group, and adds the newest staged ones. Memory holds key columns of the
+staged rows and a few row groups, whatever the size of the partition; each file is read at most once in each pass.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -34,7 +33,7 @@ from intercom.compaction.merge import (
 from intercom.compaction.spill import SpillBuffer
 from intercom.compaction.staged_parts import HELD_BYTES, StagedParts
 from intercom.errors import SchemaError
-from intercom.lake.parquet import RowGroupWriter, has_checksums, open_parquet
+from intercom.lake.parquet import ParquetReader, RowGroupWriter, has_checksums, open_parquet
 
 _CURE = "Run with --full-refresh: the table is read again and written anew; nothing was changed now."
 
@@ -82,7 +81,7 @@ class PartitionMerge:
         self,
         stored: Path | None,
         parts: Sequence[Path],
-        schema: Any,
+        schema: pa.Schema,
         *,
         primary_key: tuple[str, ...],
         newest_by: Sequence[str],
@@ -97,9 +96,9 @@ class PartitionMerge:
         # A new month in one part is copied as it is: only its keys are looked at.
         self._parts = StagedParts(parts, schema, HELD_BYTES if self._stored or len(parts) > 1 else 0)
         self._rewrites = stored is not None and (self._stored is None or not has_checksums(stored))
-        self._groups = self._stored.num_row_groups if self._stored else 0
         self._columns = key_columns(primary_key, newest_by)
-        sizes = (self._stored.metadata.row_group(group).num_rows for group in range(self._groups))
+        sizes = _row_group_sizes(self._stored) if self._stored else []
+        self._groups = len(sizes)
         self._firsts = list(accumulate(sizes, initial=0))  # of each row group, and the number of rows
 
     def close(self) -> None:
@@ -115,14 +114,14 @@ class PartitionMerge:
         gone = self._gone()
         stored_rows = self._firsts[-1] - len(gone)
         positions = flat(winners.column(POSITION))
-        losers = positions.take(met.staged.filter(pc.invert(beaten)))
-        write = positions.filter(pc.invert(pc.is_in(positions, value_set=losers)))
+        not_taken = positions.take(met.staged.filter(pc.invert(beaten)))
+        write = positions.filter(pc.invert(pc.is_in(positions, value_set=not_taken)))
         removed = stored_rows - len(met.stored) if self._replaces else 0
         merged = RowCounts(
             rows=stored_rows - removed + winners.num_rows - len(met.stored),
             new=winners.num_rows - len(met.stored),
-            changed=len(met.stored) - len(losers),
-            unchanged=len(losers),
+            changed=len(met.stored) - len(not_taken),
+            unchanged=len(not_taken),
             removed=removed,
             files=int(bool(len(write) or len(gone) or removed or self._rewrites)),
         )
@@ -141,55 +140,56 @@ class PartitionMerge:
             return winners
         return winners.filter(pc.invert(pc.is_in(winners.column(KEY), value_set=self._left_out)))
 
-    def _met(self, winners: Any) -> KeyMatches:
-        """The matches of all stored rows, counted through the whole file.
+    def _met(self, winners: pa.Table) -> KeyMatches:
+        """The matches of all stored rows, which are numbered through the whole file.
 
-        As many stored keys are held at a time as there are staged ones: each time these are hashed anew.
+        At least as many stored keys are matched at a time as there are staged ones, since the staged ones are hashed
+        each time.
         """
         found: list[tuple[int, KeyMatches]] = []
-        waiting: list[Any] = []
+        waiting: list[pa.Table] = []
         first = 0
         for group, last in enumerate(self._firsts[1:] if winners.num_rows else []):
-            waiting.append(self._stored.read_row_group(group, columns=self._columns))
+            waiting.append(self._read_group(group, self._columns))
             if last - first >= winners.num_rows or last == self._firsts[-1]:
                 stored = self._versions(pa.concat_tables(waiting))
                 found.append((first, match_keys(stored, winners, self._newest_by)))
                 waiting, first = [], last
         return match_in_order(found)
 
-    def _gone(self) -> Any:
+    def _gone(self) -> pa.Array:
         """Numbers of the stored rows that are evicted; no staged row meets one of these."""
         found = []
         for group in range(self._groups if len(self._evicted) else 0):
-            stored = self._stored.read_row_group(group, columns=list(self._primary_key))
+            stored = self._read_group(group, list(self._primary_key))
             rows = pc.indices_nonzero(pc.is_in(flat(keys_of(stored, self._primary_key)), value_set=self._evicted))
             found.append(pc.add(rows, pa.scalar(self._firsts[group], pa.uint64())))
         return joined(found, pa.uint64())
 
-    def _beaten(self, met: KeyMatches, winners: Any, target: Path) -> Any:
-        """For each matched row: the staged version takes its place."""
+    def _beaten(self, met: KeyMatches, winners: pa.Table, target: Path) -> pa.Array:
+        """For each matched row: whether the staged version takes its place."""
         if self._replaces:
             return self._differs(met, numbers(len(met.stored)), winners, target)
         return pc.or_(met.newer, self._differs(met, pc.indices_nonzero(met.tie), winners, target))
 
-    def _differs(self, met: KeyMatches, chosen: Any, winners: Any, target: Path) -> Any:
-        """For each matched row: it is one of the `chosen`, and its content is not that of the staged version."""
+    def _differs(self, met: KeyMatches, chosen: pa.Array, winners: pa.Table, target: Path) -> pa.Array:
+        """For each matched row: whether it is `chosen` and differs in content from the staged version."""
         rows = met.stored.take(chosen)
         staged = flat(winners.column(POSITION)).take(met.staged.take(chosen))
         cuts = [bisect_left(rows, first, key=lambda row: row.as_py()) for first in self._firsts]
         lists = [(group, low, high - low) for group, (low, high) in enumerate(pairwise(cuts)) if high > low]
         differing = []
-        with SpillBuffer(target) as shelf:
+        with SpillBuffer(target) as waiting:
             wanted = [staged.slice(low, size) for _, low, size in lists]
-            for number, theirs in self._parts.lists(wanted, shelf):
+            for number, theirs in self._parts.lists(wanted, waiting):
                 group, low, size = lists[number]
-                ours = taken(self._stored.read_row_group(group), self._inside(rows, group))
+                ours = taken(self._read_group(group), self._inside(rows, group))
                 differing.append(chosen.slice(low, size).filter(pc.invert(same_content(ours, theirs))))
         return pc.is_in(numbers(len(met.stored)), value_set=joined(differing, pa.uint64()))
 
     # -- second pass --------------------------------------------------------------------------------------------
 
-    def _write(self, target: Path, version: str, rows: Any, positions: Any) -> None:
+    def _write(self, target: Path, version: str, rows: pa.Array, positions: pa.Array) -> None:
         """Write stored rows and the staged ones at `positions`; `rows` are those that stay, or that go (see _kept)."""
         only = self._parts.holds_only(positions) if self._stored is None else None
         if only is not None:
@@ -201,12 +201,12 @@ class PartitionMerge:
             for staged in self._parts.rows(positions):
                 writer.add(staged)
 
-    def _kept(self, group: int, rows: Any) -> Any:
+    def _kept(self, group: int, rows: pa.Array) -> pa.Table:
         """What stays of a stored row group: `rows` when the partition is replaced, all but `rows` otherwise."""
         size = self._firsts[group + 1] - self._firsts[group]
         if len(rows) == (0 if self._replaces else size):
             return self._schema.empty_table()
-        stored = self._stored.read_row_group(group)
+        stored = self._read_group(group)
         if self._replaces:
             return taken(stored, rows)
         return stored.filter(pc.invert(pc.is_in(numbers(size), value_set=rows))) if len(rows) else stored
@@ -214,11 +214,15 @@ class PartitionMerge:
     def _versions(self, rows: pa.Table) -> pa.Table:
         return versions_of(rows, self._primary_key, self._newest_by)
 
-    def _inside(self, rows: Any, group: int) -> Any:
+    def _read_group(self, group: int, columns: list[str] | None = None) -> pa.Table:
+        assert self._stored is not None  # else there are no row groups
+        return self._stored.read_row_group(group, columns=columns)
+
+    def _inside(self, rows: pa.Array, group: int) -> pa.Array:
         """Of sorted row numbers those in a row group, counted from its first row."""
         return slice_between(rows, self._firsts[group], self._firsts[group + 1])
 
-    def _open_stored(self, path: Path | None) -> Any:
+    def _open_stored(self, path: Path | None) -> ParquetReader | None:
         if path is None:
             return None
         stored = open_parquet(path)
@@ -230,10 +234,14 @@ class PartitionMerge:
         raise SchemaError(f"{_name(path)} does not have the table's declared columns. {_CURE}")
 
 
-def _sorted(*arrays: Any) -> Any:
+def _sorted(*arrays: pa.Array) -> pa.Array:
     """Row numbers of several arrays in one, sorted."""
     rows = joined(arrays, pa.uint64())
     return rows.take(pc.sort_indices(rows))
+
+
+def _row_group_sizes(file: ParquetReader) -> list[int]:
+    return [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
 
 
 def _name(path: Path) -> str:

@@ -11,13 +11,13 @@ from intercom.lake.state import TableState
 SMALL_TABLE_ROWS: Final = 1_000_000
 """Tables below are merged after every run."""
 WAITING_SHARE: Final = 0.01
-"""Of a larger table's rows, as many may wait: its files are then rewritten for at least that many rows."""
+"""Share of a larger table's rows that may wait: its files are not rewritten for fewer rows."""
 LONGEST_WAIT: Final = timedelta(hours=6)
-"""And no row waits longer than this for the first run after it."""
+"""Age of the oldest waiting run from which the table is merged in any case."""
 
 
 class CompactionMode(StrEnum):
-    """The setting: as `is_due` says, after every run, or only by the flow that does nothing else."""
+    """When staged rows are merged: as `is_due` decides, after every run, or only by the compaction flow."""
 
     AUTO = "auto"
     ALWAYS = "always"
@@ -25,7 +25,7 @@ class CompactionMode(StrEnum):
 
 
 def is_due(state: TableState, when: CompactionMode, now: datetime) -> bool:
-    """Whether a table's staged rows are to be merged now; under AUTO, what makes a table whole never waits."""
+    """Whether a table's staged rows are to be merged now; under AUTO, those of a whole read never wait."""
     if when is not CompactionMode.AUTO:
         return when is CompactionMode.ALWAYS
     if state.rows < SMALL_TABLE_ROWS or state.read_whole:

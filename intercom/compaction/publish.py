@@ -1,6 +1,6 @@
 """Merges and publishes partitions of one table: the part of a compaction that several processes can share.
 
-What goes in and comes out are plain values, so that groups of partitions can be merged anywhere that reaches the lake.
+Arguments and results are plain values, so that any process that reaches the lake can merge some of the partitions.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from intercom.tables.table import Strategy, Table
 log = logging.getLogger(__name__)
 
 _IN_WORK = Semaphore(8)
-"""Partitions in work in this process at the same time: of a store each has its files on the local disk meanwhile."""
+"""Partitions in work in this process at a time; each has its files on the local disk, also those of an object store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +126,12 @@ def _publish_one(table: Table, lake_table: LakeTable, work: MergeWork, month: Pa
 
 
 def _partition(rows: int, file: Path, stamp: str) -> Partition:
-    """What is recorded of a file; a part that was taken as it is has a version of its own."""
+    """What is recorded of a file. Its version is in its footer: a part that was published as it is has its run's."""
     return Partition(rows, version_of(file) or "", stamp, footer_digest(file))
 
 
 def remove_damaged(table: Table, lake_table: LakeTable, parts: Mapping[str, Path], error: Exception) -> None:
-    """Take staged parts that cannot be read out of the lake, since nothing else would make the next run read again."""
+    """Delete staged parts that cannot be read, and raise LakeError if there are any: so the next run reads again."""
     damaged = [path for path, local in parts.items() if not is_whole(local)]
     if not damaged:
         return

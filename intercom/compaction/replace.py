@@ -15,10 +15,10 @@ from intercom.tables.table import Table
 
 
 def replace_file(table: Table, old: Path | None, parts: Sequence[Path], new: Path, version: str) -> RowCounts:
-    """The parts, in the order of reading, become the file `new`; small tables, so they are held in memory.
+    """Write the rows of the parts, in the order of reading, to the file `new`. They are held in memory.
 
-    Of rows that came more than once, on pages that overlap or because the list was read twice, the last one stays. An
-    unchanged table is left as it is.
+    Of rows that were read more than once, on pages that overlap or because the list was read twice, the last one stays.
+    Where nothing changed, `new` is not written.
     """
     schema = table.schema.arrow
     parts_of_run = [_rows(part).select(schema.names).cast(schema) for part in parts]
@@ -42,33 +42,34 @@ def replace_file(table: Table, old: Path | None, parts: Sequence[Path], new: Pat
     return merged
 
 
-def _each_once(rows: Any, table: Table) -> Any:
-    """The last of the rows with one key: the primary key and the id, as an archived data attribute shares its name."""
+def _each_once(rows: pa.Table, table: Table) -> pa.Table:
+    """The last row of each primary key and id; an archived data attribute may share its key with another one."""
     names = dict.fromkeys((*table.primary_key, *(name for name in ("id",) if name in rows.column_names)))
     keys = zip(*(rows.column(name).to_pylist() for name in names), strict=True)
     last = {key: place for place, key in enumerate(keys)}
     return rows if len(last) == rows.num_rows else rows.take(sorted(last.values()))
 
 
-def _by_key(rows: Any, primary_key: Sequence[str]) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+def _by_key(rows: pa.Table, primary_key: Sequence[str]) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+    """Primary key -> its rows without the time of ingestion, as Python values of any kind: hence `Any`."""
     found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows.drop_columns([INGESTED_AT]).to_pylist():
         found.setdefault(tuple(row[name] for name in primary_key), []).append(row)
     return found
 
 
-def _has_columns(path: Path, schema: Any) -> bool:
-    """Whether a file can be read and has these columns; any other is replaced."""
+def _has_columns(path: Path, schema: pa.Schema) -> bool:
+    """Whether a file can be read and has these columns; if not, it is replaced."""
     try:
         return bool(footer_of(path).schema.to_arrow_schema().equals(schema))
     except (pa.ArrowException, OSError):
         return False
 
 
-def _read_if_same(path: Path | None, schema: Any) -> Any:
+def _read_if_same(path: Path | None, schema: pa.Schema) -> pa.Table:
     return _rows(path) if path and _has_columns(path, schema) else schema.empty_table()
 
 
-def _rows(path: Path) -> Any:
+def _rows(path: Path) -> pa.Table:
     with open_parquet(path) as file:
         return file.read()

@@ -1,9 +1,9 @@
 """Rewrites a table's files, month by month, when its declared columns have changed; nothing is asked of Intercom.
 
-First what waits to be merged is merged, with the old columns, so that only published files are left. Then the record
-names the version of the files to come, each file is replaced in one step, and the record with the new columns comes
-last. A run that dies in between leaves some months with old columns and some with new ones, told apart by the version
-in their footers, and the next run goes on from there.
+First staged rows are merged, with the old columns, so that only published files are left. Then the version of the new
+files is saved in the record, each file is replaced in one step, and last the record is saved with the new columns. A
+run that dies in between leaves some months with old columns and some with new ones; the version in their footers tells
+which, and the next run goes on from there.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _CURE = "Run with --full-refresh: the table is read again and written anew; the 
 def migrate_columns(table: Table, lake_table: LakeTable, state: TableState, store: WatermarkStore) -> TableState:
     """The table's record, after its files were rewritten where their columns are not the declared ones.
 
-    Left alone, to be read again as a whole, are tables with files that are gone or not ours, records that do not tell
-    the old columns, and replace tables, which are read whole anyway.
+    Not migrated are replace tables, which are read whole anyway, and tables whose files are missing or foreign or whose
+    record does not tell the old columns: they are read again as a whole.
 
-    Raises DamagedFileError when a file is not as it was written, which the next run mends by reading everything, and
+    Raises DamagedFileError when a file is not as it was written (the next run repairs that by reading everything), and
     SchemaError when it has other columns than the record says.
     """
     if table.strategy is Strategy.REPLACE or (state.columns in (None, table.schema) and state.rewriting is None):
@@ -55,13 +55,13 @@ def migrate_columns(table: Table, lake_table: LakeTable, state: TableState, stor
         compact_table(before, lake_table, store)
         state = lake_table.state() or state
     if state.rewriting is not None and state.rewriting.to != table.schema:
-        # Some files have columns that were declared for a while only: what was begun is brought to its end first.
+        # Some files have columns of a declaration in between: that migration is finished first.
         state = _rewrite(replace(table, schema=state.rewriting.to), lake_table, state)
     return state if state.columns == table.schema else _rewrite(table, lake_table, state)
 
 
 def _declared(table: Table, columns: TableSchema | None) -> Table | None:
-    """The table as it was declared with these columns; None when it cannot be one: it lacks the present key, say."""
+    """The table with these columns; None when it contradicts them, for example because they lack the present key."""
     try:
         return None if columns is None else replace(table, schema=columns)
     except ValueError:
@@ -121,7 +121,7 @@ def _rewrite_one(
 
 @contextmanager
 def _named(table: Table, lake_table: LakeTable, month: str) -> Iterator[None]:
-    """Turn what Arrow says of a damaged file into a DamagedFileError that says which and what happens next."""
+    """Turn Arrow's errors of a damaged file into DamagedFileError, which names the file and what to do."""
     try:
         yield
     except Exception as error:
@@ -140,7 +140,7 @@ def _name(table: Table, month: str) -> str:
 
 
 def _difference(old: TableSchema, new: TableSchema) -> str:
-    """What is another declaration, in words; names only."""
+    """How two declarations of columns differ, in words, by the columns' names."""
     before, after = ({column.name: column for column in (*each.fields, *each.flat)} for each in (old, new))
     changes = {
         "new": sorted(after.keys() - before.keys()),

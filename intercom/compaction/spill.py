@@ -1,24 +1,26 @@
-"""A buffer of numbered groups of rows: in memory, and beyond a bound in a file beside the one being written."""
+"""A buffer of numbered groups of rows: in memory, and beyond a bound in files on the local disk."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import pyarrow as pa
 
 HELD_BYTES = 32 << 20
+"""Rows in memory, in Arrow bytes."""
 
 
 class SpillBuffer:
-    """Tables of one schema under numbers; what exceeds `held_bytes` waits in files next to the path `beside`.
+    """Tables of one schema, each under the number of its group.
 
-    The files go when the block ends.
+    When they exceed `held_bytes`, all of them go to a file next to the path `beside`. The files are deleted when the
+    block ends.
     """
 
     def __init__(self, beside: Path, held_bytes: int = HELD_BYTES) -> None:
-        self._beside, self._most = beside, held_bytes
-        self._held: dict[int, list[Any]] = {}
+        self._beside, self._held_bytes = beside, held_bytes
+        self._held: dict[int, list[pa.Table]] = {}
         self._bytes = 0
         self._files: list[Path] = []
         self._spilled: dict[int, list[tuple[Path, int]]] = {}
@@ -30,15 +32,15 @@ class SpillBuffer:
         for path in self._files:
             path.unlink(missing_ok=True)
 
-    def put(self, number: int, rows: Any) -> None:
-        """Lay rows aside."""
+    def put(self, number: int, rows: pa.Table) -> None:
+        """Keep rows under a number."""
         self._held.setdefault(number, []).append(rows)
         self._bytes += rows.nbytes
-        if self._bytes > self._most:
+        if self._bytes > self._held_bytes:
             self._spill()
 
-    def take(self, number: int) -> list[Any]:
-        """All tables that were put under a number, in any order; they are no longer here then."""
+    def take(self, number: int) -> list[pa.Table]:
+        """Remove all tables of a number and give them, in any order."""
         held = self._held.pop(number, [])
         self._bytes -= sum(rows.nbytes for rows in held)
         return [*(_read(*place) for place in self._spilled.pop(number, [])), *held]
@@ -57,6 +59,6 @@ class SpillBuffer:
         self._held, self._bytes = {}, 0
 
 
-def _read(path: Path, number: int) -> Any:
+def _read(path: Path, number: int) -> pa.Table:
     with pa.OSFile(str(path)) as source, pa.ipc.open_file(source) as file:
         return pa.Table.from_batches([file.get_batch(number)])

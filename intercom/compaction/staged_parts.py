@@ -1,14 +1,13 @@
 """The staged parts of one partition as one sequence of rows; a row's position is its place in the order of reading.
 
-There may be hundreds of parts: their files are opened one at a time, and closed, and each is read as seldom as memory
-allows. Opening a small part costs more than its rows.
+There may be hundreds of parts: their files are opened one at a time, and parts that fit into memory are read once.
+Opening a small part costs more than reading its rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +15,7 @@ import pyarrow.compute as pc
 from intercom.compaction.arrow import joined, numbers, slice_between, taken
 from intercom.compaction.merge import POSITION
 from intercom.compaction.spill import SpillBuffer
-from intercom.lake.parquet import is_whole, noted_checksums, open_parquet
+from intercom.lake.parquet import ParquetReader, is_whole, noted_checksums, open_parquet
 
 HELD_BYTES = 32 << 20
 """Rows of a small partition stay in memory between the passes."""
@@ -28,15 +27,15 @@ _PLACE = "_place"
 class StagedParts:
     """Parts in the order in which they were read, with the columns of `schema`."""
 
-    def __init__(self, paths: Sequence[Path], schema: Any, held_bytes: int = HELD_BYTES) -> None:
+    def __init__(self, paths: Sequence[Path], schema: pa.Schema, held_bytes: int = HELD_BYTES) -> None:
         self._paths, self._schema = paths, schema
-        self._held: dict[int, Any] = {}
-        self._room = held_bytes
+        self._held: dict[int, pa.Table] = {}
+        self._free_bytes = held_bytes
         self._ends: list[int] = []
         self._checkable = True
 
-    def keys(self, columns: Sequence[str]) -> Any:
-        """These columns of all rows, and POSITION (int64). Comes first: `rows` goes by the sizes that it finds."""
+    def keys(self, columns: Sequence[str]) -> pa.Table:
+        """These columns of all rows, and POSITION (int64). Comes before `rows` and `lists`, which need the sizes."""
         found = [self._schema.empty_table().select(columns)]
         for number, path in enumerate(self._paths):
             with open_parquet(path) as file:
@@ -49,7 +48,7 @@ class StagedParts:
         keys = pa.concat_tables(found)
         return keys.append_column(POSITION, numbers(keys.num_rows).cast(pa.int64()))
 
-    def rows(self, positions: Any) -> Iterator[Any]:
+    def rows(self, positions: pa.Array) -> Iterator[pa.Table]:
         """Rows at sorted `positions`, in tables of at most one row group; a part without any is not opened."""
         first = 0
         for number, last in enumerate(self._ends):
@@ -58,10 +57,10 @@ class StagedParts:
                 yield from self._rows_of(number, wanted)
             first = last
 
-    def lists(self, wanted: Sequence[Any], shelf: SpillBuffer) -> Iterator[tuple[int, Any]]:
-        """For each list of positions its number and the rows at them, in their order; lists come as they get complete.
+    def lists(self, wanted: Sequence[pa.Array], waiting: SpillBuffer) -> Iterator[tuple[int, pa.Table]]:
+        """For each list of positions its number and the rows at them, in their order; a list comes when it is complete.
 
-        No part is read twice, however the lists are interleaved: rows of lists that have to wait go to the shelf.
+        No part is read twice, however the lists are interleaved: rows of incomplete lists are kept in `waiting`.
         """
         missing = [len(positions) for positions in wanted]
         owner = joined([pa.repeat(number, size) for number, size in enumerate(missing)], pa.int64())
@@ -74,31 +73,31 @@ class StagedParts:
             for number, rows in _split(block.append_column(_PLACE, places), owner.take(places)):
                 missing[number] -= rows.num_rows
                 if missing[number]:
-                    shelf.put(number, rows)
+                    waiting.put(number, rows)
                 else:
-                    rows = pa.concat_tables([*shelf.take(number), rows])
+                    rows = pa.concat_tables([*waiting.take(number), rows])
                     rows = taken(rows, pc.sort_indices(rows.column(_PLACE))).drop_columns([_PLACE])
                     yield number, rows
 
-    def holds_only(self, positions: Any) -> Path | None:
+    def holds_only(self, positions: pa.Array) -> Path | None:
         """The one part there is, if these sorted positions are all of its rows, and it can be published as it is."""
         if self._ends != [len(positions)] or not self._checkable:
             return None
         # Every page of rows that are held was read and compared with its checksum; `rows` says what is wrong.
         return self._paths[0] if 0 in self._held or is_whole(self._paths[0]) else None
 
-    def _hold(self, number: int, file: Any) -> Any:
-        """All rows of a part, as long as there is room to keep all parts; else None, and none is kept."""
+    def _hold(self, number: int, file: ParquetReader) -> pa.Table | None:
+        """All rows of a part, which are kept while all parts so far fit into memory; else None, and none is kept."""
         encoded = sum(file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups))
-        rows = self._typed(file.read()) if encoded <= self._room else None
-        if rows is None or rows.nbytes > self._room:
-            self._held, self._room = {}, 0
+        rows = self._typed(file.read()) if encoded <= self._free_bytes else None
+        if rows is None or rows.nbytes > self._free_bytes:
+            self._held, self._free_bytes = {}, 0
         else:
             self._held[number] = rows
-            self._room -= rows.nbytes
+            self._free_bytes -= rows.nbytes
         return rows
 
-    def _rows_of(self, number: int, wanted: Any) -> Iterator[Any]:
+    def _rows_of(self, number: int, wanted: pa.Array) -> Iterator[pa.Table]:
         if number in self._held:
             yield taken(self._held[number], wanted)
             return
@@ -111,13 +110,13 @@ class StagedParts:
                     yield taken(self._typed(file.read_row_group(group)), inside)
                 first = last
 
-    def _typed(self, rows: Any) -> Any:
+    def _typed(self, rows: pa.Table) -> pa.Table:
         return rows if rows.schema.equals(self._schema) else rows.select(self._schema.names).cast(self._schema)
 
 
-def _blocks(tables: Iterable[Any]) -> Iterator[Any]:
+def _blocks(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Consecutive tables joined to some megabytes: what is done per block is cheap then."""
-    waiting: list[Any] = []
+    waiting: list[pa.Table] = []
     size = 0
     for rows in tables:
         waiting.append(rows)
@@ -129,7 +128,8 @@ def _blocks(tables: Iterable[Any]) -> Iterator[Any]:
         yield pa.concat_tables(waiting)
 
 
-def _split(block: Any, owner: Any) -> Iterator[tuple[int, Any]]:
+def _split(block: pa.Table, owner: pa.Array) -> Iterator[tuple[int, pa.Table]]:
+    """The rows of each owner, an owner being given for each row of the block."""
     owners = pc.unique(owner).to_pylist()
     if len(owners) == 1:
         yield owners[0], block

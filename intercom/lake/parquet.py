@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from io import RawIOBase
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +19,11 @@ _VERSION = b"intercom_lake.version"
 _CHECKSUMS = b"intercom_lake.checksums"
 _OF_PAGES = b"pages"
 _ROWS_FOR_DICTIONARIES = 64
+
+ParquetReader: TypeAlias = pq.ParquetFile
+"""A Parquet file that is open to be read."""
+RowGroup: TypeAlias = pq.RowGroupMetaData
+"""What a footer says of a row group."""
 
 
 class ParquetFile:
@@ -59,7 +64,7 @@ class ParquetFile:
         return self._writer
 
 
-def open_parquet(source: Path | RawIOBase) -> Any:
+def open_parquet(source: Path | RawIOBase) -> ParquetReader:
     """A Parquet file to read values from, with the checksums of its pages compared; to be closed, or used in a `with`.
 
     `source` is a path or an open file.

@@ -27,7 +27,7 @@ NULL: Final = Raw(b"null")
 _SEPARATOR: Final = b"\x1e"  # no JSON text has a control character but spaces, tabs and line ends
 
 decoder: Final[Callable[[Any], Decoder[Any]]] = lru_cache(maxsize=64)(Decoder)
-"""The decoder for a type; kept, because making one costs more than decoding a page's column."""
+"""The decoder for a type. Cached, because making one costs more than decoding a page's column."""
 
 _SCALARS: Final = Decoder(list[int | float | str | bool | None])
 _WHOLE: Final[dict[ColumnKind, Decoder[Any]]] = {
@@ -40,7 +40,7 @@ _WHOLE: Final[dict[ColumnKind, Decoder[Any]]] = {
 
 
 class Converted(NamedTuple):
-    """A column, the rows whose value does not fit and is null instead; `plain`: no value needed a look of its own."""
+    """A column; the rows whose value does not fit and is null instead; `plain`: all values were decoded at once."""
 
     array: pa.Array
     misfits: Sequence[int] = ()
@@ -61,7 +61,7 @@ def to_array(kind: ColumnKind, values: Sequence[Text]) -> Converted:
 def from_decoded(kind: ColumnKind, values: Sequence[Any]) -> pa.Array:
     """Values as a typed decoder gives them: str, int, float, bool or None, seconds for times, the text for JSON.
 
-    Raises one of `UNREADABLE` when a value needs a look of its own: it does not fit, or may be something else.
+    Raises one of `UNREADABLE` when the values have to be read one by one: one does not fit, or may mean another thing.
     """
     return _FROM_DECODED[kind](values)
 
@@ -91,7 +91,7 @@ def join(values: Sequence[Text]) -> bytes:
 
 @lru_cache(maxsize=64)
 def nulls(kind: ColumnKind, size: int) -> pa.Array:
-    """An array of nulls; kept, because most columns of most pages are empty and pages have few sizes."""
+    """An array of nulls. Cached, because most columns of most pages are empty and pages have few sizes."""
     return pa.nulls(size, kind.arrow)
 
 

@@ -1,8 +1,7 @@
 """One JSON value, as the bytes that were sent -> what a column of a declared kind holds.
 
-With these coercions and no others: number to string (its text as sent), digit string and integral float to int, int and
-numeric string to float where exact, and times from seconds, milliseconds or ISO 8601. A bool is never a number or a
-string.
+The only coercions are: number to string (its text as sent), digit string and integral float to int, int and numeric
+string to float where exact, and times from seconds, milliseconds or ISO 8601. A bool is never a number or a string.
 """
 
 from __future__ import annotations

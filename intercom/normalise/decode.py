@@ -37,8 +37,8 @@ _DECODED: Final[dict[ColumnKind, Any]] = {
 class ObjectDecoder:
     """Reads the members of objects that have a name here, each as its kind; an absent member is null.
 
-    Of ``others`` each one's text is read, None where it is absent. Any other member is skipped, or refused with
-    ``closed``. Names must not have quotes, backslashes or control characters.
+    Members named in ``others`` are read as text, None where absent. Any other member is skipped, or with ``closed``
+    refused. Names must not have quotes, backslashes or control characters.
     """
 
     def __init__(self, kinds: Mapping[str, ColumnKind], others: Sequence[str] = (), *, closed: bool = False) -> None:
@@ -66,7 +66,7 @@ class ObjectDecoder:
         return self._columns([row or self._absent for row in self._decode_some(join(texts))])
 
     def of_any(self, texts: Sequence[Text]) -> dict[str, Decoded]:
-        """The columns of one or more values; what is no object with members of these kinds has none of them."""
+        """The columns of one or more values; of one that is no such object all are absent."""
         return self._columns([row or self._absent for row in decode_each(texts, self._shape)])
 
     def _columns(self, rows: Sequence[Struct]) -> dict[str, Decoded]:

@@ -1,4 +1,4 @@
-"""Flat columns taken out of nested values by the path of their members."""
+"""Flat columns: values taken out of nested objects by a path of member names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class NestedDecoder:
                 for size in range(2, len(plain) + 1):
                     members, name = kinds.setdefault(plain[: size - 1], {}), plain[size - 1]
                     kind = column.kind if plain[:size] == column.path else ColumnKind.JSON
-                    # As JSON what is wanted in two ways: from its text everything can be made.
+                    # A member that is needed as two kinds is read as JSON text: both can be made of it.
                     members[name] = kind if members.get(name, kind) is kind else ColumnKind.JSON
         self._parents = {
             parent: (ObjectDecoder(members), ObjectDecoder(dict.fromkeys(members, ColumnKind.JSON)))
@@ -49,7 +49,7 @@ class NestedDecoder:
 
 
 def texts_at(path: Path, found: Found) -> Sequence[Text]:
-    """What each record has at a path, null where it has nothing or something of another shape."""
+    """The JSON text that each record has at a path; null where it has none, or a value of another shape."""
     plain = _plain(path)
     _, values = found[plain]
     if path == plain:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-# A pair of surrogates, or else a lone one (the group), or any other escape: so that the u in "\\\\ud83d" is no escape.
+# A pair of surrogates, a lone one (the group), or any other escape, so that "\\\\ud83d" is not taken for one.
 _ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )

@@ -1,10 +1,10 @@
 """Cuts out the parts of a JSON text that cannot be decoded, by brackets, quotes and commas alone.
 
 One record with ``NaN``, a raw control character or a thousand nested lists makes a whole answer unreadable, and the
-server would send it again at every try. Here the text is only cut, not understood: whether a part is sound, a strict
-decoder says. A text that is cut off, has a bracket too few, or is no JSON at all has no parts.
+server would send it again at every try. This module only cuts the text; whether a part is valid JSON, a strict decoder
+decides. A text that ends early, lacks a bracket, or is no JSON has no parts.
 
-Time is linear in the text's length, and nesting of any depth takes a byte a level.
+Time is linear in the length of the text; memory for nesting is one byte a level.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CLOSED_BY: Final[Mapping[int, int]] = {ord("["): ord("]"), ord("{"): ord("}")}
 
 
 def elements(array: bytes) -> list[bytes] | None:
-    """The texts between the commas of an array; None when the text is not one whole array with something in between."""
+    """The texts of an array's elements; None when the text is not one whole array, or an element is empty."""
     return _parts(array, ord("["))
 
 
@@ -52,7 +52,7 @@ def members(text: bytes) -> dict[str, bytes] | None:
 
 
 def _cut(rest: bytes) -> tuple[bytes, bytes]:
-    """What follows a name: the first character, which is to be a colon, and the value."""
+    """Of the text after a name: its first character, which should be a colon, and the value."""
     rest = rest.strip(_SPACE)
     return rest[:1], rest[1:].strip(_SPACE)
 

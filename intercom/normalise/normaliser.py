@@ -3,9 +3,10 @@
 What has no column or does not fit its column goes to ``_extra`` verbatim, so that an odd value never fails a page and
 never changes a type.
 
-A page is read by a typed decoder of the declared members. It refuses a page with an odd value or an unknown member,
-which is then read column by column, and value by value where need be: several times the work. So the normaliser learns
-from such pages: that column is read as text from then on, that member is expected. The rows are the same either way.
+A page is read by a typed decoder of the declared members. The decoder refuses a page with an odd value or an unknown
+member; such a page is read column by column, and value by value where needed, which is several times the work. So the
+normaliser learns from it: the odd column is read as text from then on, and the unknown member is expected. The rows are
+the same either way.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from intercom.tables.schema import EXTRA, INGESTED_AT, Column, ColumnKind, Table
 from intercom.tables.table import Table
 
 Page = tuple[Sequence[Record], str]
-"""Records, and the words for the page in errors."""
+"""Records, and what errors call their page."""
 
 _ROWS_TOGETHER: Final = 300
-"""More rows at a time share what a column costs whatever its size, and still fit into the processor's cache."""
+"""Rows that are decoded at a time: enough to share the fixed cost of a column, few enough for the processor's cache."""
 _MOST_EXPECTED: Final = 64
-"""Unknown members that are learned: where there are more of them, names are data."""
+"""Unknown members that are expected at most: where there are more, the names are data, such as ids."""
 MOST_NAMED: Final = 300
 """Unknown members whose names are kept; a record's are kept together."""
 
@@ -52,7 +53,7 @@ class Normaliser:
 
     @property
     def unknown(self) -> list[str]:
-        """Names, sorted, of fields without a column so far; of more than `MOST_NAMED` only the first that came."""
+        """Names, sorted, of fields without a column so far; of more than `MOST_NAMED` only the first ones."""
         return sorted(self._beside)
 
     def batch(self, records: Sequence[Record], *, where: str) -> pa.RecordBatch:
@@ -64,7 +65,7 @@ class Normaliser:
         return self.batch_pages([(records, where)])
 
     def batch_pages(self, pages: Sequence[Page]) -> pa.RecordBatch:
-        """One batch of the records of one or more pages, for less work than a batch of each; otherwise as `batch`."""
+        """One batch of the records of several pages, which is less work than a batch for each; otherwise as `batch`."""
         batches = [self._batch(some) for some in _together(pages)]
         return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
 
@@ -122,7 +123,7 @@ class Normaliser:
 
 
 class _Expected:
-    """What the members of a table's records are, as far as known: declared kinds, odd columns, unknown members."""
+    """What is known of the members of a table's records: declared kinds, odd columns, unknown members."""
 
     def __init__(self, schema: TableSchema, odd: frozenset[str] = frozenset(), unknown: tuple[str, ...] = ()) -> None:
         self.declared = frozenset(column.name for column in schema.fields)
@@ -147,7 +148,7 @@ class _Expected:
 
 
 class _Rows:
-    """The rows of some pages: decoded columns, and what becomes of them."""
+    """The rows of some pages: decoded columns, and the arrays made of them."""
 
     def __init__(self, schema: TableSchema, found: Found, unknown: set[int]) -> None:
         self.arrays: dict[str, pa.Array] = {}

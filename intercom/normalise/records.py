@@ -1,4 +1,4 @@
-"""An answer's records, each kept as the text that was sent until a member of it is asked for."""
+"""Records of an answer, kept as the text that was sent; members are decoded when they are asked for."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ class SplitRecords:
 
 
 class RecordHead:
-    """A few members of each record of a list, found in one pass: what the whole list is looked through for.
+    """Decodes a few members of all records of a list in one pass.
 
-    `required` are those without which a record is no row, `others` what else is asked for soon.
+    `required` are those without which a record is no row, `others` those that readers of the list need.
     """
 
     def __init__(self, required: Sequence[str] = (), others: Iterable[str] = ()) -> None:
         self.required = tuple(required)
         self.places = {name: f"m{place}" for place, name in enumerate(dict.fromkeys((*required, *others)))}
         shape = defstruct(
-            "_Glance",
+            "_RecordHead",
             [(place, Raw, None) for place in self.places.values()],
             rename={place: name for name, place in self.places.items()},
             gc=False,
@@ -70,7 +70,7 @@ class RecordHead:
         self._getters = tuple(attrgetter(place) for place in self._required)
 
     def all_there(self, seen: Sequence[Struct | None]) -> bool:
-        """Whether every record has all its required members, each a text; False where one needs a look of its own."""
+        """Whether every record has all its required members, each a text; if not, each is checked."""
         if None in seen:
             return False
         try:
@@ -96,16 +96,16 @@ _NONE: Final = RecordHead()
 class SentRecord(Record):
     """A record that is decoded when it is asked; its text stays valid for as long as the record is held.
 
-    `seen` are members that a glance has found.
+    `seen` are the members of `head`, already decoded.
     """
 
-    __slots__ = ("_glance", "_seen", "text")
+    __slots__ = ("_head", "_seen", "text")
 
-    def __init__(self, text: Raw, glance: RecordHead = _NONE, seen: Struct | None = None) -> None:
-        self.text, self._glance, self._seen = text, glance, seen
+    def __init__(self, text: Raw, head: RecordHead = _NONE, seen: Struct | None = None) -> None:
+        self.text, self._head, self._seen = text, head, seen
 
     def __getitem__(self, name: str) -> Raw:
-        place = self._glance.places.get(name)
+        place = self._head.places.get(name)
         if place is not None:
             value: Raw | None = getattr(self._seen, place)
         else:
@@ -124,46 +124,46 @@ class SentRecord(Record):
         return len(self.members())
 
     def members(self) -> dict[str, Raw]:
-        """All members; names that are no Unicode are mended, and then the whole record is."""
+        """All members; where a name is no Unicode, those of the repaired text."""
         try:
             return _MEMBERS.decode(self.text)
         except UNREADABLE:
             return _MEMBERS.decode(repair(bytes(self.text)))
 
 
-def split_records(array: Raw, glance: RecordHead = _NONE) -> SplitRecords:
+def split_records(array: Raw, head: RecordHead = _NONE) -> SplitRecords:
     """The records of a JSON array, as sent. Null elements are counted: lists may have them.
 
-    Raises SchemaError when it is no array, which no answer is that was read with care.
+    Raises SchemaError when it is no array.
     """
     try:
-        seen, texts = glance.of_list(array), _ELEMENTS.decode(array)
+        seen, texts = head.of_list(array), _ELEMENTS.decode(array)
     except UNREADABLE:
         listed = elements(bytes(array))
         if listed is None:
             raise SchemaError("There is no readable JSON array where the records should be.") from None
-        return sort_out(listed, glance)
-    if glance.all_there(seen):
-        return SplitRecords([SentRecord(text, glance, known) for text, known in zip(texts, seen, strict=True)])
+        return sort_out(listed, head)
+    if head.all_there(seen):
+        return SplitRecords([SentRecord(text, head, known) for text, known in zip(texts, seen, strict=True)])
     split = SplitRecords()
     for text, known in zip(texts, seen, strict=True):
         if known is None:
             split.nulls += 1
-        elif (name := glance.missing(known)) is not None:
+        elif (name := head.missing(known)) is not None:
             split.rejected.append(Rejected(bytes(text), without(name)))
         else:
-            split.records.append(SentRecord(text, glance, known))
+            split.records.append(SentRecord(text, head, known))
     return split
 
 
-def sort_out(texts: Iterable[bytes], glance: RecordHead) -> SplitRecords:
-    """The same of elements of any kind, one by one; characters that are no Unicode are mended."""
+def sort_out(texts: Iterable[bytes], head: RecordHead) -> SplitRecords:
+    """The same of elements of any kind, one by one; characters that are no Unicode are repaired."""
     split = SplitRecords()
     for text in texts:
         if text == b"null":
             split.nulls += 1
             continue
-        found = _read(text, glance)
+        found = _read(text, head)
         if isinstance(found, Rejected):
             split.rejected.append(found)
         else:
@@ -176,19 +176,19 @@ def without(name: str) -> str:
     return f"no usable key {name!r} (absent, null, empty, or of another type)"
 
 
-def _read(text: bytes, glance: RecordHead) -> SentRecord | Rejected:
+def _read(text: bytes, head: RecordHead) -> SentRecord | Rejected:
     if text[:1] != b"{":
         return Rejected(text, NO_OBJECT)
     try:
-        mended = repair(text)
-        _MEMBERS.decode(mended)
-        seen = glance.of_one(mended)
+        repaired = repair(text)
+        _MEMBERS.decode(repaired)
+        seen = head.of_one(repaired)
     except RecursionError:
         return Rejected(text, TOO_DEEP)
     except UNREADABLE:
         return Rejected(text, NO_JSON)
-    name = glance.missing(seen)
-    return SentRecord(Raw(mended), glance, seen) if name is None else Rejected(text, without(name))
+    name = head.missing(seen)
+    return SentRecord(Raw(repaired), head, seen) if name is None else Rejected(text, without(name))
 
 
 def members_of(record: Record) -> Mapping[str, Raw]:

@@ -1,9 +1,8 @@
-"""Converts rows of an older declaration to the present one from what they hold; nothing is read again.
+"""Converts rows from older declared columns to the present ones, by what the rows hold; nothing is read again.
 
-Columns that are declared as before are copied. All others come out of a record that is made of what the row has of
-them and normalised like one that Intercom sent: what was kept in ``_extra``, what the old columns held, and the
-nested values that flat columns are taken from. So a value that does not fit its new column, or has none any more, is
-kept as the old column had it.
+Columns that are declared as before are copied. For all others a record is made of each row and normalised like one that
+Intercom sent: of what was kept in ``_extra``, of the old columns that changed, and of the nested values that flat
+columns are taken from. A value that does not fit its new column, or has no column any more, is kept in ``_extra``.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class Reshape:
         }
         flat = tuple(column for column in new.flat if column not in kept)
         parents = frozenset[str]().union(*map(_parents, flat))
-        # What a table cannot be declared without is in the record, too.
+        # The columns that a table must declare are in the record, too.
         needed = {*parents, *table.primary_key, *table.times, *table.carries}
         fields = tuple(column for column in new.fields if column not in kept or column.name in needed)
         self._normaliser = Normaliser(replace(table, schema=TableSchema(fields, flat)), _EPOCH)
@@ -52,7 +51,7 @@ class Reshape:
             if column not in self._keys and (column not in kept or column.name in parents)
         ]
 
-    def rows(self, old: Any) -> Any:
+    def rows(self, old: pa.RecordBatch) -> pa.Table:
         """A record batch of the old columns with the new ones, as a table; ``_ingested_at`` stays."""
         held = [pc.is_valid(old.column(name)) for name in (EXTRA, *(column.name for column in self._members))]
         some = reduce(pc.or_, held)
@@ -64,7 +63,7 @@ class Reshape:
         ]
         return pa.Table.from_arrays(columns, schema=self._schema)
 
-    def _made(self, rows: Any) -> Any:
+    def _made(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         records = list(self._records(rows))
         pages = [
             (records[first : first + _ROWS_TOGETHER], "rows of the lake")
@@ -72,7 +71,7 @@ class Reshape:
         ]
         return self._normaliser.batch_pages(pages or [([], "rows of the lake")])
 
-    def _records(self, rows: Any) -> Iterator[Record]:
+    def _records(self, rows: pa.RecordBatch) -> Iterator[Record]:
         members = [*self._keys, *self._members]
         names = [msgspec.json.encode(column.name) + b":" for column in members]
         texts = [_texts(column.kind, rows.column(column.name)) for column in members]
@@ -87,7 +86,7 @@ def _parents(flat: Column) -> frozenset[str]:
     return frozenset(path[0] for path in (flat.path, flat.otherwise) if path)
 
 
-def _texts(kind: ColumnKind, values: Any) -> Sequence[bytes | None]:
+def _texts(kind: ColumnKind, values: pa.Array) -> Sequence[bytes | None]:
     """Values of a column as JSON texts, None for null."""
     if kind is ColumnKind.TIMESTAMP:
         values = values.cast(pa.int64())

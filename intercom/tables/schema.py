@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 import pyarrow as pa
 
 EXTRA: Final = "_extra"
-"""Column for what has no column or did not fit it: one JSON object text, null when there is nothing."""
+"""Column for members without a column and values that did not fit theirs: a JSON object as text, null when empty."""
 INGESTED_AT: Final = "_ingested_at"
 """Column for the time of the run that read the row."""
 EACH: Final = "*"
@@ -90,7 +90,10 @@ class TableSchema:
         return hashlib.sha256(layout.encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
-        """Column name -> kind; a flat column has a list of kind and paths. Tells JSON from strings, unlike `arrow`."""
+        """A JSON object, hence `Any`: column name -> kind, of a flat column a list of kind and paths.
+
+        Unlike `arrow` it tells JSON from strings.
+        """
         own = {column.name: str(column.kind) for column in self.fields}
         return own | {
             column.name: [str(column.kind), list(column.path), list(column.otherwise)] for column in self.flat
@@ -98,7 +101,7 @@ class TableSchema:
 
     @classmethod
     def from_json(cls, columns: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`; TypeError or ValueError when it is none."""
+        """The inverse of `to_json`; raises TypeError or ValueError for another object."""
         own = {name: kind for name, kind in columns.items() if isinstance(kind, str)}
         flat = {name: entry for name, entry in columns.items() if name not in own}
         return cls(
@@ -111,8 +114,10 @@ class TableSchema:
 
 
 def columns(kind: ColumnKind, names: str) -> tuple[Column, ...]:
+    """Fields of one kind; their names are separated by blanks."""
     return tuple(Column(name, kind) for name in names.split())
 
 
 def members(parent: str, kind: ColumnKind, names: str) -> tuple[Column, ...]:
+    """Flat columns ``<parent>_<name>`` of one kind, taken from a nested object; names separated by blanks."""
     return tuple(Column(f"{parent}_{name}", kind, (parent, name)) for name in names.split())

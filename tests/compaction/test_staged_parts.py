@@ -57,9 +57,9 @@ def test_rows_are_those_at_the_positions_whatever_is_held(sizes: list[int], held
 
 
 @settings(max_examples=effort(20, 600))
-@given(sizes=SIZES, held=HELD, shelf=HELD, data=st.data())
+@given(sizes=SIZES, held=HELD, spill=HELD, data=st.data())
 def test_each_list_gets_its_rows_in_its_order_whatever_has_to_wait(
-    sizes: list[int], held: int, shelf: int, data: st.DataObject
+    sizes: list[int], held: int, spill: int, data: st.DataObject
 ) -> None:
     order = data.draw(st.permutations(range(sum(sizes))))
     cuts = sorted(data.draw(st.sets(st.integers(1, max(1, len(order) - 1)), max_size=4))) if order else []
@@ -68,7 +68,7 @@ def test_each_list_gets_its_rows_in_its_order_whatever_has_to_wait(
     with staged(sizes, held) as (parts, folder):
         parts.keys(["id"])
         before = set(folder.iterdir())
-        with SpillBuffer(folder / "target.parquet", shelf) as aside:
+        with SpillBuffer(folder / "target.parquet", spill) as aside:
             found = dict(parts.lists([pa.array(positions, pa.int64()) for positions in wanted], aside))
         assert {number: ids(rows) for number, rows in found.items()} == dict(enumerate(wanted))
         assert set(folder.iterdir()) == before
@@ -81,10 +81,10 @@ def test_interleaved_lists_read_each_row_group_once(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(
         pq.ParquetFile, "read_row_group", lambda file, group, *args: reads.append(group) or read(file, group, *args)
     )
-    with staged([8] * 10, row_group_size=8) as (parts, folder), SpillBuffer(folder / "target.parquet", 0) as shelf:
+    with staged([8] * 10, row_group_size=8) as (parts, folder), SpillBuffer(folder / "target.parquet", 0) as spill:
         parts.keys(["id"])
         lists = [pa.array(range(79 - number, -1, -4), pa.int64()) for number in range(4)]
-        assert sorted(len(rows) for _, rows in parts.lists(lists, shelf)) == [20] * 4
+        assert sorted(len(rows) for _, rows in parts.lists(lists, spill)) == [20] * 4
     assert len(reads) == 10
 
 
@@ -125,22 +125,22 @@ def _highest_file() -> int:
         return max(file.fileno(), *(int(path.name) for path in Path("/dev/fd").iterdir()))
 
 
-def test_tables_come_back_from_the_shelf_and_its_files_go(tmp_path: Path) -> None:
+def test_tables_come_back_from_the_spill_buffer_and_its_files_go(tmp_path: Path) -> None:
     tables = [pa.table([[str(number)], ["x" * 50]], schema=SCHEMA) for number in range(6)]
-    with SpillBuffer(tmp_path / "target.parquet", held_bytes=150) as shelf:
+    with SpillBuffer(tmp_path / "target.parquet", held_bytes=150) as spill:
         for number, rows in enumerate(tables):
-            shelf.put(number % 2, rows)
+            spill.put(number % 2, rows)
         assert list(tmp_path.iterdir())
         for number in (1, 0):
-            found = pa.concat_tables(shelf.take(number)).column("id").to_pylist()
+            found = pa.concat_tables(spill.take(number)).column("id").to_pylist()
             assert sorted(found) == [str(each) for each in range(number, 6, 2)]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_files_of_a_shelf_go_after_an_error_too(tmp_path: Path) -> None:
+def test_the_files_of_a_spill_buffer_go_after_an_error_too(tmp_path: Path) -> None:
     def fail() -> None:
-        with SpillBuffer(tmp_path / "target.parquet", held_bytes=0) as shelf:
-            shelf.put(0, pa.table([["a"], ["x"]], schema=SCHEMA))
+        with SpillBuffer(tmp_path / "target.parquet", held_bytes=0) as spill:
+            spill.put(0, pa.table([["a"], ["x"]], schema=SCHEMA))
             raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
