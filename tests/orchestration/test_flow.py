@@ -27,6 +27,7 @@ from tests.conftest import BUCKET
 from tests.support.ports import free_port
 from tests.support.prefect_server import ROOT, Prefect, inherited
 from tests.support.rig import CONNECTION, Rig
+from tests.support.signals import children_get_sigint
 from tests.support.truth import assert_exact, read_lake
 
 pytestmark = pytest.mark.slow
@@ -215,12 +216,13 @@ def test_ctrl_c_ends_the_reading_and_commits_nothing(
             started.set()
 
     rig.server.before_request(note)
-    process = subprocess.Popen(
-        [sys.executable, "flows/sync.py", "--connection", CONNECTION, "--connections-file", str(file),
-         "--lake", rig.lake_url, "--tables", "contacts"],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env={**inherited(), **prefect.environment, "INTERCOM_ACCESS_TOKEN": rig.server.token},
-    )  # fmt: skip
+    with children_get_sigint():
+        process = subprocess.Popen(
+            [sys.executable, "flows/sync.py", "--connection", CONNECTION, "--connections-file", str(file),
+             "--lake", rig.lake_url, "--tables", "contacts"],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={**inherited(), **prefect.environment, "INTERCOM_ACCESS_TOKEN": rig.server.token},
+        )  # fmt: skip
     assert started.wait(120)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=120)

@@ -22,6 +22,7 @@ from tests.support.ports import free_port
 from tests.support.postgres import PROGRAMS, Postgres
 from tests.support.prefect_server import ROOT, Prefect, inherited
 from tests.support.rig import Rig
+from tests.support.signals import children_get_sigint
 from tests.support.truth import assert_exact, read_lake
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a busy machine takes minutes for what else takes one
@@ -83,7 +84,7 @@ class Production:
         return dict(run)
 
     def retry(self, flow_run: str) -> None:
-        """What the UI sends for its Retry button (Prefect 3.8's default UI)."""
+        """What the UI sends for its Retry button."""
         state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}
         self.prefect.post(f"flow_runs/{flow_run}/set_state", {"state": state, "force": True})
 
@@ -250,11 +251,12 @@ def test_without_a_worker_one_command_serves_the_deployments(
         prefect.delete(f"deployments/{deployment['id']}")
     port = str(free_port())
     settings = {"PREFECT_RUNNER_POLL_FREQUENCY": "1", "PREFECT_RUNNER_SERVER_PORT": port}
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "deployments/serve.py")],
-        env={**inherited(), **prefect.environment, **settings, "PREFECT_RUNNER_SERVER_ENABLE": "true"},
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
+    with children_get_sigint():
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "deployments/serve.py")],
+            env={**inherited(), **prefect.environment, **settings, "PREFECT_RUNNER_SERVER_ENABLE": "true"},
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        )  # fmt: skip
     try:
         production.find()
         production.work_on(rig)
