@@ -91,6 +91,11 @@ class IntercomClient:
             for stopped in self._stopped:
                 stopped.set()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether all tables were stopped."""
+        return self._ending
+
     def close(self) -> None:
         """Close all sockets. Requests in flight close theirs when they end."""
         self._sessions.close()

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -17,6 +16,7 @@ from intercom.api.client import IntercomClient
 from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.workspace import identify
 from intercom.compaction.policy import CompactionMode
+from intercom.config.connection import Connection
 from intercom.config.lookup import find_connection
 from intercom.config.storage_options import checked_options
 from intercom.lake.layout import TableFormat, TablePaths
@@ -31,10 +31,59 @@ from intercom.orchestration.server.slots import SlotState
 from intercom.sync.run import Run, RunRequest
 from intercom.tables.table import Table
 
-_limiters: dict[str, RateLimiter] = {}
-"""By a digest of address and token: a worker that lives for months keeps no token of a run that has ended."""
-_limiters_lock = Lock()
 _held: dict[str, TableLocks] = {}
+"""By attempt: the locks that this process holds."""
+
+
+class Clients:
+    """This process's clients of Intercom's API: one for each run under way, and one limiter for each token.
+
+    A run finds its connection anew, so that a rotated token is taken up. A limiter stays when its runs have ended: the
+    quota that they used still counts for the next one. It is kept by a digest, so that no token is.
+    """
+
+    def __init__(self, load_block: Callable[[str], Connection | None] = load_connection) -> None:
+        self._load_block = load_block
+        self._limiters: dict[str, RateLimiter] = {}
+        self._clients: dict[str, IntercomClient] = {}
+        self._lock = Lock()
+
+    def for_run(self, run_id: str, connection: str, connections_file: str | None) -> IntercomClient:
+        """The run's client, the same for all of its threads; ConfigurationError when there is no such connection."""
+        with self._lock:
+            if run_id not in self._clients:
+                self._clients[run_id] = self._make(connection, connections_file)
+            return self._clients[run_id]
+
+    def stop(self, run_id: str) -> None:
+        """Let no other request of the run leave, whatever of it begins later: its client is kept for that."""
+        with self._lock:
+            client = self._clients.get(run_id)
+        if client is not None:
+            client.stop()
+
+    def close(self, run_id: str) -> None:
+        """Close the run's sockets, and forget its client unless it was stopped."""
+        with self._lock:
+            client = self._clients.get(run_id)
+            if client is not None and not client.stopped:
+                del self._clients[run_id]
+        if client is not None:
+            client.close()
+
+    def _make(self, connection: str, connections_file: str | None) -> IntercomClient:
+        found = find_connection(
+            connection,
+            connections_file=None if connections_file is None else Path(connections_file),
+            environ=os.environ,
+            load_block=self._load_block,
+        )
+        key = hashlib.sha256(f"{found.base_url} {found.access_token.get_secret_value()}".encode()).hexdigest()
+        limiter = RateLimiter(found.requests_per_10s, most_in_flight=found.requests_in_flight)
+        return IntercomClient(found, self._limiters.setdefault(key, limiter))
+
+
+CLIENTS = Clients()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +120,7 @@ class Job:
 
     def client(self) -> IntercomClient:
         """The run's client, one in each process."""
-        return client_of(self.run_id, self.connection, self.connections_file)
+        return CLIENTS.for_run(self.run_id, self.connection, self.connections_file)
 
     def turn(self, table: Table, sleep: Callable[[float], None]) -> AbstractContextManager[SlotState]:
         """Waits until a table may be read: of a workspace's companies one scroll can be open at a time.
@@ -99,19 +148,17 @@ def holding_tables(job: Job) -> Iterator[Job]:
     its tables: what changed while it waited is older than its start.
     """
     lake = job.open_lake()
-    with (
-        closing(job.client()) if job.request else nullcontext(),
-        sync_turn(job.connection, IdleCheck(lake, job.connection).lasts) as hold,
-        TableLocks(lake, job.connection, job.tables, job.run_id) as locks,
-    ):
+    with ExitStack() as stack:
+        stack.callback(CLIENTS.close, job.run_id)
+        hold = stack.enter_context(sync_turn(job.connection, IdleCheck(lake, job.connection).lasts))
+        locks = stack.enter_context(TableLocks(lake, job.connection, job.tables, job.run_id))
         _held[locks.attempt] = locks
         try:
             limited = hold is not SlotState.NONE
             yield replace(job, lock=locks.token, limited=limited, run=_begun(job, job.request) if job.request else None)
         except BaseException:
             # A signal, a cancelled run: they reach this thread only, and tasks that were submitted would read on.
-            if job.request is not None:
-                job.client().stop()
+            CLIENTS.stop(job.run_id)
             raise
         finally:
             _held.pop(locks.attempt, None)
@@ -131,23 +178,6 @@ def _begun(job: Job, request: RunRequest) -> Run:
         allow_mass_removal=request.allow_mass_removal,
         doubt=workspace.doubt,
     )
-
-
-@lru_cache(maxsize=8)
-def client_of(_run_id: str, connection: str, connections_file: str | None) -> IntercomClient:
-    """One client per run and process: found anew for each run, so that a rotated token is taken up."""
-    found = find_connection(
-        connection,
-        connections_file=None if connections_file is None else Path(connections_file),
-        environ=os.environ,
-        load_block=load_connection,
-    )
-    key = hashlib.sha256(f"{found.base_url} {found.access_token.get_secret_value()}".encode()).hexdigest()
-    with _limiters_lock:
-        limiter = _limiters.setdefault(
-            key, RateLimiter(found.requests_per_10s, most_in_flight=found.requests_in_flight)
-        )
-    return IntercomClient(found, limiter)
 
 
 def _options(given: dict[str, Any] | str | None) -> dict[str, Any]:

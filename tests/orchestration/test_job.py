@@ -19,18 +19,41 @@ from intercom.tables.catalogue import TABLES
 from tests.support.rig import Rig
 
 
-def test_a_connection_s_caps_reach_the_limiter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "load_connection", lambda _name: None)  # no block of that name
+def no_block(_name: str) -> None:
+    """Prefect has no block of that name."""
+
+
+@pytest.fixture(autouse=True)
+def clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "CLIENTS", job.Clients(no_block))
+
+
+def test_a_connection_s_caps_reach_the_limiter(tmp_path: Path) -> None:
     file = tmp_path / "connections.yml"
     file.write_text(
         "connections:\n  intercom:\n"
         "    - {name: capped, access_token: secret, requests_per_10s: 40, requests_in_flight: 5}\n"
     )
-    client = job.client_of("run", "capped", str(file))
+    client = job.Clients(no_block).for_run("run", "capped", str(file))
     assert client.limiter.most_in_flight == 5
     assert client.for_table("contacts").most_in_flight == 5
     assert client.limiter.usage().limit == 40
     client.close()
+
+
+def test_a_run_s_threads_share_a_client_and_runs_with_one_token_a_limiter(rig: Rig, tmp_path: Path) -> None:
+    """The next run finds its connection anew, since its token may have changed; what the last one used still counts."""
+    clients, file = job.Clients(no_block), str(rig.connections_file(tmp_path, rig.server.token))
+    first = clients.for_run("first", "acme", file)
+    assert clients.for_run("first", "acme", file) is first
+    clients.close("first")
+    second = clients.for_run("second", "acme", file)
+    assert clients.for_run("first", "acme", file) is not first
+    assert second.limiter is first.limiter
+    rotated = str(rig.connections_file(tmp_path, "another-token"))
+    assert clients.for_run("third", "acme", rotated).limiter is not first.limiter
+    for run in ("first", "second", "third"):
+        clients.close(run)
 
 
 def test_another_process_asks_the_store_whether_the_tables_are_still_held(tmp_path: Path) -> None:
@@ -69,7 +92,6 @@ def test_scrolls_take_turns_wherever_runs_do_also_when_a_run_was_not_waited_for(
 
     monkeypatch.setattr(job, "sync_turn", lambda _connection, _idle: nullcontext(hold))
     monkeypatch.setattr(job, "scroll_turn", turn)
-    monkeypatch.setattr(job, "load_connection", lambda _name: None)
     file = rig.connections_file(tmp_path, rig.server.token)
     with job.holding_tables(
         job.Job("run", "acme", rig.lake_url, ("tags",), connections_file=str(file), request=RunRequest())
@@ -89,7 +111,6 @@ def test_a_run_begins_when_it_has_its_tables(rig: Rig, tmp_path: Path, monkeypat
         yield SlotState.SLOT
 
     monkeypatch.setattr(job, "sync_turn", after_hours)
-    monkeypatch.setattr(job, "load_connection", lambda _name: None)
     file = rig.connections_file(tmp_path, rig.server.token)
     asked_at, prepared = rig.workspace.now(), datetime.now(UTC)
     with job.holding_tables(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +16,8 @@ from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.retry import RetryPolicy
 from intercom.api.workspace import identify
 from intercom.errors import AbandonedError
-from intercom.orchestration.job import Job, holding_tables
+from intercom.orchestration import job as jobs
+from intercom.orchestration.job import Clients, Job, holding_tables
 from intercom.sync.ingest import ingest_table
 from intercom.sync.run import Run, RunRequest
 from intercom.tables.catalogue import TABLES
@@ -138,13 +139,14 @@ def test_threads_that_wait_for_the_limiter_end(urgent: bool, waits_for: str) -> 
         limiter.lost(limiter.acquire())  # nothing was taken by those that gave up
 
 
-def test_a_signal_anywhere_in_a_run_stops_what_was_submitted(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_anywhere_in_a_run_stops_what_was_submitted(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A signal reaches the flow's own thread, which may be about to submit the next table."""
-    client = rig.client()
-    monkeypatch.setattr("intercom.orchestration.job.client_of", lambda *_: client)
-    monkeypatch.setattr("intercom.orchestration.job.sync_turn", lambda *_: nullcontext())
-    job = Job("run", CONNECTION, rig.lake_url, ("tags",), request=RunRequest())
-    tags = client.for_table("tags")
+    monkeypatch.setattr(jobs, "CLIENTS", Clients(load_block=lambda _name: None))
+    file = str(rig.connections_file(tmp_path, rig.server.token))
+    job = Job("run", CONNECTION, rig.lake_url, ("tags",), connections_file=file, request=RunRequest())
+    tags = job.client().for_table("tags")
 
     def submit() -> None:
         with holding_tables(job):
@@ -153,7 +155,7 @@ def test_a_signal_anywhere_in_a_run_stops_what_was_submitted(rig: Rig, monkeypat
     with pytest.raises(KeyboardInterrupt):
         submit()
     rig.server.clear_log()
-    for table in (tags, client.for_table("teams")):
+    for table in (tags, job.client().for_table("teams")):  # begun after the end of the run
         with pytest.raises(AbandonedError):
             table.get("/tags")
     assert rig.server.log == []

@@ -1,8 +1,10 @@
 """The one slot of a global concurrency limit of Prefect: waited for, leased, renewed, given back.
 
-Prefect's own context manager ends a run whose lease cannot be renewed or given back, waits without a word, and leaves
-the slot taken for ever when the server is started anew under it: by default the server keeps leases in memory, but
-slots in its database.
+Not Prefect's own context manager (`prefect.concurrency.sync.concurrency`, read in 3.9.1), for what tests of this module
+show to be needed. It waits without a line in the log. It renews with three tries within seconds, and not again, while a
+server that is started anew is away for longer. It fails the run when the slot cannot be given back. And a server keeps
+slots in its database, but leases in memory by default: after a new start it answers that the lease is gone, and counts
+the slot as taken for ever. Here the holder of a forgotten lease gives the slot back, and takes it again.
 """
 
 from __future__ import annotations
