@@ -71,7 +71,7 @@ class IntercomClient:
             connection=self.connection,
             table=table,
             scope=scope,
-            usage=TrafficCounter(),
+            counter=TrafficCounter(),
             sessions=self._sessions,
             limiter=self.limiter,
             policy=self.policy,
@@ -113,7 +113,7 @@ class TableClient:
         self.stopped = stopped
         """Set when the table is stopped: pauses end then, and no other request leaves."""
         self.table = sender.table
-        self.usage = sender.usage
+        self.counter = sender.counter
         self.most_in_flight = sender.limiter.most_in_flight
         self.sleep = sender.sleep
         self.scope = sender.scope
@@ -122,7 +122,7 @@ class TableClient:
 
     def traffic(self) -> Traffic:
         """The traffic of the table so far."""
-        return self.usage.traffic(self._sender.limiter.usage().limit)
+        return self.counter.traffic(self._sender.limiter.usage().limit)
 
     def get(
         self,

@@ -29,7 +29,7 @@ class RateHeaders:
     def from_http(cls, headers: Mapping[str, str]) -> RateHeaders:
         """X-RateLimit-* and Date; a header that is no number (or date) counts as absent."""
         limit, remaining, reset = (
-            _whole(headers.get(f"X-RateLimit-{name}", "")) for name in ("Limit", "Remaining", "Reset")
+            _natural_number(headers.get(f"X-RateLimit-{name}", "")) for name in ("Limit", "Remaining", "Reset")
         )
         return cls(limit, remaining, reset, http_date(headers.get("Date", "")))
 
@@ -41,7 +41,7 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     from the server's.
     """
     text = headers.get("Retry-After", "")
-    if (seconds := _whole(text)) is not None:
+    if (seconds := _natural_number(text)) is not None:
         return float(seconds)
     until, now = http_date(text), http_date(headers.get("Date", ""))
     return None if until is None or now is None else max(0.0, until - now)
@@ -56,6 +56,6 @@ def http_date(text: str) -> int | None:
     return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())
 
 
-def _whole(text: str) -> int | None:
+def _natural_number(text: str) -> int | None:
     text = text.strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else None

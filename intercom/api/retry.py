@@ -128,7 +128,7 @@ class RequestSender:
     connection: Connection
     table: str
     scope: str
-    usage: TrafficCounter
+    counter: TrafficCounter
     sessions: SessionPool
     limiter: RateLimiter
     policy: RetryPolicy
@@ -158,7 +158,7 @@ class RequestSender:
             if isinstance(outcome, Answer):
                 return outcome
             if outcome.throttled:
-                self.usage.count(throttled=1)
+                self.counter.count(throttled=1)
             tally = tally.after(outcome)
             attempt.retry_state.set_result(tally)  # makes tenacity ask stop and wait
         raise self._given_up(request, tally)
@@ -167,7 +167,7 @@ class RequestSender:
         """One attempt, sent when the rate limiter lets it; raises ApiError where a retry would change nothing."""
         # A request that moves a position is one of a chain, which dies when it waits for a minute.
         permit = self.limiter.acquire(urgent=request.once, stopped=self.stopped)
-        self.usage.count(requests=1)
+        self.counter.count(requests=1)
         received: HttpResponse | Unanswered | None = None
         try:
             received = self.sessions.send(request)
@@ -182,7 +182,7 @@ class RequestSender:
     def _judge(self, request: Request, permit: Permit, received: HttpResponse) -> Answer | Failure:
         """What a whole HTTP answer means; gives the permit back to the limiter."""
         status = received.status
-        self.usage.count(received=len(received.body))
+        self.counter.count(received=len(received.body))
         rates = RateHeaders.from_http(received.headers)
         logger.debug("%s: status %d", self._what(request), status)
         if 200 <= status < 300:

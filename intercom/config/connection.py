@@ -136,19 +136,19 @@ def _is_loopback(host: str) -> bool:
 
 
 def _request_cap(value: int | str, place: str) -> int:
-    if (number := _whole(value)) is None:
+    if (number := _positive_integer(value)) is None:
         raise ConfigurationError(f"{place}: requests_per_10s must be a whole number of at least 1.")
     return number
 
 
 def _in_flight_cap(value: int | str, place: str) -> int:
-    number = _whole(value)
+    number = _positive_integer(value)
     if number is None or number > MOST_IN_FLIGHT:
         raise ConfigurationError(f"{place}: requests_in_flight must be a whole number from 1 to {MOST_IN_FLIGHT}.")
     return number
 
 
-def _whole(value: int | str) -> int | None:
+def _positive_integer(value: int | str) -> int | None:
     """The whole number of at least 1, None for any other value."""
     digits = re.fullmatch(r"[0-9]{1,9}", str(value))  # str(True) and signs do not match
     return int(digits[0]) or None if digits else None

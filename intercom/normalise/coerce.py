@@ -28,7 +28,7 @@ LAST_SECOND: Final = 253_402_300_799
 beyond `FIRST_SECOND` and `LAST_SECOND`, where no second can be meant."""
 EXACT_INTEGERS: Final = 2**53  # a float64 holds every integer up to here, and the next one becomes this one
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]*)")
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _STRING: Final = Decoder(str)
@@ -115,7 +115,7 @@ def _iso_to_microseconds(moment: str) -> int | None:
         time = datetime.fromisoformat(moment)
     except ValueError:
         return None
-    since_epoch = (time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH
+    since_epoch = (time if time.tzinfo else time.replace(tzinfo=UTC)) - EPOCH
     if not FIRST_SECOND <= since_epoch // timedelta(seconds=1) <= LAST_SECOND:
         return None
     return since_epoch // timedelta(microseconds=1)

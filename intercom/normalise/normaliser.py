@@ -30,7 +30,7 @@ from intercom.tables.table import Table
 Page = tuple[Sequence[Record], str]
 """Records, and what errors call their page."""
 
-_ROWS_TOGETHER: Final = 300
+ROWS_TOGETHER: Final = 300
 """Rows that are decoded at a time: enough to share the fixed cost of a column, few enough for the processor's cache."""
 _MOST_EXPECTED: Final = 64
 """Unknown members that are expected at most: where there are more, the names are data, such as ids."""
@@ -190,9 +190,9 @@ class _Rows:
 
 def _together(pages: Sequence[Page]) -> list[list[Page]]:
     groups: list[list[Page]] = []
-    size = _ROWS_TOGETHER
+    size = ROWS_TOGETHER
     for page in pages:
-        if size >= _ROWS_TOGETHER:
+        if size >= ROWS_TOGETHER:
             groups.append([])
             size = 0
         groups[-1].append(page)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import reduce
 from typing import Any, Final
 
@@ -18,14 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Raw
 
-from intercom.normalise.coerce import FIRST_SECOND, LAST_SECOND
-from intercom.normalise.normaliser import Normaliser
+from intercom.normalise.coerce import EPOCH, FIRST_SECOND, LAST_SECOND
+from intercom.normalise.normaliser import ROWS_TOGETHER, Normaliser
 from intercom.normalise.records import Record, SentRecord
 from intercom.tables.schema import EXTRA, INGESTED_AT, Column, ColumnKind, TableSchema
 from intercom.tables.table import Table
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_ROWS_TOGETHER: Final = 300
 
 
 class Reshape:
@@ -43,7 +40,7 @@ class Reshape:
         # The columns that a table must declare are in the record, too.
         needed = {*parents, *table.primary_key, *table.times, *table.carries}
         fields = tuple(column for column in new.fields if column not in kept or column.name in needed)
-        self._normaliser = Normaliser(replace(table, schema=TableSchema(fields, flat)), _EPOCH)
+        self._normaliser = Normaliser(replace(table, schema=TableSchema(fields, flat)), EPOCH)
         self._keys = [column for column in old.fields if column.name in table.required_columns]
         self._members = [
             column
@@ -66,8 +63,8 @@ class Reshape:
     def _made(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         records = list(self._records(rows))
         pages = [
-            (records[first : first + _ROWS_TOGETHER], "rows of the lake")
-            for first in range(0, len(records), _ROWS_TOGETHER)
+            (records[first : first + ROWS_TOGETHER], "rows of the lake")
+            for first in range(0, len(records), ROWS_TOGETHER)
         ]
         return self._normaliser.batch_pages(pages or [([], "rows of the lake")])
 
@@ -98,7 +95,7 @@ def _time_text(microseconds: int) -> bytes:
     seconds, rest = divmod(microseconds, 1_000_000)
     if rest == 0 and FIRST_SECOND <= seconds <= LAST_SECOND:  # another number would be read as milliseconds
         return b"%d" % seconds
-    return msgspec.json.encode((_EPOCH + timedelta(microseconds=microseconds)).isoformat())
+    return msgspec.json.encode((EPOCH + timedelta(microseconds=microseconds)).isoformat())
 
 
 _SPELLED: Final[dict[ColumnKind, Callable[[Any], bytes]]] = {

@@ -13,7 +13,7 @@ from intercom.sandbox import untrue
 from intercom.sandbox.answers import SCROLL_BROKEN, Answer, Refusal, html_answer
 from intercom.sandbox.logged import LoggedRequest
 
-Kind = Literal[
+FaultKind = Literal[
     "status",
     "html",
     "empty",
@@ -41,7 +41,7 @@ class Reset(Exception):
 class Fault:
     """Which requests fail, and how; ``hits`` counts those that did."""
 
-    kind: Kind
+    kind: FaultKind
     path: str | None = None
     status: int = 502
     times: int = 1
@@ -56,8 +56,8 @@ class Fault:
     hits: int = 0
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise ValueError(f"Unknown kind of fault {self.kind!r}; known are {', '.join(get_args(Kind))}")
+        if self.kind not in get_args(FaultKind):
+            raise ValueError(f"Unknown kind of fault {self.kind!r}; known are {', '.join(get_args(FaultKind))}")
 
     def concerns(self, request: LoggedRequest) -> bool:
         """Whether a request is one of those that may fail."""

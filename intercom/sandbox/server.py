@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from intercom.sandbox.answers import Answer, Refusal
 from intercom.sandbox.endpoints import Endpoints
-from intercom.sandbox.faults import SCROLL_PATH, Fault, Faults, Kind
+from intercom.sandbox.faults import SCROLL_PATH, Fault, FaultKind, Faults
 from intercom.sandbox.limits import Allowance, RateLimit
 from intercom.sandbox.logged import LoggedRequest
 from intercom.sandbox.transport import Headers, Transport
@@ -88,7 +88,7 @@ class SandboxServer:
     def fail(
         self,
         path: str | None = None,
-        kind: Kind = "status",
+        kind: FaultKind = "status",
         *,
         status: int = 502,
         times: int = 1,

@@ -43,8 +43,8 @@ def single(workspace: Workspace, path: str) -> Answer | None:
     if key not in records:
         code, message = NOT_FOUND[table]
         raise Refusal(404, message, code)
-    return Answer(200, _whole(table, records[key]).body)
+    return Answer(200, _full_record(table, records[key]).body)
 
 
-def _whole(table: str, record: Record) -> Record:
+def _full_record(table: str, record: Record) -> Record:
     return record.changed(ONLY_HERE[table]) if table in ONLY_HERE else record

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+
+from intercom.api.rate_limit.limiter import RateUsage
 
 _RECENT_SECONDS = 30.0
 """The speed is that of so many last seconds: a limit that changes or a server that stalls shows soon."""
@@ -23,15 +24,6 @@ _ESTIMATE_AFTER_SECONDS = 3.0
 
 LOGGER = "intercom.sync.progress"
 """Of the lines that tell in the log what a terminal shows."""
-
-
-class Usage(Protocol):
-    """Requests of one token: those sent in the last ten seconds, and how many may be."""
-
-    @property
-    def sent(self) -> int: ...
-    @property
-    def limit(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +133,7 @@ class Tracked:
     run_id: str
     connection: str
     progress: TableProgress
-    usage: Callable[[], Usage]
+    usage: Callable[[], RateUsage]
 
 
 class ProgressBoard:
@@ -187,7 +179,7 @@ BOARD = ProgressBoard()
 """Of this process: runs add to it, the display draws it."""
 
 
-def described(snapshot: Snapshot, usage: Usage) -> str:
+def described(snapshot: Snapshot, usage: RateUsage) -> str:
     """``48,150 of about 1,000,000 rows, 321 pages, 160 of 166 requests per 10 s, about 6 min left``; then the end."""
     read = f"{rows_read(snapshot, 'about ')}, {pages_read(snapshot)}"
     if snapshot.failed:
@@ -209,7 +201,7 @@ def pages_read(snapshot: Snapshot) -> str:
     return _counted(snapshot.pages, "page")
 
 
-def requests_sent(usage: Usage) -> str:
+def requests_sent(usage: RateUsage) -> str:
     """``160 of 166 requests per 10 s``."""
     return f"{usage.sent:,} of {usage.limit:,} requests per 10 s"
 

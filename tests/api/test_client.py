@@ -172,8 +172,8 @@ def test_what_may_pass_is_tried_again(
 ) -> None:
     server.script = [BROKEN[broken], BROKEN[broken], reply()]
     contacts.post("/contacts/search", {}, expect="data")
-    assert len(server.seen) == contacts.usage.requests == 3
-    assert contacts.usage.throttled == 0
+    assert len(server.seen) == contacts.counter.requests == 3
+    assert contacts.counter.throttled == 0
     first, second = clock.naps
     assert 0.5 <= first <= 1.0 <= second <= 2.0
     assert limiter.outcomes.count("acquired") == 3
@@ -205,7 +205,7 @@ def test_a_page_that_moves_a_position_is_asked_for_once(broken: str, server: Ser
 def test_a_page_that_moves_a_position_is_asked_for_again_after_429(server: Server, contacts: TableClient) -> None:
     server.script = [error(429, "rate_limit_exceeded"), error(429, "too_many_requests"), reply()]
     contacts.get("/companies/scroll", expect="data", once=True)
-    assert (contacts.usage.requests, contacts.usage.throttled) == (3, 2)
+    assert (contacts.counter.requests, contacts.counter.throttled) == (3, 2)
 
 
 def test_only_a_page_that_moves_a_position_goes_before_the_others(
@@ -323,7 +323,7 @@ def test_a_429_waits_as_the_limiter_says_and_is_no_failed_try(
     server.script = [error(429, "rate_limit_exceeded", Retry_After="3")] * 10 + [reply()]
     contacts.get("/tags")
     assert clock.naps == pytest.approx([3.0] * 10)
-    assert contacts.usage == TrafficCounter(requests=11, throttled=10)
+    assert contacts.counter == TrafficCounter(requests=11, throttled=10)
 
 
 def test_a_429_with_a_reset_waits_until_then(server: Server, contacts: TableClient, clock: Clock) -> None:
@@ -444,7 +444,7 @@ def test_threads_share_a_client_and_its_counters(server: Server, client: Interco
     tags, teams = client.for_table("tags"), client.for_table("teams")
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: (tags if n % 4 else teams).get("/x", expect="data"), range(80)))
-    assert (tags.usage.requests, teams.usage.requests) == (60, 20)
+    assert (tags.counter.requests, teams.counter.requests) == (60, 20)
     assert tags.scroll_lock is teams.scroll_lock is client.scroll_lock
 
 

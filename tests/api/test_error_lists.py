@@ -93,7 +93,7 @@ def test_an_error_list_over_the_rate_is_no_failed_try(server: Server, contacts: 
     server.script = [error(200, "rate_limit_exceeded", Retry_After="3")] * 9 + [reply()]
     contacts.get("/contacts", expect="data")
     assert naps == pytest.approx([3.0] * 9, abs=0.2)
-    assert (contacts.usage.requests, contacts.usage.throttled) == (10, 9)
+    assert (contacts.counter.requests, contacts.counter.throttled) == (10, 9)
 
 
 @pytest.mark.parametrize(

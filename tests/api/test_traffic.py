@@ -40,13 +40,13 @@ def test_a_clock_that_was_set_back_makes_no_negative_time() -> None:
 
 
 def test_the_counters_of_a_table_begin_with_its_first_request() -> None:
-    usage = TrafficCounter()
-    assert usage.traffic(166) == Traffic(limit=166)
-    usage.count(requests=1)
-    began = usage.traffic(166).began
-    usage.count(requests=1, throttled=1)
-    usage.count(received=250)
-    counted = usage.traffic(100)
+    counter = TrafficCounter()
+    assert counter.traffic(166) == Traffic(limit=166)
+    counter.count(requests=1)
+    began = counter.traffic(166).began
+    counter.count(requests=1, throttled=1)
+    counter.count(received=250)
+    counted = counter.traffic(100)
     assert (counted.requests, counted.throttled, counted.received, counted.limit) == (2, 1, 250, 100)
     assert counted.began == began is not None
     assert counted.ended is not None

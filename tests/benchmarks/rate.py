@@ -107,7 +107,7 @@ def _worker(url: str, token: str, seconds: float) -> None:
         for worker in [pool.submit(work) for _ in range(limiter.most_in_flight)]:
             worker.result()
     client.close()
-    print(json.dumps({"requests": api.usage.requests, "throttled": api.usage.throttled}))
+    print(json.dumps({"requests": api.counter.requests, "throttled": api.counter.throttled}))
 
 
 def _load(case: Case) -> Load:
@@ -142,8 +142,8 @@ def _load(case: Case) -> Load:
     return Load(
         answered=sum(begin <= when < end for when in answers) / WINDOWS,
         in_flight=sum(measured) / len(measured),
-        throttled=api.usage.throttled,
-        cpu=cpu / api.usage.requests,
+        throttled=api.counter.throttled,
+        cpu=cpu / api.counter.requests,
     )
 
 

@@ -28,7 +28,7 @@ def _never() -> bool:
 
 @dataclass(frozen=True)
 class RateUsage:
-    """Use of the quota, for progress lines."""
+    """How much of its quota a token uses."""
 
     sent: int  # requests of the last ten seconds
     limit: int  # requests per ten seconds, with our own cap

@@ -19,9 +19,10 @@ from uuid import UUID
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import FlowRunContext, TaskRunContext
 
+from intercom.api.rate_limit.limiter import RateUsage
 from intercom.config.connection import connection_slug
 from intercom.config.redaction import one_line
-from intercom.sync.progress import BOARD, LOGGER, Snapshot, TableProgress, Tracked, Usage, described
+from intercom.sync.progress import BOARD, LOGGER, Snapshot, TableProgress, Tracked, described
 
 log = logging.getLogger(LOGGER)
 
@@ -139,7 +140,7 @@ class Reporter:
                     one.context.run(log.info, "Prefect does not take progress artifacts: %s", one_line(error))
                 self._complained = True
 
-    def _show(self, one: _Followed, snapshot: Snapshot, usage: Usage) -> None:
+    def _show(self, one: _Followed, snapshot: Snapshot, usage: RateUsage) -> None:
         description = f"`{one.tracked.connection}` {snapshot.table}: {described(snapshot, usage)}"
         percent = snapshot.percent
         if percent is None:
@@ -157,7 +158,9 @@ REPORTER = Reporter(PrefectArtifacts())
 
 
 @contextmanager
-def report_progress(run_id: str, connection: str, table: str, usage: Callable[[], Usage]) -> Iterator[TableProgress]:
+def report_progress(
+    run_id: str, connection: str, table: str, usage: Callable[[], RateUsage]
+) -> Iterator[TableProgress]:
     """Counters for reading a table, shown in the terminal, in Prefect and in the log while the block lasts.
 
     Outside of a Prefect run there is nothing that an artifact could belong to.

@@ -15,7 +15,7 @@ from prefect.context import FlowRunContext
 from intercom.config.connection import connection_slug
 from intercom.orchestration.server.slots import SlotRequest, SlotState, hold_slot
 
-SCROLL_PATIENCE_SECONDS = 3600
+SCROLL_WAIT_SECONDS = 3600
 """After this, more than a million companies take, a scroll is tried all the same: Intercom refuses a second one."""
 
 
@@ -51,7 +51,7 @@ def scroll_turn(workspace: str, sleep: Callable[[float], None]) -> AbstractConte
         SlotRequest(
             scroll_limit(workspace),
             f"another scroll over the companies of workspace {workspace}",
-            lambda waited: waited > SCROLL_PATIENCE_SECONDS,
+            lambda waited: waited > SCROLL_WAIT_SECONDS,
             made=True,
             sleep=sleep,
         )

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 
-class Kind(Enum):
+class FieldType(Enum):
     """The JSON type that a filter's value must have, and the operators that go with it."""
 
     TEXT = frozenset({"=", "!=", "IN", "NIN", "~", "!~", "^", "$"})
@@ -23,11 +23,11 @@ class Kind(Enum):
 
     def accepts(self, value: Any) -> bool:
         """Whether one value has this field's type; a flag is no number here, although Python says so."""
-        if self is Kind.TEXT:
+        if self is FieldType.TEXT:
             return isinstance(value, str)
-        if self is Kind.FLAG:
+        if self is FieldType.FLAG:
             return isinstance(value, bool)
-        if self is Kind.ANY:
+        if self is FieldType.ANY:
             return isinstance(value, str | int | float)
         return isinstance(value, int) and not isinstance(value, bool)
 
@@ -37,41 +37,43 @@ class Field:
     """A searchable field: where its value is in the record, and its kind."""
 
     path: str
-    kind: Kind
+    kind: FieldType
 
 
-def _fields(kind: Kind, *paths: str) -> dict[str, Field]:
+def _fields(kind: FieldType, *paths: str) -> dict[str, Field]:
     return {path: Field(path, kind) for path in paths}
 
 
 CONTACT_FIELDS: Mapping[str, Field] = {
-    **_fields(Kind.TEXT, "id", "role", "name", "email", "email_domain", "phone", "external_id", "language_override"),
-    **_fields(Kind.TEXT, "browser", "browser_version", "browser_language", "os"),
-    **_fields(Kind.TEXT, "location.country", "location.region", "location.city"),
-    **_fields(Kind.TEXT, "utm_campaign", "utm_content", "utm_medium", "utm_source", "utm_term"),
-    **_fields(Kind.NUMBER, "owner_id"),
-    **_fields(Kind.FLAG, "unsubscribed_from_emails", "marked_email_as_spam", "has_hard_bounced"),
-    **_fields(Kind.DAY, "created_at", "updated_at", "signed_up_at", "last_seen_at"),
-    **_fields(Kind.DAY, "last_contacted_at", "last_replied_at", "last_email_opened_at", "last_email_clicked_at"),
-    "tag_id": Field("tags.data[].id", Kind.TEXT),
-    "company_id": Field("companies.data[].id", Kind.TEXT),
+    **_fields(
+        FieldType.TEXT, "id", "role", "name", "email", "email_domain", "phone", "external_id", "language_override"
+    ),
+    **_fields(FieldType.TEXT, "browser", "browser_version", "browser_language", "os"),
+    **_fields(FieldType.TEXT, "location.country", "location.region", "location.city"),
+    **_fields(FieldType.TEXT, "utm_campaign", "utm_content", "utm_medium", "utm_source", "utm_term"),
+    **_fields(FieldType.NUMBER, "owner_id"),
+    **_fields(FieldType.FLAG, "unsubscribed_from_emails", "marked_email_as_spam", "has_hard_bounced"),
+    **_fields(FieldType.DAY, "created_at", "updated_at", "signed_up_at", "last_seen_at"),
+    **_fields(FieldType.DAY, "last_contacted_at", "last_replied_at", "last_email_opened_at", "last_email_clicked_at"),
+    "tag_id": Field("tags.data[].id", FieldType.TEXT),
+    "company_id": Field("companies.data[].id", FieldType.TEXT),
 }
 CONVERSATION_FIELDS: Mapping[str, Field] = {
-    **_fields(Kind.TEXT, "id", "title", "state", "priority"),
-    **_fields(Kind.TEXT, "source.type", "source.id", "source.delivered_as", "source.subject", "source.url"),
-    **_fields(Kind.TEXT, "source.author.id", "source.author.type", "source.author.name", "source.author.email"),
-    **_fields(Kind.NUMBER, "admin_assignee_id", "team_assignee_id", "conversation_rating.rating"),
-    **_fields(Kind.FLAG, "open", "read", "ai_agent_participated"),
-    **_fields(Kind.SECOND, "created_at", "updated_at", "waiting_since", "snoozed_until"),
-    **_fields(Kind.NUMBER, "statistics.time_to_assignment", "statistics.count_reopens"),
-    **_fields(Kind.NUMBER, "statistics.count_conversation_parts"),
-    "tag_ids": Field("tags.tags[].id", Kind.TEXT),
-    "contact_ids": Field("contacts.contacts[].id", Kind.TEXT),
+    **_fields(FieldType.TEXT, "id", "title", "state", "priority"),
+    **_fields(FieldType.TEXT, "source.type", "source.id", "source.delivered_as", "source.subject", "source.url"),
+    **_fields(FieldType.TEXT, "source.author.id", "source.author.type", "source.author.name", "source.author.email"),
+    **_fields(FieldType.NUMBER, "admin_assignee_id", "team_assignee_id", "conversation_rating.rating"),
+    **_fields(FieldType.FLAG, "open", "read", "ai_agent_participated"),
+    **_fields(FieldType.SECOND, "created_at", "updated_at", "waiting_since", "snoozed_until"),
+    **_fields(FieldType.NUMBER, "statistics.time_to_assignment", "statistics.count_reopens"),
+    **_fields(FieldType.NUMBER, "statistics.count_conversation_parts"),
+    "tag_ids": Field("tags.tags[].id", FieldType.TEXT),
+    "contact_ids": Field("contacts.contacts[].id", FieldType.TEXT),
 }
 
 
 def field_of(name: str, fields: Mapping[str, Field]) -> Field | None:
     """The searchable field of this name; custom attributes are searchable by any name."""
     if name.startswith("custom_attributes."):
-        return Field(name, Kind.ANY)
+        return Field(name, FieldType.ANY)
     return fields.get(name)

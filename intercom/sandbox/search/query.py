@@ -10,7 +10,7 @@ from typing import Any
 from intercom.sandbox.answers import Refusal
 from intercom.sandbox.options import Options
 from intercom.sandbox.search.days import day_span
-from intercom.sandbox.search.fields import Field, Kind, field_of
+from intercom.sandbox.search.fields import Field, FieldType, field_of
 
 MAX_DEPTH = 2
 MAX_FILTERS = 15
@@ -99,11 +99,11 @@ class QueryReader:
             raise Refusal(400, "A filter needs a value", "parameter_invalid", "value")
         value = query["value"]
         self._check_type(field, operator, value)
-        if field.kind is Kind.DAY:
+        if field.kind is FieldType.DAY:
             return self._day(field.path, operator, value)
-        if field.kind is Kind.SECOND and self._options.conversations_by_day and operator in ("=", ">", "<"):
+        if field.kind is FieldType.SECOND and self._options.conversations_by_day and operator in ("=", ">", "<"):
             return self._day(field.path, operator, value)
-        if field.kind is Kind.SECOND and operator not in ("!=", "IN", "NIN"):
+        if field.kind is FieldType.SECOND and operator not in ("!=", "IN", "NIN"):
             return self._second(field.path, operator, value)
         ending = value if field.path == "id" and operator == "$" else ""
         return Check(field.path, _test(operator, value), ending)
