@@ -30,7 +30,7 @@ def compact(
     Args:
         connection: Name of the connection whose tables are merged.
         lake: Folder where the flow runs, or fsspec URL, for example ./lake or s3://bucket/prefix.
-        tables: Tables to merge; all nine if none is chosen.
+        tables: Tables to merge; all of them if none is chosen.
         advanced: What few runs need to change.
     """
     job = prepare_compaction(connection, lake, tables, advanced)

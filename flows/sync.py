@@ -34,7 +34,7 @@ def sync(
         connection: Name of the connection: of a block intercom-connection, of an entry of the connections file, or
             default for the environment of the process that runs the flow (INTERCOM_ACCESS_TOKEN, INTERCOM_REGION).
         lake: Folder where the flow runs, or fsspec URL, for example ./lake or s3://bucket/prefix.
-        tables: Tables to copy; all nine if none is chosen.
+        tables: Tables to copy; all of them if none is chosen.
         full_refresh: Read everything again; tables then become exactly what was read, rows deleted in Intercom go.
         start_date: First day (UTC) of updated_at to copy; a table's history then begins here.
         end_date: Last day (UTC) of updated_at to copy: a backfill, which leaves watermarks where they are.

@@ -46,13 +46,13 @@ def local_settings() -> AbstractContextManager[Settings]:
 class TemporaryServer:
     """The server's process as the run sees it; it ends with the run, also when that is killed."""
 
-    def __init__(self, *, wanted: bool = False) -> None:
+    def __init__(self, *, wanted: bool = False, python: str = sys.executable) -> None:
         """Start it; to be called before Prefect is imported, so that what Prefect sends at exit still finds it.
 
-        `wanted`: also where Prefect's settings name another server.
+        `wanted`: also where Prefect's settings name another server. `python` is the interpreter that runs it.
         """
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", __name__, *([_WANTED] if wanted else [])],
+            [python, "-P", "-m", __name__, *([_WANTED] if wanted else [])],
             stdin=subprocess.PIPE,  # which the system closes when this process ends: the sign to end, too
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the run, which then tells the server how it ended

@@ -26,7 +26,7 @@ from intercom.errors import ClusterError, ConfigurationError
 _RUNNER, _ADDRESS, _WORKERS = "INTERCOM_TASK_RUNNER", "INTERCOM_TASK_RUNNER_ADDRESS", "INTERCOM_TASK_RUNNER_WORKERS"
 
 Submit = Callable[[Task[..., Any], Mapping[str, Any]], PrefectFuture[Any]]
-"""Has a task run with these parameters."""
+"""Submits a task with these parameters."""
 
 
 class RunnerKind(StrEnum):
@@ -46,8 +46,10 @@ class RunnerSettings:
     workers: int | None = None
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> RunnerSettings:
-        """ConfigurationError for a value that cannot be meant, or when the kind's extra is not installed."""
+    def from_environ(
+        cls, environ: Mapping[str, str], find_package: Callable[[str], object | None] = find_spec
+    ) -> RunnerSettings:
+        """ConfigurationError for a value that is not valid, or when the kind's extra is not installed."""
         name, address, workers = (environ.get(key, "").strip() for key in (_RUNNER, _ADDRESS, _WORKERS))
         if name and name not in list(RunnerKind):
             raise ConfigurationError(f"{_RUNNER} is {name!r}. Use one of: {', '.join(RunnerKind)}.")
@@ -58,7 +60,7 @@ class RunnerSettings:
             raise ConfigurationError(f"{_WORKERS} is for a cluster made on this machine, {_ADDRESS} for another one.")
         if workers and not (workers.isascii() and workers.isdigit() and int(workers)):
             raise ConfigurationError(f"{_WORKERS} is {workers!r}. Give a number of processes from 1 on.")
-        if kind is not RunnerKind.THREADS and find_spec(f"prefect_{kind}") is None:
+        if kind is not RunnerKind.THREADS and find_package(f"prefect_{kind}") is None:
             raise ConfigurationError(
                 f"{_RUNNER} is {kind}, which is not installed here: pip install 'intercom-lake[{kind}]', "
                 "also on the cluster's workers."

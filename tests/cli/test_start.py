@@ -144,9 +144,8 @@ def test_prefects_own_settings_decide_whether_a_server_starts(where: str, tmp_pa
 
 
 def test_a_server_that_does_not_come_up_leaves_the_run_to_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("intercom.cli.temporary_server.sys.executable", "/bin/false")
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    TemporaryServer().connect()
+    TemporaryServer(python="/bin/false").connect()
     assert "PREFECT_API_URL" not in os.environ
 
 
@@ -211,9 +210,8 @@ def test_a_parameter_that_no_option_can_give_is_refused(tmp_path: Path) -> None:
         flow_options(file)
 
 
-def test_a_field_of_a_group_needs_no_text_to_be_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_field_of_a_group_needs_no_text_to_be_an_option(tmp_path: Path) -> None:
     groups, file = tmp_path / "parameters.py", tmp_path / "flow.py"
     groups.write_text("class Options(BaseModel):\n    first: bool = False\n    last: Literal['a', 'b'] = 'b'\n")
     file.write_text("@flow\ndef copy(advanced: Options = Options()): ...\n")
-    monkeypatch.setattr("intercom.cli.options._GROUPS", groups)
-    assert vars(flow_options(file).parser.parse_args([])) == {"first": False, "last": "b"}
+    assert vars(flow_options(file, groups).parser.parse_args([])) == {"first": False, "last": "b"}

@@ -31,10 +31,9 @@ def test_what_cannot_be_meant_is_refused(environ: dict[str, str], said: str) -> 
     assert said in str(caught.value)
 
 
-def test_an_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("intercom.orchestration.task_runners.find_spec", lambda name: None)
+def test_an_extra_that_is_missing_is_named() -> None:
     with pytest.raises(ConfigurationError, match=r"pip install 'intercom-lake\[dask\]'"):
-        RunnerSettings.from_environ({"INTERCOM_TASK_RUNNER": "dask"})
+        RunnerSettings.from_environ({"INTERCOM_TASK_RUNNER": "dask"}, find_package=lambda _name: None)
 
 
 def test_a_lake_in_memory_is_for_threads() -> None:
