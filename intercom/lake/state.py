@@ -19,6 +19,13 @@ from intercom.lake.watermark import iso_text
 from intercom.tables.schema import TableSchema
 
 FORMAT = 1
+"""Version of what a lake's own files say, in ``_state/lake.json`` and in every record; a later one is refused.
+
+Which versions are read: every record of format 1. Fields have been added to it, and a record from before has none of
+them; each then has the value that says least: ``""`` for a partition's `footer`, 0 for a staged run's `rows` and
+`committed_at`, True for `complete`, None for `columns`, `rewriting`, `search_check` and `refused`, nothing in `notes`
+and `damaged`, and no number of a `Generation`. What is read of a watermark's block, `watermark.from_record` says.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +33,7 @@ class Partition:
     """A published file as it was when the table was last compacted.
 
     `version` is in its footer and travels with it; `stamp` is what the storage says of it, and is free to ask. `footer`
-    is the footer's digest, "" in records of older versions.
+    is the footer's digest, "" when it is not known.
     """
 
     rows: int
@@ -50,7 +57,7 @@ class Coverage(IntEnum):
 class StagedRun:
     """Parts that an attempt at a finished run has left for compaction, numbered below `parts`.
 
-    `rows` are those of the parts, `committed_at` is in unix seconds; both are 0 in records of older versions.
+    `rows` are those of the parts, `committed_at` is in unix seconds; both are 0 when they are not known.
     """
 
     run_id: str
@@ -60,7 +67,7 @@ class StagedRun:
     committed_at: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object. Its two booleans, from before there was `Coverage`, are what every version reads."""
+        """A JSON object. Two booleans stand for `Coverage`, so that every version reads them."""
         return {
             "run_id": self.run_id,
             "parts": self.parts,
@@ -134,7 +141,7 @@ class TableState:
     `search_check` says how the table's search compares dates (`intercom.extract.date_comparison.SearchCheck` as JSON),
     None where nobody has looked. `refused` is why run `run_id` failed although it has read everything: a large part
     of the table would have been removed. `columns` is the declaration that all files and waiting parts were written
-    by, but for those that `rewriting` has done; None in records of older versions, and when files of two declarations
+    by, but for those that `rewriting` has done; None when it is not known, and when files of two declarations
     lie in the lake. `damaged` are months whose file is not to be merged any more, because it cannot be read or holds
     rows that are not the table's: the table is read from the beginning, and they are written anew without it.
     `generation` is the record that this one was read from and is saved over, None when there was none; it is no part
@@ -209,7 +216,7 @@ class TableState:
             },
             staged=tuple(StagedRun.from_json(entry) for entry in record["staged"]),
             compaction=record["compaction"],
-            complete=bool(record.get("complete", True)),  # records of the first version do not say
+            complete=bool(record.get("complete", True)),
             notes=tuple(map(str, record.get("notes", ()))),
             columns=None if record.get("columns") is None else TableSchema.from_json(record["columns"]),
             rewriting=None if record.get("rewriting") is None else _rewriting(record["rewriting"]),
