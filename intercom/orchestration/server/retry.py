@@ -1,8 +1,8 @@
 """Calls of Prefect's server with retries, while it is busy or away: sooner and for longer than Prefect's client.
 
 On SQLite a change that reads before it writes is answered by 503 when anything else was written in between. Prefect's
-client then waits 2, 4, 8, 16 and 32 s, in which a table stands still that needs a second, and gives up. And a new one
-does not try again at all while nobody listens, as when the server is started anew under a run.
+client then waits 2, 4, 8, 16 and 32 s, which is long for a table that is read in a second, and gives up. A client that
+has just been made does not try again at all while nobody listens, as when the server is started anew under a run.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _T = TypeVar("_T")
 
 @dataclass(slots=True)
 class RetryTiming:
-    """For how long a server is asked that does not answer, and at most how far apart, in seconds.
+    """How long a server that does not answer is asked (`most`), and the longest `pause` between tries, in seconds.
 
-    The first pause is half a second at most, and each may be twice as long as the one before. They are random, apart
-    from those of others who meet the same lock.
+    The first pause is half a second at most, and each may be twice as long as the one before. Pauses are random, so
+    that clients that met at one lock part.
     """
 
     most: float = 300.0
@@ -40,18 +40,18 @@ class RetryTiming:
 
 TIMING = RetryTiming()
 
-_TOLD_AT = 4
-"""The failed try that the log tells of: on SQLite one or two are nothing out of the ordinary."""
+_LOGGED_TRY = 4
+"""The failed try that is logged: on SQLite one or two are nothing out of the ordinary."""
 
 
 def call_server(what: str, ask: Callable[[], _T]) -> _T:
-    """What `ask` gives; it has to be safe to call again, and `what` says in words what is tried ("save block x").
+    """The result of `ask`, which has to be safe to call again; `what` says in words what is tried ("save block x").
 
     Raises PrefectError when the server refuses, or has not answered for minutes; other errors of `ask` as they are.
     """
 
     def tell(state: RetryCallState) -> None:
-        if state.attempt_number == _TOLD_AT and state.outcome is not None:
+        if state.attempt_number == _LOGGED_TRY and state.outcome is not None:
             log.warning("Trying again to %s: %s", what, one_line(state.outcome.exception()))
 
     soon = wait_random_exponential(multiplier=0.5, max=TIMING.pause)

@@ -10,17 +10,19 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
+from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from intercom.blocks import IntercomWatermark
 from intercom.errors import PrefectError
-from intercom.lake.watermark import Watermark
-from intercom.orchestration.server import retry as patience
-from intercom.orchestration.server.documents import load_connection, load_storage_options, register
+from intercom.lake.watermark import Watermark, WatermarkStore
+from intercom.orchestration.server import retry
+from intercom.orchestration.server.documents import documents, load_connection, load_storage_options, register
 from intercom.orchestration.server.watermark_store import BlockWatermarks, document_name
 from tests.support.prefect_server import Prefect
 from tests.support.relay import relayed
 from tests.support.rig import CONNECTION, Rig
+from tests.support.watermark_contract import WatermarkStoreContract
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -35,6 +37,16 @@ def watermark(value: int) -> Watermark:
 def saved() -> int | None:
     kept = BlockWatermarks().load(CONNECTION, "contacts", "0123456789")
     return None if kept is None else kept.value
+
+
+class TestBlockWatermarks(WatermarkStoreContract):
+    @pytest.fixture
+    def store(self, prefect: Prefect) -> Iterator[WatermarkStore]:
+        with using(prefect.api):
+            yield BlockWatermarks()
+            with get_client(sync_client=True) as client:
+                for document in list(documents(client, IntercomWatermark)):
+                    client.delete_block_document(document.id)
 
 
 class Faults:
@@ -60,7 +72,7 @@ def using(api: str) -> Iterator[None]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "TIMING", patience.RetryTiming(most=1.0, pause=0.1))
+    monkeypatch.setattr(retry, "TIMING", retry.RetryTiming(most=1.0, pause=0.1))
 
 
 def test_a_run_whose_blocks_meet_a_busy_server_completes_and_is_exact(prefect: Prefect, rig: Rig) -> None:
@@ -121,7 +133,7 @@ def test_a_busy_server_is_asked_again_by_us_and_not_by_prefects_client(
     prefect: Prefect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whose waits double from two seconds on."""
-    monkeypatch.setattr(patience, "TIMING", patience.RetryTiming(pause=0.0))
+    monkeypatch.setattr(retry, "TIMING", retry.RetryTiming(pause=0.0))
     with temporary_settings({PREFECT_API_URL: prefect.api}):
         BlockWatermarks().save(watermark(1))
     for faults, told in ((3, 0), (4, 1)):
@@ -135,7 +147,7 @@ def test_a_busy_server_is_asked_again_by_us_and_not_by_prefects_client(
 def test_a_watermark_is_saved_though_the_server_is_started_anew_meanwhile(
     prefect: Prefect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(patience, "_TOLD_AT", 1)  # how often it is asked until the server is there is left to chance
+    monkeypatch.setattr(retry, "_LOGGED_TRY", 1)  # how often it is asked until the server is there is left to chance
     with using(prefect.api):
         BlockWatermarks().save(watermark(3))
         prefect.stop()
