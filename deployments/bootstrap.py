@@ -16,7 +16,7 @@ from intercom.orchestration.server.provision import check_api, connections_of, s
 
 
 def main() -> int:
-    """0 when all is there, 1 when something was wrong, which is told in one sentence."""
+    """Exit status 0 when everything is set up, 1 after an error, which is printed in one sentence."""
     parser = argparse.ArgumentParser(
         description="Register the block types, create the work pool and a concurrency limit for each connection. "
         "Prefect's server is the one of PREFECT_API_URL. What is there already stays as it is."

@@ -1,7 +1,7 @@
-"""Whether the container that this runs in is well: exit status 0, or 1 and why. The image's HEALTHCHECK.
+"""The image's HEALTHCHECK: exit status 0 while this container works, else 1 and the reason.
 
-``serve.py`` is well as long as it asks Prefect for runs, which its own web server knows. A container of a single run,
-which a worker has started, ends with its run: as long as it is there it is well.
+``serve.py`` works as long as it asks Prefect for runs, which its own web server says. A container that a worker has
+started for one run ends with it, and so works as long as it is there.
 """
 
 from __future__ import annotations

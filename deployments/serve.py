@@ -1,7 +1,7 @@
 """Serve the deployments of prefect.yaml from this process, without a worker: ``python deployments/serve.py``.
 
-It needs a Prefect server (PREFECT_API_URL), which keeps the schedules. Each run is a process of its own here. While
-nothing serves them the schedules are paused: Ctrl-C pauses them, and the next start goes on with them.
+It needs a Prefect server (PREFECT_API_URL), which keeps the schedules. Each run is a process of its own. Ctrl-C pauses
+the schedules, since nothing serves them any more, and the next start resumes them.
 """
 
 from __future__ import annotations

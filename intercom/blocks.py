@@ -1,4 +1,4 @@
-"""Prefect blocks that users save: connections with their token, and options of a lake's store.
+"""The Prefect blocks of this package: connections with their token, which users save, and watermarks, which runs save.
 
 Prefect's block names allow lowercase letters, digits and dashes, so names are slugs: ``my_intercom`` is stored as
 ``my-intercom``. Documents outlive versions: fields are only added, with a default, and never renamed.
@@ -15,7 +15,7 @@ from pydantic import Field, HttpUrl, SecretStr
 from intercom.config.connection import MOST_IN_FLIGHT
 
 LOGO: Final = HttpUrl("https://github.com/intercom.png?size=256")
-"""Intercom's own picture, at an address that follows it; without the internet the UI shows a blank instead."""
+"""Intercom's own picture, which GitHub keeps up to date; without the internet the UI shows a blank instead."""
 
 
 class IntercomConnection(Block):
@@ -84,7 +84,7 @@ class IntercomWatermark(Block):
         "lake. To read a table from the beginning, run with full_refresh."
     )
     _code_example = """
-from intercom.orchestration.server.watermark_store import IntercomWatermark
+from intercom.blocks import IntercomWatermark
 
 print(IntercomWatermark.load("default-contacts-1a2b3c4d").value)
 """

@@ -1,4 +1,4 @@
-"""The SQL that shows a lake's tables to engines which are told what they read: Athena tables, DuckDB views.
+"""SQL that declares a lake's tables to query engines: Athena tables, DuckDB views.
 
 ``python -m intercom.ddl athena --connection acme --location s3://bucket/prefix`` prints it. The columns are the
 declared ones, by name; nothing is looked up in the lake.

@@ -13,6 +13,7 @@
     ├── AbandonedError              a table that is not read on, because another part of it failed or the process ends
     ├── SchemaError                 a record or a file that has no place in its table
     ├── LakeError                   the lake's storage: cannot be read or written, or is not what it was
+    │   ├── OvertakenError          another run has changed what this run was about to replace
     │   └── DamagedFileError        a published file is not as it was written; the next run reads the table anew
     ├── PrefectError                Prefect's server refuses what a run needs, or has not answered for minutes
     ├── BusyError                   another run has kept what this one waited for

@@ -1,4 +1,4 @@
-"""The demo: a simulated workspace, a lake and a Prefect server of its own, whatever this machine has of them."""
+"""The demo: a simulated workspace, with a lake and a Prefect server of its own beside those that this machine has."""
 
 from __future__ import annotations
 

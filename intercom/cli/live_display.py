@@ -79,7 +79,7 @@ class _Display:
         self._thread = threading.Thread(target=self._redraw, name="intercom-display", daemon=True)
 
     def start(self) -> None:
-        """Begin to draw, and send what others print to the lines above."""
+        """Begin to draw, and send what is printed meanwhile to the lines above."""
         self._live.start()
         for stream in (sys.stdout, sys.stderr):
             if stream.isatty():

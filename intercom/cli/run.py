@@ -1,7 +1,7 @@
 """Run a flow's file from the shell: its options are the flow's own parameters.
 
-Prefect takes seconds to import and its server more, so they come last: first the options, then, side by side, the
-server and everything that the run imports.
+The options are read first, without Prefect, whose import takes seconds. Then its temporary server starts in a process
+of its own, which takes longer, while this one imports what the run needs.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def finish(job: Job, tables: Mapping[str, Sequence[PrefectFuture[TableResult]]])
 
 
 def _show(text: str) -> None:
-    """Print; a terminal that has gone, or that lacks a letter, is no reason for the run to fail."""
+    """Print. A terminal that has gone, or whose encoding lacks a letter, does not fail the run."""
     try:
         encoding = sys.stdout.encoding or "utf-8"
         print(f"\n{text.encode(encoding, 'backslashreplace').decode(encoding)}\n", flush=True)

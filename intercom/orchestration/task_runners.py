@@ -1,8 +1,7 @@
 """Where large tables are merged: on threads of the run's own process, or on a Dask or Ray cluster.
 
-Reading stays in the run's process: it is bound by Intercom's rate limit, and one process has one limiter. Only merging
-is work that more machines do sooner, and only by large pieces: a cluster is made, or asked, when the first of them is
-there.
+Reading stays in the run's process: Intercom's rate limit bounds it, and one process has one limiter. Merging is sooner
+done on more machines, if its pieces are large: a cluster is made, or connected to, for the first such piece.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class RunnerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunnerSettings:
-    """The kind of cluster; `address` of one that is there, else one of so many `workers` is made on this machine."""
+    """The kind of cluster. `address`: of one that runs already; without it one of `workers` is made on this machine."""
 
     kind: RunnerKind = RunnerKind.THREADS
     address: str | None = None
@@ -134,9 +133,9 @@ def _started(settings: RunnerSettings) -> TaskRunner[Any]:
             _ = runner.client  # type: ignore[attr-defined]  # it connects now, and not for two threads at once
     except Exception as error:
         where = f"at {settings.address}" if settings.address else "on this machine"
-        told = one_line(error)
+        reason = one_line(error)
         raise ClusterError(
-            f"The {settings.kind} cluster {where} cannot be used ({told}). Check {_ADDRESS} and the cluster."
+            f"The {settings.kind} cluster {where} cannot be used ({reason}). Check {_ADDRESS} and the cluster."
         ) from error
     return runner
 
@@ -145,7 +144,7 @@ _CLUSTER = _Cluster()
 
 
 def submitting(settings: RunnerSettings) -> AbstractContextManager[Submit]:
-    """What submits tasks while it lasts; ClusterError when the cluster cannot be made or reached.
+    """Give a function that submits tasks, for as long as the block lasts; ClusterError when the cluster cannot be made or reached.
 
     A function, since Prefect sends the globals of a task along, and the cluster itself cannot travel.
     """

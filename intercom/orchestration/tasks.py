@@ -60,7 +60,7 @@ def prepare_run(
     end_date: date | None,
     advanced: SyncOptions,
 ) -> Job:
-    """Check everything that can be checked before a table is read, whose token it is too: a run may wait long then.
+    """Check everything that can be checked before a table is read, also whose token it is: the run may wait for hours.
 
     Raises ConfigurationError before the first request, or LakeError when the lake cannot be written.
     """
@@ -77,9 +77,9 @@ def prepare_run(
         table_format=TableFormat(advanced.table_format),
         request=RunRequest(full_refresh, history_from, until, advanced.allow_mass_removal),
     )
-    client = job.client()  # a connection that is not there is told before anything is made
+    client = job.client()  # raises for a missing connection before anything is created
     job = _prepared(job)
-    identify(client)  # whose token it is; the run that begins later asks again, for the time
+    identify(client)  # whose token it is; asked again when the run begins, for the server's time
     return job
 
 
@@ -106,7 +106,7 @@ def prepare_compaction(connection: str, lake: str, tables: Sequence[str], advanc
 
 
 def _prepared(job: Job) -> Job:
-    """What every run needs: a lake that can be written and that all workers reach, and the type of its blocks."""
+    """Check the lake, which must be writable and in reach of all workers, and register the type of watermark blocks."""
     RunnerSettings.from_environ(os.environ).check_lake(job.lake)
     lake = job.open_lake()
     lake.identity()

@@ -59,7 +59,7 @@ class OtherRuns:
         self._watched = 0.0
 
     def await_end(
-        self, rivals: Mapping[str, str], stay_alive: Callable[[], None]
+        self, others: Mapping[str, str], stay_alive: Callable[[], None]
     ) -> dict[str, Mapping[str, Any] | None]:
         """The last heartbeats of runs (attempt -> a table of each) that have ended; None when it was taken away.
 
@@ -68,11 +68,11 @@ class OtherRuns:
         """
         ended: dict[str, Mapping[str, Any] | None] = {}
         while True:
-            for attempt in rivals.keys() - ended.keys():
+            for attempt in others.keys() - ended.keys():
                 last = self._files.read(heartbeat_path(attempt))
-                if self._has_ended(attempt, rivals[attempt], last):
+                if self._has_ended(attempt, others[attempt], last):
                     ended[attempt] = last
-            if len(ended) == len(rivals):
+            if len(ended) == len(others):
                 return ended
             self._watch()
             stay_alive()

@@ -50,7 +50,7 @@ class TableLocks:
         self._lake, self._files = lake, LockFiles(lake, connection)
         self._tables = sorted(set(tables))  # one order for all: of two that want the same, one gets it
         self._timing, self._process = timing or LockTiming(), process or Process.current()
-        self._rivals = OtherRuns(self._files, self._process, self._timing)
+        self._other_runs = OtherRuns(self._files, self._process, self._timing)
         self._heartbeat = {
             "run_id": run_id,
             "connection": connection,
@@ -134,15 +134,15 @@ class TableLocks:
     def _take(self) -> bool:
         """Take what is not taken yet and make sure of all; False when somebody else came in between: look again."""
         found = self._files.generations(self._tables)
-        rivals = self._owners(found)
-        ended = self._rivals.await_end(rivals, self._stay_alive)
+        owners = self._owners(found)
+        ended = self._other_runs.await_end(owners, self._stay_alive)
         for table in self._tables:
             generation = max(found[table], default=0) + 1
             if table not in self._taken and not self._create(table, generation):
                 return False
         for table in self._overtaken():
             self._lake.delete([self._files.path(table, self._taken.pop(table))])
-        if len(self._taken) < len(self._tables) or any(self._revived(*rival) for rival in ended.items()):
+        if len(self._taken) < len(self._tables) or any(self._revived(*run) for run in ended.items()):
             return False
         outdated = [self._files.path(table, one) for table in self._tables for one in found[table]]
         own = {self._files.path(*taken) for taken in self._taken.items()}

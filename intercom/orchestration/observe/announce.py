@@ -16,24 +16,24 @@ log = logging.getLogger(__name__)
 
 
 def announce_table(job: Job, table: TableResult) -> None:
-    """Tell Prefect of a table that has just come to its end, however long others of the run will take.
+    """Tell Prefect of a table that is done, while other tables of the run may still be read.
 
     Whatever goes wrong is one warning: the table is in the lake.
     """
     steps: list[Callable[[], None]] = []
-    if _is_in_step(job, table):
+    if _is_up_to_date(job, table):
         steps.append(lambda: synced(job, table))
     if table.compacted.files or (not table.compacted.waiting and _is_news(job, table)):
         steps.append(lambda: materialized(job, table))
-    _told(steps)
+    _try_each(steps)
 
 
 def announce_run(job: Job, tables: Sequence[TableResult]) -> None:
-    """Tell Prefect of a run that has come to its end. Whatever goes wrong is one warning."""
-    _told([lambda: keep_artifacts(job, tables)])
+    """Tell Prefect of a run that has ended. Whatever goes wrong is one warning."""
+    _try_each([lambda: keep_artifacts(job, tables)])
 
 
-def _is_in_step(job: Job, table: TableResult) -> bool:
+def _is_up_to_date(job: Job, table: TableResult) -> bool:
     """Whether the table has all that Intercom had; a backfill and a merge do not ask for what is new."""
     told = _is_news(job, table) and job.run is not None and job.run.until is None
     return told and table.read.complete and table.error is None
@@ -44,7 +44,7 @@ def _is_news(job: Job, table: TableResult) -> bool:
     return bool(table.compacted.files) or (job.run is not None and not table.read.earlier_try)
 
 
-def _told(steps: Sequence[Callable[[], None]]) -> None:
+def _try_each(steps: Sequence[Callable[[], None]]) -> None:
     faults = []
     for step in steps:
         try:

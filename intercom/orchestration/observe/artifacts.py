@@ -32,11 +32,10 @@ def keep_artifacts(job: Job, tables: Sequence[TableResult]) -> None:
     One read and a write for each artifact. Raises whatever Prefect's client does; a history that could not be read is
     not written either, so that the next run can take it up again.
     """
-    # With settings of its own, else it would be the run's client, which is more patient.
-    patience = {"timeout": _TIMEOUT_SECONDS}
+    # With settings of its own, else it would be the run's client, which tries for minutes.
     with (
         temporary_settings({PREFECT_CLIENT_MAX_RETRIES: _RETRIES}),
-        get_client(httpx_settings=patience, sync_client=True) as client,
+        get_client(httpx_settings={"timeout": _TIMEOUT_SECONDS}, sync_client=True) as client,
     ):
         _save(
             client,

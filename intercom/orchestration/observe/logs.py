@@ -16,7 +16,8 @@ _PACKAGE = "intercom"
 class RunLogHandler(APILogHandler):
     """Sends lines to Prefect that belong to a run and that no other handler of Prefect's sends.
 
-    Threads that read pages know of no run. Their lines go to the one that reads in this process, if that is one only.
+    Threads that read pages have no run's context. Their lines go to the run that reads in this process, if it is the
+    only one.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -1,7 +1,7 @@
 """Tells Prefect and the log how far tables are: an artifact for each table, and a line a minute.
 
-Prefect's API takes tens of milliseconds a call, and much longer when it is in trouble: one thread of its own makes
-all calls, so that nobody who reads waits for them. Nothing that goes wrong here concerns the run.
+A call of Prefect's API takes tens of milliseconds, and much longer when its server is in trouble. One thread makes all
+calls, so that reading never waits for them. No failure here fails the run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LOG_SECONDS = 60.0
 _ARTIFACT_SECONDS = 5.0
 _TICK_SECONDS = 1.0
 _LAST_CALLS_SECONDS = 5.0
-"""How long the end of a run waits for what is still to be told."""
+"""How long the end of a run waits for the last calls."""
 
 
 class Artifacts(Protocol):
@@ -56,7 +56,7 @@ class PrefectArtifacts:
 
 @dataclass(slots=True, eq=False)
 class _Followed:
-    """A table and what was told of it. `context` leads Prefect's calls and log lines to the right task run."""
+    """A table, and what is due of it when. In `context` Prefect's calls and log lines belong to the right task run."""
 
     tracked: Tracked
     context: Context
@@ -179,7 +179,7 @@ def report_progress(
 
 
 def end_reports(run_id: str) -> None:
-    """The run is over: everything is told, and the terminal is free for what comes next."""
+    """The run is over: send what is still to be shown, and free the terminal."""
     REPORTER.flush(run_id, _LAST_CALLS_SECONDS)
     BOARD.close(run_id)
 

@@ -18,11 +18,9 @@ from intercom.config.storage_options import block_named, options_from_block
 from intercom.errors import ConfigurationError
 from intercom.orchestration.server.retry import call_server
 
-_AT_A_TIME = 200
-
-
+_PAGE_SIZE = 200
 _CREATIONS = 5
-"""Tries: a block type, its schema and a document may each be created by others just before."""
+"""Tries: another process may create a block type, its schema and a document, each just before this one."""
 
 
 def load_connection(name: str) -> Connection | None:
@@ -40,8 +38,8 @@ def load_connection(name: str) -> Connection | None:
         block = IntercomConnection.model_validate(values)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
-        told = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
-        raise ConfigurationError(f"{place}: {told}. Correct it in Prefect's UI (Blocks) and run again.") from None
+        details = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
+        raise ConfigurationError(f"{place}: {details}. Correct it in Prefect's UI (Blocks) and run again.") from None
     return make_connection(
         name=name,
         access_token=block.access_token,
@@ -56,8 +54,8 @@ def load_connection(name: str) -> Connection | None:
 def load_storage_options(reference: str) -> dict[str, Any]:
     """fsspec's options from a block given as ``<type>/<name>``; ConfigurationError when there is none.
 
-    Its content is asked for as it is: the collections that define these block types need not be installed. Raises
-    PrefectError when the server does not give it.
+    The document is read without its class, so the collections that define these block types need not be installed.
+    Raises PrefectError when the server does not give it.
     """
     kind, name = block_named(reference)
     values = call_server(f"read block {reference}", lambda: load_values(kind, name))
@@ -78,9 +76,10 @@ def _registered(kind: type[Block]) -> None:
 
 
 def made_or_there(make: Callable[[], Any]) -> None:
-    """Do what looks for something on the server and creates it if need be, again when others create it in between.
+    """Call `make`, which looks for things on the server and creates those that are missing.
 
-    Each try finds one more thing that is there by now; raises ObjectAlreadyExists when that does not end.
+    It is called again when another process has created one of them in between: each call then finds one more. Raises
+    ObjectAlreadyExists when that does not end.
     """
     for _ in range(_CREATIONS):
         try:
@@ -97,13 +96,13 @@ def documents(client: SyncPrefectClient, kind: type[Block]) -> Iterator[BlockDoc
     while True:
         try:
             page = client.read_block_documents_by_type(
-                kind.get_block_type_slug(), offset=offset, limit=_AT_A_TIME, include_secrets=False
+                kind.get_block_type_slug(), offset=offset, limit=_PAGE_SIZE, include_secrets=False
             )
         except ObjectNotFound:
             return
         yield from page
         offset += len(page)
-        if len(page) < _AT_A_TIME:
+        if len(page) < _PAGE_SIZE:
             return
 
 
@@ -134,9 +133,9 @@ def save_document(client: SyncPrefectClient, kind: type[Block], name: str, data:
 
 
 def load_values(slug: str, name: str) -> dict[str, Any] | None:
-    """What a block document holds, with its secrets and unchecked; None when there is none.
+    """The values of a block document, with its secrets and unchecked; None when there is none.
 
-    Not by `Block.load`, whose error for a value that does not fit repeats it, and says neither place nor cure.
+    Not by `Block.load`: its error for a value that does not fit shows the value, and names neither place nor cure.
     """
     with get_client(sync_client=True) as client:
         try:

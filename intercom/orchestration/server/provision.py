@@ -1,4 +1,4 @@
-"""Sets up a Prefect server for deployments: makes what is not there yet, and says so step by step."""
+"""Set-up of a Prefect server for deployments: creates what is missing, with a line for each step."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from intercom.orchestration.server.limits import scroll_limit, sync_limit
 from intercom.orchestration.server.slots import ensure_limit
 
 LEASE_STORAGE: Final = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem"
-"""The setting of a server that remembers, when it is started anew, which runs were at work."""
+"""The setting of a server that still knows the leases of runs when it is started anew."""
 
-_FORGETFUL: Final = "prefect.server.concurrency.lease_storage.memory"
+_LEASES_IN_MEMORY: Final = "prefect.server.concurrency.lease_storage.memory"
 
 WORK_POOL: Final = "local-process"
 """The work pool of prefect.yaml."""
 
-_ONCE: Final = RetryPolicy(tries=2, total_seconds=30.0, connect_seconds=5.0, read_seconds=15.0)
-"""Somebody waits for it, and nothing depends on it."""
+_TRIAL: Final = RetryPolicy(tries=2, total_seconds=30.0, connect_seconds=5.0, read_seconds=15.0)
+"""Of the requests that try a connection: few and short, since an operator waits, and nothing depends on them."""
 
 
 def check_api() -> str:
     """The address of Prefect's API; ConfigurationError when none is configured or it does not answer."""
-    url = without_passwords(PREFECT_API_URL.value() or "")  # the password of a proxy is nobody's business
+    url = without_passwords(PREFECT_API_URL.value() or "")  # a proxy's password must not be shown
     if not url:
         raise ConfigurationError(
             "No Prefect server is configured. Start one (prefect server start), tell its address (prefect config set "
@@ -51,7 +51,7 @@ def check_api() -> str:
         )
     with get_client(sync_client=True) as client:
         try:
-            client.read_work_pools(limit=1)  # its health it tells to everybody; this also needs the right key
+            client.read_work_pools(limit=1)  # unlike its health, this needs the right key
         except httpx.HTTPError as error:
             raise ConfigurationError(
                 f"Prefect's API at {url} does not answer as it should: {one_line(error)}. Check that the server runs, "
@@ -76,13 +76,13 @@ def set_up(connections: Sequence[Connection]) -> Iterator[str]:
         found = [document for document in documents(client, IntercomConnection) if document.name]
         for document in found:
             if document.block_schema_id != IntercomConnection._block_schema_id:
-                _renew_form(client, document)
+                _update_schema(client, document)
                 yield f"block intercom-connection/{document.name}: updated to the form of this version"
         for slug in sorted({DEFAULT_CONNECTION, *(str(document.name) for document in found)}):
             yield _limit(sync_limit(slug))
         for document in found:
             yield from _try_connection(str(document.name))
-        if _forgets_leases(client):
+        if _keeps_leases_in_memory(client):
             yield (
                 "note: this server keeps leases in memory. Started anew while a run is at work, it may cancel the "
                 f"deployment's later runs until that one is cancelled. Start it with {LEASE_STORAGE}"
@@ -161,12 +161,12 @@ def _limit(name: str) -> str:
 
 
 def _try_connection(slug: str) -> Iterator[str]:
-    """Whose token it is, and the limit of that workspace's scrolls, which runs make where this cannot ask."""
+    """Ask whose token it is, and create the limit of that workspace's scrolls; runs create it where this fails."""
     try:
         connection = load_connection(slug)
         if connection is None:
             return
-        client = IntercomClient(connection, RateLimiter(connection.requests_per_10s), policy=_ONCE)
+        client = IntercomClient(connection, RateLimiter(connection.requests_per_10s), policy=_TRIAL)
         with closing(client):
             code = ask_workspace(client).code
     except ConfigurationError as error:
@@ -181,17 +181,17 @@ def _try_connection(slug: str) -> Iterator[str]:
             yield _limit(scroll_limit(code))
 
 
-def _forgets_leases(client: SyncPrefectClient) -> bool:
-    """False where it cannot be told, as of Prefect Cloud, which has no such setting."""
+def _keeps_leases_in_memory(client: SyncPrefectClient) -> bool:
+    """False where the server does not say, such as Prefect Cloud, which has no such setting."""
     try:
         settings = client.request("GET", "/admin/settings").json()
-        return bool(settings["server"]["concurrency"]["lease_storage"] == _FORGETFUL)
+        return bool(settings["server"]["concurrency"]["lease_storage"] == _LEASES_IN_MEMORY)
     except (httpx.HTTPError, ValueError, LookupError, TypeError):
         return False
 
 
-def _renew_form(client: SyncPrefectClient, document: BlockDocument) -> None:
-    """Show an older document by the present form; its values stay."""
+def _update_schema(client: SyncPrefectClient, document: BlockDocument) -> None:
+    """Give an older document the present schema, which is the form that the UI shows; its values stay."""
     client.update_block_document(
         document.id, BlockDocumentUpdate(block_schema_id=IntercomConnection._block_schema_id, data={})
     )

@@ -35,9 +35,9 @@ log = logging.getLogger(__name__)
 class SlotTiming:
     """How slots are taken and kept, in seconds.
 
-    A slot is leased for `lease` (Prefect wants 60 at least) and renewed four times in that time: the slot of a run that
-    was killed is free after it. One that is taken is asked for again each `pause`, with a line each `tell`, until
-    `most`. A server that does not answer is given `silent`.
+    A slot is leased for `lease` (Prefect asks for 60 at least) and renewed four times in that time, so the slot of a
+    run that was killed is free after it. While another run has the slot, it is asked for each `pause`, with a line in
+    the log each `tell`, for up to `most`. A server that does not answer is asked for up to `silent`.
     """
 
     lease: float = 120.0
@@ -54,10 +54,11 @@ TIMING = SlotTiming()
 
 @dataclass(frozen=True, slots=True)
 class SlotRequest:
-    """What a run waits for: a limit, in words who else may have its slot, and when not to wait for it any longer.
+    """A request for the slot of `limit`; `other` names in words who may have it.
 
-    `left_over` is asked with the seconds waited, once a minute, after more time than a lease lasts: True goes on
-    without the slot, which nobody seems to use. `sleep` is waited with, `made`: the limit is made where there is none.
+    `left_over` is asked once a minute, with the seconds waited, when they are more than a lease lasts. True says that
+    nobody seems to use the slot, and the run goes on without it. `made`: the limit is created where there is none.
+    `sleep` takes the place of the timing's.
     """
 
     limit: str
@@ -68,7 +69,7 @@ class SlotRequest:
 
 
 class SlotState(Enum):
-    """How somebody stands to a slot that was asked for."""
+    """How a request for a slot ended."""
 
     SLOT = auto()  # it is held
     LEFT_OVER = auto()  # there is a limit, and nobody seemed to use its slot
@@ -76,13 +77,13 @@ class SlotState(Enum):
 
 
 @contextmanager
-def hold_slot(turn: SlotRequest, timing: SlotTiming = TIMING) -> Iterator[SlotState]:
-    """Hold the slot while the block lasts, where there is one to hold.
+def hold_slot(request: SlotRequest, timing: SlotTiming = TIMING) -> Iterator[SlotState]:
+    """Hold the slot while the block lasts; without it where there is no limit, no answer, or nobody who uses the slot.
 
-    Raises BusyError when somebody else keeps the slot for too long.
+    Raises BusyError when another run keeps the slot for too long.
     """
-    slot = _Slot(turn.limit, turn.made, timing)
-    hold = _wait(slot, turn, timing)
+    slot = _Slot(request.limit, request.made, timing)
+    hold = _wait(slot, request, timing)
     if hold is not SlotState.SLOT:
         yield hold
         return
@@ -110,8 +111,8 @@ class _Found(Enum):
     NO_LIMIT = auto()
 
 
-def _wait(slot: _Slot, turn: SlotRequest, timing: SlotTiming) -> SlotState:
-    """What came of it in the end."""
+def _wait(slot: _Slot, request: SlotRequest, timing: SlotTiming) -> SlotState:
+    """Ask until the slot is held, or need not be waited for; BusyError after `timing.most`."""
     began = timing.clock()
     told, silent_since, seen_taken = began - timing.tell, None, False
     while True:
@@ -123,7 +124,7 @@ def _wait(slot: _Slot, turn: SlotRequest, timing: SlotTiming) -> SlotState:
             silent_since = now if silent_since is None else silent_since
             if not seen_taken and (now - silent_since >= timing.silent or _refused(error)):
                 log.warning(
-                    "Going on without limit %s, for which Prefect gives no slot: %s", turn.limit, one_line(error)
+                    "Going on without limit %s, for which Prefect gives no slot: %s", request.limit, one_line(error)
                 )
                 return SlotState.NONE
             found = _Found.BUSY
@@ -131,34 +132,34 @@ def _wait(slot: _Slot, turn: SlotRequest, timing: SlotTiming) -> SlotState:
             return SlotState.SLOT if found is _Found.TAKEN else SlotState.NONE
         waited = now - began
         if waited >= timing.most:
-            raise BusyError(_too_long(turn, waited))
+            raise BusyError(_too_long(request, waited))
         if now - told >= timing.tell and silent_since is None:
             told = now
-            log.info("Waiting for limit %s: %s. %d min until now", turn.limit, _reason(found, turn), waited // 60)
-            if found is _Found.BUSY and waited > timing.lease and turn.left_over(waited):
+            log.info("Waiting for limit %s: %s. %d min until now", request.limit, _reason(found, request), waited // 60)
+            if found is _Found.BUSY and waited > timing.lease and request.left_over(waited):
                 log.warning(
                     "Going on without limit %s: its slot is taken, and nobody seems to be at work. If no such run is "
                     "under way, into another lake neither, free it: %s",
-                    turn.limit,
-                    _cure(turn.limit),
+                    request.limit,
+                    _cure(request.limit),
                 )
                 return SlotState.LEFT_OVER
-        (turn.sleep or timing.sleep)(timing.pause)
+        (request.sleep or timing.sleep)(timing.pause)
 
 
 def _refused(error: httpx.HTTPError) -> bool:
     return isinstance(error, httpx.HTTPStatusError) and error.response.is_client_error
 
 
-def _reason(found: _Found, turn: SlotRequest) -> str:
-    return "it is set to 0" if found is _Found.CLOSED else f"{turn.other} has it"
+def _reason(found: _Found, request: SlotRequest) -> str:
+    return "it is set to 0" if found is _Found.CLOSED else f"{request.other} has it"
 
 
-def _too_long(turn: SlotRequest, waited: float) -> str:
+def _too_long(request: SlotRequest, waited: float) -> str:
     return (
-        f"Limit {turn.limit} was not free for {waited / 3600:.1f} hours: {turn.other} has it, or it is set to 0. "
+        f"Limit {request.limit} was not free for {waited / 3600:.1f} hours: {request.other} has it, or it is set to 0. "
         "Nothing was read or written by what waited. See which runs are under way in Prefect and run again when they "
-        f"have ended; if there are none, free it by: {_cure(turn.limit)}"
+        f"have ended; if there are none, free it by: {_cure(request.limit)}"
     )
 
 
@@ -201,7 +202,7 @@ class _Slot:
         Thread(target=run, args=(self._keep,), name=f"slot {self._limit}", daemon=True).start()
 
     def release(self) -> None:
-        """Give the slot back. The work is done by now: what fails is only told, the lease ends by itself."""
+        """Give the slot back. The work is done by now, so a failure is only logged: the lease ends by itself."""
         self._ended.set()
         try:
             with self._asking, get_client(sync_client=True) as client:
@@ -215,7 +216,7 @@ class _Slot:
             )
 
     def _keep(self) -> None:
-        """The thread's work. What fails is tried again soon, and ends nothing."""
+        """Renew until the slot is given back, in a thread. A failure is tried again, and never ends the run."""
         told = False
         while not self._ended.wait(self._timing.lease / 4):
             try:

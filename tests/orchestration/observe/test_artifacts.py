@@ -17,7 +17,9 @@ from intercom.orchestration.observe.artifacts import keep_artifacts
 from tests.support.results import table_result
 
 
-def test_a_silent_server_is_waited_for_by_our_own_patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_is_waited_for_as_long_as_we_say_ourselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Within a flow Prefect lends the run's own client, which waits for a minute, again and again."""
     monkeypatch.setattr(SyncPrefectClient, "raise_for_api_version_mismatch_once", lambda _: None)  # the run's, at start
     monkeypatch.setattr(artifacts, "_TIMEOUT_SECONDS", 0.2)

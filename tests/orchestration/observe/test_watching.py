@@ -101,7 +101,7 @@ def notification_block(prefect: Prefect, url: str) -> str:
 
 
 def create_automation(prefect: Prefect, folder: Path, block: str) -> None:
-    """The example as it is, but for the block's id and for a patience of seconds instead of hours."""
+    """The example as it is, but for the block's id and for a wait of seconds instead of hours."""
     text = AUTOMATION.read_text(encoding="utf-8")
     text, ids = re.subn(r"block_document_id: [0-9-]{36}\n", f"block_document_id: {block}\n", text)
     text, times = re.subn(r"within: 10800 ", "within: 12 ", text)

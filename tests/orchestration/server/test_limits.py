@@ -47,7 +47,7 @@ def using(api: str) -> AbstractContextManager[object]:
     return temporary_settings({PREFECT_API_URL: api, PREFECT_CLIENT_MAX_RETRIES: 0})
 
 
-class Patience:
+class WaitingClock:
     """A clock that only waiting moves."""
 
     def __init__(self) -> None:
@@ -94,11 +94,11 @@ def test_who_waits_is_told_each_minute_and_at_last_refused(
     ensure_limit("busy")
     caplog.set_level(logging.INFO, logger="intercom")
     with hold_slot(turn("busy")):
-        patience = Patience()
+        clock = WaitingClock()
         refused = pytest.raises(BusyError, match=r"busy was not free for 0\.1 hours.*prefect gcl update busy")
-        with refused, hold_slot(turn("busy"), patience.timing(most=300)):
+        with refused, hold_slot(turn("busy"), clock.timing(most=300)):
             raise AssertionError("two have the slot")
-        assert (patience.now, patience.waits) == (300, 60)
+        assert (clock.now, clock.waits) == (300, 60)
         assert slots(prefect, "busy") == 1
     told = [record.message for record in caplog.records]
     assert told == [f"Waiting for limit busy: another run has it. {n} min until now" for n in range(5)]
@@ -107,7 +107,7 @@ def test_who_waits_is_told_each_minute_and_at_last_refused(
 def test_a_limit_of_none_holds_all_runs_up(prefect: Prefect, here: None) -> None:
     ensure_limit("closed")
     prefect.run("-m", "prefect", "gcl", "update", "closed", "--limit", "0")
-    with pytest.raises(BusyError), hold_slot(turn("closed", left_over=True), Patience().timing(most=300)):
+    with pytest.raises(BusyError), hold_slot(turn("closed", left_over=True), WaitingClock().timing(most=300)):
         pass
 
 
@@ -116,10 +116,10 @@ def test_a_slot_that_is_left_over_is_not_waited_for_once_its_lease_would_have_en
 ) -> None:
     ensure_limit("ghost")
     prefect.post("v2/concurrency_limits/increment", {"names": ["ghost"], "slots": 1, "mode": "concurrency"})
-    patience = Patience()
-    with hold_slot(turn("ghost", left_over=True), patience.timing()) as held:
+    clock = WaitingClock()
+    with hold_slot(turn("ghost", left_over=True), clock.timing()) as held:
         assert held is SlotState.LEFT_OVER
-        assert 60 < patience.now <= 125
+        assert 60 < clock.now <= 125
     assert slots(prefect, "ghost") == 1  # it may be somebody else's after all
     assert "prefect gcl update ghost" in caplog.text
 
@@ -140,7 +140,7 @@ def test_a_lost_slot_and_a_server_that_is_gone_end_no_run(
         with hold_slot(turn("anew")):
             down.set()
         assert "was not given back" in caplog.text
-    with using(api), hold_slot(turn("anew"), Patience().timing()) as held:  # no answer: the lake's lock has to do
+    with using(api), hold_slot(turn("anew"), WaitingClock().timing()) as held:  # no answer: the lake's lock has to do
         assert held is SlotState.NONE
 
 

@@ -71,7 +71,7 @@ def using(api: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def soon_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "TIMING", retry.RetryTiming(most=1.0, pause=0.1))
 
 
@@ -167,7 +167,7 @@ def in_settings(prefect: Prefect, do: object) -> None:
 
 
 def test_a_watermark_that_no_server_takes_ends_no_run(
-    prefect: Prefect, impatient: None, caplog: pytest.LogCaptureFixture
+    prefect: Prefect, soon_given_up: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     with using(prefect.api):
         BlockWatermarks().save(watermark(5))
@@ -189,7 +189,7 @@ def test_a_server_that_refuses_a_watermark_is_told_with_the_cure(prefect: Prefec
     assert faults.left == 9  # asked once
 
 
-def test_blocks_that_a_server_does_not_give_are_named(prefect: Prefect, rig: Rig, impatient: None) -> None:
+def test_blocks_that_a_server_does_not_give_are_named(prefect: Prefect, rig: Rig, soon_given_up: None) -> None:
     lake_id, name = "0123456789", document_name(CONNECTION, "contacts", "0123456789")
     with relayed(prefect, Faults(503, 1000)) as api, using(api):
         for what, ask in {

@@ -1,4 +1,4 @@
-"""A slot that is held: renewed while it is, taken again when the server forgot it, and patiently waited for.
+"""A slot that is held: renewed while it is, taken again when the server forgot it, and waited for.
 
 Prefect's client is replaced at its edge, so that minutes of leases pass in no time; what a real server does with slots
 is in the integration tests.
