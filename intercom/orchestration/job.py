@@ -1,4 +1,4 @@
-"""What the tasks of a run share: a `Job` of plain names, which travels between processes, and each process's clients."""
+"""What the tasks of a run share: a `Job` of plain names, which travels between processes, and a process's clients."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ _CLUSTER = _Cluster()
 
 
 def submitting(settings: RunnerSettings) -> AbstractContextManager[Submit]:
-    """Give a function that submits tasks, for as long as the block lasts; ClusterError when the cluster cannot be made or reached.
+    """A function that submits tasks while the block lasts; ClusterError when the cluster cannot be made or reached.
 
     A function, since Prefect sends the globals of a task along, and the cluster itself cannot travel.
     """
