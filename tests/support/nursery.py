@@ -32,6 +32,7 @@ from intercom.lake.watermark import Watermark
 from intercom.sync.ingest import ingest_table
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
+from tests.support.prefect_server import inherited
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Nursery:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.nursery"],
+            [sys.executable, "-m", "tests.support.nursery"], env=inherited(),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
         )  # fmt: skip
         return self

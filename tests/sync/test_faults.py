@@ -36,7 +36,7 @@ PATHS = {"contacts": SEARCH, "companies": SCROLL, "articles": "/articles", "tags
 @pytest.fixture
 def big(make_rig: Callable[..., Rig]) -> Rig:
     """Several pages of each kind."""
-    return make_rig(contacts=400, companies=350, articles=320, history_days=40)
+    return make_rig(contacts=320, companies=310, conversations=60, articles=310, history_days=20)
 
 
 # How an answer is judged is the same for all; what follows differs for a scroll. `make soak` has the whole matrix.

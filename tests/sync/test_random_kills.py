@@ -17,7 +17,7 @@ from tests.support.patient import Patient, kill_first_loads, kill_increments
 from tests.support.rig import Rig
 
 TABLES = ["contacts", "articles", "tags"]
-SMALL = {"contacts": 40, "companies": 4, "conversations": 0, "articles": 8, "history_days": 70}
+SMALL = {"contacts": 40, "companies": 4, "conversations": 0, "articles": 8, "history_days": 40}
 
 
 def test_increments(make_rig: Callable[..., Rig], nursery: Nursery, moments: random.Random, tmp_path: Path) -> None:

@@ -21,19 +21,19 @@ TABLES = ["contacts", "tags"]
 
 @pytest.fixture
 def rig(make_rig: Callable[..., Rig], s3_storage: dict[str, Any]) -> Rig:
-    made = make_rig(contacts=40, companies=4, conversations=0, articles=0, history_days=35)
+    made = make_rig(contacts=40, companies=4, conversations=0, articles=0, history_days=20)
     made.storage = {**s3_storage, "key": "test", "secret": "test"}  # the nursery's environment has none
     return made
 
 
 def test_increments(rig: Rig, nursery: Nursery, moments: random.Random, tmp_path: Path) -> None:
     rig.lake_url = f"s3://{BUCKET}/lake"
-    kills = effort(4, 24)
+    kills = effort(3, 24)
     assert kill_increments(Patient(rig, nursery, tmp_path / "watermarks", TABLES), moments, kills) >= kills // 4
 
 
 def test_first_loads(rig: Rig, nursery: Nursery, moments: random.Random, tmp_path: Path) -> None:
-    loads = effort(3, 16)
+    loads = effort(2, 16)
     lakes = (replace(rig, lake_url=f"s3://{BUCKET}/lake-{number}") for number in range(loads))
     patients = (Patient(lake, nursery, tmp_path / lake.lake_url[-1], TABLES) for lake in lakes)
     assert kill_first_loads(patients, moments) >= loads // 3

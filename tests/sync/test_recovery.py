@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -30,6 +31,12 @@ def change(rig: Rig) -> None:
             rig.workspace.update(table, row["id"], **{field: "changed"})
         rig.workspace.create(table)
     rig.workspace.travel(1)
+
+
+@pytest.fixture
+def rig(make_rig: Callable[..., Rig]) -> Rig:
+    """All tables, each of few rows in two or three months: what takes time is the number of files."""
+    return make_rig(contacts=60, companies=20, conversations=30, articles=12, history_days=40)
 
 
 @pytest.fixture
