@@ -18,7 +18,8 @@ def slice_between(values: pa.Array, first: int, last: int) -> pa.Array:
     """The slice of sorted integers with first <= value < last, counted from `first`."""
     low = bisect_left(values, first, key=lambda value: value.as_py())
     high = bisect_left(values, last, lo=low, key=lambda value: value.as_py())
-    return pc.subtract(values.slice(low, high - low), pa.scalar(first, values.type))
+    inside: pa.Array = pc.subtract(values.slice(low, high - low), pa.scalar(first, values.type))
+    return inside
 
 
 def taken(rows: pa.Table, indices: pa.Array) -> pa.Table:

@@ -97,7 +97,7 @@ def _looked_up(reader: _Reader) -> Suspects:
     staged = reader.staged_keys()
     everything = joined(list(staged.values()), pa.string())
     counts = pc.value_counts(everything)
-    twice = counts.field(0).filter(pc.greater(counts.field(1), 1))
+    twice = counts.field(0).filter(pc.greater(counts.field(1), pa.scalar(1)))
     held = reader.held({month: keys for month, keys in staged.items() if month in reader.published})
     new = {
         month: keys.filter(pc.invert(pc.is_in(keys, value_set=held[month]))) if month in held else keys
@@ -306,7 +306,7 @@ def _may_hold(group: RowGroup, primary_key: tuple[str, ...], keys: pa.Array) -> 
     bounds = group.column(place).statistics
     if bounds is None or not bounds.has_min_max:
         return True
-    return bool(pc.any(between(keys, bounds.min, bounds.max, primary_key)).as_py())
+    return bool(pc.any(between(keys, str(bounds.min), str(bounds.max), primary_key)).as_py())
 
 
 def _hashes(keys: pa.Array) -> pa.Array:

@@ -24,16 +24,18 @@ def keys_of(rows: pa.Table | pa.RecordBatch, primary_key: tuple[str, ...]) -> pa
     """
     if len(primary_key) == 1:
         return rows.column(primary_key[0])
-    return pc.binary_join_element_wise(*(_escaped(flat(rows.column(name))) for name in primary_key), _SEPARATOR)
+    parts = [_escaped(flat(rows.column(name))) for name in primary_key]
+    joined: pa.Array = pc.binary_join_element_wise(*parts, _SEPARATOR)  # type: ignore[call-overload, unused-ignore]
+    return joined
 
 
 def between(keys: pa.Array | pa.ChunkedArray, low: str, high: str, primary_key: tuple[str, ...]) -> pa.Array:
     """For each of the keys whether its first column lies between two values, both included."""
     if len(primary_key) == 1:
-        return pc.and_(pc.greater_equal(keys, low), pc.less_equal(keys, high))
-    low, high = (_escaped(pa.array([value], pa.string()))[0].as_py() for value in (low, high))
+        return pc.and_(pc.greater_equal(keys, pa.scalar(low)), pc.less_equal(keys, pa.scalar(high)))
+    low, high = map(str, _escaped(pa.array([low, high], pa.string())).to_pylist())
     # What follows the first column is the separator, and that is smaller than the escape.
-    return pc.and_(pc.greater_equal(keys, low), pc.less(keys, high + _ESCAPE))
+    return pc.and_(pc.greater_equal(keys, pa.scalar(low)), pc.less(keys, pa.scalar(high + _ESCAPE)))
 
 
 def _escaped(values: pa.Array) -> pa.Array:

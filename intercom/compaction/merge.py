@@ -19,7 +19,7 @@ from intercom.compaction.keys import KEY, keys_of
 from intercom.tables.schema import INGESTED_AT
 
 POSITION = "_position"
-_BEFORE_ALL = -(2**63)
+_BEFORE_ALL = pa.scalar(-(2**63), pa.int64())
 
 
 def key_columns(primary_key: Sequence[str], newest_by: Sequence[str]) -> list[str]:
@@ -48,7 +48,7 @@ def newest_positions(versions: pa.Table) -> pa.Array:
     """
     codes = flat(versions.column(KEY)).dictionary_encode().indices
     counts = pc.struct_field(pc.value_counts(codes), "counts")  # by code: codes are given in the order of appearance
-    again = pc.greater(counts.take(codes), 1)
+    again = pc.greater(counts.take(codes), pa.scalar(1))
     positions = flat(versions.column(POSITION))
     several = versions.set_column(0, KEY, codes).filter(again)
     return _sorted(joined([positions.filter(pc.invert(again)), _last_of_each(several)], pa.int64()))
@@ -115,10 +115,10 @@ def same_content(left: pa.Table, right: pa.Table) -> pa.Array:
 
 
 def _equal_or_null(left: pa.Array, right: pa.Array) -> pa.Array:
-    equal = pc.equal(left, right).fill_null(False)
+    equal = pc.equal(left, right)
     if pa.types.is_floating(left.type):
-        equal = pc.or_(equal, pc.and_(pc.is_nan(left).fill_null(False), pc.is_nan(right).fill_null(False)))
-    return pc.or_(equal, pc.and_(pc.is_null(left), pc.is_null(right)))
+        equal = pc.or_(equal, pc.and_(pc.is_nan(left), pc.is_nan(right)))
+    return pc.coalesce(equal, pc.and_(pc.is_null(left), pc.is_null(right)))  # null so far where one of them is
 
 
 def _sorted(values: pa.Array) -> pa.Array:

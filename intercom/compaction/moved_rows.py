@@ -49,7 +49,7 @@ def versions_schema(newest_by: Sequence[str]) -> pa.Schema:
 
     `PLACE` grows in the order in which staged rows were read; it is 0 for stored ones.
     """
-    decisive = [(name, pa.int64()) for name in newest_by]
+    decisive: list[tuple[str, pa.DataType]] = [(name, pa.int64()) for name in newest_by]
     return pa.schema([(KEY, pa.string()), (MONTH, pa.string()), *decisive, (STORED, pa.bool_()), (PLACE, pa.int64())])
 
 
@@ -92,8 +92,8 @@ def decide(versions: pa.Table, newest_by: Sequence[str], *, replaces: bool) -> M
 def _by_month(keys: pa.Array, months: pa.Array, chosen: pa.Array) -> dict[str, tuple[str, ...]]:
     keys, months = keys.filter(chosen), months.filter(chosen)
     return {
-        month: tuple(pc.unique(keys.filter(pc.equal(months, month))).to_pylist())
-        for month in sorted(pc.unique(months).to_pylist())
+        month: tuple(map(str, pc.unique(keys.filter(pc.equal(months, pa.scalar(month)))).to_pylist()))
+        for month in sorted(map(str, pc.unique(months).to_pylist()))
     }
 
 
@@ -116,11 +116,13 @@ def in_two_months(
             for month in ours.keys() | theirs.keys()
         ]
         counts = pc.value_counts(joined(both, pa.int64()))
-        twice = counts.field(0).filter(pc.greater(counts.field(1), 1))
+        twice = counts.field(0).filter(pc.greater(counts.field(1), pa.scalar(1)))
         if len(twice):
             found.append(twice.filter(pc.is_in(twice, value_set=joined(list(ours.values()), pa.int64()))))
     return joined(found, pa.int64())
 
 
 def _share(hashes: pa.Array, share: int, shares: int) -> pa.Array:
-    return hashes if shares == 1 else hashes.filter(pc.equal(pc.bit_wise_and(hashes, shares - 1), share))
+    if shares == 1:
+        return hashes
+    return hashes.filter(pc.equal(pc.bit_wise_and(hashes, pa.scalar(shares - 1)), pa.scalar(share)))

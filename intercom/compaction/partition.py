@@ -170,7 +170,8 @@ class PartitionMerge:
         """For each matched row: whether the staged version takes its place."""
         if self._replaces:
             return self._differs(met, numbers(len(met.stored)), winners, target)
-        return pc.or_(met.newer, self._differs(met, pc.indices_nonzero(met.tie), winners, target))
+        beaten: pa.Array = pc.or_(met.newer, self._differs(met, pc.indices_nonzero(met.tie), winners, target))
+        return beaten
 
     def _differs(self, met: KeyMatches, chosen: pa.Array, winners: pa.Table, target: Path) -> pa.Array:
         """For each matched row: whether it is `chosen` and differs in content from the staged version."""

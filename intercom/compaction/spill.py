@@ -49,7 +49,7 @@ class SpillBuffer:
         path = self._beside.with_suffix(f".{len(self._files)}.arrow")
         self._files.append(path)
         schema = next(iter(self._held.values()))[0].schema
-        with pa.ipc.new_file(path, schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as file:
+        with pa.ipc.new_file(str(path), schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as file:
             written = 0
             for number, tables in self._held.items():
                 for batch in pa.concat_tables(tables).combine_chunks().to_batches():
@@ -60,5 +60,5 @@ class SpillBuffer:
 
 
 def _read(path: Path, number: int) -> pa.Table:
-    with pa.OSFile(str(path)) as source, pa.ipc.open_file(source) as file:
+    with pa.OSFile(str(path), "rb") as source, pa.ipc.open_file(source) as file:
         return pa.Table.from_batches([file.get_batch(number)])

@@ -34,7 +34,7 @@ class StagedParts:
         self._ends: list[int] = []
         self._checkable = True
 
-    def keys(self, columns: Sequence[str]) -> pa.Table:
+    def keys(self, columns: list[str]) -> pa.Table:
         """These columns of all rows, and POSITION (int64). Comes before `rows` and `lists`, which need the sizes."""
         found = [self._schema.empty_table().select(columns)]
         for number, path in enumerate(self._paths):
@@ -130,10 +130,10 @@ def _blocks(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 def _split(block: pa.Table, owner: pa.Array) -> Iterator[tuple[int, pa.Table]]:
     """The rows of each owner, an owner being given for each row of the block."""
-    owners = pc.unique(owner).to_pylist()
+    owners = [number.as_py() for number in pc.unique(owner)]
     if len(owners) == 1:
         yield owners[0], block
         return
     block = block.combine_chunks()
     for number in owners:
-        yield number, block.filter(pc.equal(owner, number))
+        yield number, block.filter(pc.equal(owner, pa.scalar(number)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from io import RawIOBase
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +22,8 @@ _ROWS_FOR_DICTIONARIES = 64
 
 ParquetReader: TypeAlias = pq.ParquetFile
 """A Parquet file that is open to be read."""
+Footer: TypeAlias = pq.FileMetaData
+"""What a Parquet file says of itself: rows, columns, statistics, notes."""
 RowGroup: TypeAlias = pq.RowGroupMetaData
 """What a footer says of a row group."""
 
@@ -35,9 +37,9 @@ class ParquetFile:
     whole; queries of a few columns like them.
     """
 
-    def __init__(self, path: Path, schema: Any, version: str, *, dictionaries: bool = True) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, version: str, *, dictionaries: bool = True) -> None:
         self._path, self._schema, self._version, self._dictionaries = path, schema, version, dictionaries
-        self._writer: Any = None
+        self._writer: pq.ParquetWriter | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -45,11 +47,11 @@ class ParquetFile:
     def __exit__(self, *_: object) -> None:
         self._opened(self._schema.empty_table()).close()
 
-    def write(self, rows: Any, row_group_size: int | None = None) -> None:
+    def write(self, rows: pa.Table, row_group_size: int | None = None) -> None:
         """Append rows, in row groups of at most `row_group_size` rows."""
         self._opened(rows).write_table(rows, row_group_size=row_group_size)
 
-    def _opened(self, rows: Any) -> Any:
+    def _opened(self, rows: pa.Table) -> pq.ParquetWriter:
         """The writer; for a few rows dictionaries cost a third of the time and save nothing."""
         if self._writer is None:
             self._writer = pq.ParquetWriter(
@@ -60,7 +62,8 @@ class ParquetFile:
                 use_dictionary=self._dictionaries and rows.num_rows >= _ROWS_FOR_DICTIONARIES,
                 write_page_checksum=True,
             )
-            self._writer.add_key_value_metadata({_VERSION: self._version.encode(), _CHECKSUMS: _OF_PAGES})
+            notes = {_VERSION: self._version.encode(), _CHECKSUMS: _OF_PAGES}
+            self._writer.add_key_value_metadata(notes)  # type: ignore[arg-type, unused-ignore]
         return self._writer
 
 
@@ -70,10 +73,10 @@ def open_parquet(source: Path | RawIOBase) -> ParquetReader:
     `source` is a path or an open file.
     Raises what `is_damage` tells, here or when rows are read, for a file that is not as it was written.
     """
-    return pq.ParquetFile(source, page_checksum_verification=True)
+    return pq.ParquetFile(source, page_checksum_verification=True)  # type: ignore[arg-type, unused-ignore]
 
 
-def footer_of(path: Path) -> Any:
+def footer_of(path: Path) -> Footer:
     """The footer of a Parquet file: rows, columns, statistics, no values. Raises as `open_parquet`."""
     return pq.read_metadata(path)
 
@@ -119,7 +122,7 @@ def has_checksums(path: Path) -> bool:
     return _notes(path).get(_CHECKSUMS) == _OF_PAGES
 
 
-def noted_checksums(footer: Any) -> bool:
+def noted_checksums(footer: Footer) -> bool:
     """The same of a footer that has been read."""
     return (footer.metadata or {}).get(_CHECKSUMS) == _OF_PAGES
 
@@ -167,9 +170,9 @@ ROW_GROUP_ROWS = 122_880
 class RowGroupWriter:
     """Writes tables of one schema to a Parquet file in row groups of a bounded number of bytes."""
 
-    def __init__(self, path: Path, schema: Any, version: str) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, version: str) -> None:
         self._file = ParquetFile(path, schema, version)
-        self._waiting: list[Any] = []
+        self._waiting: list[pa.Table] = []
         self._rows = 0
         self._bytes = 0
 
@@ -181,7 +184,7 @@ class RowGroupWriter:
             if error is None:
                 self._flush()
 
-    def add(self, rows: Any) -> None:
+    def add(self, rows: pa.Table) -> None:
         """Take rows; a row group is written when enough of them wait."""
         if rows.num_rows == 0:
             return

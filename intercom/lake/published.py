@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
+
+import pyarrow as pa
 
 from intercom.errors import ConfigurationError
 from intercom.lake.byte_ranges import ByteRanges
@@ -18,7 +20,7 @@ from intercom.lake.storage import Lake, stamped_size
 class PublishedFile:
     """A file that is its partition, or is about to be: `path` in the lake, `size` in bytes, `stamp` as in `stamps`.
 
-    `columns` (an Arrow schema) and `statistics` (JSON) are what a format with a log says of the file in there.
+    `columns` and `statistics` (JSON) are what a format with a log says of the file in there.
     """
 
     month: str
@@ -26,7 +28,7 @@ class PublishedFile:
     size: int
     rows: int
     stamp: str
-    columns: Any = None
+    columns: pa.Schema | None = None
     statistics: str = ""
 
 

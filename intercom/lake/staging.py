@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from itertools import count
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,7 +40,7 @@ class PartWriter:
         lake: Lake,
         paths: TablePaths,
         run_id: str,
-        schema: Any,
+        schema: pa.Schema,
         *,
         partition_field: str | None,
         first: int = 0,
@@ -52,9 +52,9 @@ class PartWriter:
         """Parts that are durable, all of them numbered below this."""
         self._lake, self._paths, self._run_id, self._schema = lake, paths, run_id, schema
         self._partition_field, self._split_bytes, self._held_bytes = partition_field, split_bytes, held_bytes
-        self._batches: list[Any] = []
+        self._batches: list[pa.RecordBatch] = []
         self._bytes = 0
-        self._held: dict[str | None, list[Any]] = {}
+        self._held: dict[str | None, list[pa.Table]] = {}
         self._sizes: dict[str | None, int] = {}
         self._numbers = count(first)
         self._pool = ThreadPoolExecutor(lake.at_a_time, thread_name_prefix=f"stage-{paths.table}")
@@ -73,7 +73,7 @@ class PartWriter:
         finally:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def add(self, batch: Any) -> None:
+    def add(self, batch: pa.RecordBatch) -> None:
         """Take a record batch of the table's schema; may block while earlier parts are still being written."""
         if batch.num_rows == 0:
             return
@@ -129,14 +129,14 @@ class PartWriter:
             parts, durable = self._checkpoints.popleft()
             durable(parts)
 
-    def _stage(self, number: int, month: str | None, rows: Any) -> None:
+    def _stage(self, number: int, month: str | None, rows: pa.Table) -> None:
         with self._lake.scratch() as path:
             with ParquetFile(path, self._schema, self._run_id, dictionaries=False) as file:
                 file.write(rows)
             self._lake.publish(path, self._paths.part(self._run_id, month, number), rows=rows.num_rows)
 
 
-def split_by_month(rows: Any, partition_field: str = "created_at") -> Iterator[tuple[str, Any]]:
+def split_by_month(rows: pa.Table, partition_field: str = "created_at") -> Iterator[tuple[str, pa.Table]]:
     """``(YYYY-MM, rows)`` for each month of a time in UTC; ``unknown`` for rows without one.
 
     Rows of several months are copied, so that those of one can be let go while others are kept.
@@ -146,7 +146,7 @@ def split_by_month(rows: Any, partition_field: str = "created_at") -> Iterator[t
         yield from [(_month(months[0].as_py()), rows)] if len(months) else []
         return
     rows, order = rows.combine_chunks(), pc.sort_indices(months)
-    runs = pc.run_end_encode(months.take(order).cast(pa.int64()))
+    runs = pc.run_end_encode(months.take(order).cast(pa.int64()))  # type: ignore[attr-defined, unused-ignore]
     first = 0
     for month, end in zip(runs.values.cast(months.type).to_pylist(), runs.run_ends.to_pylist(), strict=True):
         yield _month(month), rows.take(order.slice(first, end - first))

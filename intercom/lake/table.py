@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from intercom.lake.delta.files import DeltaFiles
 from intercom.lake.findings import Findings
 from intercom.lake.layout import TableFormat, TablePaths, part_number
@@ -129,7 +131,7 @@ class LakeTable:
 
     # -- steps without a guard, see above -------------------------------------------------------------------------
 
-    def part_writer(self, attempt: str, schema: Any, *, partition_field: str | None, first: int) -> PartWriter:
+    def part_writer(self, attempt: str, schema: pa.Schema, *, partition_field: str | None, first: int) -> PartWriter:
         """What stages the rows of an attempt at a run, as parts numbered from `first` on."""
         return PartWriter(self.lake, self.paths, attempt, schema, partition_field=partition_field, first=first)
 

@@ -92,7 +92,8 @@ def join(values: Sequence[Text]) -> bytes:
 @lru_cache(maxsize=64)
 def nulls(kind: ColumnKind, size: int) -> pa.Array:
     """An array of nulls. Cached, because most columns of most pages are empty and pages have few sizes."""
-    return pa.nulls(size, kind.arrow)
+    array: pa.Array = pa.nulls(size, kind.arrow)  # type: ignore[call-overload, unused-ignore]
+    return array
 
 
 @lru_cache(maxsize=16)
@@ -131,7 +132,7 @@ def _texts(values: Sequence[Text]) -> pa.Array:
     texts = pc.split_pattern(together, _SEPARATOR.decode()).values
     if len(texts) != len(values):
         raise ValueError("a text that is no JSON")
-    present = pc.not_equal(texts, "null").buffers()[1]
+    present = pc.not_equal(texts, pa.scalar("null")).buffers()[1]
     return pa.Array.from_buffers(ColumnKind.JSON.arrow, len(texts), [present, *texts.buffers()[1:]])
 
 

@@ -67,7 +67,10 @@ class Normaliser:
     def batch_pages(self, pages: Sequence[Page]) -> pa.RecordBatch:
         """One batch of the records of several pages, which is less work than a batch for each; otherwise as `batch`."""
         batches = [self._batch(some) for some in _together(pages)]
-        return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+        if len(batches) == 1:
+            return batches[0]
+        joined: pa.RecordBatch = pa.concat_batches(batches)  # type: ignore[attr-defined, unused-ignore]
+        return joined
 
     def _batch(self, pages: Sequence[Page]) -> pa.RecordBatch:
         records = [record for page, _ in pages for record in page]
@@ -78,7 +81,7 @@ class Normaliser:
             self._demand(name, rows.arrays[name], pages)
         arrays = rows.arrays | {
             EXTRA: self._extra(records, rows),
-            INGESTED_AT: pa.repeat(self._ingested_at, len(records)),
+            INGESTED_AT: pa.repeat(self._ingested_at, len(records)),  # type: ignore[call-overload, unused-ignore]
         }
         return pa.RecordBatch.from_arrays([arrays[name] for name in self._schema.names], schema=self._schema)
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -192,7 +192,7 @@ class Pipeline:
         self._parts.checkpoint(lambda parts: self._on_checkpoint(Checkpoint(finished, parts, rows, newest)))
 
 
-def newest_second(times: Any) -> int | None:
+def newest_second(times: pa.Array | pa.ChunkedArray) -> int | None:
     """The largest of a column of times, in whole unix seconds (floor), which are negative before 1970."""
     microseconds = pc.max(times.cast(pa.int64())).as_py()
     return None if microseconds is None else microseconds // 1_000_000

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from intercom.compaction.arrow import joined
+from intercom.compaction.keys import keys_of
 from intercom.lake.findings import not_to_be_merged
-from intercom.lake.parquet import is_damage, open_parquet
+from intercom.lake.parquet import ParquetReader, is_damage, open_parquet
 from intercom.lake.state import TableState
 from intercom.lake.table import LakeTable, StagedPart
 from intercom.tables.table import Table
@@ -28,7 +28,6 @@ LARGE_SHARE = 0.2
 """More of a table's rows are removed only after a second read."""
 SMALL_TABLE = 100
 """Rows up to which that read alone decides."""
-_BETWEEN_KEYS = "\x1f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,8 @@ def find_missing(
     parts = lake_table.parts()
     now = _by_month(part for part in parts if part.number < counted.get(part.run_id, 0))
     before = _by_month(part for part in parts if part.number < waiting.get(part.run_id, 0))
-    known, missing = 0, pa.array([], pa.string())
+    known = 0
+    missing: pa.Array = pa.array([], pa.string())
     findings = lake_table.findings(state)
     foreign = not_to_be_merged(state, findings) if state else set()
     published = findings.published.keys() - foreign
@@ -86,7 +86,7 @@ def find_missing(
         if len(missing) == 0:
             break
         missing = _without(missing, _keys_of(table, lake_table, found))
-    return Missing(known, pc.unique(missing).to_pylist())
+    return Missing(known, [str(key) for key in pc.unique(missing).to_pylist()])
 
 
 def count_read(table: Table, lake_table: LakeTable, read: Iterable[tuple[str, int]]) -> int:
@@ -105,7 +105,7 @@ def a_key(table: Table, lake_table: LakeTable, read: Iterable[tuple[str, int]]) 
     return None
 
 
-def _without(keys: Any, others: Any) -> Any:
+def _without(keys: pa.Array, others: pa.Array) -> pa.Array:
     return keys.filter(pc.invert(pc.is_in(keys, value_set=others))) if len(keys) else keys
 
 
@@ -116,23 +116,23 @@ def _by_month(parts: Iterable[StagedPart]) -> dict[str, list[StagedPart]]:
     return found
 
 
-def _keys_of(table: Table, lake_table: LakeTable, parts: Iterable[StagedPart], start: int | None = None) -> Any:
-    def keys(part: StagedPart) -> Any:
+def _keys_of(table: Table, lake_table: LakeTable, parts: Iterable[StagedPart], start: int | None = None) -> pa.Array:
+    def keys(part: StagedPart) -> pa.Array | pa.ChunkedArray:
         with lake_table.lake.fetch(part.path) as path, open_parquet(path) as file:
             return _keys(table, file, start)
 
     return joined([keys(part) for part in parts], pa.string())
 
 
-def _keys_of_month(table: Table, lake_table: LakeTable, month: str, start: int | None) -> Any:
+def _keys_of_month(table: Table, lake_table: LakeTable, month: str, start: int | None) -> pa.Array:
     with _nothing_where_damaged() as keys, lake_table.files.fetch(month) as path, open_parquet(path) as file:
         keys.append(_keys(table, file, start))
     return joined(keys, pa.string())
 
 
 @contextmanager
-def _nothing_where_damaged() -> Iterator[list[Any]]:
-    found: list[Any] = []
+def _nothing_where_damaged() -> Iterator[list[pa.Array | pa.ChunkedArray]]:
+    found: list[pa.Array | pa.ChunkedArray] = []
     try:
         yield found
     except Exception as error:
@@ -141,16 +141,17 @@ def _nothing_where_damaged() -> Iterator[list[Any]]:
         found.clear()
 
 
-def _keys(table: Table, file: Any, start: int | None) -> Any:
-    """The keys of a file's rows, of several columns joined; KeyError where the file lacks one of the columns."""
+def _keys(table: Table, file: ParquetReader, start: int | None) -> pa.Array | pa.ChunkedArray:
+    """The keys of a file's rows, as `keys_of` gives them; KeyError where the file lacks one of the columns."""
     cursor = [table.cursor_field] if table.cursor_field and start is not None else []
     names = file.schema_arrow.names
     if absent := [name for name in (*table.primary_key, *cursor) if name not in names]:
         raise KeyError(absent[0])
     rows = file.read(columns=[*table.primary_key, *cursor])
-    if cursor:
-        begin = pa.scalar(start * 1_000_000, pa.int64()) if start is not None else None
+    if cursor and start is not None:
+        begin = pa.scalar(start * 1_000_000, pa.int64())
         at = rows.column(cursor[0]).cast(pa.int64())
         rows = rows.filter(pc.or_kleene(pc.is_null(at), pc.greater_equal(at, begin)))
-    columns = [pc.fill_null(rows.column(name), "") for name in table.primary_key]
-    return columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, _BETWEEN_KEYS)
+    # A replace table may have rows without a part of the key.
+    columns = {name: rows.column(name).fill_null(pa.scalar("")) for name in table.primary_key}
+    return keys_of(pa.table(columns), table.primary_key)

@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 def _duckdb_glob(folder: Path) -> pa.Table:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")  # times are shown, and handed on, in the session's zone
-        return connection.sql(f"FROM read_parquet('{folder}/**/*.parquet')").to_arrow_table()
+        rows: pa.Table = connection.sql(f"FROM read_parquet('{folder}/**/*.parquet')").to_arrow_table()
+        return rows
 
 
 def _polars_glob(folder: Path) -> pa.Table:
@@ -54,7 +55,8 @@ def _pyarrow_read_table(folder: Path) -> pa.Table:
 
 
 def _spark_folder(folder: Path) -> pa.Table:
-    return spark_session().read.parquet(str(folder)).toArrow()
+    rows: pa.Table = spark_session().read.parquet(str(folder)).toArrow()
+    return rows
 
 
 def spark_session() -> Any:

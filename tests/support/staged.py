@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
@@ -109,7 +110,7 @@ class StagedTable:
                 yield "", rows
                 return
             for month in rows.column("created_month").unique().to_pylist():
-                yield f"created_month={month}", rows.filter(pa.compute.equal(rows.column("created_month"), month))
+                yield f"created_month={month}", rows.filter(pc.equal(rows.column("created_month"), pa.scalar(str(month))))
             return
         for path in sorted(Path(root).glob("*.parquet" if self.table.month_field is None else "*/*.parquet")):
             yield path.parent.name, pq.read_table(path, partitioning=None)

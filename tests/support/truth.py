@@ -48,7 +48,7 @@ def read_delta(uri: str, table: Table, **storage: Any) -> pa.Table:
     rows = DeltaTable(uri, storage_options=options).to_pyarrow_table()
     if table.strategy is Strategy.MERGE:
         for month in rows.column("created_month").unique().to_pylist():
-            of_month = rows.filter(pc.equal(rows.column("created_month"), month))
+            of_month = rows.filter(pc.equal(rows.column("created_month"), pa.scalar(str(month))))
             check_partition(f"{uri}/created_month={month}/x.parquet", of_month, table)
         rows = rows.drop_columns(["created_month"])
     assert rows.schema.equals(table.schema.arrow), rows.schema

@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -20,7 +20,7 @@ from intercom.lake.published import PublishedFile
 from intercom.lake.storage import Lake
 
 if TYPE_CHECKING:
-    from deltalake import DeltaTable
+    from deltalake import DeltaTable, Schema
     from deltalake.transaction import AddAction
 
 _COMMITS_PER_CHECKPOINT = "10"
@@ -139,11 +139,12 @@ def _added(paths: TablePaths, new: PublishedFile) -> AddAction:
     )
 
 
-def _schema(placed: Sequence[PublishedFile]) -> Any:
+def _schema(placed: Sequence[PublishedFile]) -> Schema:
     """The table's columns: those of the files, and the partition's, which is in no file."""
     from deltalake import Schema
 
     columns = placed[0].columns
+    assert columns is not None  # a Delta table's files are added with their columns
     return Schema.from_arrow(columns.append(pa.field(PARTITION_COLUMN, pa.string())) if placed[0].month else columns)
 
 

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from intercom.lake.parquet import Footer
+
 BOUNDED = ("id", "created_at", "updated_at")
 """Columns that people look rows up by."""
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-def statistics_of(footer: Any) -> str:
+def statistics_of(footer: Footer) -> str:
     """Delta's statistics, JSON: rows of the file, and bounds and nulls of the columns that are asked for most.
 
     `footer` is pyarrow's metadata of the file. A column whose row groups do not all tell is left out.
@@ -30,20 +32,23 @@ def statistics_of(footer: Any) -> str:
     return json.dumps(found)
 
 
-def _columns(footer: Any) -> Iterator[tuple[str, list[Any]]]:
-    """Name and statistics per row group of the bounded columns."""
+def _columns(footer: Footer) -> Iterator[tuple[str, list[Any]]]:
+    """Name and statistics per row group of the bounded columns; None for a row group without.
+
+    Any: bounds are of the column's type.
+    """
     positions = {footer.schema.column(index).path: index for index in range(footer.num_columns)}
     for name in BOUNDED:
         if name in positions:
             yield name, list(_groups(footer, positions[name]))
 
 
-def _groups(footer: Any, column: int) -> Iterable[Any]:
+def _groups(footer: Footer, column: int) -> Iterable[Any]:
     return (footer.row_group(group).column(column).statistics for group in range(footer.num_row_groups))
 
 
 def _told(value: Any, *, up: bool = False) -> Any:
-    """A value as the log has it: times in milliseconds, UTC, which for an upper bound must not fall short.
+    """A value of any type as the log has it: times in milliseconds, UTC, which for an upper bound must not be less.
 
     None where that would lie after the year 9999.
     """
