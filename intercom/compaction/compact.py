@@ -21,7 +21,7 @@ from intercom.compaction.publish import MergeWork, PartitionResult, PartitionWor
 from intercom.errors import DamagedFileError, LakeError
 from intercom.lake.findings import intact, missing_from, not_to_be_merged
 from intercom.lake.state import TableState
-from intercom.lake.storage import stamped_size
+from intercom.lake.store import stamped_size
 from intercom.lake.table import LakeTable, StagedPart
 from intercom.lake.watermark import WatermarkStore
 from intercom.tables.table import Strategy, Table

@@ -1,4 +1,4 @@
-"""Replaces an S3 object only while it is the version that was seen, and finds out whether a store can do that.
+"""Conditional writes of objects: creates one only where there is none, replaces one only while it is as it was seen.
 
 Source: Amazon S3 User Guide, "Conditional writes": ``If-Match`` with an ETag, ``If-None-Match: *`` for a new object;
 412 when the condition does not hold, 404 when the object is gone, 409 while another write of it is under way.
@@ -6,19 +6,17 @@ Source: Amazon S3 User Guide, "Conditional writes": ``If-Match`` with an ETag, `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from intercom.lake.object_store import code_of, status_of
-
+_DOES_NOT_HOLD = 412
 _UNDER_WAY = 409
 _TRIES = 5
-_IN_ONE_REQUEST = 100 << 20
-"""Bytes; larger files are uploaded in pieces, which are held in memory while they are sent."""
-_PIECE = 32 << 20
+IN_ONE_REQUEST = 100 << 20
+PIECE = 32 << 20
 _MOST_PIECES = 9_000
 """S3 takes 10,000."""
 _AT_A_TIME = 3
@@ -28,91 +26,125 @@ class ConditionFailed(Exception):
     """The object is not the version that was to be replaced."""
 
 
-def replace(fs: Any, path: str, data: bytes, etag: str | None) -> str:
-    """Put an object, full path, in place of the version `etag`, or where there is none if that is None; its new ETag.
+def create(fs: Any, path: str, data: bytes) -> bool:
+    """Write an object of an fsspec filesystem, full path, unless it exists; False when it does.
 
-    Raises ConditionFailed when there is another version, or none; else what the filesystem raises.
+    Raises what the filesystem raises when the store refuses.
     """
-    bucket, key, _ = fs.split_path(path)
-    try:
-        answer = _conditionally(lambda: fs.call_s3("put_object", Bucket=bucket, Key=key, Body=data, **_condition(etag)))
-    except ConditionFailed:
-        found = stored(fs, path)  # sent again after a break in the network, and the first one is there
-        if found is None or found[0] != data:
+    for _ in range(_TRIES):
+        try:
+            fs.pipe_file(path, data, mode="create")
+        except FileExistsError:
+            return False
+        except OSError as error:
+            status = _status_of(error)
+            if status == _DOES_NOT_HOLD:  # s3fs takes it for that only where the answer is worded as AWS does
+                return False
+            if status != _UNDER_WAY:
+                raise
+        else:
+            return True
+    return False
+
+
+class ConditionalPut:
+    """Replaces objects below the root of an S3 filesystem; paths are relative to it.
+
+    Files of more bytes than `in_one_request` are uploaded in pieces, which are held in memory while they are sent.
+    Raises ConditionFailed where another version, or none, is there, and else what the filesystem raises.
+    """
+
+    def __init__(self, fs: Any, root: str, *, in_one_request: int = IN_ONE_REQUEST, piece: int = PIECE) -> None:
+        self._fs, self._root = fs, root
+        self._in_one_request, self._piece = in_one_request, piece
+
+    def read(self, path: str) -> tuple[bytes, str] | None:
+        """An object's content and ETag; None when there is none.
+
+        The ETag is asked for first: of an object that is replaced in between it is the older one, which replaces
+        nothing.
+        """
+        try:
+            etag = str(self._fs.info(self._at(path), refresh=True)["ETag"])
+            return bytes(self._fs.cat_file(self._at(path))), etag
+        except FileNotFoundError:
+            return None
+
+    def replace(self, path: str, data: bytes, etag: str | None) -> str:
+        """Put an object in place of the version `etag`, or where there is none if that is None; gives its new ETag."""
+        condition = _condition(etag)
+        try:
+            answer = _conditionally(lambda: self._fs.call_s3("put_object", **self._named(path), Body=data, **condition))
+        except ConditionFailed:
+            found = self.read(path)  # sent again after a break in the network, and the first one is there
+            if found is None or found[0] != data:
+                raise
+            return found[1]
+        return str(answer["ETag"])
+
+    def replace_by_file(self, path: str, file: Path, etag: str | None) -> None:
+        """`replace` with the content of a local file, in one atomic step whatever its size."""
+        size = file.stat().st_size
+        if size <= self._in_one_request:
+            self.replace(path, file.read_bytes(), etag)
+            return
+        fs, upload = self._fs, self._named(path)
+        upload["UploadId"] = fs.call_s3("create_multipart_upload", **upload)["UploadId"]
+        length = max(self._piece, -(-size // _MOST_PIECES))
+
+        def send(number: int) -> dict[str, Any]:
+            with file.open("rb") as content:
+                content.seek((number - 1) * length)
+                answer = fs.call_s3("upload_part", **upload, PartNumber=number, Body=content.read(length))
+            return {"PartNumber": number, "ETag": answer["ETag"]}
+
+        try:
+            with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="upload") as pool:
+                pieces = {"Parts": list(pool.map(send, range(1, -(-size // length) + 1)))}
+            _conditionally(
+                lambda: fs.call_s3("complete_multipart_upload", **upload, MultipartUpload=pieces, **_condition(etag))
+            )
+        except BaseException:
+            with suppress(Exception):  # what went wrong before is to be told
+                fs.call_s3("abort_multipart_upload", **upload)
             raise
-        return found[1]
-    return str(answer["ETag"])
 
+    def why_not(self, path: str) -> str | None:
+        """Why the store does not replace conditionally, found by trying it with one path; None when it does.
 
-def replace_by_file(fs: Any, path: str, file: Path, etag: str | None) -> None:
-    """`replace` with the content of a local file, in one atomic step whatever its size."""
-    size = file.stat().st_size
-    if size <= _IN_ONE_REQUEST:
-        replace(fs, path, file.read_bytes(), etag)
-        return
-    bucket, key, _ = fs.split_path(path)
-    upload = {"Bucket": bucket, "Key": key}
-    upload["UploadId"] = fs.call_s3("create_multipart_upload", **upload)["UploadId"]
-    length = max(_PIECE, -(-size // _MOST_PIECES))
+        Raises what the filesystem raises when the store does not take the object without a condition either.
+        """
+        self._fs.pipe_file(self._at(path), b"{}")
+        for _ in range(2):  # twice, else a hiccup would switch it off
+            try:
+                found = self.read(path)
+                assert found is not None
+                etag = self.replace(path, b'{"by": "the right ETag"}', found[1])
+                break
+            except ConditionFailed:
+                refusal = "the right ETag is refused"
+            except Exception as error:
+                refusal = f"it refuses to ({error})"
+        else:
+            return refusal
+        wrong = f'"{"0" * 32}"'
+        for data, condition in ((b'{"by": "a wrong ETag"}', wrong), (b'{"by": "no ETag"}', None)):
+            try:
+                self.replace(path, data, condition)
+            except ConditionFailed:
+                continue
+            except Exception as error:
+                return f"a condition that does not hold is answered by something else ({error})"
+            return "a condition that does not hold is ignored"
+        there = self.read(path)
+        return None if there == (b'{"by": "the right ETag"}', etag) else "another ETag is told than was answered"
 
-    def send(number: int) -> dict[str, Any]:
-        with file.open("rb") as content:
-            content.seek((number - 1) * length)
-            answer = fs.call_s3("upload_part", **upload, PartNumber=number, Body=content.read(length))
-        return {"PartNumber": number, "ETag": answer["ETag"]}
+    def _named(self, path: str) -> dict[str, str]:
+        bucket, key, _ = self._fs.split_path(self._at(path))
+        return {"Bucket": bucket, "Key": key}
 
-    try:
-        with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="upload") as pool:
-            pieces = {"Parts": list(pool.map(send, range(1, -(-size // length) + 1)))}
-        _conditionally(
-            lambda: fs.call_s3("complete_multipart_upload", **upload, MultipartUpload=pieces, **_condition(etag))
-        )
-    except BaseException:
-        with suppress(Exception):  # what went wrong before is to be told
-            fs.call_s3("abort_multipart_upload", **upload)
-        raise
-
-
-def stored(fs: Any, path: str) -> tuple[bytes, str] | None:
-    """An object's content and ETag; None when there is none.
-
-    The ETag is asked for first: of an object that is replaced in between it is the older one, which replaces nothing.
-    """
-    try:
-        etag = str(fs.info(path, refresh=True)["ETag"])
-        return bytes(fs.cat_file(path)), etag
-    except FileNotFoundError:
-        return None
-
-
-def why_not_conditional(fs: Any, path: str) -> str | None:
-    """Why a store does not replace conditionally, found by trying it on a path of its own; None when it does.
-
-    Raises what the filesystem raises when the store does not take the object without a condition either.
-    """
-    fs.pipe_file(path, b"{}")
-    for _ in range(2):  # twice, else a hiccup would switch it off
-        try:
-            found = stored(fs, path)
-            assert found is not None
-            etag = replace(fs, path, b'{"by": "the right ETag"}', found[1])
-            break
-        except ConditionFailed:
-            refusal = "the right ETag is refused"
-        except Exception as error:
-            refusal = f"it refuses to ({error})"
-    else:
-        return refusal
-    wrong = f'"{"0" * 32}"'
-    for data, condition in ((b'{"by": "a wrong ETag"}', wrong), (b'{"by": "no ETag"}', None)):
-        try:
-            replace(fs, path, data, condition)
-        except ConditionFailed:
-            continue
-        except Exception as error:
-            return f"a condition that does not hold is answered by something else ({error})"
-        return "a condition that does not hold is ignored"
-    return None if stored(fs, path) == (b'{"by": "the right ETag"}', etag) else "another ETag is told than was answered"
+    def _at(self, path: str) -> str:
+        return f"{self._root}/{path}"
 
 
 def _condition(etag: str | None) -> dict[str, str]:
@@ -126,9 +158,25 @@ def _conditionally(send: Callable[[], Any]) -> Any:
         except FileExistsError as error:
             raise ConditionFailed from error
         except OSError as error:
-            status = status_of(error)
-            if status == 412 or (status == 404 and code_of(error) in ("NoSuchKey", "404")):
+            status = _status_of(error)
+            if status == _DOES_NOT_HOLD or (status == 404 and _code_of(error) in ("NoSuchKey", "404")):
                 raise ConditionFailed from error
             if status != _UNDER_WAY:
                 raise
     raise ConditionFailed
+
+
+def _status_of(error: OSError) -> int | None:
+    """The HTTP status of the answer that an S3 filesystem has turned into this error; None when there was none."""
+    status: int | None = _answer(error).get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status
+
+
+def _code_of(error: OSError) -> str | None:
+    """The code in that answer, such as ``NoSuchKey``."""
+    code: str | None = _answer(error).get("Error", {}).get("Code")
+    return code
+
+
+def _answer(error: OSError) -> Mapping[str, Any]:
+    return getattr(error.__cause__, "response", None) or {}

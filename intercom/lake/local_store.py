@@ -1,73 +1,115 @@
-"""Files of a lake on a local disk: each whole or absent, also after a power cut. Paths are absolute."""
+"""The files of a lake on a local disk: each whole or absent, also after a power cut."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import stat
-import time
 import uuid
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
+from intercom.lake.conditional_put import ConditionalPut
+from intercom.lake.store import FileStat
+
 _FOLDER_TRIES = 50
-_ABANDONED_SECONDS = 24 * 3600
 
 
-def publish(written: Path, target: Path) -> None:
-    """Move a finished file to where it is to be seen, in one step; folders are made."""
-    _open_to_readers(written)
-    sync(written)
-    _place(target, lambda: written.replace(target))
+class LocalStore:
+    """Files below a folder; paths are relative to it, and errors are those of the operating system."""
 
+    at_a_time = 2
+    conditional: ConditionalPut | None = None
+    looks_first = False
 
-def create(written: Path, target: Path) -> None:
-    """Show a finished file under a name that nobody has yet, in one step; FileExistsError when somebody has."""
-    _open_to_readers(written)
-    sync(written)
-    _place(target, lambda: _link(written, target))
+    def __init__(self, root: str) -> None:
+        self.root = os.path.normpath(root)
+        self.url = self.key = f"file://{self.root}"
 
+    def walk(self, folder: str) -> dict[str, FileStat]:
+        """Every file below a folder, without those that are removed meanwhile; does not follow links to folders."""
+        found: list[tuple[str, FileStat]] = []
+        folders = [self._at(folder)]
+        while folders:
+            try:
+                entries = os.scandir(folders.pop())
+            except FileNotFoundError:
+                continue
+            with entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    elif not entry.is_dir():
+                        with suppress(FileNotFoundError):
+                            found.append((entry.path[len(self.root) + 1 :], FileStat.of(entry.stat())))
+        return dict(sorted(found))
 
-def walk(folder: str) -> list[tuple[str, os.stat_result]]:
-    """Every file below a folder, sorted, without those that are removed meanwhile; does not follow links to folders."""
-    found, folders = [], [folder]
-    while folders:
+    def names(self, folder: str) -> set[str]:
+        """Names of the files and folders in a folder."""
+        return set(os.listdir(self._at(folder)))  # noqa: PTH208 - names are asked for
+
+    def stat(self, path: str) -> FileStat:
+        """What the disk says of one file."""
+        return FileStat.of(Path(self._at(path)).stat())
+
+    def modified(self, path: str) -> datetime | None:
+        """When a file was last written, by the disk's clock."""
+        return datetime.fromtimestamp(Path(self._at(path)).stat().st_mtime, UTC)
+
+    def read(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
+        """A file's content, or a range of it."""
+        with Path(self._at(path)).open("rb") as file:
+            file.seek(start or 0)
+            return file.read() if end is None else file.read(end - file.tell())
+
+    def local_path(self, path: str) -> Path | None:
+        """The file itself."""
+        return Path(self._at(path))
+
+    def download(self, path: str, copy: Path) -> None:
+        """Copy a file."""
+        shutil.copyfile(self._at(path), copy)
+
+    def put(self, written: Path, path: str) -> FileStat | None:
+        """Move a finished file to where it is to be seen, in one step; folders are made."""
+        target = self._finish(written, path)
+        found = FileStat.of(written.stat())
+        _place(target, lambda: written.replace(target))
+        return found
+
+    def create(self, written: Path, path: str) -> bool:
+        """Show a finished file under a name that nobody has yet, in one step; False when somebody has."""
+        target = self._finish(written, path)
         try:
-            entries = os.scandir(folders.pop())
-        except FileNotFoundError:
-            continue
-        with entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                elif not entry.is_dir():
-                    with suppress(FileNotFoundError):
-                        found.append((entry.path, entry.stat()))
-    return sorted(found, key=lambda one: one[0])
+            _place(target, lambda: _link(written, target))
+        except FileExistsError:
+            return False
+        return True
 
+    def delete(self, paths: Iterable[str]) -> None:
+        """Remove files, gone ones too, and then the folders that got empty, but not the root.
 
-def delete(paths: Iterable[str], root: str) -> None:
-    """Remove files below the root, gone ones too, and then the folders that got empty, but not the root.
+        What is gone stays gone after a power cut: each folder that lost an entry is synced, once.
+        """
+        folders = set()
+        for path in map(self._at, paths):
+            with suppress(FileNotFoundError):
+                os.unlink(path)  # noqa: PTH108 - a Path for each of many thousand files costs more than their removal
+            folders.add(os.path.dirname(path))  # noqa: PTH120
+        for folder in {_prune(folder, self.root) for folder in folders}:
+            with suppress(FileNotFoundError):  # there never was one, or somebody has removed it since
+                sync(Path(folder))
 
-    What is gone stays gone after a power cut: each folder that lost an entry is synced, once.
-    """
-    folders = set()
-    for path in paths:
-        with suppress(FileNotFoundError):
-            os.unlink(path)  # noqa: PTH108 - a Path for each of many thousand files costs more than their removal
-        folders.add(os.path.dirname(path))  # noqa: PTH120
-    for folder in {_prune(folder, root) for folder in folders}:
-        with suppress(FileNotFoundError):  # there never was one, or somebody has removed it since
-            sync(Path(folder))
+    def _at(self, path: str) -> str:
+        return f"{self.root}/{path}"
 
-
-def sweep(folder: Path) -> None:
-    """Remove files of a day ago from a folder of unfinished ones, where older versions have left them."""
-    oldest = time.time() - _ABANDONED_SECONDS
-    for path in folder.iterdir():
-        with suppress(OSError):  # another process sweeps too, or the file is another user's
-            if path.is_file() and path.stat().st_mtime < oldest:
-                path.unlink()
+    def _finish(self, written: Path, path: str) -> Path:
+        """Make a written file durable and readable for others; gives its place."""
+        _open_to_readers(written)
+        sync(written)
+        return Path(self._at(path))
 
 
 def sync(path: Path) -> None:

@@ -1,73 +1,93 @@
-"""Creates an object of a store only where there is none, and finds out whether the store can do that."""
+"""The files of a lake in any other store than a local disk, as objects of an fsspec filesystem.
+
+``with fs.open(path, "wb")`` is never used for data, since it publishes what was written so far when its body raises:
+a file is written aside, on local disk, and sent by one put.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-_EXISTS = 412
-_SOMEBODY_ELSE_IS_AT_IT = 409
-_TRIES = 5
+from intercom.lake import bulk_delete
+from intercom.lake.conditional_put import ConditionalPut, create
+from intercom.lake.store import FileStat
 
 
-def create(fs: Any, path: str, data: bytes) -> bool:
-    """Write an object of an fsspec filesystem, full path, unless it exists; False when it does.
+class ObjectStore:
+    """Objects below a root; paths are relative to it, and errors are those of the filesystem."""
 
-    Raises what the filesystem raises when the store refuses.
-    """
-    for _ in range(_TRIES):
+    at_a_time = 4
+
+    def __init__(self, filesystem: Any, root: str) -> None:
+        self._fs, self._root = filesystem, root.rstrip("/")
+        self.url: str = filesystem.unstrip_protocol(self._root)
+        self.key = f"{self.url} {getattr(filesystem, 'endpoint_url', '')}"
+        self.conditional = ConditionalPut(filesystem, self._root) if hasattr(filesystem, "call_s3") else None
+        self.looks_first = bool(filesystem.pipe_file.__qualname__ == "AbstractFileSystem.pipe_file")
+
+    def walk(self, folder: str) -> dict[str, FileStat]:
+        """Every object whose path begins with the folder's."""
+        self._fs.invalidate_cache()
+        found = self._fs.find(self._at(folder), detail=True)
+        return {str(name)[len(self._root) + 1 :]: _stat(info) for name, info in sorted(found.items())}
+
+    def names(self, folder: str) -> set[str]:
+        """Names of the objects in a folder, and of folders in it."""
+        self._fs.invalidate_cache()
+        return {str(name).rstrip("/").rpartition("/")[2] for name in self._fs.ls(self._at(folder), detail=False)}
+
+    def stat(self, path: str) -> FileStat:
+        """What the store says of one object."""
+        return _stat(self._fs.info(self._at(path)))
+
+    def modified(self, path: str) -> datetime | None:
+        """What the store says; not every fsspec filesystem can tell."""
+        self._fs.invalidate_cache()
         try:
-            fs.pipe_file(path, data, mode="create")
-        except FileExistsError:
-            return False
-        except OSError as error:
-            status = status_of(error)
-            if status == _EXISTS:  # s3fs takes it for that only where the answer is worded as AWS does
-                return False
-            if status != _SOMEBODY_ELSE_IS_AT_IT:
-                raise
-        else:
-            return True
-    return False
+            found: datetime = self._fs.modified(self._at(path))
+        except NotImplementedError:
+            return None
+        return found
+
+    def read(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
+        """An object's content, or a range of it, in one request."""
+        return bytes(self._fs.cat_file(self._at(path), start=start, end=end))
+
+    def local_path(self, path: str) -> Path | None:  # noqa: ARG002 - as of every object
+        """None: it has to be downloaded."""
+        return None
+
+    def download(self, path: str, copy: Path) -> None:
+        """Write an object's content into a local file."""
+        self._fs.get_file(self._at(path), str(copy))
+
+    def put(self, written: Path, path: str) -> FileStat | None:
+        """Upload a file; a large one in pieces, which the store puts together in one step."""
+        self._fs.put_file(str(written), self._at(path))
+        return None
+
+    def create(self, written: Path, path: str) -> bool:
+        """Upload a small file unless there is an object, by a condition that the store is asked to hold."""
+        return create(self._fs, self._at(path), written.read_bytes())
+
+    def delete(self, paths: Iterable[str]) -> None:
+        """Remove objects, many in one request where the store can do that."""
+        bulk_delete.remove(self._fs, [self._at(path) for path in paths])
+
+    def _at(self, path: str) -> str:
+        return f"{self._root}/{path}"
 
 
-def looks_before_it_writes(fs: Any) -> bool:
-    """Whether a filesystem leaves exclusive creation to fsspec's base class, which looks first and writes then."""
-    return bool(fs.pipe_file.__qualname__ == "AbstractFileSystem.pipe_file")
+def _stat(info: Mapping[str, Any]) -> FileStat:
+    """Size and, whichever the store tells, ETag or time of the last change.
 
-
-def why_not_exclusive(create: Callable[[], bool], write: Callable[[], None]) -> str | None:
-    """Why a store does not create exclusively, found by trying it on one path; None when it does.
-
-    `write` writes the same path in any case: what it raises is raised, since a store that takes nothing has another
-    fault.
+    Some stores spell them in one way in a listing and in another when they are asked for one file.
     """
-    refusal = _refusal(create) and _refusal(create)  # twice, else a hiccup would switch the lock off
-    if refusal is not None:
-        write()
-        return f"it refuses to ({refusal})"
-    return "a second one replaced the first" if create() else None
-
-
-def _refusal(create: Callable[[], bool]) -> Exception | None:
-    try:
-        create()
-    except Exception as error:
-        return error
-    return None
-
-
-def status_of(error: OSError) -> int | None:
-    """The HTTP status of the answer that an S3 filesystem has turned into this error; None when there was none."""
-    status: int | None = _answer(error).get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return status
-
-
-def code_of(error: OSError) -> str | None:
-    """The code in that answer, such as ``NoSuchKey``."""
-    code: str | None = _answer(error).get("Error", {}).get("Code")
-    return code
-
-
-def _answer(error: OSError) -> Mapping[str, Any]:
-    return getattr(error.__cause__, "response", None) or {}
+    version = next((info[name] for name in ("ETag", "etag", "LastModified", "mtime", "created") if info.get(name)), "")
+    if isinstance(version, datetime):
+        version = version.timestamp()
+    size = int(info["size"] or 0)
+    return FileStat(size, f"{size}:{version}".replace('"', ""))

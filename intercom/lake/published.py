@@ -13,7 +13,8 @@ import pyarrow as pa
 from intercom.errors import ConfigurationError
 from intercom.lake.byte_ranges import ByteRanges
 from intercom.lake.layout import TableFormat, TablePaths
-from intercom.lake.storage import Lake, stamped_size
+from intercom.lake.storage import Lake
+from intercom.lake.store import stamped_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +114,8 @@ class PlainFiles:
     def add(self, written: Path, month: str, rows: int, over: str | None) -> PublishedFile:
         """Replace the partition's file; visible at once."""
         path = self.path(month)
-        ours = self._lake.stamp_before(written)
-        size = self._lake.publish(written, path, rows=rows, over=over)
-        return PublishedFile(month, path, size, rows, ours or self.stamp(month))
+        there = self._lake.publish(written, path, rows=rows, over=over)
+        return PublishedFile(month, path, there.size, rows, there.stamp)
 
     def drop(self, month: str, over: str) -> None:
         """Delete the partition's file, after a look at it."""

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -27,6 +28,33 @@ _ABANDONED_SECONDS = 24 * 3600
 _lock = Lock()
 _open: dict[tuple[int, Path], tuple[Path, int]] = {}
 """By process (a fork has folders of its own) and by what holds it: the folder, and how many use it."""
+
+
+class ScratchFolder:
+    """Where unfinished files of a lake go: below a folder of its `own`, else below the system's folder for such files.
+
+    What killed processes have left there is removed before the first file is made. Raises OSError.
+    """
+
+    def __init__(self, own: Path | None) -> None:
+        self._own, self._swept = own, False
+
+    @property
+    def base(self) -> Path:
+        """The folder of private folders."""
+        return self._own or Path(tempfile.gettempdir())
+
+    @contextmanager
+    def file(self, suffix: str) -> Iterator[Path]:
+        """As `scratch_file`."""
+        self.base.mkdir(parents=True, exist_ok=True)
+        if not self._swept:
+            self._swept = True
+            sweep(self.base)
+            if self._own is not None:
+                _sweep_loose(self._own)
+        with scratch_file(self.base, suffix) as path:
+            yield path
 
 
 @contextmanager
@@ -65,6 +93,15 @@ def sweep(base: Path) -> None:
             found = _NAME.fullmatch(entry.name)
             if found and entry.is_dir(follow_symlinks=False) and _is_left(found, Path(entry.path), here, oldest):
                 shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _sweep_loose(base: Path) -> None:
+    """Remove files of a day ago that lie in `base` itself, where older versions have left them."""
+    oldest = time.time() - _ABANDONED_SECONDS
+    for path in base.iterdir():
+        with suppress(OSError):  # another process sweeps too, or the file is another user's
+            if path.is_file() and path.stat().st_mtime < oldest:
+                path.unlink()
 
 
 def _enter(key: tuple[int, Path]) -> Path:

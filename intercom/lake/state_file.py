@@ -20,9 +20,9 @@ from enum import Enum
 from threading import Lock
 from typing import Any
 
-from intercom.errors import OvertakenError
 from intercom.lake.state import Generation
 from intercom.lake.storage import Lake
+from intercom.lake.storage_errors import overtaken
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class StateFile:
         found = self.read()
         there = None if found.record is None else found.generation
         if there != over:
-            raise self._overtaken()
+            raise overtaken(self._lake.url, self._path)
         number = found.generation.number + 1
         numbered = {**record, "generation": number}
         if way is _Way.NUMBER:
@@ -119,12 +119,12 @@ class StateFile:
     def _take(self, number: int, record: Mapping[str, Any], *, first: bool) -> None:
         """Create a generation, which one run can; OvertakenError when another one has, or the record is gone."""
         if not self._lake.create_json(self._at(number), record) and self._lake.read_json(self._at(number)) != record:
-            raise self._overtaken()
+            raise overtaken(self._lake.url, self._path)
         record_there = self._lake.read_bytes(self._path)
         greatest = max(*self._numbers(), _number(_parsed(record_there)) or 0)
         if greatest > number or (record_there is None and not first):  # it was taken and cleaned up before
             self._lake.delete([self._at(number)])
-            raise self._overtaken()
+            raise overtaken(self._lake.url, self._path)
 
     def _numbers(self) -> list[int]:
         """The generations there are."""
@@ -138,12 +138,6 @@ class StateFile:
 
     def _at(self, number: int) -> str:
         return f"{self._folder}/{self._stem}.{number}"
-
-    def _overtaken(self) -> OvertakenError:
-        return OvertakenError(
-            f"This run was overtaken by another run, which has changed {self._path} in the lake {self._lake.url} since "
-            "this one read it. Nothing more is written by this run, and its watermark has not moved; run again."
-        )
 
     def _tell(self, way: _Way) -> None:
         with _telling:

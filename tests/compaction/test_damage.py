@@ -18,6 +18,7 @@ from intercom.compaction.policy import CompactionMode
 from intercom.errors import DamagedFileError, LakeError
 from intercom.lake.layout import TableFormat, TablePaths
 from intercom.lake.storage import ANY, Lake
+from intercom.lake.store import FileStat
 from tests.support.declarations import EARLIER, declared
 from tests.support.fuses import Killed
 from tests.support.parquet import damaged
@@ -304,11 +305,11 @@ def test_a_new_month_of_a_run_that_died_before_its_record_is_known(make_rig: Cal
     """Also when the next one dies as well."""
 
     class Dying(Lake):
-        def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> int:
-            size = super().publish(written, path, rows=rows, over=over)
+        def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> FileStat:
+            there = super().publish(written, path, rows=rows, over=over)
             if path.startswith("data/"):
                 raise Killed
-            return size
+            return there
 
     rig = make_rig(**{**OF_TWO_MONTHS, "contacts": 40})
     for _ in range(2):

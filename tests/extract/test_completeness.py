@@ -16,6 +16,7 @@ from intercom.compaction.compact import compact_table
 from intercom.errors import LakeError, RetriableApiError
 from intercom.lake.layout import TablePaths
 from intercom.lake.storage import ANY, Lake
+from intercom.lake.store import FileStat
 from intercom.sync.ingest import ingest_table
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
@@ -195,7 +196,7 @@ def test_a_compaction_that_died_half_way_is_no_reason_to_read_everything(rig: Ri
     class Dying(Lake):
         left = 2
 
-        def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> int:
+        def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> FileStat:
             self.left -= 1
             if self.left < 0:
                 raise Killed

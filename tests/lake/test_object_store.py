@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from threading import Thread
 from typing import Any
 
+import fsspec
 import pytest
 from fsspec import AbstractFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
@@ -22,29 +23,38 @@ from intercom.lake.locks.table_lock import TableLocks
 from intercom.lake.storage import Lake
 
 
-class Ignores(MemoryFileSystem):
+class OtherStore(MemoryFileSystem):
+    """A filesystem of its own to fsspec, named by the class."""
+
     cachable = False
 
+    def __init_subclass__(cls) -> None:
+        cls.protocol = cls.__name__.lower()
+        fsspec.register_implementation(cls.protocol, cls)
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        stripped: str = super()._strip_protocol(path.removeprefix(f"{cls.protocol}:/"))
+        return stripped
+
+
+class Ignores(OtherStore):
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options: Any) -> None:
         super().pipe_file(path, value)
 
 
-class Refuses(MemoryFileSystem):
-    cachable = False
-
+class Refuses(OtherStore):
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options: Any) -> None:
         if mode == "create":
             raise NotImplementedError("no conditional requests")
         super().pipe_file(path, value)
 
 
-class LooksFirst(MemoryFileSystem):
-    cachable = False
+class LooksFirst(OtherStore):
     pipe_file = AbstractFileSystem.pipe_file
 
 
-class Hiccups(MemoryFileSystem):
-    cachable = False
+class Hiccups(OtherStore):
     failed = False
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options: Any) -> None:
@@ -54,8 +64,7 @@ class Hiccups(MemoryFileSystem):
         super().pipe_file(path, value, mode)
 
 
-class FailsLater(MemoryFileSystem):
-    cachable = False
+class FailsLater(OtherStore):
     asked = 0
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options: Any) -> None:
@@ -65,9 +74,7 @@ class FailsLater(MemoryFileSystem):
         super().pipe_file(path, value, mode)
 
 
-class OutOfOrder(MemoryFileSystem):
-    cachable = False
-
+class OutOfOrder(OtherStore):
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options: Any) -> None:
         raise PermissionError("no")
 
@@ -75,10 +82,8 @@ class OutOfOrder(MemoryFileSystem):
         raise PermissionError("no")
 
 
-def lake_on(filesystem: type[MemoryFileSystem], url: str | None = None) -> Lake:
-    lake = Lake(url or f"memory://lake-{uuid.uuid4().hex}")
-    lake._fs = filesystem()
-    return lake
+def lake_on(filesystem: type[OtherStore]) -> Lake:
+    return Lake(f"{filesystem.protocol}://lake-{uuid.uuid4().hex}")
 
 
 @pytest.mark.parametrize(
@@ -90,11 +95,11 @@ def lake_on(filesystem: type[MemoryFileSystem], url: str | None = None) -> Lake:
     ],
 )
 def test_a_store_without_exclusive_creation_has_no_lock_and_says_so_once(
-    filesystem: type[MemoryFileSystem], why: str, caplog: pytest.LogCaptureFixture
+    filesystem: type[OtherStore], why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     lake = lake_on(filesystem)
     with caplog.at_level(logging.INFO, "intercom"):
-        assert lake.identity() == lake_on(filesystem, lake.url).identity()
+        assert lake.identity() == Lake(lake.url).identity()
         with TableLocks(lake, "acme", ["tags"], "first"), TableLocks(lake, "acme", ["tags"], "second") as second:
             second.check()
             second.token.check(lake, "tags")
@@ -154,7 +159,7 @@ def lake_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Lake]]:
             options = {"key": "test", "secret": "test", "endpoint_url": f"http://127.0.0.1:{server.server_port}"}
             bucket = f"bucket-{uuid.uuid4().hex}"
             lake = Lake(f"s3://{bucket}/lake", options)
-            lake._fs.mkdir(bucket)
+            lake.filesystem.mkdir(bucket)
             return lake
 
         yield make

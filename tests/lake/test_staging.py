@@ -19,6 +19,7 @@ from intercom.extract.pages import Page
 from intercom.lake.layout import TablePaths, part_number
 from intercom.lake.staging import PartWriter
 from intercom.lake.storage import Lake
+from intercom.lake.store import FileStat
 from intercom.normalise.normaliser import Normaliser
 from intercom.sync.pipeline import Checkpoint, Pipeline
 from intercom.tables.catalogue import TABLES
@@ -52,7 +53,7 @@ class SlowLake(Lake):
         self.gate.set()
         self.refuses = refuses
 
-    def publish(self, written: Path, path: str, *, rows: int) -> int:
+    def publish(self, written: Path, path: str, *, rows: int) -> FileStat:
         self.gate.wait(30)
         if part_number(path) == self.refuses:
             raise LakeError("no space left")

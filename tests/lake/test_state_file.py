@@ -14,7 +14,7 @@ from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
 from intercom.errors import OvertakenError
-from intercom.lake import conditional_put as conditional
+from intercom.lake.conditional_put import ConditionalPut, ConditionFailed
 from intercom.lake.state_file import StateFile
 from intercom.lake.storage import Lake
 from tests.conftest import BUCKET
@@ -171,7 +171,7 @@ def test_a_store_that_ignores_a_condition_is_found_out_and_generations_are_count
         options = {"key": "test", "secret": "test", "endpoint_url": f"http://127.0.0.1:{server.server_port}"}
         bucket = f"bucket-{uuid.uuid4().hex}"
         lake = Lake(f"s3://{bucket}/lake", options)
-        lake._fs.mkdir(bucket)
+        lake.filesystem.mkdir(bucket)
         with caplog.at_level("INFO", "intercom"):
             assert not lake.replaces_conditionally()
         assert "a condition that does not hold is ignored" in caplog.text
@@ -188,23 +188,20 @@ def test_a_store_that_ignores_a_condition_is_found_out_and_generations_are_count
 
 def test_a_put_whose_answer_was_lost_and_that_is_sent_again_counts(s3_storage: dict[str, Any]) -> None:
     lake = Lake(f"s3://{BUCKET}/lake", s3_storage)
-    fs, path = lake.filesystem, f"{BUCKET}/x.json"
-    first = conditional.replace(fs, path, b"one", None)
-    second = conditional.replace(fs, path, b"two", first)
-    assert conditional.replace(fs, path, b"two", first) == second
-    with pytest.raises(conditional.ConditionFailed):
-        conditional.replace(fs, path, b"three", first)
+    conditional = ConditionalPut(lake.filesystem, BUCKET)
+    first = conditional.replace("x.json", b"one", None)
+    second = conditional.replace("x.json", b"two", first)
+    assert conditional.replace("x.json", b"two", first) == second
+    with pytest.raises(ConditionFailed):
+        conditional.replace("x.json", b"three", first)
 
 
-def test_a_large_file_is_put_in_pieces_in_one_step(
-    s3_storage: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(conditional, "_IN_ONE_REQUEST", 1 << 20)
-    monkeypatch.setattr(conditional, "_PIECE", 5 << 20)
-    fs, path, file = Lake(f"s3://{BUCKET}/lake", s3_storage).filesystem, f"{BUCKET}/large", tmp_path / "large"
+def test_a_large_file_is_put_in_pieces_in_one_step(s3_storage: dict[str, Any], tmp_path: Path) -> None:
+    fs, file = Lake(f"s3://{BUCKET}/lake", s3_storage).filesystem, tmp_path / "large"
+    conditional = ConditionalPut(fs, BUCKET, in_one_request=1 << 20, piece=5 << 20)
     file.write_bytes(bytes(range(256)) * (11 << 12))
-    conditional.replace_by_file(fs, path, file, None)
-    assert fs.cat_file(path) == file.read_bytes()
-    with pytest.raises(conditional.ConditionFailed):
-        conditional.replace_by_file(fs, path, file, None)
+    conditional.replace_by_file("large", file, None)
+    assert fs.cat_file(f"{BUCKET}/large") == file.read_bytes()
+    with pytest.raises(ConditionFailed):
+        conditional.replace_by_file("large", file, None)
     assert fs.call_s3("list_multipart_uploads", Bucket=BUCKET).get("Uploads", []) == []

@@ -53,5 +53,5 @@ def test_fsspecs_configuration_is_used_and_a_parameter_goes_before_it(
     monkeypatch.setitem(fsspec.config.conf, "s3", {})  # as it was, afterwards
     fsspec.config.set_conf_files(str(tmp_path), fsspec.config.conf)
     configured = Lake(f"s3://{BUCKET}/configured")
-    assert configured._fs.endpoint_url == "http://127.0.0.1:9"
+    assert configured.filesystem.endpoint_url == "http://127.0.0.1:9"
     assert Lake(f"s3://{BUCKET}/configured", s3_storage).identity().format == 1

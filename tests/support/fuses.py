@@ -12,6 +12,7 @@ import pytest
 
 from intercom.lake.delta.log import DeltaLog
 from intercom.lake.storage import ANY, Lake
+from intercom.lake.store import FileStat
 from intercom.lake.watermark import Watermark
 from tests.support.rig import MemoryWatermarks
 
@@ -40,8 +41,10 @@ class FusedLake(Lake):
         super().__init__(url)
         self._fuse = fuse
 
-    def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> int:
-        return int(self._fuse.step(lambda: super(FusedLake, self).publish(written, path, rows=rows, over=over)))
+    def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> FileStat:
+        act = partial(super().publish, written, path, rows=rows, over=over)
+        there: FileStat = self._fuse.step(act)
+        return there
 
     def write_json(self, path: str, record: Mapping[str, Any]) -> None:
         self._fuse.step(lambda: super(FusedLake, self).write_json(path, record))

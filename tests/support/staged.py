@@ -18,6 +18,7 @@ from intercom.lake.layout import TableFormat, TablePaths
 from intercom.lake.staging import PartWriter
 from intercom.lake.state import Coverage, StagedRun, TableState
 from intercom.lake.storage import ANY, Lake
+from intercom.lake.store import FileStat
 from intercom.lake.table import LakeTable
 from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import Column, ColumnKind, TableSchema
@@ -127,10 +128,10 @@ class WatchedLake(Lake):
         """Keys that were there before, not seen after each step."""
         self._all = {staged.key(row) for row in staged.rows()}
 
-    def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> int:
-        size = super().publish(written, path, rows=rows, over=over)
+    def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> FileStat:
+        there = super().publish(written, path, rows=rows, over=over)
         self._look(path)
-        return size
+        return there
 
     def delete(self, paths: Any) -> None:
         for path in paths:

@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intercom.errors import LakeError
-from intercom.lake import local as disk
 from intercom.lake.byte_ranges import ByteRanges
 from intercom.lake.delta.log import DeltaLog, Version
 from intercom.lake.delta.statistics import statistics_of
 from intercom.lake.layout import TableFormat, TablePaths, partition_month
+from intercom.lake.local_store import sync
 from intercom.lake.parquet import footer_of
 from intercom.lake.published import PublishedFile, check_format
-from intercom.lake.storage import Lake, stamped_size
+from intercom.lake.storage import Lake
+from intercom.lake.store import stamped_size
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class DeltaFiles:
         """Put the file beside the month's present one; `commit` shows it."""
         footer = footer_of(written)
         path = self._paths.versioned(month, uuid.uuid4().hex)
-        size = self._lake.publish(written, path, rows=rows)
+        size = self._lake.publish(written, path, rows=rows).size
         columns = footer.schema.to_arrow_schema().remove_metadata()
         return PublishedFile(month, path, size, rows, _stamp(path, size), columns, statistics_of(footer))
 
@@ -149,8 +150,8 @@ class DeltaFiles:
         for path in filter(self._is_log, self._lake.list(self._paths.delta_log)):
             if self._read is None or path not in self._read[0]:
                 with self._lake.fetch(path) as file:
-                    disk.sync(file)
-                    disk.sync(file.parent)
+                    sync(file)
+                    sync(file.parent)
 
     def _vacuum(self) -> None:
         """Delete what no reader can need any more; where that fails it costs room, until after another commit."""

@@ -11,7 +11,7 @@ from intercom.lake.storage import Lake
 def publish(lake: Lake, path: str, rows: int = 3) -> int:
     with lake.scratch() as written:
         pq.write_table(pa.table({"id": list(range(rows))}), written)
-        return lake.publish(written, path, rows=rows)
+        return lake.publish(written, path, rows=rows).size
 
 
 def ids(lake: Lake, path: str) -> list[int]:

@@ -13,6 +13,7 @@ import pytest
 
 from intercom.errors import LakeError, OvertakenError
 from intercom.lake.storage import ANY, Lake
+from intercom.lake.store import FileStat
 from tests.lake.stores.kinds import LOCAL, MEMORY, MOTO, RCLONE, Store
 from tests.support.rig import Rig
 
@@ -41,10 +42,10 @@ class Freezing(Lake):
         super().check_stamp(path, over)
         self._freeze("file", path)
 
-    def _put(self, written: Path, path: str, over: str | None = ANY) -> None:
+    def _put(self, written: Path, path: str, over: str | None = ANY) -> FileStat | None:
         if self.replaces_conditionally():
             self._freeze("file", path)
-        super()._put(written, path, over)
+        return super()._put(written, path, over)
 
     def replace_json(self, path: str, record: Mapping[str, Any], etag: str | None) -> str:
         self._freeze("record", path)

@@ -1,0 +1,36 @@
+"""The identity of a lake, in ``_state/lake.json``."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from intercom.lake.state import FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class LakeIdentity:
+    """Who a lake is, made once: watermarks belong to an identity, not to a URL."""
+
+    id: str
+    format: int
+
+    @classmethod
+    def new(cls) -> Self:
+        """Of a lake that nobody has written yet."""
+        return cls(uuid.uuid4().hex, FORMAT)
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Self:
+        """The identity in a ``lake.json``; KeyError, TypeError or ValueError when it is none."""
+        record = json.loads(text)
+        if not isinstance(record["id"], str) or not record["id"]:
+            raise ValueError("it has no id")
+        return cls(record["id"], int(record["format"]))
+
+    def to_json(self) -> dict[str, Any]:
+        """The record, made now."""
+        return {"id": self.id, "format": self.format, "created_at": datetime.now(UTC).isoformat()}

@@ -1,0 +1,77 @@
+"""What a storage raises, as errors that say what was tried where and what to do, without secrets."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from intercom.config.redaction import without_passwords
+from intercom.config.secret_masking import SecretMask
+from intercom.config.storage_options import secret_values
+from intercom.errors import LakeError, OvertakenError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
+
+class StorageErrors:
+    """Errors of one lake; `options` are those of its storage, whose secrets no error may show."""
+
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        self._url = url
+        named = {name: os.environ.get(name, "") for name in _SECRET_VARIABLES}
+        self._mask = SecretMask(secret_values({**options, "environment": named}), label="[secret]")
+
+    @contextmanager
+    def told(self, verb: str, path: str) -> Iterator[None]:
+        """Turn whatever the storage raises into a LakeError: that it cannot do this with that path."""
+        try:
+            yield
+        except LakeError:
+            raise
+        except Exception as error:
+            raise self.refused(verb, path, error) from self.cause(error)
+
+    def refused(self, verb: str, path: str, error: Exception) -> LakeError:
+        """The LakeError for what a storage has raised; to be raised from `cause`."""
+        return LakeError(
+            f"Cannot {verb} {path} in the lake {self._url}: {type(error).__name__}: {self.text(error).rstrip('.')}. "
+            f"{_cure(error)}; then run again."
+        )
+
+    def text(self, error: BaseException) -> str:
+        """An error's text in one line, without secrets of the store's options and signatures in addresses."""
+        return self._mask.clean(without_passwords(str(error)))
+
+    def cause(self, error: BaseException) -> BaseException | None:
+        """The error to be shown as the cause: none when it, or what caused it, tells a secret."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if without_passwords(str(cause)) != str(cause) or self._mask.finds(str(cause)):
+                return None
+            cause = cause.__cause__ or cause.__context__
+        return error
+
+
+def overtaken(url: str, path: str) -> OvertakenError:
+    """Another run has changed a file of the lake with this URL since this run has read it."""
+    return OvertakenError(
+        f"This run was overtaken by another run, which has changed {path} in the lake {url} since this one "
+        "read it. Nothing more is written by this run, and its watermark has not moved; run again."
+    )
+
+
+def _cure(error: Exception) -> str:
+    """What to do about a refusal; pyarrow's errors tell their number in the text only."""
+    number = getattr(error, "errno", None)
+    if number in _FULL or any(f"[errno {full}]" in str(error).lower() for full in _FULL):
+        return "Make room there"
+    if isinstance(error, PermissionError):
+        return "Check the credentials, and what they, or this user, have permission to do there"
+    if isinstance(error, FileNotFoundError):
+        return "Check that its bucket or folder exists"
+    return "Check that the store can be reached, and that what is there can be used"
