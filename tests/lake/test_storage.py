@@ -24,7 +24,7 @@ from intercom.errors import ConfigurationError, LakeError
 from intercom.lake.layout import LAKE_FILE
 from intercom.lake.state import FORMAT
 from intercom.lake.storage import Lake
-from tests.lake.stores.files import ids, publish
+from tests.lake.stores.files import publish
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -40,28 +40,6 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lake]:
 
 
 # -- publishing ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("told", [0, 2, 4])
-def test_a_file_with_another_number_of_rows_is_not_published(lake: Lake, told: int) -> None:
-    publish(lake, "data/x.parquet", rows=1)
-    with lake.scratch() as written:
-        pq.write_table(pa.table({"id": [7, 8, 9]}), written)
-        with pytest.raises(LakeError, match=f"3 rows instead of {told}; it was not published"):
-            lake.publish(written, "data/x.parquet", rows=told)
-        with pytest.raises(LakeError):
-            lake.publish(written, "data/new.parquet", rows=told)
-    assert ids(lake, "data/x.parquet") == [0]
-    assert list(lake.list("data")) == ["data/x.parquet"]
-
-
-@pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet at all", b"PAR1" + b"\0" * 100 + b"PAR1"])
-def test_a_broken_file_is_not_published(lake: Lake, content: bytes) -> None:
-    with lake.scratch() as written:
-        written.write_bytes(content)
-        with pytest.raises(LakeError, match=r"Cannot write data/x\.parquet"):
-            lake.publish(written, "data/x.parquet", rows=0)
-    assert lake.list("data") == {}
 
 
 def test_a_file_that_is_cut_off_is_not_published(lake: Lake) -> None:
@@ -205,17 +183,6 @@ def test_what_was_deleted_stays_deleted_after_a_power_cut(tmp_path: Path, monkey
     )
 
 
-# -- records ------------------------------------------------------------------------------------------------------
-
-
-def test_of_many_creators_at_the_same_time_one_wins(tmp_path: Path) -> None:
-    lakes = [Lake(str(tmp_path / "lake")) for _ in range(16)]
-    with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda n: lakes[n].create_json("_locks/x.lock", {"owner": n}), range(16)))
-    assert made.count(True) == 1
-    assert lakes[0].read_json("_locks/x.lock") == {"owner": made.index(True)}
-
-
 # -- identity -----------------------------------------------------------------------------------------------------
 
 
@@ -227,12 +194,6 @@ def put(lake: Lake, path: str, text: str) -> None:
 
 def test_two_lakes_have_two_identities(tmp_path: Path) -> None:
     assert Lake(str(tmp_path / "a")).identity() != Lake(str(tmp_path / "b")).identity()
-
-
-def test_a_deleted_identity_is_followed_by_another_one(lake: Lake) -> None:
-    before = lake.identity()
-    lake.delete([LAKE_FILE])
-    assert lake.identity().id != before.id
 
 
 def test_many_that_ask_at_the_same_time_get_one_identity(tmp_path: Path) -> None:

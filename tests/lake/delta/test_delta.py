@@ -124,22 +124,6 @@ def test_checkpoints_keep_the_log_short(rig: Rig) -> None:
     assert list((rig.lake_folder / TablePaths(CONNECTION, "tags").delta_log).glob("*.checkpoint.parquet"))
 
 
-def test_a_commit_over_a_month_that_another_run_has_changed_is_refused(loaded: Rig) -> None:
-    """What was merged was the file before that change, so the change would be lost."""
-    loaded.sync(["contacts"])
-    ours, theirs = (DeltaFiles(loaded.lake(), CONTACTS) for _ in range(2))
-    placed = []
-    for files in (ours, theirs):
-        month = min(files.stamps())
-        with files.fetch(month) as stored, loaded.lake().scratch() as copy:
-            shutil.copy(stored, copy)
-            placed.append(files.add(copy, month, pl.read_parquet(stored).height, files.stamp(month)))
-    theirs.commit([placed[1]], [])
-    with pytest.raises(LakeError, match="concurrent"):
-        ours.commit([placed[0]], [])
-    assert contacts(loaded).version() == 2
-
-
 # -- crashes and damage -------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ import fsspec
 import pytest
 
 from intercom.lake.storage import Lake
-from tests.lake.stores.kinds import KINDS, LOCAL, MEMORY, MOTO, RCLONE, Endpoint, Kind, Store, s3_store
+from tests.lake.stores.kinds import KINDS, LOCAL, MEMORY, MOTO, RCLONE, Backend, Endpoint, Kind, s3_backend
 from tests.lake.stores.servers import rclone
 
 
@@ -41,22 +41,22 @@ def moto_client(moto_endpoint: Endpoint) -> Iterator[Any]:
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
     kind: Kind = request.param
     if kind is LOCAL:
-        yield Store(kind, str(tmp_path / "lake"))
+        yield Backend(kind, str(tmp_path / "lake"))
     elif kind is MEMORY:
         root = f"/lake-{uuid.uuid4().hex}"
-        yield Store(kind, f"memory:/{root}")
+        yield Backend(kind, f"memory:/{root}")
         memory = fsspec.filesystem("memory")
         if memory.exists(root):
             memory.rm(root, recursive=True)
     else:
         name = {MOTO: "moto", RCLONE: "rclone"}[kind]
         endpoint, client = (request.getfixturevalue(f"{name}_{what}") for what in ("endpoint", "client"))
-        yield s3_store(kind, endpoint, client)
+        yield s3_backend(kind, endpoint, client)
 
 
 @pytest.fixture
-def lake(store: Store) -> Lake:
+def lake(store: Backend) -> Lake:
     return store.lake()

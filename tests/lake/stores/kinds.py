@@ -27,6 +27,7 @@ class Kind:
     other_processes_see_it: bool = True
     creates_exclusively: bool = True
     replaces_conditionally: bool = False
+    gives_ranges: bool = True
     checks_credentials: bool = False
     s3: bool = False
 
@@ -34,7 +35,7 @@ class Kind:
 LOCAL = Kind("local")
 MEMORY = Kind("memory", other_processes_see_it=False)
 MOTO = Kind("moto", replaces_conditionally=True, s3=True)
-RCLONE = Kind("rclone", s3=True, creates_exclusively=False, checks_credentials=True)
+RCLONE = Kind("rclone", s3=True, creates_exclusively=False, gives_ranges=False, checks_credentials=True)
 KINDS = [LOCAL, MEMORY, MOTO, RCLONE]
 
 
@@ -58,7 +59,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Store:
+class Backend:
     """One empty store: a lake's URL and options, and a second client that knows nothing of ours."""
 
     kind: Kind
@@ -127,13 +128,13 @@ class Store:
         return self.url.removeprefix("s3://").split("/", 1)[1]
 
 
-def s3_store(kind: Kind, endpoint: Endpoint, client: Any) -> Store:
+def s3_backend(kind: Kind, endpoint: Endpoint, client: Any) -> Backend:
     """A new bucket of a server."""
     bucket = f"lake-{uuid.uuid4().hex[:12]}"
     client.create_bucket(Bucket=bucket)
     options = {"endpoint_url": endpoint.url, "key": endpoint.key, "secret": endpoint.secret}
     options["client_kwargs"] = {"region_name": REGION}
-    return Store(kind, f"s3://{bucket}/some/prefix", options, endpoint, client)
+    return Backend(kind, f"s3://{bucket}/some/prefix", options, endpoint, client)
 
 
 def kinds(applies: Callable[[Kind], bool] = lambda kind: True) -> list[Any]:

@@ -14,7 +14,7 @@ import pytest
 from intercom.errors import LakeError, OvertakenError
 from intercom.lake.storage import ANY, Lake
 from intercom.lake.store import FileStat
-from tests.lake.stores.kinds import LOCAL, MEMORY, MOTO, RCLONE, Store
+from tests.lake.stores.kinds import LOCAL, MEMORY, MOTO, RCLONE, Backend
 from tests.support.rig import Rig
 
 CONTACTS = ["contacts"]
@@ -24,7 +24,7 @@ DAY = 86_400
 class Freezing(Lake):
     """Between the check and the n-th step of a kind, ``file`` or ``record``, another run does all its work."""
 
-    def __init__(self, store: Store, kind: str, number: int, meanwhile: Callable[[], object]) -> None:
+    def __init__(self, store: Backend, kind: str, number: int, meanwhile: Callable[[], object]) -> None:
         super().__init__(store.url, store.options)
         self._kind, self._left, self._meanwhile = kind, number, meanwhile
         self._counting = threading.Lock()
@@ -62,7 +62,7 @@ class Freezing(Lake):
 
 
 @pytest.fixture
-def rig(make_rig: Callable[..., Rig], store: Store) -> Rig:
+def rig(make_rig: Callable[..., Rig], store: Backend) -> Rig:
     made = make_rig(lake=store.url, contacts=12, companies=0, conversations=0, history_days=2)
     made.storage = store.options
     return made
@@ -98,7 +98,7 @@ def another_run(rig: Rig, **options: Any) -> Callable[[], object]:
     indirect=["store"],
 )
 def test_a_run_that_was_frozen_before_a_step_ends_with_an_error_and_the_next_one_is_exact(
-    rig: Rig, store: Store, kind: str, number: int
+    rig: Rig, store: Backend, kind: str, number: int
 ) -> None:
     """Records are saved when a table was read, before it is merged, and after that."""
     rig.sync(CONTACTS)
@@ -116,7 +116,7 @@ def test_a_run_that_was_frozen_before_a_step_ends_with_an_error_and_the_next_one
 
 @pytest.mark.parametrize("store", [LOCAL, RCLONE], ids=lambda k: k.name, indirect=True)
 def test_a_file_that_an_overtaken_run_brings_after_a_full_refresh_does_not_bring_rows_back(
-    rig: Rig, store: Store
+    rig: Rig, store: Backend
 ) -> None:
     rig.sync(CONTACTS)
     change(rig, "first")
@@ -140,7 +140,7 @@ def test_a_file_that_an_overtaken_run_brings_after_a_full_refresh_does_not_bring
 
 
 @pytest.mark.parametrize("store", [LOCAL], ids=lambda k: k.name, indirect=True)
-def test_a_first_load_that_was_frozen_before_its_first_record(rig: Rig, store: Store) -> None:
+def test_a_first_load_that_was_frozen_before_its_first_record(rig: Rig, store: Backend) -> None:
     with pytest.raises(OvertakenError):
         rig.sync(CONTACTS, lake=Freezing(store, "record", 0, another_run(rig)))
     rig.sync(CONTACTS)
@@ -148,7 +148,7 @@ def test_a_first_load_that_was_frozen_before_its_first_record(rig: Rig, store: S
 
 
 @pytest.mark.parametrize("store", [LOCAL], ids=lambda k: k.name, indirect=True)
-def test_a_record_that_vanishes_while_a_run_works_is_an_error(rig: Rig, store: Store) -> None:
+def test_a_record_that_vanishes_while_a_run_works_is_an_error(rig: Rig, store: Backend) -> None:
     rig.sync(CONTACTS)
     for number, told in enumerate(("has gone|overtaken", "has gone|overtaken", "overtaken")):
         change(rig, f"change {number}")
@@ -172,7 +172,7 @@ def test_a_record_that_vanishes_while_a_run_works_is_an_error(rig: Rig, store: S
     indirect=["store"],
 )
 def test_the_log_says_once_how_records_are_saved(
-    rig: Rig, store: Store, how: str, caplog: pytest.LogCaptureFixture
+    rig: Rig, store: Backend, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "intercom"):
         rig.sync(["tags", "teams"])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.lake.stores.files import ids, publish
-from tests.lake.stores.kinds import Store, kinds
+from tests.lake.stores.kinds import Backend, kinds
 from tests.lake.stores.relay import stalling
 
 TARGET = "data/acme/contacts/created_month=2026-01/data.parquet"
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 
 
 @contextmanager
-def writing(store: Store, megabytes: int, how: str) -> Iterator[subprocess.Popen[str]]:
+def writing(store: Backend, megabytes: int, how: str) -> Iterator[subprocess.Popen[str]]:
     """A process that writes; it is killed with SIGKILL when the block ends."""
     arguments = [store.url, json.dumps(store.options), TARGET, str(megabytes), how]
     process = subprocess.Popen(
@@ -34,7 +34,7 @@ def writing(store: Store, megabytes: int, how: str) -> Iterator[subprocess.Popen
         process.communicate()
 
 
-def check_untouched(store: Store, before: dict[str, int]) -> None:
+def check_untouched(store: Backend, before: dict[str, int]) -> None:
     lake = store.lake()
     assert lake.list("data") == before
     assert [ids(lake, path) for path in before] == [[0, 1, 2]] * len(before)
@@ -46,7 +46,7 @@ def check_untouched(store: Store, before: dict[str, int]) -> None:
 @pytest.mark.parametrize(
     "store", kinds(lambda kind: not kind.s3 and kind.other_processes_see_it), ids=lambda kind: kind.name, indirect=True
 )
-def test_a_kill_while_a_local_file_is_written(store: Store, there_was_one: bool) -> None:
+def test_a_kill_while_a_local_file_is_written(store: Backend, there_was_one: bool) -> None:
     before = {TARGET: publish(store.lake(), TARGET)} if there_was_one else {}
     with writing(store, 1, "half") as process:
         assert process.stdout is not None
@@ -58,7 +58,7 @@ def test_a_kill_while_a_local_file_is_written(store: Store, there_was_one: bool)
 
 @pytest.mark.parametrize(("how", "megabytes"), [("publish", 1), ("pieces", 12)])
 @pytest.mark.parametrize("store", kinds(lambda kind: kind.s3), ids=lambda kind: kind.name, indirect=True)
-def test_a_kill_in_the_middle_of_an_upload(store: Store, how: str, megabytes: int) -> None:
+def test_a_kill_in_the_middle_of_an_upload(store: Backend, how: str, megabytes: int) -> None:
     before = {TARGET: publish(store.lake(), TARGET)}
     assert store.endpoint is not None
     with stalling(store.endpoint.url, up_to=megabytes * 700_000) as relay:

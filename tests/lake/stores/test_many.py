@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from intercom.errors import LakeError
 from intercom.lake.layout import TablePaths
 from intercom.lake.table import LakeTable
-from tests.lake.stores.kinds import LOCAL, MOTO, Store, kinds
+from tests.lake.stores.kinds import LOCAL, MOTO, Backend, kinds
 from tests.support.rig import CONNECTION, Rig
 
 MANY = 1_200
@@ -39,7 +39,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return sent
 
 
-def test_all_of_many_parts_are_listed_counted_and_deleted(store: Store, requests: Counter[str]) -> None:
+def test_all_of_many_parts_are_listed_counted_and_deleted(store: Backend, requests: Counter[str]) -> None:
     store.put_many(parts("run.aaaaaaaa"), b"x")
     store.put(PATHS.part("run.bbbbbbbb", "2026-08", 0), b"y")
     ledger = LakeTable(store.lake(), PATHS)
@@ -54,7 +54,7 @@ def test_all_of_many_parts_are_listed_counted_and_deleted(store: Store, requests
 
 @pytest.mark.parametrize("store", [LOCAL], ids=lambda k: k.name, indirect=True)
 def test_a_run_merges_its_own_parts_only_and_removes_those_of_dead_runs(
-    store: Store, make_rig: Callable[..., Rig]
+    store: Backend, make_rig: Callable[..., Rig]
 ) -> None:
     rig = make_rig(lake=store.url, contacts=60, history_days=40)
     rig.storage = store.options
@@ -81,7 +81,7 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("store", kinds(lambda k: k.s3), ids=lambda k: k.name, indirect=True)
-def test_a_server_that_takes_no_batches_gets_single_requests(store: Store, refused: list[str]) -> None:
+def test_a_server_that_takes_no_batches_gets_single_requests(store: Backend, refused: list[str]) -> None:
     store.put_many(parts("run.aaaaaaaa", 30), b"x")
     lake = store.lake()
     lake.delete([*parts("run.aaaaaaaa", 29), PATHS.part("never", "2026-08", 0)])
@@ -90,7 +90,7 @@ def test_a_server_that_takes_no_batches_gets_single_requests(store: Store, refus
 
 
 @pytest.mark.parametrize("store", [MOTO], ids=lambda k: k.name, indirect=True)
-def test_what_a_batch_may_not_remove_is_told(store: Store) -> None:
+def test_what_a_batch_may_not_remove_is_told(store: Backend) -> None:
     store.put_many(["data/a", "data/b", "_staging/c"], b"x")
     store.deny("DeleteObject", "data")
     with pytest.raises(LakeError, match=r"Cannot delete _staging/c and 2 more .* AccessDenied|Access Denied|Forbidden"):

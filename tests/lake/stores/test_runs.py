@@ -11,7 +11,7 @@ import pytest
 
 from intercom.errors import LakeError
 from intercom.lake.storage import Lake
-from tests.lake.stores.kinds import LOCAL, MOTO, Store, kinds
+from tests.lake.stores.kinds import LOCAL, MOTO, Backend, kinds
 from tests.support.rig import Rig
 
 TABLES = ["contacts", "companies", "tags"]
@@ -19,7 +19,7 @@ AGAIN = "then run again"
 
 
 @pytest.fixture
-def rig(make_rig: Callable[..., Rig], store: Store) -> Rig:
+def rig(make_rig: Callable[..., Rig], store: Backend) -> Rig:
     made = make_rig(lake=store.url, contacts=120, companies=30, history_days=40)
     made.storage = store.options
     return made
@@ -72,7 +72,7 @@ def test_a_run_that_dies_while_it_publishes_is_repaired_by_the_next(rig: Rig, mo
 
 @pytest.mark.parametrize("wrong", ["key", "secret"])
 @pytest.mark.parametrize("store", kinds(lambda k: k.checks_credentials), ids=lambda k: k.name, indirect=True)
-def test_wrong_credentials_are_told_without_them_and_touch_nothing(rig: Rig, store: Store, wrong: str) -> None:
+def test_wrong_credentials_are_told_without_them_and_touch_nothing(rig: Rig, store: Backend, wrong: str) -> None:
     rig.sync(["tags"])
     before = rig.lake().stamps("")
     change(rig)
@@ -98,7 +98,7 @@ def test_wrong_credentials_are_told_without_them_and_touch_nothing(rig: Rig, sto
 
 
 @pytest.mark.parametrize("store", kinds(lambda k: k.s3), ids=lambda k: k.name, indirect=True)
-def test_a_bucket_that_does_not_exist_is_told(rig: Rig, store: Store) -> None:
+def test_a_bucket_that_does_not_exist_is_told(rig: Rig, store: Backend) -> None:
     lake = replace(store, url="s3://no-such-bucket/lake").lake()
     with pytest.raises(LakeError, match=f"s3://no-such-bucket/lake.*Check that its bucket or folder exists; {AGAIN}"):
         rig.sync(["tags"], lake=lake)
@@ -107,7 +107,7 @@ def test_a_bucket_that_does_not_exist_is_told(rig: Rig, store: Store) -> None:
 
 
 @pytest.mark.parametrize("store", [MOTO], ids=lambda k: k.name, indirect=True)
-def test_a_bucket_that_denies_loses_nothing(rig: Rig, store: Store) -> None:
+def test_a_bucket_that_denies_loses_nothing(rig: Rig, store: Backend) -> None:
     rig.sync(["contacts"])
     for refused in ("PutObject _staging", "PutObject data", "PutObject _state", "GetObject _state", "GetObject data"):
         before = rig.lake().stamps("data")
@@ -122,7 +122,7 @@ def test_a_bucket_that_denies_loses_nothing(rig: Rig, store: Store) -> None:
 
 
 @pytest.mark.parametrize("store", [MOTO], ids=lambda k: k.name, indirect=True)
-def test_a_server_that_cannot_be_reached_is_told(store: Store) -> None:
+def test_a_server_that_cannot_be_reached_is_told(store: Backend) -> None:
     options = {"endpoint_url": "http://127.0.0.1:9", "config_kwargs": {"retries": {"max_attempts": 1}}}
     with pytest.raises(LakeError, match=f"127.0.0.1:9.*Check that the store can be reached.*{AGAIN}"):
         store.lake(**options).list("data")
