@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -24,13 +26,15 @@ def files(store: Backend) -> Store:
 
 @pytest.fixture
 def written(tmp_path: Path, store: Backend) -> Callable[[bytes], Path]:
-    """Makes finished local files, on the disk of a local store."""
+    """Makes finished local files, each with another time, on the disk of a local store."""
+    seconds = count(1_700_000_000)
     folder = tmp_path / ("lake/_tmp" if store.kind is LOCAL else "aside")
     folder.mkdir(parents=True)
 
     def write(content: bytes) -> Path:
         path = folder / uuid.uuid4().hex
         path.write_bytes(content)
+        os.utime(path, (next(seconds),) * 2)  # a disk's clock may not tick between two files
         return path
 
     return write
@@ -39,7 +43,7 @@ def written(tmp_path: Path, store: Backend) -> Callable[[bytes], Path]:
 def test_a_file_is_put_replaced_and_deleted(files: Store, written: Callable[[bytes], Path], store: Backend) -> None:
     assert files.walk("data") == {}
     stamps = set()
-    for content in (b"one", b"other"):
+    for content in (b"one", b"two"):
         there = files.put(written(content), PATH)
         assert files.read(PATH) == store.get(PATH) == content
         assert files.walk("data") == {PATH: files.stat(PATH)}
