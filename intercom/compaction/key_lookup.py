@@ -26,7 +26,7 @@ from intercom.compaction.moved_rows import MONTH, PLACE, STORED, Moves, decide, 
 from intercom.compaction.publish import MergeWork, damaged_file, remove_damaged
 from intercom.errors import SchemaError
 from intercom.lake.parquet import ParquetReader, RowGroup, is_damage, open_parquet
-from intercom.lake.state import Coverage
+from intercom.lake.staged_run import Coverage
 from intercom.lake.table import LakeTable
 from intercom.tables.table import Strategy, Table
 

@@ -20,7 +20,8 @@ from intercom.config.redaction import one_line
 from intercom.errors import DamagedFileError, LakeError, SchemaError
 from intercom.lake.parquet import ChangedFooterError, check_footer, footer_digest, is_damage, is_whole, version_of
 from intercom.lake.published import PublishedFile
-from intercom.lake.state import Coverage, Partition
+from intercom.lake.staged_run import Coverage
+from intercom.lake.state import Partition
 from intercom.lake.table import LakeTable
 from intercom.tables.schema import TableSchema
 from intercom.tables.table import Strategy, Table

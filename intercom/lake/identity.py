@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from intercom.lake.state import FORMAT
+from intercom.lake.layout import FORMAT
 
 
 @dataclass(frozen=True, slots=True)

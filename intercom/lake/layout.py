@@ -22,6 +22,15 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import quote, unquote
 
+FORMAT = 1
+"""Version of what a lake's own files say, in ``_state/lake.json`` and in every record; a later one is refused.
+
+Which versions are read: every record of format 1. Fields have been added to it, and a record from before has none of
+them; each then has the value that says least: ``""`` for a partition's `footer`, 0 for a staged run's `rows` and
+`committed_at`, True for `complete`, None for `columns`, `rewriting`, `search_check` and `refused`, nothing in `notes`
+and `damaged`, and no number of a `Generation`. What is read of a watermark's block, `watermark.from_record` says.
+"""
+
 LAKE_FILE = "_state/lake.json"
 UNKNOWN_MONTH = "unknown"
 """Partition of rows without ``created_at``: a real value, since Hive's null partition upsets some readers."""
@@ -131,7 +140,7 @@ class TablePaths:
         middle = "" if month is None else f"{partition_folder(month)}/"
         return f"{self.staging}/{run_id}/{middle}part-{number:06d}.parquet"
 
-    def journal(self, attempt: str, name: str) -> str:
+    def checkpoint(self, attempt: str, name: str) -> str:
         """A file beside an attempt's staged parts that says what it has planned or finished."""
         return f"{self.staging}/{attempt}/{name}.json"
 

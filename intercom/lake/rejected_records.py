@@ -87,12 +87,12 @@ class RejectedRecords:
         """Take in what earlier tries of this run have written: the pages that it was on are not read again."""
         with self._lock:
             for line in self._lines(self._file):
-                told = _told(line)
-                text = told.get("record") if "record" in told else b64decode(str(told.get("record_base64", "")))
-                digest = str(told.get("digest", ""))
+                entry = _entry(line)
+                text = entry.get("record") if "record" in entry else b64decode(str(entry.get("record_base64", "")))
+                digest = str(entry.get("digest", ""))
                 if digest:
-                    one = Rejected(text.encode() if isinstance(text, str) else bytes(text or b""), str(told["reason"]))
-                    self._found.setdefault(digest, _Found(one, told.get("request_id"), self._now()))
+                    one = Rejected(text.encode() if isinstance(text, str) else bytes(text or b""), str(entry["reason"]))
+                    self._found.setdefault(digest, _Found(one, entry.get("request_id"), self._now()))
                     self._times |= Counter({digest: 1})
 
     def take(self, good: int, rejected: Sequence[Rejected], request_id: str | None) -> None:
@@ -117,7 +117,7 @@ class RejectedRecords:
                 raise self._too_many("which is every one that came")
 
     def holds(self, name: str, key: str) -> bool:
-        """Whether a record with this key, in the member `name`, was among them; of an odd one as far as can be told."""
+        """Whether one of them had this key in the member `name`, as far as it can be read."""
         with self._lock:
             texts = [found.rejected.text for found in self._found.values()]
         sent = ((members(text) or {}).get(name, b"null") for text in texts)
@@ -201,19 +201,24 @@ def _line(digest: str, found: _Found) -> bytes:
         text = {"record": rejected.text.decode()}
     except UnicodeDecodeError:
         text = {"record_base64": b64encode(rejected.text).decode()}
-    told = {"reason": rejected.reason, "request_id": found.request_id, "time": found.time.isoformat(), "digest": digest}
-    return json.dumps(told | text).encode()
+    entry = {
+        "reason": rejected.reason,
+        "request_id": found.request_id,
+        "time": found.time.isoformat(),
+        "digest": digest,
+    }
+    return json.dumps(entry | text).encode()
 
 
-def _told(line: bytes) -> dict[str, Any]:
+def _entry(line: bytes) -> dict[str, Any]:
     """What a line says; nothing for what is no line of ours."""
     try:
-        told: Any = json.loads(line)
+        entry: Any = json.loads(line)
     except (ValueError, RecursionError):
         return {}
-    return told if isinstance(told, dict) and "reason" in told else {}
+    return entry if isinstance(entry, dict) and "reason" in entry else {}
 
 
 def _digest(line: bytes) -> str:
     """The digest that a line names; empty for what is no line of ours."""
-    return str(_told(line).get("digest", ""))
+    return str(_entry(line).get("digest", ""))

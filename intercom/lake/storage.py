@@ -23,12 +23,11 @@ from intercom.lake.byte_ranges import ByteRanges
 from intercom.lake.capabilities import Capabilities
 from intercom.lake.conditional_put import ConditionFailed
 from intercom.lake.identity import LakeIdentity
-from intercom.lake.layout import LAKE_FILE
+from intercom.lake.layout import FORMAT, LAKE_FILE
 from intercom.lake.local_store import LocalStore
 from intercom.lake.object_store import ObjectStore
 from intercom.lake.parquet import footer_of
 from intercom.lake.scratch import ScratchFolder
-from intercom.lake.state import FORMAT
 from intercom.lake.storage_errors import StorageErrors, overtaken
 from intercom.lake.store import FileStat, Store, stamped_etag
 

@@ -63,7 +63,7 @@ class LakeTable:
         self.paths = paths
         self.still_ours = still_ours
         """Raises LakeError when the lock is lost."""
-        self._fence = StateFile(lake, paths.state)
+        self._record = StateFile(lake, paths.state)
         self.files: PublishedFiles = (
             DeltaFiles(lake, paths)
             if table_format is TableFormat.DELTA
@@ -72,7 +72,7 @@ class LakeTable:
 
     def state(self) -> TableState | None:
         """The table's record; None when there is none or when it is damaged, which only makes a run read more."""
-        return self._parsed(self._fence.read())
+        return self._parsed(self._record.read())
 
     def _parsed(self, found: Found) -> TableState | None:
         if found.record is None:
@@ -93,10 +93,10 @@ class LakeTable:
         self.still_ours()
         over = state.generation
         if over is None:
-            found = self._fence.read()
+            found = self._record.read()
             if found.record is not None and self._parsed(found) is None:
                 over = found.generation  # a damaged one counts as none
-        return replace(state, generation=self._fence.save(state.to_json(), over))
+        return replace(state, generation=self._record.save(state.to_json(), over))
 
     def note_damage(self, month: str) -> None:
         """Keep in the record that a month's file is damaged: the next run reads the table from the beginning."""
@@ -127,7 +127,7 @@ class LakeTable:
     def write_checkpoint(self, attempt: str, name: str, record: Mapping[str, Any]) -> None:
         """Write what an attempt at a run notes for the next one, beside its parts."""
         self.still_ours()
-        self.lake.write_json(self.paths.journal(attempt, name), record)
+        self.lake.write_json(self.paths.checkpoint(attempt, name), record)
 
     # -- steps without a guard, see above -------------------------------------------------------------------------
 

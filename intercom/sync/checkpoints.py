@@ -19,7 +19,7 @@ from intercom.errors import LakeError
 from intercom.extract.completeness import Completeness
 from intercom.extract.search_slices import SlicePlan
 from intercom.extract.windows import Window
-from intercom.lake.state import StagedRun
+from intercom.lake.staged_run import StagedRun
 from intercom.lake.table import LakeTable
 
 log = logging.getLogger(__name__)
@@ -211,7 +211,7 @@ class RunCheckpoints:
 
     def _read(self, attempt: str, name: str) -> dict[str, Any] | None:
         try:
-            record = self._lake_table.lake.read_json(self._lake_table.paths.journal(attempt, name))
+            record = self._lake_table.lake.read_json(self._lake_table.paths.checkpoint(attempt, name))
         except (ValueError, LakeError) as error:
             log.warning("%s: %s of an earlier try cannot be read (%s)", self._table, name, error)
             return None

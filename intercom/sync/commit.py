@@ -10,7 +10,8 @@ from typing import Any
 from intercom.errors import LakeError
 from intercom.extract.completeness import Completeness
 from intercom.lake.findings import adopted, intact, missing_from
-from intercom.lake.state import Coverage, FinishedRead, StagedRun, TableState
+from intercom.lake.staged_run import Coverage, StagedRun
+from intercom.lake.state import FinishedRead, TableState
 from intercom.lake.table import LakeTable
 from intercom.sync.checkpoints import RunCheckpoints
 from intercom.sync.plan import ReadPlan

@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from intercom.lake.layout import TablePaths
 from intercom.lake.parquet import RowGroupWriter
-from intercom.lake.state import StagedRun, TableState
+from intercom.lake.staged_run import StagedRun
+from intercom.lake.state import TableState
 from intercom.lake.storage import Lake
 from intercom.lake.table import LakeTable
 from intercom.normalise.normaliser import Normaliser

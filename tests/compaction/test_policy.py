@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from intercom.compaction.policy import LONGEST_WAIT, SMALL_TABLE_ROWS, CompactionMode, is_due, waiting_rows
-from intercom.lake.state import Coverage, Partition, StagedRun, TableState
+from intercom.lake.staged_run import Coverage, StagedRun
+from intercom.lake.state import Partition, TableState
 
 NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
 LARGE = 2 * SMALL_TABLE_ROWS

@@ -7,16 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from intercom.lake.state import (
-    FORMAT,
-    ColumnMigration,
-    Coverage,
-    FinishedRead,
-    Generation,
-    Partition,
-    StagedRun,
-    TableState,
-)
+from intercom.lake.layout import FORMAT
+from intercom.lake.staged_run import Coverage, StagedRun
+from intercom.lake.state import ColumnMigration, FinishedRead, Generation, Partition, TableState
 from intercom.tables.catalogue import TABLES
 
 OLD, NEW = TABLES["tags"].schema, TABLES["teams"].schema

@@ -63,77 +63,77 @@ def test_a_record_is_saved_over_the_one_that_was_read(lake: Lake) -> None:
 
 
 def test_a_record_that_is_gone_is_saved_by_nobody_who_has_read_it(lake: Lake) -> None:
-    fence = StateFile(lake, PATH)
-    first = fence.save({"by": "first"}, None)
+    record_file = StateFile(lake, PATH)
+    first = record_file.save({"by": "first"}, None)
     lake.delete([PATH])
-    assert fence.read().record is None
+    assert record_file.read().record is None
     with pytest.raises(OvertakenError):
-        fence.save({"by": "second"}, first)
-    assert fence.read().record is None
-    fence.save({"by": "anew"}, None)
-    assert fence.read().record is not None
+        record_file.save({"by": "second"}, first)
+    assert record_file.read().record is None
+    record_file.save({"by": "anew"}, None)
+    assert record_file.read().record is not None
 
 
 def test_the_record_counts_and_not_generations_that_lie_there_without_it_or_before_it(local: Lake) -> None:
-    fence = StateFile(local, PATH)
-    saved = fence.save({"by": "first"}, None)
+    record_file = StateFile(local, PATH)
+    saved = record_file.save({"by": "first"}, None)
     local.write_json(PATH, {"by": "a version of the program without generations, or by hand"})
-    assert (fence.read().record or {})["by"].startswith("a version")
-    assert fence.read().generation.number == saved.number
-    fence.save({"by": "third"}, fence.read().generation)
+    assert (record_file.read().record or {})["by"].startswith("a version")
+    assert record_file.read().generation.number == saved.number
+    record_file.save({"by": "third"}, record_file.read().generation)
     local.write_json("_state/acme/tags.9", {"by": "later, and dead before it renewed the record", "generation": 9})
-    assert (fence.read().record or {})["by"].startswith("later")
+    assert (record_file.read().record or {})["by"].startswith("later")
     (Path(local.url.removeprefix("file://")) / "_state/acme/tags.11").write_text('{"torn')
-    assert (fence.read().record or {})["by"] == "third"
-    assert fence.save({"by": "fourth"}, fence.read().generation).number == 12
+    assert (record_file.read().record or {})["by"] == "third"
+    assert record_file.save({"by": "fourth"}, record_file.read().generation).number == 12
     assert generations(local) == ["tags.12"]
 
 
 def test_a_generation_that_another_one_has_created_is_not_taken(local: Lake) -> None:
     """One that is frozen after its look finds the very number that it would create."""
-    fence = StateFile(local, PATH)
-    first = fence.save({"by": "first"}, None)
+    record_file = StateFile(local, PATH)
+    first = record_file.save({"by": "first"}, None)
 
     class Frozen(Lake):
         def create_json(self, path: str, record: Any) -> bool:
-            fence.save({"by": "second"}, first)
+            record_file.save({"by": "second"}, first)
             return super().create_json(path, record)
 
     with pytest.raises(OvertakenError):
         StateFile(Frozen(local.url), PATH).save({"by": "late"}, first)
-    assert (fence.read().record or {})["by"] == "second"
+    assert (record_file.read().record or {})["by"] == "second"
     assert json.loads(local.read_bytes("_state/acme/tags.2") or b"")["by"] == "second"
 
 
 def test_a_generation_that_was_taken_and_cleaned_up_is_not_taken_again(local: Lake) -> None:
     """One that is frozen after its look creates what others have created, saved over, and removed long ago."""
-    fence = StateFile(local, PATH)
-    first = fence.save({"by": "first"}, None)
+    record_file = StateFile(local, PATH)
+    first = record_file.save({"by": "first"}, None)
 
     class Frozen(Lake):
         def create_json(self, path: str, record: Any) -> bool:
-            second = fence.save({"by": "second"}, first)
-            fence.save({"by": "third"}, second)
+            second = record_file.save({"by": "second"}, first)
+            record_file.save({"by": "third"}, second)
             return super().create_json(path, record)
 
     with pytest.raises(OvertakenError):
         StateFile(Frozen(local.url), PATH).save({"by": "late"}, first)
-    assert (fence.read().record or {})["by"] == "third"
+    assert (record_file.read().record or {})["by"] == "third"
     assert generations(local) == ["tags.3"]
 
 
 def test_a_record_that_is_written_late_does_not_count_before_a_later_generation(local: Lake) -> None:
-    fence = StateFile(local, PATH)
-    first = fence.save({"by": "first"}, None)
+    record_file = StateFile(local, PATH)
+    first = record_file.save({"by": "first"}, None)
 
     class Frozen(Lake):
         def write_json(self, path: str, record: Any) -> None:
-            fence.save({"by": "third"}, fence.read().generation)
+            record_file.save({"by": "third"}, record_file.read().generation)
             super().write_json(path, record)
 
     StateFile(Frozen(local.url), PATH).save({"by": "second"}, first)
     assert json.loads(local.read_bytes(PATH) or b"")["by"] == "second"
-    assert (fence.read().record or {})["by"] == "third"
+    assert (record_file.read().record or {})["by"] == "third"
 
 
 def test_of_two_that_have_read_the_same_one_saves(lake: Lake) -> None:

@@ -21,8 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from intercom.errors import ConfigurationError, LakeError
-from intercom.lake.layout import LAKE_FILE
-from intercom.lake.state import FORMAT
+from intercom.lake.layout import FORMAT, LAKE_FILE
 from intercom.lake.storage import Lake
 from tests.lake.stores.files import publish
 

@@ -18,7 +18,7 @@ from intercom.compaction.compact import compact_table
 from intercom.compaction.policy import CompactionMode
 from intercom.compaction.publish import MergeWork, PartitionResult, PartitionWork, publish_partitions
 from intercom.errors import LakeError
-from intercom.lake.state import Coverage
+from intercom.lake.staged_run import Coverage
 from intercom.lake.storage import Lake
 from intercom.lake.table import LakeTable
 from intercom.sync.ingest import ingest_table

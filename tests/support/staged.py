@@ -15,8 +15,9 @@ from deltalake import DeltaTable
 
 from intercom.compaction.compact import Compacted, compact_table
 from intercom.lake.layout import TableFormat, TablePaths
+from intercom.lake.staged_run import Coverage, StagedRun
 from intercom.lake.staging import PartWriter
-from intercom.lake.state import Coverage, StagedRun, TableState
+from intercom.lake.state import TableState
 from intercom.lake.storage import ANY, Lake
 from intercom.lake.store import FileStat
 from intercom.lake.table import LakeTable

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from intercom.errors import LakeError
 from intercom.lake.findings import Findings, intact, missing_from, not_to_be_merged
-from intercom.lake.state import FORMAT, ColumnMigration, Coverage, Partition, StagedRun, TableState
+from intercom.lake.layout import FORMAT
+from intercom.lake.staged_run import Coverage, StagedRun
+from intercom.lake.state import ColumnMigration, Partition, TableState
 from intercom.lake.watermark import Watermark
 from intercom.sync.start import StartingPoint, next_watermark, starting_point, watermark_after
 from intercom.tables.contacts import CONTACTS

@@ -154,7 +154,7 @@ class DeltaFiles:
                     sync(file.parent)
 
     def _vacuum(self) -> None:
-        """Delete what no reader can need any more; where that fails it costs room, until after another commit."""
+        """Delete what no reader can need any more; where that fails they take space, until the next commit."""
         try:
             self._lake.delete(f"{self._paths.data}/{path}" for path in self._log.expired())
         except LakeError as error:

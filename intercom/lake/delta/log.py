@@ -61,21 +61,21 @@ class DeltaLog:
             entries = pa.table(table.get_add_actions(flatten=True)).select(["path", "size_bytes"]).to_pylist()
             return Version(table.version(), {entry["path"]: entry["size_bytes"] for entry in entries})
 
-    def commit(self, base: int | None, placed: Sequence[PublishedFile], gone: Collection[str]) -> None:
-        """One commit on top of version `base`: the placed files become their months, the gone months have none.
+    def commit(self, base: int | None, added: Sequence[PublishedFile], dropped: Collection[str]) -> None:
+        """One commit on top of version `base`: these files become their months, dropped months have none.
 
         LakeError when another commit since `base` has changed one of these months.
         """
         with self._opened("write") as options:
             if base is None:
-                self._create(placed, options)
+                self._create(added, options)
                 return
             table = self._table(options, base)
-            months = sorted({*gone, *(new.month for new in placed)})
+            months = sorted({*dropped, *(new.month for new in added)})
             table.create_write_transaction(
-                [_added(self._paths, new) for new in placed],
+                [_added(self._paths, new) for new in added],
                 mode="overwrite",
-                schema=_schema(placed) if placed else table.schema(),
+                schema=_schema(added) if added else table.schema(),
                 partition_by=_partitioned_by(months),
                 partition_filters=[(PARTITION_COLUMN, "in", months)] if _partitioned_by(months) else None,
             )
@@ -94,15 +94,15 @@ class DeltaLog:
 
         return DeltaTable(self._uri, version=version, storage_options=options)
 
-    def _create(self, placed: Sequence[PublishedFile], options: dict[str, str]) -> None:
+    def _create(self, added: Sequence[PublishedFile], options: dict[str, str]) -> None:
         from deltalake.transaction import create_table_with_add_actions
 
         create_table_with_add_actions(
             self._uri,
-            _schema(placed),
-            [_added(self._paths, new) for new in placed],
+            _schema(added),
+            [_added(self._paths, new) for new in added],
             mode="error",
-            partition_by=_partitioned_by([placed[0].month]),
+            partition_by=_partitioned_by([added[0].month]),
             configuration={"delta.checkpointInterval": _COMMITS_PER_CHECKPOINT},
             storage_options=options,
         )
@@ -139,13 +139,13 @@ def _added(paths: TablePaths, new: PublishedFile) -> AddAction:
     )
 
 
-def _schema(placed: Sequence[PublishedFile]) -> Schema:
+def _schema(added: Sequence[PublishedFile]) -> Schema:
     """The table's columns: those of the files, and the partition's, which is in no file."""
     from deltalake import Schema
 
-    columns = placed[0].columns
+    columns = added[0].columns
     assert columns is not None  # a Delta table's files are added with their columns
-    return Schema.from_arrow(columns.append(pa.field(PARTITION_COLUMN, pa.string())) if placed[0].month else columns)
+    return Schema.from_arrow(columns.append(pa.field(PARTITION_COLUMN, pa.string())) if added[0].month else columns)
 
 
 def _partitioned_by(months: Sequence[str]) -> list[str]:

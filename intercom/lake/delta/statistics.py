@@ -26,8 +26,8 @@ def statistics_of(footer: Footer) -> str:
         found["nullCount"][name] = sum(each.null_count for each in groups)
         filled = [each for each in groups if each.num_values > 0]  # without the nulls
         if filled and all(each.has_min_max for each in filled):
-            found["minValues"][name] = _told(min(each.min for each in filled))
-            if (most := _told(max(each.max for each in filled), up=True)) is not None:
+            found["minValues"][name] = _log_value(min(each.min for each in filled))
+            if (most := _log_value(max(each.max for each in filled), up=True)) is not None:
                 found["maxValues"][name] = most
     return json.dumps(found)
 
@@ -47,8 +47,8 @@ def _groups(footer: Footer, column: int) -> Iterable[Any]:
     return (footer.row_group(group).column(column).statistics for group in range(footer.num_row_groups))
 
 
-def _told(value: Any, *, up: bool = False) -> Any:
-    """A value of any type as the log has it: times in milliseconds, UTC, which for an upper bound must not be less.
+def _log_value(value: Any, *, up: bool = False) -> Any:
+    """A value of any type as the log has it: times in milliseconds, UTC, which for an upper bound must not fall short.
 
     None where that would lie after the year 9999.
     """

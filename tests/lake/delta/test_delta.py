@@ -349,10 +349,10 @@ def stamp_all(rig: Rig, number: int) -> None:
 
 
 def test_compaction_alone_goes_on_with_what_is_staged(loaded: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By another process, with a ledger of its own."""
+    """By another process, with a table object of its own."""
     monkeypatch.setattr("tests.support.rig.compact_table", lambda *_, **__: None)
     loaded.sync(["contacts"])
-    ledger = LakeTable(loaded.lake(), CONTACTS, table_format=TableFormat.DELTA)
-    compact_table(TABLES["contacts"], ledger, MemoryWatermarks())
+    lake_table = LakeTable(loaded.lake(), CONTACTS, table_format=TableFormat.DELTA)
+    compact_table(TABLES["contacts"], lake_table, MemoryWatermarks())
     loaded.check(["contacts"])
     assert contacts(loaded).version() == 1

@@ -93,7 +93,7 @@ def test_the_files_of_a_connection_of_any_name_are_found_below_its_folder(lake: 
     tables = [TablePaths(name, "contacts") for name in NAMES]
     for rows, paths in enumerate(tables, start=1):
         publish(lake, paths.published("2026-01"), rows=rows)
-        lake.write_json(paths.journal("run", "plan"), {"rows": rows})
+        lake.write_json(paths.checkpoint("run", "plan"), {"rows": rows})
         lake.write_json(paths.state, {"rows": rows})
     for rows, paths in enumerate(tables, start=1):
         assert [paths.month_of(path) for path in lake.list(paths.data)] == ["2026-01"]

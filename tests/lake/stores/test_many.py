@@ -42,14 +42,14 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def test_all_of_many_parts_are_listed_counted_and_deleted(store: Backend, requests: Counter[str]) -> None:
     store.put_many(parts("run.aaaaaaaa"), b"x")
     store.put(PATHS.part("run.bbbbbbbb", "2026-08", 0), b"y")
-    ledger = LakeTable(store.lake(), PATHS)
-    found = ledger.parts()
+    lake_table = LakeTable(store.lake(), PATHS)
+    found = lake_table.parts()
     assert sorted(part.number for part in found if part.run_id == "run.aaaaaaaa") == list(range(MANY))
-    assert ledger.findings(None).staged == {"run.aaaaaaaa": MANY, "run.bbbbbbbb": 1}
+    assert lake_table.findings(None).staged == {"run.aaaaaaaa": MANY, "run.bbbbbbbb": 1}
     requests.clear()
-    ledger.lake.delete(part.path for part in found if part.run_id == "run.aaaaaaaa")
+    lake_table.lake.delete(part.path for part in found if part.run_id == "run.aaaaaaaa")
     assert requests == ({"delete_objects": 2} if store.kind.s3 else {})
-    assert list(ledger.staged_files()) == [PATHS.part("run.bbbbbbbb", "2026-08", 0)]
+    assert list(lake_table.staged_files()) == [PATHS.part("run.bbbbbbbb", "2026-08", 0)]
 
 
 @pytest.mark.parametrize("store", [LOCAL], ids=lambda k: k.name, indirect=True)
