@@ -25,7 +25,8 @@ SPLIT_BYTES = 8 << 20
 """Arrow bytes that are collected before they are split by month."""
 HELD_BYTES = 24 << 20
 """Arrow bytes of split months that wait for more rows of their month."""
-_WRITING_BYTES = 16 << 20
+WRITING_BYTES = 16 << 20
+"""Arrow bytes of parts that are on their way to the store."""
 
 
 class PartWriter:
@@ -46,12 +47,14 @@ class PartWriter:
         first: int = 0,
         split_bytes: int = SPLIT_BYTES,
         held_bytes: int = HELD_BYTES,
+        writing_bytes: int = WRITING_BYTES,
     ) -> None:
         self.rows = 0
         self.parts = first
         """Parts that are durable, all of them numbered below this."""
         self._lake, self._paths, self._run_id, self._schema = lake, paths, run_id, schema
         self._partition_field, self._split_bytes, self._held_bytes = partition_field, split_bytes, held_bytes
+        self._writing_bytes = writing_bytes
         self._batches: list[pa.RecordBatch] = []
         self._bytes = 0
         self._held: dict[str | None, list[pa.Table]] = {}
@@ -82,7 +85,7 @@ class PartWriter:
         self.rows += batch.num_rows
         if self._bytes >= self._split_bytes:
             self._split()
-        self._settle(_WRITING_BYTES)
+        self._settle(self._writing_bytes)
 
     def checkpoint(self, durable: Callable[[int], None]) -> None:
         """Write everything that was added; `durable` is called with the number of parts once all of it is in the lake.
@@ -91,7 +94,7 @@ class PartWriter:
         """
         self._write_all()
         self._checkpoints.append((self.parts + len(self._writing), durable))
-        self._settle(_WRITING_BYTES)
+        self._settle(self._writing_bytes)
 
     def flush(self) -> None:
         """Write everything that was added, and wait until it is durable."""
@@ -116,7 +119,7 @@ class PartWriter:
 
     def _write(self, month: str | None) -> None:
         rows, size = pa.concat_tables(self._held.pop(month)), self._sizes.pop(month)
-        self._settle(_WRITING_BYTES - size)
+        self._settle(self._writing_bytes - size)
         self._writing.append((self._pool.submit(self._stage, next(self._numbers), month, rows), size))
 
     def _settle(self, most: int) -> None:

@@ -154,8 +154,7 @@ def test_pages_of_any_thread_are_staged_and_the_newest_is_known(lake: SlowLake) 
     assert (parts.rows, pipe.newest) == (300, 1_790_000_029)
 
 
-def test_readers_wait_when_too_many_bytes_do(lake: SlowLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("intercom.lake.staging._WRITING_BYTES", 1)
+def test_readers_wait_when_too_many_bytes_do(lake: SlowLake) -> None:
     lake.gate.clear()
     delivered = 0
 
@@ -165,7 +164,8 @@ def test_readers_wait_when_too_many_bytes_do(lake: SlowLake, monkeypatch: pytest
             pipe.deliver(page(number, size=100_000))
             delivered += 1
 
-    with writer(lake, split_bytes=1, held_bytes=1) as parts, pipeline(parts, [], waiting_bytes=500_000) as pipe:
+    sizes = {"split_bytes": 1, "held_bytes": 1, "writing_bytes": 1}
+    with writer(lake, **sizes) as parts, pipeline(parts, [], waiting_bytes=500_000) as pipe:
         reader = threading.Thread(target=read)
         reader.start()
         reader.join(1.0)
