@@ -112,7 +112,10 @@ class StagedTable:
                 yield "", rows
                 return
             for month in rows.column("created_month").unique().to_pylist():
-                yield f"created_month={month}", rows.filter(pc.equal(rows.column("created_month"), pa.scalar(str(month))))
+                yield (
+                    f"created_month={month}",
+                    rows.filter(pc.equal(rows.column("created_month"), pa.scalar(str(month)))),
+                )
             return
         for path in sorted(Path(root).glob("*.parquet" if self.table.month_field is None else "*/*.parquet")):
             yield path.parent.name, pq.read_table(path, partitioning=None)
