@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -23,6 +24,8 @@ def way(request: pytest.FixtureRequest) -> None:
 MERGED = ("contacts", "companies", "conversations", "articles")
 ZONES = {"UTC": MERGED, "America/Los_Angeles": MERGED, "Pacific/Auckland": ["contacts"], "Asia/Kolkata": ["contacts"]}
 """With the tables to look at there: only contacts are searched by days."""
+SMALL: dict[str, Any] = {"contacts": 90, "companies": 15, "conversations": 60, "articles": 10, "history_days": 40}
+"""Many runs over few files, of two or three months."""
 
 
 def change_some(rig: Rig, *, every: int = 7) -> None:
@@ -52,7 +55,7 @@ def test_second_run_without_changes_writes_nothing(rig: Rig) -> None:
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("index_zone", [None, "UTC"])
 def test_three_increments_on_one_day_are_exact(make_rig: Callable[..., Rig], zone: str, index_zone: str | None) -> None:
-    rig = make_rig(timezone=zone)
+    rig = make_rig(timezone=zone, **SMALL)
     rig.workspace.options.index_timezone = index_zone
     tables = ZONES[zone] if index_zone else ["contacts"]
     rig.sync(tables)
@@ -67,7 +70,7 @@ def test_three_increments_on_one_day_are_exact(make_rig: Callable[..., Rig], zon
 @pytest.mark.parametrize("zone", ZONES)
 def test_changes_around_local_midnight_are_not_lost(make_rig: Callable[..., Rig], zone: str) -> None:
     midnight = (datetime.fromtimestamp(NOW, ZoneInfo(zone)) + timedelta(days=1)).replace(hour=0, minute=0, second=0)
-    rig = make_rig(timezone=zone, now=midnight.timestamp() - 3 * 3600)
+    rig = make_rig(timezone=zone, now=midnight.timestamp() - 3 * 3600, **SMALL)
     tables = ZONES[zone]
     rig.sync(tables)
     for seconds in (-1, 0, 1, 86_399, 86_401):
@@ -91,7 +94,7 @@ def test_changes_that_fill_several_pages_just_after_the_watermark_are_all_read(m
 
 def test_the_25_hour_day_loses_nothing(make_rig: Callable[..., Rig]) -> None:
     clocks_change = datetime(2026, 11, 1, 9, 0, tzinfo=UTC).timestamp()  # 2 am in Los Angeles becomes 1 am
-    rig = make_rig(timezone="America/Los_Angeles", now=clocks_change - 21 * 3600)
+    rig = make_rig(timezone="America/Los_Angeles", now=clocks_change - 21 * 3600, **SMALL)
     rig.sync(["contacts"])
     for _ in range(14):
         rig.workspace.travel(3 * 3600)
@@ -103,7 +106,10 @@ def test_the_25_hour_day_loses_nothing(make_rig: Callable[..., Rig]) -> None:
 
 @pytest.mark.parametrize("seconds", [False, True])
 @pytest.mark.parametrize("inclusive", [False, True])
-def test_both_readings_of_the_comparison_operators_are_exact(rig: Rig, seconds: bool, inclusive: bool) -> None:
+def test_both_readings_of_the_comparison_operators_are_exact(
+    make_rig: Callable[..., Rig], seconds: bool, inclusive: bool
+) -> None:
+    rig = make_rig(**SMALL)
     rig.workspace.options.contacts_by_second = seconds
     rig.workspace.options.inclusive_bounds = inclusive
     rig.sync(MERGED)
