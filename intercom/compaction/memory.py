@@ -9,7 +9,7 @@ while a table is read                       what is bounded                     
 `sync.pipeline._AT_ONCE_BYTES`              pages that are decoded together, as JSON (1)         3
 `lake.staging.SPLIT_BYTES`                  rows that wait to be split by month                  8
 `lake.staging.HELD_BYTES`                   rows that wait for more rows of their month          24
-`lake.staging._WRITING_BYTES`               parts that are being written                         16
+`lake.staging.WRITING_BYTES`                parts that are being written                         16
 sum                                         one table; nine at once: 9 x 59 + 24                 59; 555
 ==========================================  ===================================================  ==========
 

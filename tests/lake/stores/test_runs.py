@@ -20,7 +20,7 @@ AGAIN = "then run again"
 
 @pytest.fixture
 def rig(make_rig: Callable[..., Rig], store: Backend) -> Rig:
-    made = make_rig(lake=store.url, contacts=120, companies=30, history_days=40)
+    made = make_rig(lake=store.url, contacts=30, companies=8, history_days=20)
     made.storage = store.options
     return made
 
