@@ -4,53 +4,66 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from intercom.lake.watermark import Watermark, WatermarkStore
 
-FIRST = Watermark(
-    connection="My_Acme",
-    table="data_attributes",
-    lake_id="1a2b3c4d5e6f",
-    lake_url="s3://bucket/prefix",
-    cursor_field="updated_at",
-    value=1_790_000_000,
-    run_id="first",
-    rows=12,
-    saved_at=datetime(2026, 11, 2, 9, 0, 0, 123456, tzinfo=UTC),
-)
+
+def watermark(connection: str = "My_Acme") -> Watermark:
+    """One of a table and of a connection whose names a block cannot have as they are."""
+    return Watermark(
+        connection=connection,
+        table="data_attributes",
+        lake_id="1a2b3c4d5e6f",
+        lake_url="s3://bucket/prefix",
+        cursor_field="updated_at",
+        value=1_790_000_000,
+        run_id="first",
+        rows=12,
+        saved_at=datetime(2026, 11, 2, 9, 0, 0, 123456, tzinfo=UTC),
+    )
 
 
 class WatermarkStoreContract:
-    """A subclass gives the fixture `store`: one that knows no watermark of `FIRST`'s connection."""
+    """A subclass gives the fixture `store`, which may hold what other tests have saved."""
 
-    def test_what_was_saved_last_is_loaded_as_it_was(self, store: WatermarkStore) -> None:
+    @pytest.fixture
+    def first(self) -> Watermark:
+        """Of a connection that no other test has."""
+        return watermark(f"My_Acme_{uuid4().hex}")
+
+    def test_what_was_saved_last_is_loaded_as_it_was(self, store: WatermarkStore, first: Watermark) -> None:
         """Also an earlier one, which a full refresh may leave, and nothing that an older one had."""
-        assert _loaded(store, FIRST) is None
+        assert _loaded(store, first) is None
         for saved in (
-            FIRST,
-            replace(FIRST, value=1_780_000_000, rows=0, run_id="second"),
-            replace(FIRST, value=None, run_id="third"),
+            first,
+            replace(first, value=1_780_000_000, rows=0, run_id="second"),
+            replace(first, value=None, run_id="third"),
         ):
             store.save(saved)
-            assert _loaded(store, FIRST) == saved
+            assert _loaded(store, first) == saved
 
     @pytest.mark.parametrize(
-        "other",
+        "change",
         [
-            replace(FIRST, connection="My_Acme_2"),
-            replace(FIRST, table="tags"),
-            replace(FIRST, lake_id="ffffffffffff"),
-            replace(FIRST, lake_id="1a2b3c4dffff"),  # alike in the eight characters that a document is named by
+            {"connection": f"another_{uuid4().hex}"},
+            {"table": "tags"},
+            {"lake_id": "ffffffffffff"},
+            {"lake_id": "1a2b3c4dffff"},  # alike in the eight characters that a document is named by
         ],
         ids=["connection", "table", "lake", "lake of a like name"],
     )
-    def test_it_counts_for_one_connection_table_and_lake(self, store: WatermarkStore, other: Watermark) -> None:
-        store.save(FIRST)
+    def test_it_counts_for_one_connection_table_and_lake(
+        self, store: WatermarkStore, first: Watermark, change: dict[str, Any]
+    ) -> None:
+        other = replace(first, **change, run_id="other")
+        store.save(first)
         assert _loaded(store, other) is None
-        store.save(replace(other, run_id="other"))
-        assert _loaded(store, other) == replace(other, run_id="other")
+        store.save(other)
+        assert _loaded(store, other) == other
 
 
 def _loaded(store: WatermarkStore, like: Watermark) -> Watermark | None:

@@ -5,7 +5,6 @@ The contract of `BlockWatermarks` itself runs in `test_retry.py`, whose server i
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from intercom.orchestration.server import watermark_store
 from intercom.orchestration.server.watermark_store import BlockWatermarks
 from tests.support.nursery import FileWatermarks
 from tests.support.rig import MemoryWatermarks
-from tests.support.watermark_contract import FIRST, WatermarkStoreContract
+from tests.support.watermark_contract import WatermarkStoreContract, watermark
 
 
 class TestMemoryWatermarks(WatermarkStoreContract):
@@ -32,8 +31,8 @@ class TestFileWatermarks(WatermarkStoreContract):
 
 
 def test_two_connections_that_are_one_name_to_prefect_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    saved = to_record(replace(FIRST, connection="my-acme"))
+    asked, saved = watermark("My_Acme"), to_record(watermark("my-acme"))
     monkeypatch.setattr(watermark_store, "load_values", lambda _slug, _name: saved)
     with pytest.raises(ConfigurationError, match="'My_Acme' and 'my-acme' are one name to Prefect"):
-        BlockWatermarks().load(FIRST.connection, FIRST.table, FIRST.lake_id)
-    assert BlockWatermarks().load("my-acme", FIRST.table, FIRST.lake_id) is not None
+        BlockWatermarks().load(asked.connection, asked.table, asked.lake_id)
+    assert BlockWatermarks().load("my-acme", asked.table, asked.lake_id) is not None
