@@ -113,26 +113,26 @@ def first_row(api: TableClient, table: Table, chain: CursorSearch) -> FirstPage:
     return FirstPage(answer, page_of(answer, table, 1), PageSize())
 
 
-def read_cursor_pages(reading: Extraction, chain: CursorSearch, first: FirstPage | None = None) -> None:
+def read_cursor_pages(extraction: Extraction, chain: CursorSearch, first: FirstPage | None = None) -> None:
     """Deliver the chain's pages; once more, in the opposite order, when fewer rows came than are counted."""
     tally = CountCheck(chain.what, chain.counted, chain.until)
     for read, one in enumerate((chain, chain.backwards()), start=1):
-        walk(reading, one, tally, first)
+        walk(extraction, one, tally, first)
         first = None
         if tally.short_by and (read > 1 or tally.short_by <= _MOST_LOST * tally.counted):
-            count_again(reading, chain, tally)
+            count_again(extraction, chain, tally)
         if not tally.short_by:
-            reading.completeness.found(tally.counted)
+            extraction.completeness.found(tally.counted)
             return
         log.warning("%s: search counts %d rows and gave %d", chain.what, tally.counted, tally.found)
-    reading.completeness.short(chain.what, tally.counted, tally.found, reads=2)
+    extraction.completeness.short(chain.what, tally.counted, tally.found, reads=2)
 
 
-def count_again(reading: Extraction, chain: CursorSearch, tally: CountCheck) -> None:
+def count_again(extraction: Extraction, chain: CursorSearch, tally: CountCheck) -> None:
     """Believe a smaller count when two requests for it alone name it after the reading: rows leave a search."""
     names: list[int] = []
     for _ in range(2):
-        names.append(first_row(reading.api, reading.table, chain).counted)
+        names.append(first_row(extraction.api, extraction.table, chain).counted)
         if names[-1] >= tally.counted:
             return
     log.info("%s: %d rows were counted at first and %d at last", chain.what, tally.counted, max(names))
@@ -140,7 +140,7 @@ def count_again(reading: Extraction, chain: CursorSearch, tally: CountCheck) -> 
 
 
 def walk(
-    reading: Extraction,
+    extraction: Extraction,
     chain: CursorSearch,
     tally: CountCheck,
     first: FirstPage | None = None,
@@ -156,13 +156,13 @@ def walk(
     seen: set[str] = set()
     tally.begin()
     for number in range(1, 1 << 62):
-        answer = first.answer if first else _ask(reading.api, reading.table, chain, cursor, size)
-        page = first.page if first else page_of(answer, reading.table, number)
+        answer = first.answer if first else _ask(extraction.api, extraction.table, chain, cursor, size)
+        page = first.page if first else page_of(answer, extraction.table, number)
         first, asked = None, size.asked
         following = _cursor(answer)
-        changed = page.seconds(str(reading.table.cursor_field))
+        changed = page.seconds(str(extraction.table.cursor_field))
         tally.add(page, changed, _counted(answer), full=asked if following else 0)
-        reading.page(page)
+        extraction.deliver(page)
         if stop is not None and (values := proof.values_in_order(page.seconds(chain.field))) and stop(values):
             return False
         if stop is None and chain.until is not None and tally.is_whole and _are_newer(changed, chain.until):

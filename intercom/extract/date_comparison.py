@@ -47,21 +47,21 @@ class SearchCheck:
         return cls(str(record["day"]), bool(record["by_day"]), int(record["row_at"]))
 
 
-def check_search(reading: Extraction, known: SearchCheck | None) -> SearchCheck | None:
+def check_search(extraction: Extraction, known: SearchCheck | None) -> SearchCheck | None:
     """How search compares today: two counts once a UTC day; None while there is no row to tell by.
 
     A finding that differs from the declared one must show twice, and by a row that is certainly there.
     """
-    table, today = reading.table, f"{datetime.fromtimestamp(reading.run_start, UTC):%Y-%m-%d}"
+    table, today = extraction.table, f"{datetime.fromtimestamp(extraction.run_start, UTC):%Y-%m-%d}"
     if known is not None and known.day == today:
         return known
-    row_at = known.row_at if known is not None else _newest_row(reading)
+    row_at = known.row_at if known is not None else _newest_row(extraction)
     if row_at is None:
         return known
-    by_day = _compares_days(reading, row_at)
+    by_day = _compares_days(extraction, row_at)
     if by_day is not table.day_cut:
-        row_at = _newest_row(reading) or row_at
-        by_day = _compares_days(reading, row_at)
+        row_at = _newest_row(extraction) or row_at
+        by_day = _compares_days(extraction, row_at)
     found = SearchCheck(today, by_day, row_at)
     if by_day is not table.day_cut:
         log.warning("%s", difference(table.name, found))
@@ -77,13 +77,13 @@ def difference(table: str, found: SearchCheck) -> str:
     )
 
 
-def _newest_row(reading: Extraction) -> int | None:
+def _newest_row(extraction: Extraction) -> int | None:
     """When the newest row was created, unix seconds; None where no row tells, or where sorting by it is refused."""
     anything = CursorSearch(
-        reading.table.name, {"field": _CREATED, "operator": ">", "value": 0}, _CREATED, "descending"
+        extraction.table.name, {"field": _CREATED, "operator": ">", "value": 0}, _CREATED, "descending"
     )
     try:
-        page = first_row(reading.api, reading.table, anything).page
+        page = first_row(extraction.api, extraction.table, anything).page
     except RequestRejectedError as refused:
         if refused.status != 400:
             raise
@@ -91,7 +91,7 @@ def _newest_row(reading: Extraction) -> int | None:
     return next((value for value in page.seconds(_CREATED) if value is not None and value >= DAY_SECONDS), None)
 
 
-def _compares_days(reading: Extraction, second: int) -> bool:
+def _compares_days(extraction: Extraction, second: int) -> bool:
     """Whether both halves of this second's UTC day hold no row."""
     midnight = second - second % DAY_SECONDS
     noon, end = midnight + DAY_SECONDS // 2, midnight + DAY_SECONDS
@@ -99,7 +99,7 @@ def _compares_days(reading: Extraction, second: int) -> bool:
     def count(start: int, end: int) -> int:
         half = range_query(_CREATED, second_bounds(Window(start, end)))
         return first_row(
-            reading.api, reading.table, CursorSearch(reading.table.name, half, _CREATED, "ascending")
+            extraction.api, extraction.table, CursorSearch(extraction.table.name, half, _CREATED, "ascending")
         ).counted
 
     return count(midnight, noon) == 0 and count(noon, end) == 0

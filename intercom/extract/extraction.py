@@ -27,28 +27,36 @@ class Resumable(Protocol):
         """Remember a plan before its first part is read."""
 
     def finished(self) -> Collection[int]:
-        """Places in the plan of parts whose rows are all staged."""
+        """Places in the plan of slices whose rows earlier attempts have staged to the last one."""
 
-    def finish(self, place: int, found: Completeness) -> None:
-        """Every page of a part was delivered, and this is how complete it is. Any thread."""
+
+@dataclass(frozen=True, slots=True)
+class SliceEnd:
+    """Is delivered after the last page of a slice: the slice's place in the plan, and how complete it is."""
+
+    place: int
+    completeness: Completeness
+
+
+Receiver = Callable[[Page | SliceEnd], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
     """One table of one run, while it is read.
 
-    `run_start` is the server's time before the first page, in unix seconds. `deliver` takes each page, from any
-    thread; it may block while others wait to be staged. `expect` learns how many rows there are to come. `exact`: rows
-    that are not delivered will be removed, so that those which change meanwhile must come, too. `compares_days`: how
-    search was found to compare dates; None: as the table declares.
+    `run_start` is the server's time before the first page, in unix seconds. `receive` takes each page, and after the
+    pages of a slice its end, from any thread; it may block while others wait to be staged. `expect` learns how many
+    rows there are to come. `exact`: rows that are not delivered will be removed, so that those which change meanwhile
+    must come, too. `compares_days`: how search was found to compare dates; None: as the table declares.
     """
 
     api: TableClient
     table: Table
     run_start: int
-    deliver: Callable[[Page], None]
+    receive: Receiver
     expect: Callable[[int], None]
-    journal: Resumable
+    resumable: Resumable
     exact: bool = False
     completeness: Completeness = field(default_factory=Completeness)
     compares_days: bool | None = None
@@ -58,11 +66,11 @@ class Extraction:
         """Whether bounds for days are sent: they are right under both readings, and those for seconds are not."""
         return self.table.day_cut or bool(self.compares_days)
 
-    def page(self, page: Page) -> None:
-        """Deliver a page. Raises AbandonedError when the table is not to be read on."""
-        if self.api.stopped.is_set():
+    def deliver(self, item: Page | SliceEnd) -> None:
+        """Hand on a page, or the end of a slice. Raises AbandonedError at a page of a table that is not read on."""
+        if isinstance(item, Page) and self.api.stopped.is_set():
             raise AbandonedError
-        self.deliver(page)
+        self.receive(item)
 
     def in_parallel(self, jobs: Sequence[Callable[[], T]]) -> list[T]:
         """The results of the jobs, as many at a time as requests may be in flight; the first error ends all.

@@ -15,7 +15,7 @@ from intercom.extract.extraction import Extraction
 from intercom.extract.pages import next_params, page_of, place_of
 
 
-def read_list(reading: Extraction) -> None:
+def read_list(extraction: Extraction) -> None:
     """Deliver every page of each of the table's requests; rows of pages that overlap come more than once.
 
     A list normally has one page, but ``pages.next`` is followed if set, until it names a place that was read. Records
@@ -24,13 +24,13 @@ def read_list(reading: Extraction) -> None:
     Raises RetriableApiError when page after page repeats the rows of those before.
     """
     number = 0
-    for params in reading.table.requests:
-        number = _read(reading, params, number)
+    for params in extraction.table.requests:
+        number = _read(extraction, params, number)
 
 
-def _read(reading: Extraction, params: Mapping[str, str | int], number: int) -> int:
+def _read(extraction: Extraction, params: Mapping[str, str | int], number: int) -> int:
     """One request and those that follow from its answers; gives the number of the last page."""
-    api, table = reading.api, reading.table
+    api, table = extraction.api, extraction.table
     filled = {name: msgspec.Raw(msgspec.json.encode(params[name])) for name in table.carries}
     seen, following, places = DistinctKeys(table.name), dict[str, str | int](), {place_of({"page": 1})}
     while True:
@@ -38,7 +38,7 @@ def _read(reading: Extraction, params: Mapping[str, str | int], number: int) -> 
         number += 1
         page = page_of(answer, table, number)
         seen.add(page)
-        reading.page(replace(page, records=[{**filled, **record} for record in page.records]))
+        extraction.deliver(replace(page, records=[{**filled, **record} for record in page.records]))
         following = next_params(answer)
         if not following or place_of(following) in places:
             return number

@@ -44,7 +44,7 @@ class _Delivered:
     following: dict[str, str | int]
 
 
-def read_page_numbers(reading: Extraction) -> None:
+def read_page_numbers(extraction: Extraction) -> None:
     """Deliver every page of the list, again when rows moved between pages.
 
     Page numbers count from the front: a row that is deleted or edited while pages are read shifts others past the
@@ -52,51 +52,53 @@ def read_page_numbers(reading: Extraction) -> None:
     that a page has named, or a request for the count alone, since a page cannot vouch for itself. A smaller one is
     believed when two requests for it after the reading agree. What is short after the last read is in `completeness`.
     """
-    name, counted, found = reading.table.name, 0, 0
+    name, counted, found = extraction.table.name, 0, 0
     size = _Size()
     for read in range(1, _READS + 1):
-        found, named = _walk(reading, size)
-        alone = _count(reading)
+        found, named = _walk(extraction, size)
+        alone = _count(extraction)
         counted = max(counted, named, alone)
         if found >= counted:
             break
         log.info("%s: %d rows of %d were found in read %d", name, found, counted, read)
-        counted = min(counted, max(alone, _count(reading)))
+        counted = min(counted, max(alone, _count(extraction)))
     if found >= counted:
-        reading.completeness.found(found)
+        extraction.completeness.found(found)
     else:
-        reading.completeness.short(name, counted, found, _READS)
+        extraction.completeness.short(name, counted, found, _READS)
 
 
-def _walk(reading: Extraction, size: _Size) -> tuple[int, int]:
+def _walk(extraction: Extraction, size: _Size) -> tuple[int, int]:
     """One pass over all pages; gives what they account for, and the largest count that a page has named.
 
     That is distinct rows and null elements, which are counted and are no rows, as long as these are not the more.
     """
-    first = _first(reading, size)
-    reading.expect(first.counted)
+    first = _first(extraction, size)
+    extraction.expect(first.counted)
     if first.total_pages is not None and "starting_after" not in first.following:
-        return _at_once(reading, size, first)
-    return _one_by_one(reading, size, first)
+        return _at_once(extraction, size, first)
+    return _one_by_one(extraction, size, first)
 
 
-def _first(reading: Extraction, size: _Size) -> _Delivered:
+def _first(extraction: Extraction, size: _Size) -> _Delivered:
     try:
-        return _deliver(reading, size, {"page": 1}, 1)
+        return _deliver(extraction, size, {"page": 1}, 1)
     except RequestRejectedError as error:
         if error.status != 400 or size.rows == SMALLER_PER_PAGE:
             raise
         size.rows = SMALLER_PER_PAGE
-        return _deliver(reading, size, {"page": 1}, 1)
+        return _deliver(extraction, size, {"page": 1}, 1)
 
 
-def _at_once(reading: Extraction, size: _Size, first: _Delivered) -> tuple[int, int]:
+def _at_once(extraction: Extraction, size: _Size, first: _Delivered) -> tuple[int, int]:
     """As many pages as the first one says, until many in a row bring nothing new."""
     keys, counted, nulls = set(first.keys), first.counted, first.nulls
     numbers = range(2, (first.total_pages or 0) + 1)
     for start in range(0, len(numbers), PAGES_AT_ONCE):
         some = numbers[start : start + PAGES_AT_ONCE]
-        pages = reading.in_parallel([partial(_deliver, reading, size, {"page": number}, number) for number in some])
+        pages = extraction.in_parallel(
+            [partial(_deliver, extraction, size, {"page": number}, number) for number in some]
+        )
         before = len(keys)
         keys.update(*(page.keys for page in pages))
         counted = max(counted, *(page.counted for page in pages))
@@ -106,12 +108,12 @@ def _at_once(reading: Extraction, size: _Size, first: _Delivered) -> tuple[int, 
     return len(keys) + (nulls if nulls <= len(keys) else 0), counted
 
 
-def _one_by_one(reading: Extraction, size: _Size, first: _Delivered) -> tuple[int, int]:
+def _one_by_one(extraction: Extraction, size: _Size, first: _Delivered) -> tuple[int, int]:
     """Pages until one names no next, or a place that was read; two empty ones in a row are the end, too.
 
     Raises RetriableApiError when pages keep repeating rows.
     """
-    seen, page, empty, places = DistinctKeys(reading.table.name), first, 0, {place_of({"page": 1})}
+    seen, page, empty, places = DistinctKeys(extraction.table.name), first, 0, {place_of({"page": 1})}
     nulls = 0
     while True:
         seen.expect(page.counted or None)
@@ -124,15 +126,15 @@ def _one_by_one(reading: Extraction, size: _Size, first: _Delivered) -> tuple[in
         if over or place_of(params) in places:
             return seen.found + (nulls if nulls <= seen.found else 0), seen.counted or 0
         places.add(place_of(params))
-        page = _deliver(reading, size, params, number)
+        page = _deliver(extraction, size, params, number)
 
 
-def _deliver(reading: Extraction, size: _Size, params: dict[str, str | int], number: int) -> _Delivered:
-    table = reading.table
+def _deliver(extraction: Extraction, size: _Size, params: dict[str, str | int], number: int) -> _Delivered:
+    table = extraction.table
     query = {**table.requests[0], "per_page": size.rows, **params}
-    answer = reading.api.get(table.path, query, expect=table.records_key)
+    answer = extraction.api.get(table.path, query, expect=table.records_key)
     page = page_of(answer, table, number)
-    reading.page(page)
+    extraction.deliver(page)
     total = pages_of(answer).get("total_pages")
     return _Delivered(
         number,
@@ -145,9 +147,9 @@ def _deliver(reading: Extraction, size: _Size, params: dict[str, str | int], num
     )
 
 
-def _count(reading: Extraction) -> int:
+def _count(extraction: Extraction) -> int:
     """Rows that the list has, asked for by itself; where it does not say, at least those of the answer."""
-    table = reading.table
-    answer = reading.api.get(table.path, {**table.requests[0], "page": 1, "per_page": 1}, expect=table.records_key)
+    table = extraction.table
+    answer = extraction.api.get(table.path, {**table.requests[0], "page": 1, "per_page": 1}, expect=table.records_key)
     counted = json_integer(answer.fields.get("total_count"))
     return len(keys_of(page_of(answer, table, 1))) if counted is None else counted

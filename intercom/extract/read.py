@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from intercom.extract.extraction import Extraction
+from intercom.extract.extraction import Extraction, SliceEnd
 from intercom.extract.lists import read_list
 from intercom.extract.page_numbers import read_page_numbers
 from intercom.extract.pages import Page
@@ -14,29 +14,29 @@ from intercom.extract.windows import Window
 from intercom.tables.table import Access, Table
 
 
-def read_table(reading: Extraction, window: Window) -> None:
+def read_table(extraction: Extraction, window: Window) -> None:
     """Deliver every row of the table whose cursor field lies in the window, and no other row; some may come twice.
 
-    `reading.completeness` learns of everything that is short of what Intercom itself counts. Tables without a cursor
+    `extraction.completeness` learns of everything that is short of what Intercom itself counts. Tables without a cursor
     field are read whole.
 
-    Raises ApiError, SchemaError, or whatever `reading.deliver` raises; no page is delivered after that.
+    Raises ApiError, SchemaError, or whatever `extraction.receive` raises; no page is delivered after that.
     """
-    deliver = reading.deliver
+    receive = extraction.receive
 
-    def inside(page: Page) -> None:
-        deliver(_inside(page, reading.table, window))
+    def inside(item: Page | SliceEnd) -> None:
+        receive(_inside(item, extraction.table, window) if isinstance(item, Page) else item)
 
-    reading = replace(reading, deliver=inside)
-    match reading.table.access:
+    extraction = replace(extraction, receive=inside)
+    match extraction.table.access:
         case Access.SEARCH:
-            read_search(reading, window)
+            read_search(extraction, window)
         case Access.PAGES:
-            read_page_numbers(reading)
+            read_page_numbers(extraction)
         case Access.SCROLL:
-            read_scroll(reading)
+            read_scroll(extraction)
         case Access.LIST:
-            read_list(reading)
+            read_list(extraction)
 
 
 def _inside(page: Page, table: Table, window: Window) -> Page:

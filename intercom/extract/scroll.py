@@ -36,7 +36,7 @@ class _ScrollLostError(Exception):
     """The open scroll cannot be read on; its rows so far are valid, the rest is unknown."""
 
 
-def read_scroll(reading: Extraction) -> None:
+def read_scroll(extraction: Extraction) -> None:
     """Deliver every company: of one scroll without a gap, or of several that fill each other's gaps.
 
     A scroll that is lost on the way (a 500, a token that expired) ends in a gap. A page that was lost (a 502, an answer
@@ -48,13 +48,13 @@ def read_scroll(reading: Extraction) -> None:
     Raises RetriableApiError when five scrolls have left a gap, when a scroll brings the same companies again and again,
     or when another scroll stays open for more than a minute.
     """
-    api, table = reading.api, reading.table
+    api, table = extraction.api, extraction.table
     coverage, short, nulls = ScrollCoverage(), 0, 0
     with api.scroll_lock:  # a second scroll of this process would only be refused
         floor = _counted(api, table)
         for pause in (*RESTART_WAITS_SECONDS, None):
             try:
-                nulls = max(nulls, _one_scroll(reading, coverage))
+                nulls = max(nulls, _one_scroll(extraction, coverage))
             except _ScrollLostError as lost:
                 log.warning("%s: the scroll was lost: %s", table.name, lost)
             if coverage.whole:
@@ -62,12 +62,12 @@ def read_scroll(reading: Extraction) -> None:
                 if served < floor:
                     floor = min(floor, max(_counted(api, table) for _ in range(_COUNTS_AFTERWARDS)))
                 if served >= floor:
-                    reading.completeness.found(coverage.found)
+                    extraction.completeness.found(coverage.found)
                     return
                 log.warning("%s: the list counts %d, scrolls gave %d", table.name, floor, coverage.found)
                 short += 1
                 if short == _SHORT_SCROLLS:
-                    reading.completeness.short(table.name, floor, coverage.found, short)
+                    extraction.completeness.short(table.name, floor, coverage.found, short)
                     return
                 coverage.distrust()
             if pause:
@@ -88,12 +88,12 @@ def _counted(api: TableClient, table: Table) -> int:
     return json_integer(answer.fields.get("total_count")) or 0
 
 
-def _one_scroll(reading: Extraction, coverage: ScrollCoverage) -> int:
+def _one_scroll(extraction: Extraction, coverage: ScrollCoverage) -> int:
     """Pages until the end; gives the number of null elements, which the list's count may hold and which are no rows.
 
     An empty page is the end only when the next request says so, too: by 404 or another one.
     """
-    api, table = reading.api, reading.table
+    api, table = extraction.api, extraction.table
     answer: Answer | None = _open(api, table)
     coverage.begin()
     seen = DistinctKeys(table.name)
@@ -102,7 +102,7 @@ def _one_scroll(reading: Extraction, coverage: ScrollCoverage) -> int:
         number, token = number + 1, _token(answer, token)
         page = page_of(answer, table, number)
         keys = seen.add(page)
-        reading.page(page)
+        extraction.deliver(page)
         nulls += page.nulls
         empty = 0 if keys or page.nulls else empty + 1
         if empty:

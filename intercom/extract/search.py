@@ -27,7 +27,7 @@ from intercom.extract.cursor_pages import (
     read_cursor_pages,
     walk,
 )
-from intercom.extract.extraction import Extraction
+from intercom.extract.extraction import Extraction, SliceEnd
 from intercom.extract.search_slices import PlannedSlice, SliceCount, SlicePlan, Splitter, is_long
 from intercom.extract.windows import DAY_SECONDS, DAYS, SECONDS, Bounds, Slice, Window, day_bounds, second_bounds
 
@@ -43,122 +43,124 @@ _WORTH_IT = 4
 """A chain that may end early is cut into slices only if it would read at least a quarter of the rows anyway."""
 
 
-def read_search(reading: Extraction, window: Window) -> None:
+def read_search(extraction: Extraction, window: Window) -> None:
     """Deliver every row of the window, and others; the receiver filters.
 
     An open window is read by ``created_at``, which hardly ever changes, so that rows which are updated meanwhile keep
     their place. Where sorting by it is refused, ``updated_at`` serves: such rows then come again at the end.
     """
-    plan = reading.journal.plan()
+    plan = extraction.resumable.plan()
     order = plan.sort_field if plan else None
     if plan is None:
-        chain, first, opposite = _begin(reading, window)
+        chain, first, opposite = _begin(extraction, window)
         order = chain.field
-        if not _is_read_in_one(reading, chain, first, window):
-            plan = _plan(reading, chain, first, opposite, window)
-            reading.journal.keep(plan)
+        if not _is_read_in_one(extraction, chain, first, window):
+            plan = _plan(extraction, chain, first, opposite, window)
+            extraction.resumable.keep(plan)
     if plan is not None:
-        _read_parts(reading, plan)
-    if reading.exact and (order != _CREATED or (plan is not None and plan.field != _CREATED)):
-        _read_moved(reading)
+        _read_parts(extraction, plan)
+    if extraction.exact and (order != _CREATED or (plan is not None and plan.field != _CREATED)):
+        _read_moved(extraction)
 
 
-def _read_moved(reading: Extraction) -> None:
+def _read_moved(extraction: Extraction) -> None:
     """Rows that were read by a time that changes, and that moved on before they were met."""
-    window = Window(reading.run_start)
-    query = range_query(str(reading.table.cursor_field), _bounds(reading, window))
-    what = f"{reading.table.name}, changed while it was read"
-    read_cursor_pages(reading, CursorSearch(what, query, str(reading.table.cursor_field), "ascending"))
+    window = Window(extraction.run_start)
+    query = range_query(str(extraction.table.cursor_field), _bounds(extraction, window))
+    what = f"{extraction.table.name}, changed while it was read"
+    read_cursor_pages(extraction, CursorSearch(what, query, str(extraction.table.cursor_field), "ascending"))
 
 
-def _begin(reading: Extraction, window: Window) -> tuple[CursorSearch, FirstPage, FirstPage]:
+def _begin(extraction: Extraction, window: Window) -> tuple[CursorSearch, FirstPage, FirstPage]:
     """The search as one chain, its first page, and its one row at the other end, asked for by itself.
 
     The two are different questions about the same rows: where an answer is well formed and wrong, such as an empty
     one, the other one's count tells.
     """
-    table = reading.table
+    table = extraction.table
     if window != Window():
-        return _counted_and_begun(reading, _changes(reading, window))
+        return _counted_and_begun(extraction, _changes(extraction, window))
     try:
-        return _counted_and_begun(reading, _everything(reading, _CREATED))
+        return _counted_and_begun(extraction, _everything(extraction, _CREATED))
     except RequestRejectedError as refused:
         if refused.status != 400:
             raise
         log.info("%s: sorting by %s is refused (%s); reading by %s", table.name, _CREATED, refused, table.cursor_field)
-    return _counted_and_begun(reading, _everything(reading, str(table.cursor_field)))
+    return _counted_and_begun(extraction, _everything(extraction, str(table.cursor_field)))
 
 
-def _counted_and_begun(reading: Extraction, chain: CursorSearch) -> tuple[CursorSearch, FirstPage, FirstPage]:
-    opposite = first_row(reading.api, reading.table, chain.backwards())
-    first = first_page(reading.api, reading.table, chain)
+def _counted_and_begun(extraction: Extraction, chain: CursorSearch) -> tuple[CursorSearch, FirstPage, FirstPage]:
+    opposite = first_row(extraction.api, extraction.table, chain.backwards())
+    first = first_page(extraction.api, extraction.table, chain)
     return replace(chain, counted=max(opposite.counted, first.counted)), first, opposite
 
 
-def _everything(reading: Extraction, sort_field: str) -> CursorSearch:
+def _everything(extraction: Extraction, sort_field: str) -> CursorSearch:
     """All rows, oldest first, also one that lacks either time.
 
     Rows that change after the run began are left to the next run, else a busy end is chased.
     """
     return CursorSearch(
-        what=reading.table.name,
+        what=extraction.table.name,
         query={"operator": "OR", "value": [{"field": name, "operator": ">", "value": 0} for name in _TIMES]},
         field=sort_field,
         order="ascending",
-        until=reading.run_start,
+        until=extraction.run_start,
     )
 
 
-def _changes(reading: Extraction, window: Window) -> CursorSearch:
+def _changes(extraction: Extraction, window: Window) -> CursorSearch:
     """Rows by their cursor field.
 
     Where search cuts days, the newest first: the query has to begin two days early, and the chain ends at the first
     page that reaches back beyond the window. Else, or when two days more or less make no difference, the oldest first,
     until all rows that were counted are read and a whole page has changed after the start of the run.
     """
-    table = reading.table
+    table = extraction.table
     field = str(table.cursor_field)
-    query = range_query(field, _bounds(reading, window))
-    recent = window.start is not None and window.end is None and reading.run_start - window.start < _EARLY_END_SECONDS
-    if reading.by_day and recent:
+    query = range_query(field, _bounds(extraction, window))
+    recent = (
+        window.start is not None and window.end is None and extraction.run_start - window.start < _EARLY_END_SECONDS
+    )
+    if extraction.by_day and recent:
         return CursorSearch(table.name, query, field, "descending")
-    return CursorSearch(table.name, query, field, "ascending", until=reading.run_start)
+    return CursorSearch(table.name, query, field, "ascending", until=extraction.run_start)
 
 
-def _is_read_in_one(reading: Extraction, chain: CursorSearch, first: FirstPage, window: Window) -> bool:
+def _is_read_in_one(extraction: Extraction, chain: CursorSearch, first: FirstPage, window: Window) -> bool:
     """Read the chain to its end; False when it is too long for that."""
     if chain.order == "descending" and window.start is not None:
-        return _read_newest_first(reading, chain, first, window.start)
+        return _read_newest_first(extraction, chain, first, window.start)
     if is_long(chain.counted):
         return False
-    reading.expect(chain.counted)
-    read_cursor_pages(reading, chain, first)
+    extraction.expect(chain.counted)
+    read_cursor_pages(extraction, chain, first)
     return True
 
 
-def _read_newest_first(reading: Extraction, chain: CursorSearch, first: FirstPage | None, start: int) -> bool:
+def _read_newest_first(extraction: Extraction, chain: CursorSearch, first: FirstPage | None, start: int) -> bool:
     """Read the chain back to where the window begins; False when that is too far for one chain.
 
     What lies behind that place is counted with the rest, so the count alone does not tell whether rows are missing.
     A pass is believed when all its pages are full and name no smaller count than others; else rows are asked for again
     by pages of another size, until a pass is sound or brings no new row.
     """
-    tally = CountCheck(chain.what, chain.counted, reading.run_start)
+    tally = CountCheck(chain.what, chain.counted, extraction.run_start)
     to_its_end = False
     for rows in _PASSES:
         if first is None and not tally.sound:
-            count_again(reading, chain, tally)
+            count_again(extraction, chain, tally)
         end = _EarlyEnd(start, chain.counted, may_be_far=first is not None)
-        to_its_end = walk(reading, chain, tally, first, end, rows)
+        to_its_end = walk(extraction, chain, tally, first, end, rows)
         if end.far:
             return False
         if not (to_its_end and tally.short_by) and (tally.sound or (first is None and not tally.new)):
-            reading.completeness.found(tally.found)
+            extraction.completeness.found(tally.found)
             return True
         log.warning("%s: pages of the newest changes lack rows (%d found so far)", chain.what, tally.found)
         first = None
     missing = tally.short_by if to_its_end else tally.new
-    reading.completeness.short(chain.what, tally.found + missing, tally.found, len(_PASSES))
+    extraction.completeness.short(chain.what, tally.found + missing, tally.found, len(_PASSES))
     return True
 
 
@@ -190,74 +192,78 @@ class _EarlyEnd:
 # -- many slices ------------------------------------------------------------------------------------------------------
 
 
-def _plan(reading: Extraction, chain: CursorSearch, first: FirstPage, opposite: FirstPage, window: Window) -> SlicePlan:
+def _plan(
+    extraction: Extraction, chain: CursorSearch, first: FirstPage, opposite: FirstPage, window: Window
+) -> SlicePlan:
     """Split the rows of a search by created_at on a first load, else by the cursor field."""
-    cursor_field = str(reading.table.cursor_field)
-    outline = SlicePlan(cursor_field, cursor_field, _bounds(reading, window), (), by_day=reading.by_day)
-    if window == Window() and _all_have_created(reading, chain.counted):
+    cursor_field = str(extraction.table.cursor_field)
+    outline = SlicePlan(cursor_field, cursor_field, _bounds(extraction, window), (), by_day=extraction.by_day)
+    if window == Window() and _all_have_created(extraction, chain.counted):
         outline = replace(outline, field=_CREATED, sort_field=chain.field, whole=Bounds(None, None))
     splitter = Splitter(
-        grid=DAYS if reading.by_day else SECONDS,
-        lowest=_lowest(reading, outline, chain, first, window),
-        highest=_highest(reading, outline, chain, opposite, window),
-        narrowed_by=reading.table.narrowed_by if reading.by_day else (),
-        count=partial(_count, reading, outline),
-        last=partial(_last, reading, outline),
+        grid=DAYS if extraction.by_day else SECONDS,
+        lowest=_lowest(extraction, outline, chain, first, window),
+        highest=_highest(extraction, outline, chain, opposite, window),
+        narrowed_by=extraction.table.narrowed_by if extraction.by_day else (),
+        count=partial(_count, extraction, outline),
+        last=partial(_last, extraction, outline),
     )
     plan = replace(outline, parts=splitter.split(chain.counted))
-    log.info("%s: %d rows in %d windows of %s", reading.table.name, plan.rows, len(plan.parts), plan.field)
+    log.info("%s: %d rows in %d windows of %s", extraction.table.name, plan.rows, len(plan.parts), plan.field)
     return plan
 
 
-def _all_have_created(reading: Extraction, counted: int) -> bool:
+def _all_have_created(extraction: Extraction, counted: int) -> bool:
     """Whether every row has a time of creation, so that slices by it hold them all; asked again if rows come and go.
 
     Slices of days may overlap: their sum alone would not tell.
     """
-    api, table, cursor_field = reading.api, reading.table, str(reading.table.cursor_field)
+    api, table, cursor_field = extraction.api, extraction.table, str(extraction.table.cursor_field)
     with_created = CursorSearch(table.name, range_query(_CREATED, Bounds(0, None)), cursor_field, "ascending")
     found = first_row(api, table, with_created).counted
-    return found >= counted or found >= first_row(api, table, _everything(reading, cursor_field)).counted
+    return found >= counted or found >= first_row(api, table, _everything(extraction, cursor_field)).counted
 
 
-def _lowest(reading: Extraction, outline: SlicePlan, chain: CursorSearch, first: FirstPage, window: Window) -> int:
+def _lowest(extraction: Extraction, outline: SlicePlan, chain: CursorSearch, first: FirstPage, window: Window) -> int:
     """Where the rows to be read begin, about: slices are cut from here on, and the first one is open."""
     if window.start is not None:
         return window.start
     begin = first
     if chain.order != "ascending":
-        begin = first_row(reading.api, reading.table, replace(chain, order="ascending"))
+        begin = first_row(extraction.api, extraction.table, replace(chain, order="ascending"))
     elif chain.field != outline.field:
         return 0  # it cannot be sorted by
     return _first_second(begin, outline) or 0
 
 
-def _highest(reading: Extraction, outline: SlicePlan, chain: CursorSearch, opposite: FirstPage, window: Window) -> int:
+def _highest(
+    extraction: Extraction, outline: SlicePlan, chain: CursorSearch, opposite: FirstPage, window: Window
+) -> int:
     """Where the rows to be read end, about: the last slice is open. Importers make rows of the future, too."""
     if window.end is not None:
-        return min(window.end, reading.run_start)
+        return min(window.end, extraction.run_start)
     if chain.order != "ascending" or chain.field != outline.field:
-        return reading.run_start
-    return max(reading.run_start, _first_second(opposite, outline) or 0)
+        return extraction.run_start
+    return max(extraction.run_start, _first_second(opposite, outline) or 0)
 
 
-def _count(reading: Extraction, outline: SlicePlan, slices: Sequence[Slice]) -> list[SliceCount | None]:
+def _count(extraction: Extraction, outline: SlicePlan, slices: Sequence[Slice]) -> list[SliceCount | None]:
     def ask(part: Slice) -> SliceCount | None:
         try:
-            found = first_row(reading.api, reading.table, _slice_chain(reading, outline, part))
+            found = first_row(extraction.api, extraction.table, _slice_chain(extraction, outline, part))
         except RequestRejectedError as refused:
-            log.info("%s: search refuses a window: %s", reading.table.name, refused)
+            log.info("%s: search refuses a window: %s", extraction.table.name, refused)
             return None
         return SliceCount(found.counted, _first_second(found, outline))
 
-    return reading.in_parallel([partial(ask, part) for part in slices])
+    return extraction.in_parallel([partial(ask, part) for part in slices])
 
 
-def _last(reading: Extraction, outline: SlicePlan, part: Slice) -> int | None:
+def _last(extraction: Extraction, outline: SlicePlan, part: Slice) -> int | None:
     if outline.sort_field != outline.field:
         return None
-    backwards = replace(_slice_chain(reading, outline, part), order="descending")
-    return _first_second(first_row(reading.api, reading.table, backwards), outline)
+    backwards = replace(_slice_chain(extraction, outline, part), order="descending")
+    return _first_second(first_row(extraction.api, extraction.table, backwards), outline)
 
 
 def _first_second(found: FirstPage, outline: SlicePlan) -> int | None:
@@ -267,34 +273,36 @@ def _first_second(found: FirstPage, outline: SlicePlan) -> int | None:
     return next((value for value in found.page.seconds(outline.field) if value is not None), None)
 
 
-def _read_parts(reading: Extraction, plan: SlicePlan) -> None:
+def _read_parts(extraction: Extraction, plan: SlicePlan) -> None:
     """Read the parts that no earlier attempt at this run has read."""
-    finished = reading.journal.finished()
+    finished = extraction.resumable.finished()
     missing = [(place, part) for place, part in enumerate(plan.parts) if place not in finished]
-    reading.expect(sum(part.rows for _, part in missing))
+    extraction.expect(sum(part.rows for _, part in missing))
 
     def read(place: int, part: PlannedSlice) -> None:
         found = Completeness()
-        read_cursor_pages(replace(reading, completeness=found), _slice_chain(reading, plan, part.slice, part.rows))
-        reading.completeness.add(found)
-        reading.journal.finish(place, found)
+        read_cursor_pages(
+            replace(extraction, completeness=found), _slice_chain(extraction, plan, part.slice, part.rows)
+        )
+        extraction.completeness.add(found)
+        extraction.deliver(SliceEnd(place, found))
 
-    reading.in_parallel([partial(read, *one) for one in missing])
+    extraction.in_parallel([partial(read, *one) for one in missing])
 
 
-def _slice_chain(reading: Extraction, plan: SlicePlan, part: Slice, counted: int = 0) -> CursorSearch:
+def _slice_chain(extraction: Extraction, plan: SlicePlan, part: Slice, counted: int = 0) -> CursorSearch:
     bounds = (DAYS if plan.by_day else SECONDS).bounds(part, plan.whole)
     if part == Slice() and plan.whole == Bounds(None, None):
-        return replace(_everything(reading, plan.sort_field), counted=counted)
+        return replace(_everything(extraction, plan.sort_field), counted=counted)
     return CursorSearch(
-        what=f"{reading.table.name}, window {plan.field} {describe_slice(part, bounds)}",
+        what=f"{extraction.table.name}, window {plan.field} {describe_slice(part, bounds)}",
         query=range_query(plan.field, bounds, part.narrowed),
         field=plan.sort_field,
         order="ascending",
         counted=counted,
-        until=reading.run_start,
+        until=extraction.run_start,
     )
 
 
-def _bounds(reading: Extraction, window: Window) -> Bounds:
-    return day_bounds(window) if reading.by_day else second_bounds(window)
+def _bounds(extraction: Extraction, window: Window) -> Bounds:
+    return day_bounds(window) if extraction.by_day else second_bounds(window)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -21,6 +21,7 @@ from intercom.extract.search_slices import SlicePlan
 from intercom.extract.windows import Window
 from intercom.lake.staged_run import StagedRun
 from intercom.lake.table import LakeTable
+from intercom.sync.staged import Staged
 
 log = logging.getLogger(__name__)
 
@@ -45,38 +46,8 @@ class ResumeKey:
     doubt: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What one attempt has left: its rows are in its parts below `parts`.
-
-    `found` says for each place in the plan that is finished how complete it is.
-    """
-
-    found: Mapping[int, Completeness]
-    parts: int
-    rows: int
-    newest: int | None
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
-        found = {
-            str(place): {"counted": one.counted, "missing": one.missing, "notes": list(one.notes)}
-            for place, one in self.found.items()
-        }
-        return {"found": found, "parts": self.parts, "rows": self.rows, "newest": self.newest}
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`; KeyError, TypeError or ValueError when it is none."""
-        found = {
-            int(place): Completeness(list(one["notes"]), int(one["counted"]), int(one["missing"]))
-            for place, one in record["found"].items()
-        }
-        return cls(found, int(record["parts"]), int(record["rows"]), record["newest"])
-
-
 class RunCheckpoints:
-    """The journal of one attempt; knows what earlier attempts at the same run have kept.
+    """Writes the checkpoints of one attempt; knows those of earlier attempts at the same run. Is a `Resumable`.
 
     `run_start` (unix seconds) and `ingested_at` are those of the first attempt: its rows are as old as that.
     """
@@ -86,40 +57,34 @@ class RunCheckpoints:
     ) -> None:
         self.attempt = f"{run_id}.{uuid4().hex[:8]}"
         self.run_start, self.ingested_at = run_start, ingested_at
-        self.earlier: dict[str, Kept] = {}
-        """Attempt -> what it has kept, for attempts that followed the same plan."""
+        self.earlier: dict[str, Staged] = {}
+        """Attempt -> what it has staged, for attempts that followed the same plan."""
         self._lake_table, self._beginning = lake_table, beginning
         self._plan: SlicePlan | None = None
         self._plan_id = uuid4().hex
-        self._found: dict[int, Completeness] = {}
-        self._finish: Callable[[int], None] = lambda _place: None
 
     @classmethod
     def opened(
         cls, lake_table: LakeTable, run_id: str, beginning: ResumeKey, *, run_start: int, ingested_at: datetime
     ) -> Self:
-        """A journal that goes on from earlier attempts, if there are any that began alike."""
-        journal = cls(lake_table, run_id, beginning, run_start, ingested_at)
+        """Those of an attempt that goes on from earlier ones, if there are any that began alike."""
+        checkpoints = cls(lake_table, run_id, beginning, run_start, ingested_at)
         files = lake_table.staged_files()
         attempts = sorted(
             {name for path in files if (name := lake_table.paths.attempt_of(path)).startswith(f"{run_id}.")}
         )
         if attempts:
-            journal._go_on(attempts, Counter((part.run_id, part.number) for part in lake_table.parts_of(files)))
-        return journal
-
-    def follow(self, finish: Callable[[int], None]) -> None:
-        """Tell `finish` about parts of the plan that are read."""
-        self._finish = finish
+            checkpoints._go_on(attempts, Counter((part.run_id, part.number) for part in lake_table.parts_of(files)))
+        return checkpoints
 
     def recalled(self) -> Completeness:
-        """How complete the parts are that earlier attempts have finished."""
+        """How complete the slices are that earlier attempts have finished, each counted once."""
         whole = Completeness()
-        for one in {place: one for kept in self.earlier.values() for place, one in kept.found.items()}.values():
+        for one in {place: one for staged in self.earlier.values() for place, one in staged.slices.items()}.values():
             whole.add(one)
         return whole
 
-    # -- the Journal of a reading ---------------------------------------------------------------------------------
+    # -- Resumable: the side of the extraction --------------------------------------------------------------------
 
     def plan(self) -> SlicePlan | None:
         """The plan of an earlier attempt."""
@@ -132,30 +97,24 @@ class RunCheckpoints:
 
     def finished(self) -> set[int]:
         """Places that earlier attempts have finished."""
-        return {place for kept in self.earlier.values() for place in kept.found}
-
-    def finish(self, place: int, found: Completeness) -> None:
-        """Every page of a part was delivered, and this is how complete it is."""
-        self._found[place] = found
-        self._finish(place)
+        return {place for staged in self.earlier.values() for place in staged.slices}
 
     # -- the lake's side ------------------------------------------------------------------------------------------
 
-    def save(self, places: Sequence[int], parts: int, rows: int, newest: int | None) -> None:
-        """Note that these places are finished, and all their rows in parts of this attempt below `parts`.
+    def save(self, staged: Staged) -> None:
+        """Write down what this attempt has staged until now, in the place of what it had before.
 
         Raises LakeError when the lock is lost: a run that was overtaken need not read to the end.
         """
-        kept = Kept({place: self._found[place] for place in places}, parts, rows, newest)
-        self._lake_table.write_checkpoint(self.attempt, _DONE, {"plan_id": self._plan_id, **kept.to_json()})
+        self._lake_table.write_checkpoint(self.attempt, _DONE, {"plan_id": self._plan_id, **staged.to_json()})
 
-    def staged(self) -> list[StagedRun]:
-        """Parts of earlier attempts that this one builds on."""
+    def staged_runs(self) -> list[StagedRun]:
+        """Parts of earlier attempts that this one builds on, for the table's record."""
         now = int(datetime.now(UTC).timestamp())
         return [
-            StagedRun(attempt, kept.parts, rows=kept.rows, committed_at=now)
-            for attempt, kept in self.earlier.items()
-            if kept.parts
+            StagedRun(attempt, staged.parts, rows=staged.rows, committed_at=now)
+            for attempt, staged in self.earlier.items()
+            if staged.parts
         ]
 
     def _go_on(self, attempts: Sequence[str], parts: Counter[tuple[str, int]]) -> None:
@@ -178,21 +137,21 @@ class RunCheckpoints:
             self._plan = None
             return
         for attempt in fitting:
-            kept = self._kept(attempt)
-            if kept is not None and all(parts[attempt, number] == 1 for number in range(kept.parts)):
-                self.earlier[attempt] = kept
+            staged = self._staged(attempt)
+            if staged is not None and all(parts[attempt, number] == 1 for number in range(staged.parts)):
+                self.earlier[attempt] = staged
         self._write_plan()
         log.info(
             "%s: going on with an earlier try of this run: %d of %d windows are there",
             *(self._table, len(self.finished()), len(self._plan.parts)),
         )
 
-    def _kept(self, attempt: str) -> Kept | None:
+    def _staged(self, attempt: str) -> Staged | None:
         record = self._read(attempt, _DONE)
         try:
             if record is None or record["plan_id"] != self._plan_id:
                 return None
-            return Kept.from_json(record)
+            return Staged.from_json(record)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             log.warning("%s: what an earlier try has finished is damaged (%s) and is ignored", self._table, error)
             return None

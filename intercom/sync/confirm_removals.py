@@ -37,6 +37,11 @@ class Verdict:
     note: str = ""
     failed: bool = False
 
+    @property
+    def refused(self) -> str | None:
+        """Why the table has failed; None where it has not."""
+        return self.note if self.failed else None
+
 
 def confirm_removals(read: TableReader, state: TableState | None, *, permitted: bool) -> Verdict:
     """Decide about the rows that a complete read lacks; reads again, and stages single records, where that decides.
@@ -96,7 +101,8 @@ def confirm_repair(read: TableReader, state: TableState, *, permitted: bool) -> 
 
 def _staged(read: TableReader) -> list[tuple[str, int]]:
     """Attempts and their parts that hold what was read."""
-    return [*((run.run_id, run.parts) for run in read.journal.staged()), (read.journal.attempt, read.parts)]
+    earlier = [(run.run_id, run.parts) for run in read.checkpoints.staged_runs()]
+    return [*earlier, (read.checkpoints.attempt, read.staged.parts)]
 
 
 def _missing(read: TableReader, state: TableState | None) -> Missing:

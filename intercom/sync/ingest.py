@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from intercom.api.client import TableClient
@@ -20,7 +20,7 @@ from intercom.lake.table import LakeTable
 from intercom.lake.watermark import Watermark, WatermarkStore
 from intercom.normalise.normaliser import MOST_NAMED
 from intercom.sync.checkpoints import ResumeKey, RunCheckpoints
-from intercom.sync.commit import Read, commit
+from intercom.sync.commit import commit
 from intercom.sync.confirm_removals import Verdict, confirm_removals, confirm_repair
 from intercom.sync.plan import ReadPlan, plan_read
 from intercom.sync.progress import TableProgress, shown_time
@@ -79,21 +79,22 @@ def ingest_table(
     if plan.state is not None and plan.committed:
         return _read_already(table, lake_table, store, plan.state, strangers)
     log.info("%s: %s", table.name, _described(table, plan, run))
-    journal = _journal(table, lake_table, plan, run)
-    read = _stage(table, api, lake_table, plan, journal, progress or TableProgress(table.name), run)
-    after = commit(table, lake_table, plan, journal, read, run)
+    reader = _reader(table, api, lake_table, plan, progress or TableProgress(table.name), run)
+    reader.read()
+    verdict = _confirmed(reader, plan, run)
+    after = commit(reader, plan, verdict, run)
     if table.cursor_field is not None:
         store.save(lake_table.watermark(table.cursor_field, after))
     return Ingested(
-        rows=read.rows,
+        rows=reader.rows,
         traffic=api.traffic(),
         watermark_before=plan.start.watermark,
         watermark_after=after.watermark,
         reason=plan.start.reason,
-        complete=read.completeness.complete,
-        notes=(*read.completeness.notes, *strangers),
-        hints=_hints(table, read.unknown),
-        refused=read.refused,
+        complete=reader.completeness.complete,
+        notes=(*reader.completeness.notes, *strangers),
+        hints=_hints(table, reader.unknown),
+        refused=verdict.refused,
     )
 
 
@@ -130,7 +131,7 @@ def _check_workspace(table: Table, lake_table: LakeTable, state: TableState | No
         )
 
 
-def _journal(table: Table, lake_table: LakeTable, plan: ReadPlan, run: Run) -> RunCheckpoints:
+def _checkpoints(table: Table, lake_table: LakeTable, plan: ReadPlan, run: Run) -> RunCheckpoints:
     return RunCheckpoints.opened(
         lake_table,
         run.run_id,
@@ -140,54 +141,43 @@ def _journal(table: Table, lake_table: LakeTable, plan: ReadPlan, run: Run) -> R
     )
 
 
-def _stage(
-    table: Table,
-    api: TableClient,
-    lake_table: LakeTable,
-    plan: ReadPlan,
-    journal: RunCheckpoints,
-    progress: TableProgress,
-    run: Run,
-) -> Read:
-    """Read the table into staged parts; when this returns, every one is durable, and what may be removed is decided."""
+def _reader(
+    table: Table, api: TableClient, lake_table: LakeTable, plan: ReadPlan, progress: TableProgress, run: Run
+) -> TableReader:
     known = plan.state.search_check if plan.state else None
-    read = TableReader(
+    return TableReader(
         table,
         api,
         lake_table,
-        journal,
+        _checkpoints(table, lake_table, plan, run),
         plan.window,
         progress,
         rejected=lake_table.rejected_records(run.run_id),
         exact=plan.start.replaces,
         search_check=SearchCheck.from_json(known) if known else None,
     )
-    read.read()
+
+
+def _confirmed(reader: TableReader, plan: ReadPlan, run: Run) -> Verdict:
+    """Whether rows that were not read may be removed, after whatever more had to be read to decide that."""
+    table, complete = reader.table, reader.completeness.complete
     verdict = Verdict(True)
-    replaces = read.completeness.complete and (plan.start.replaces or table.strategy is Strategy.REPLACE)
+    replaces = complete and (plan.start.replaces or table.strategy is Strategy.REPLACE)
     if replaces:
-        verdict = confirm_removals(read, plan.state, permitted=run.allow_mass_removal)
+        verdict = confirm_removals(reader, plan.state, permitted=run.allow_mass_removal)
         if not verdict.allowed and plan.has_other_columns(table.schema):
             raise LakeError(
                 f"Table {table.name} has to be written anew ({plan.start.reason}), since nothing can be merged into "
                 f"its files, and that cannot be done now: {verdict.note}. Nothing was changed at all, and the "
                 "watermark has not moved."
             )
-    elif read.completeness.complete and plan.repairs(table, run):
+    elif complete and plan.repairs(table, run):
         assert plan.state is not None
-        confirm_repair(read, plan.state, permitted=run.allow_mass_removal)
-    notes = [] if verdict.failed or not verdict.note else [verdict.note]
-    notes += read.rejected.notes(replaces=replaces and verdict.allowed)
-    return Read(
-        parts=read.parts,
-        rows=read.rows,
-        newest=read.newest,
-        completeness=replace(read.completeness, notes=[*read.completeness.notes, *notes]),
-        unknown=read.unknown,
-        removes=verdict.allowed,
-        refused=verdict.note if verdict.failed else None,
-        search_check=read.search_check.to_json() if read.search_check else None,
-    )
+        confirm_repair(reader, plan.state, permitted=run.allow_mass_removal)
+    if verdict.note and not verdict.failed:
+        reader.completeness.notes.append(verdict.note)
+    reader.completeness.notes += reader.rejected.notes(replaces=replaces and verdict.allowed)
+    return verdict
 
 
 def _strangers(table: Table, lake_table: LakeTable) -> list[str]:

@@ -2,6 +2,9 @@
 
 Pages wait in a queue that is bounded in bytes: when decoding or the store cannot keep up, readers wait for room, and
 memory does not grow.
+
+The end of a slice waits in the same queue behind the slice's pages. So whoever learns of it knows that all rows before
+it were added to a part, and once that part is durable, so is the slice.
 """
 
 from __future__ import annotations
@@ -11,17 +14,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from intercom.extract.completeness import Completeness
+from intercom.extract.extraction import SliceEnd
 from intercom.extract.pages import Page
 from intercom.lake.staging import PartWriter
 from intercom.normalise.normaliser import Normaliser
 from intercom.normalise.records import Rejected, text_of
+from intercom.sync.staged import Staged
 
 log = logging.getLogger(__name__)
 
@@ -29,27 +35,15 @@ WAITING_BYTES = 8 << 20
 """JSON bytes of pages that may wait; in memory they are several times as large."""
 _AT_ONCE_BYTES = 3 << 20  # decoded together: what a column costs is paid once for some thousand rows
 _CHECKPOINT_SECONDS = 60.0
-_CHECKPOINT_ROWS = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """What is durable: the finished parts of the reading, and the staged parts (numbered below `parts`) that hold them.
-
-    `newest` is the largest cursor value so far in unix seconds, `rows` counts what was read.
-    """
-
-    finished: tuple[int, ...]
-    parts: int
-    rows: int
-    newest: int | None
+CHECKPOINT_ROWS = 100_000
+"""Rows after which finished slices are told before the time for it has come."""
 
 
 class Pipeline:
-    """Takes pages from any thread. Leaving the block waits until all of them are staged.
+    """Takes pages, and ends of slices, from any thread. Leaving the block waits until all rows are staged.
 
-    `finish` marks a part of the reading as complete. From time to time, and when the reading fails, `on_checkpoint`
-    learns what is durable. `newest` is the largest cursor value so far in unix seconds.
+    From time to time, and when the reading fails, `on_staged` learns what is durable, if there are more finished slices
+    than it knows of. `newest` is the largest cursor value so far in unix seconds.
 
     A record that fails on its way to a row is left out, and `on_rejected` gets it, with the page's request: whatever
     is in a record, the others are staged.
@@ -60,25 +54,26 @@ class Pipeline:
         parts: PartWriter,
         normaliser: Normaliser,
         cursor_field: str | None,
-        on_checkpoint: Callable[[Checkpoint], None],
+        on_staged: Callable[[Staged], None],
         on_rejected: Callable[[int, Sequence[Rejected], str | None], None],
         *,
         waiting_bytes: int = WAITING_BYTES,
+        checkpoint_rows: int = CHECKPOINT_ROWS,
     ) -> None:
         self.newest: int | None = None
         self._parts, self._normaliser, self._cursor_field = parts, normaliser, cursor_field
-        self._on_checkpoint, self._on_rejected = on_checkpoint, on_rejected
-        self._waiting_bytes = waiting_bytes
+        self._on_staged, self._on_rejected = on_staged, on_rejected
+        self._waiting_bytes, self._checkpoint_rows = waiting_bytes, checkpoint_rows
         lock = threading.Lock()
         self._arrived, self._room = threading.Condition(lock), threading.Condition(lock)
-        self._queue: deque[Page | int] = deque()
+        self._queue: deque[Page | SliceEnd] = deque()
         self._queued = 0
         self._closed = False
         self._error: BaseException | None = None
-        self._finished: list[int] = []
-        self._kept = 0
-        self._rows_kept = 0
-        self._kept_at = time.monotonic()
+        self._slices: dict[int, Completeness] = {}
+        """Of slices whose rows were all added to a part."""
+        self._slices_told = self._rows_told = 0
+        self._told_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
 
     def __enter__(self) -> Self:
@@ -99,28 +94,22 @@ class Pipeline:
         if isinstance(error, Exception) and self._error is None:
             try:
                 self._checkpoint()
-                if self._finished:
+                if self._slices:
                     self._parts.flush()
             except Exception as second:  # the first error is the one to tell
                 log.warning("what was read so far could not be kept for another try: %s", second)
 
-    def deliver(self, page: Page) -> None:
-        """Take a page; waits for room. Raises the error that has ended the decoding."""
-        if page.records:
-            self._put(page, page.size)
-
-    def finish(self, place: int) -> None:
-        """Every page of this part of the reading was delivered."""
-        self._put(place, 0)
-
-    def _put(self, item: Page | int, size: int) -> None:
+    def deliver(self, item: Page | SliceEnd) -> None:
+        """Take a page, or the end of a slice; waits for room. Raises the error that has ended the decoding."""
+        if isinstance(item, Page) and not item.records:
+            return
         with self._room:
             while self._queued > self._waiting_bytes and self._error is None:
                 self._room.wait()
             if self._error is not None:
                 raise self._error
             self._queue.append(item)
-            self._queued += size
+            self._queued += _bytes_of(item)
             self._arrived.notify()
 
     def _run(self) -> None:
@@ -129,7 +118,7 @@ class Pipeline:
                 pages = [item for item in taken if isinstance(item, Page)]
                 if pages:
                     self._stage(pages)
-                self._finished += [item for item in taken if isinstance(item, int)]
+                self._slices.update((item.place, item.completeness) for item in taken if isinstance(item, SliceEnd))
                 if self._is_due():
                     self._checkpoint()
         except BaseException as error:
@@ -137,17 +126,17 @@ class Pipeline:
                 self._error = error
                 self._room.notify_all()
 
-    def _take(self) -> list[Page | int]:
+    def _take(self) -> list[Page | SliceEnd]:
         """What waits, up to a few pages' bytes; empty at the end."""
         with self._arrived:
             while not self._queue and not self._closed:
                 self._arrived.wait()
-            taken: list[Page | int] = []
+            taken: list[Page | SliceEnd] = []
             size = 0
             while self._queue and size < _AT_ONCE_BYTES:
                 item = self._queue.popleft()
                 taken.append(item)
-                size += item.size if isinstance(item, Page) else 0
+                size += _bytes_of(item)
             self._queued -= size
             self._room.notify_all()
             return taken
@@ -179,17 +168,22 @@ class Pipeline:
             self._on_rejected(-len(found), found, page.request_id)  # it counted as a usable one
 
     def _is_due(self) -> bool:
-        if len(self._finished) == self._kept:
+        if len(self._slices) == self._slices_told:
             return False
-        late = time.monotonic() - self._kept_at >= _CHECKPOINT_SECONDS
-        return late or self._parts.rows - self._rows_kept >= _CHECKPOINT_ROWS
+        late = time.monotonic() - self._told_at >= _CHECKPOINT_SECONDS
+        return late or self._parts.rows - self._rows_told >= self._checkpoint_rows
 
     def _checkpoint(self) -> None:
-        if len(self._finished) == self._kept:
+        """Tell, as soon as all rows until now are durable, which slices have come to their end by now."""
+        if len(self._slices) == self._slices_told:
             return
-        finished, rows, newest = tuple(self._finished), self._parts.rows, self.newest
-        self._kept, self._rows_kept, self._kept_at = len(finished), rows, time.monotonic()
-        self._parts.checkpoint(lambda parts: self._on_checkpoint(Checkpoint(finished, parts, rows, newest)))
+        slices, rows, newest = dict(self._slices), self._parts.rows, self.newest
+        self._slices_told, self._rows_told, self._told_at = len(slices), rows, time.monotonic()
+        self._parts.checkpoint(lambda parts: self._on_staged(Staged(parts, rows, newest, slices)))
+
+
+def _bytes_of(item: Page | SliceEnd) -> int:
+    return item.size if isinstance(item, Page) else 0
 
 
 def newest_second(times: pa.Array | pa.ChunkedArray) -> int | None:

@@ -30,7 +30,7 @@ def test_an_attribute_carries_the_model_that_it_was_asked_for_by() -> None:
     pages: list[Page] = []
     table = TABLES["data_attributes"]
     api, nobody = cast(TableClient, OneAttribute()), cast(Resumable, None)
-    read_list(Extraction(api, table, 0, pages.append, expect=lambda _rows: None, journal=nobody))
+    read_list(Extraction(api, table, 0, pages.append, expect=lambda _rows: None, resumable=nobody))
     found = [
         {name: json.loads(bytes(value)) for name, value in record.items()} for page in pages for record in page.records
     ]

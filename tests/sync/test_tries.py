@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from intercom.compaction.compact import compact_table
@@ -15,11 +16,14 @@ from intercom.extract.completeness import Completeness
 from intercom.extract.search_slices import PlannedSlice, SlicePlan
 from intercom.extract.windows import Bounds, Slice, Window
 from intercom.lake.layout import TablePaths
+from intercom.lake.staging import PartWriter
 from intercom.lake.storage import Lake
 from intercom.lake.table import LakeTable
+from intercom.normalise.normaliser import Normaliser
 from intercom.sync.checkpoints import ResumeKey, RunCheckpoints
 from intercom.sync.ingest import Ingested, ingest_table
 from intercom.sync.run import Run
+from intercom.sync.staged import Staged
 from intercom.tables.catalogue import TABLES
 from tests.support.rig import CONNECTION, Rig, is_page
 
@@ -121,9 +125,7 @@ def test_what_a_slice_lacks_is_counted_once_however_often_the_run_is_tried(rig: 
         if number == 0:
             journal.keep(plan)
         short = Completeness(["three are missing"], 50, 3) if number == 0 else Completeness([], 50, 0)
-        journal.finish(number, short)
-        journal.finish(8, Completeness(["read, but not durable yet"], 50, 40))
-        journal.save([number], parts=0, rows=50, newest=None)
+        journal.save(Staged(parts=0, rows=50, newest=None, slices={number: short}))
 
 
 def test_a_run_that_was_short_reads_again_when_it_is_tried_again(rig: Rig) -> None:
@@ -221,4 +223,75 @@ def test_a_try_that_was_given_up_and_goes_on_does_no_harm(rig: Rig) -> None:
     stray = part.rsplit("-", 1)[0] + "-000900.parquet"
     (rig.lake_folder / stray).write_bytes((rig.lake_folder / part).read_bytes())
     compact_table(TABLES["contacts"], rig.ledger("contacts"), rig.store)
+    rig.check(["contacts"])
+
+
+EARLIER_PLAN = """{
+ "plan_id": "6eb7d80dd83a473788e6280044db7879",
+ "beginning": {
+  "fingerprint": "%(fingerprint)s", "window": {"start": null, "end": null}, "lake_id": "%(lake_id)s",
+  "workspace": null, "doubt": 0
+ },
+ "run_start": %(run_start)d,
+ "ingested_at": "2026-11-03T12:00:01.262336+00:00",
+ "saved_at": "%(saved_at)s",
+ "plan": {
+  "field": "created_at", "sort_field": "created_at", "whole": {"above": null, "below": null},
+  "parts": [
+   {"slice": {"start": null, "end": 20723, "narrowed": null}, "rows": %(first)d},
+   {"slice": {"start": 20723, "end": 20742, "narrowed": null}, "rows": 0},
+   {"slice": {"start": 20742, "end": null, "narrowed": null}, "rows": %(last)d}
+  ],
+  "by_day": true
+ }
+}"""
+EARLIER_DONE = """{
+ "plan_id": "6eb7d80dd83a473788e6280044db7879",
+ "found": {
+  "0": {"counted": %(first)d, "missing": 0, "notes": []},
+  "1": {"counted": 10, "missing": 1, "notes": ["one was not served"]}
+ },
+ "parts": %(parts)d,
+ "rows": %(first)d,
+ "newest": %(newest)d
+}"""
+
+
+def test_a_checkpoint_of_the_first_version_is_gone_on_from(rig: Rig) -> None:
+    """Literally as it was written: one slice with rows in a part, one without, and one that was not read."""
+    first, last = [], []
+    for row in rig.workspace.rows("contacts"):
+        if 20722 <= row["created_at"] // 86_400 <= 20743:  # the second slice's days, in any time zone
+            rig.workspace.delete("contacts", row["id"])
+        else:
+            (first if row["created_at"] < 20723 * 86_400 else last).append(row)
+    assert first
+    assert last
+    lake, table = rig.lake(), TABLES["contacts"]
+    ledger = rig.ledger("contacts", lake)
+    at = datetime.fromisoformat("2026-11-03T12:00:01.262336+00:00")
+    with PartWriter(lake, ledger.paths, "again.397756f8", table.schema.arrow, partition_field="created_at") as parts:
+        raw = [{name: msgspec.Raw(msgspec.json.encode(value)) for name, value in row.items()} for row in first]
+        parts.add(Normaliser(table, at).batch_pages([(raw, "page 1")]))
+    told = {
+        "parts": parts.parts,
+        "fingerprint": table.schema.fingerprint,
+        "lake_id": ledger.lake_id(),
+        "run_start": rig.workspace.now(),
+        "saved_at": datetime.now(UTC).isoformat(),
+        "first": len(first),
+        "last": len(last),
+        "newest": max(row["updated_at"] for row in first),
+    }
+    folder = rig.lake_folder / ledger.paths.staging / "again.397756f8"
+    (folder / "plan.json").write_text(EARLIER_PLAN % told)
+    (folder / "done.json").write_text(EARLIER_DONE % told)
+    ingested = attempt(rig, "again", lake)
+    asked = [request.body["query"] for request in rig.server.requests("/contacts/search") if is_page(request)]
+    assert {json.dumps(query) for query in asked} == {
+        json.dumps({"field": "created_at", "operator": ">", "value": 20742 * 86_400 + 43_200 - 25 * 3600})
+    }
+    assert ingested.rows == len(first) + len(last)
+    assert ingested.notes == ("one was not served",)
+    compact_table(table, rig.ledger("contacts"), rig.store)
     rig.check(["contacts"])

@@ -1,0 +1,46 @@
+"""What one attempt at a run has staged of a table: what a checkpoint file holds and what a commit takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from intercom.extract.completeness import Completeness
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Rows of one attempt that are durable, in its parts numbered below `parts`.
+
+    `rows` counts what was read, the same row perhaps more than once. `newest` is the greatest cursor value among them,
+    in unix seconds, None without one. `slices`: place in the plan -> completeness, of each slice that was read to its
+    end and whose rows are all in these parts.
+    """
+
+    parts: int = 0
+    rows: int = 0
+    newest: int | None = None
+    slices: Mapping[int, Completeness] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        found = {
+            str(place): {"counted": one.counted, "missing": one.missing, "notes": list(one.notes)}
+            for place, one in self.slices.items()
+        }
+        return {"found": found, "parts": self.parts, "rows": self.rows, "newest": self.newest}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`; AttributeError, KeyError, TypeError or ValueError when it is none."""
+        slices = {
+            int(place): Completeness(list(one["notes"]), int(one["counted"]), int(one["missing"]))
+            for place, one in record["found"].items()
+        }
+        return cls(int(record["parts"]), int(record["rows"]), record["newest"], slices)
+
+
+def greatest(values: Iterable[int | None]) -> int | None:
+    """The greatest of these values, None where there is none."""
+    return max((value for value in values if value is not None), default=None)
