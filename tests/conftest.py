@@ -35,7 +35,13 @@ def table_format() -> TableFormat:
 
 
 @pytest.fixture
-def make_rig(tmp_path: Path, table_format: TableFormat) -> Iterator[Callable[..., Rig]]:
+def per_page() -> int | None:
+    """Rows of a page of the tables that rigs read, None for what the tables declare; `small_pages` gives a few."""
+    return None
+
+
+@pytest.fixture
+def make_rig(tmp_path: Path, table_format: TableFormat, per_page: int | None) -> Iterator[Callable[..., Rig]]:
     """Makes rigs with their own workspace; `seeded` options are the workspace's, `server` ones the server's.
 
     Records are of a few months only: each month is a file, and writing files is what takes the time here."""
@@ -44,7 +50,7 @@ def make_rig(tmp_path: Path, table_format: TableFormat) -> Iterator[Callable[...
         def make(*, server: dict[str, Any] | None = None, lake: str | None = None, **seeded: Any) -> Rig:
             workspace = Workspace.seeded(**{"now": NOW, "history_days": 80, **seeded})
             running = stack.enter_context(SandboxServer(workspace, **(server or {})))
-            return Rig(running, lake or str(tmp_path / "lake"), table_format=table_format)
+            return Rig(running, lake or str(tmp_path / "lake"), table_format=table_format, per_page=per_page)
 
         yield make
 

@@ -129,7 +129,7 @@ class TableClient:
         path: str,
         params: Mapping[str, str | int] | None = None,
         *,
-        expect: str | None = None,
+        expect: tuple[str, ...] = (),
         once: bool = False,
     ) -> Answer:
         """GET ``path`` below the connection's base URL; ``expect`` and ``once`` as in ``Request``.
@@ -138,7 +138,9 @@ class TableClient:
         """
         return self._sender.call(Request("GET", path, params=dict(params or {}), expect=expect, once=once))
 
-    def post(self, path: str, body: Mapping[str, object], *, expect: str | None = None, heavy: bool = False) -> Answer:
+    def post(
+        self, path: str, body: Mapping[str, object], *, expect: tuple[str, ...] = (), heavy: bool = False
+    ) -> Answer:
         """POST a search; ``expect`` and ``heavy`` as in ``Request``.
 
         With ``heavy``, raises PageTooHeavyError when the page should be asked for in smaller pieces.

@@ -63,6 +63,10 @@ class Answer:
     request_id: str | None
     elements: list[bytes] | None = None
 
+    def member(self, path: tuple[str, ...]) -> msgspec.Raw | None:
+        """The JSON text at a path of member names, outermost first; None where there is no sound one."""
+        return _member(self.fields, path)
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -92,11 +96,11 @@ class Failure:
         return self.throttled and self.code != "too_many_requests"
 
 
-def read_answer(received: HttpResponse, expect: str | None, mask: SecretMask) -> Answer | Failure:
+def read_answer(received: HttpResponse, expect: tuple[str, ...], mask: SecretMask) -> Answer | Failure:
     """The answer if it is whole, else the failure: in spite of status 200 a body can be empty, cut, or an error list.
 
-    ``expect`` names the member that must be a JSON array. Its elements may be anything: if one is not sound JSON, the
-    others can still be used. A failure has the status that goes with its error's code.
+    ``expect`` is the path of the member that must be a JSON array. Its elements may be anything: if one is not sound
+    JSON, the others can still be used. A failure has the status that goes with its error's code.
     """
     request_id = _request_id(received, mask)
     fault = None
@@ -109,14 +113,13 @@ def read_answer(received: HttpResponse, expect: str | None, mask: SecretMask) ->
             return Answer(salvaged[0], received.server_time, request_id, salvaged[1])
         fault = f"broken body, {error}"
     else:
-        is_list = expect is not None and expect in fields and bytes(memoryview(fields[expect])[:1]) == b"["
-        if bytes(fields.get("type", b"")) == b'"error.list"' or (
-            expect is not None and not is_list and "errors" in fields
-        ):
+        listed = _member(fields, expect) if expect else None
+        is_list = listed is not None and bytes(memoryview(listed)[:1]) == b"["
+        if bytes(fields.get("type", b"")) == b'"error.list"' or (expect and not is_list and "errors" in fields):
             failure = read_refusal(received, mask)
             return failure if failure.code is None else replace(failure, status=_status_of(failure.code))
-        if expect is not None and not is_list:
-            fault = f"answer without the list {expect!r}"
+        if expect and not is_list:
+            fault = f"answer without the list {'.'.join(expect)!r}"
     if fault is not None:
         return Failure(fault, received.status, request_id=request_id, server_time=received.server_time)
     return Answer(fields, received.server_time, request_id)
@@ -185,21 +188,40 @@ def _members(body: bytes) -> dict[str, msgspec.Raw]:
         return _OBJECT.decode(repair(body))
 
 
-def _salvaged(body: bytes, expect: str | None) -> tuple[dict[str, msgspec.Raw], list[bytes] | None] | None:
+def _member(fields: Mapping[str, msgspec.Raw], path: tuple[str, ...]) -> msgspec.Raw | None:
+    """The value at a path below an object's members; None where there is none, or something on the way is no object."""
+    found = fields.get(path[0])
+    for name in path[1:]:
+        try:
+            found = None if found is None else _OBJECT.decode(found).get(name)
+        except msgspec.MsgspecError:
+            return None
+    return found
+
+
+def _sent_member(found: Mapping[str, bytes], path: tuple[str, ...]) -> bytes:
+    """The same of members that may be unsound: the text as sent, empty where there is none."""
+    text = found.get(path[0], b"")
+    for name in path[1:]:
+        text = (members(text) or {}).get(name, b"")
+    return text
+
+
+def _salvaged(body: bytes, expect: tuple[str, ...]) -> tuple[dict[str, msgspec.Raw], list[bytes] | None] | None:
     """The sound members of a body that is whole but not sound throughout, and the elements of its list as sent.
 
     None when the body is not whole, or when a member beside the list is unsound: it may say which page comes next.
     In those members characters that are no Unicode are repaired.
     """
     found = members(body) or {}
-    sound = {name: text for name, sent in found.items() if name != expect and (text := _sound(sent)) is not None}
-    fields = {name: msgspec.Raw(text) for name, text in sound.items()}
-    if expect is None:
+    beside = [(name, sent) for name, sent in found.items() if name not in expect[:1]]
+    fields = {name: msgspec.Raw(text) for name, sent in beside if (text := _sound(sent)) is not None}
+    if not expect:
         return (fields, None if len(fields) == len(found) else [body]) if fields else None
-    listed = elements(found.get(expect, b""))
+    listed = elements(_sent_member(found, expect))
     if listed is None or len(fields) < len(found) - 1:
         return None
-    return {**fields, expect: msgspec.Raw(found[expect])}, listed
+    return {**fields, expect[0]: msgspec.Raw(found[expect[0]])}, listed
 
 
 def _sound(text: bytes) -> bytes | None:

@@ -30,7 +30,8 @@ API_VERSION = "2.14"
 class Request:
     """What is sent, and what is asked of the answer. ``path`` is below the connection's base URL, ``body`` JSON.
 
-    ``expect`` names the member of the answer that must be a JSON array; an answer without it counts as broken.
+    ``expect`` is the path of the member of the answer that must be a JSON array, outermost name first; an answer
+    without it counts as broken. Empty: nothing is expected.
     ``once``: the request moves a position on the server. Only a 429 is retried, since after any other failure the page
     may be lost though it was never seen. ``heavy``: two failures in a row that look like too big a page are the end.
     """
@@ -39,7 +40,7 @@ class Request:
     path: str
     params: dict[str, str | int] = field(default_factory=dict)
     body: bytes | None = None
-    expect: str | None = None
+    expect: tuple[str, ...] = ()
     once: bool = False
     heavy: bool = False
 

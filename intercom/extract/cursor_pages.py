@@ -18,7 +18,7 @@ from intercom.api.response import Answer
 from intercom.errors import PageTooHeavyError, RetriableApiError
 from intercom.extract.count_check import CountCheck
 from intercom.extract.extraction import Extraction
-from intercom.extract.pages import PER_PAGE, Page, json_integer, page_of, pages_of
+from intercom.extract.pages import Page, json_integer, page_of, pages_of
 from intercom.extract.windows import Bounds, Slice
 from intercom.tables.table import Table
 
@@ -102,15 +102,15 @@ class FirstPage:
 
 def first_page(api: TableClient, table: Table, chain: CursorSearch) -> FirstPage:
     """The first page of a chain, of the full size if the server can bear it."""
-    size = PageSize()
+    size = PageSize(table.per_page)
     answer = _ask(api, table, chain, None, size)
     return FirstPage(answer, page_of(answer, table, 1), size)
 
 
 def first_row(api: TableClient, table: Table, chain: CursorSearch) -> FirstPage:
     """A first page of one row: how many rows there are and, by the chain's order, the first of them."""
-    answer = api.post(table.path, chain.body(1), expect=table.records_key)
-    return FirstPage(answer, page_of(answer, table, 1), PageSize())
+    answer = api.post(table.path, chain.body(1), expect=table.records_at)
+    return FirstPage(answer, page_of(answer, table, 1), PageSize(table.per_page))
 
 
 def read_cursor_pages(extraction: Extraction, chain: CursorSearch, first: FirstPage | None = None) -> None:
@@ -145,13 +145,14 @@ def walk(
     tally: CountCheck,
     first: FirstPage | None = None,
     stop: Stop | None = None,
-    rows: int | None = None,
+    share: float = 1.0,
 ) -> bool:
     """Deliver one pass over a chain and tell `tally` of it; False when it was not read to the end of the search.
 
-    With `stop` the pass ends where that says so; else, and only with `chain.until`, behind all rows that are counted.
+    Pages have `share` of the rows of a full one. With `stop` the pass ends where that says so; else, and only with
+    `chain.until`, behind all rows that are counted.
     """
-    size, proof = first.size if first else PageSize(rows), _Order(chain.order)
+    size, proof = first.size if first else PageSize(extraction.table.per_page, share), _Order(chain.order)
     cursor: str | None = None
     seen: set[str] = set()
     tally.begin()
@@ -189,7 +190,7 @@ def _ask(api: TableClient, table: Table, chain: CursorSearch, cursor: str | None
     """One page; smaller and smaller while the server cannot bear it, from the same place."""
     while True:
         try:
-            answer = api.post(table.path, chain.body(size.rows, cursor), expect=table.records_key, heavy=size.rows > 1)
+            answer = api.post(table.path, chain.body(size.rows, cursor), expect=table.records_at, heavy=size.rows > 1)
         except PageTooHeavyError as error:
             size.halve()
             log.warning("%s: %s; asking for %d rows", chain.what, error, size.rows)
@@ -214,8 +215,8 @@ class PageSize:
     `asked` is the size of the page that came last.
     """
 
-    def __init__(self, rows: int | None = None) -> None:
-        self.rows = self.asked = self._most = rows or PER_PAGE
+    def __init__(self, per_page: int, share: float = 1.0) -> None:
+        self.rows = self.asked = self._most = max(1, round(share * per_page))
         self._good = 0
 
     def halve(self) -> None:

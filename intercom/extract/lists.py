@@ -34,7 +34,7 @@ def _read(extraction: Extraction, params: Mapping[str, str | int], number: int) 
     filled = {name: msgspec.Raw(msgspec.json.encode(params[name])) for name in table.carries}
     seen, following, places = DistinctKeys(table.name), dict[str, str | int](), {place_of({"page": 1})}
     while True:
-        answer = api.get(table.path, {**params, **following}, expect=table.records_key)
+        answer = api.get(table.path, {**params, **following}, expect=table.records_at)
         number += 1
         page = page_of(answer, table, number)
         seen.add(page)

@@ -12,12 +12,12 @@ from functools import partial
 from intercom.errors import RequestRejectedError
 from intercom.extract.distinct_keys import DistinctKeys, keys_of
 from intercom.extract.extraction import Extraction
-from intercom.extract.pages import PER_PAGE, json_integer, next_params, page_of, pages_of, place_of
+from intercom.extract.pages import json_integer, next_params, page_of, pages_of, place_of
 
 log = logging.getLogger(__name__)
 
 SMALLER_PER_PAGE = 50
-"""Asked for where 150 is refused."""
+"""Asked for where more are refused."""
 PAGES_AT_ONCE = 64
 """Pages that are asked for before looking whether they bring anything: how many there are is the server's word."""
 _READS = 3
@@ -27,7 +27,7 @@ _READS = 3
 class _Size:
     """Rows per page that the server accepts."""
 
-    rows: int = PER_PAGE
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def read_page_numbers(extraction: Extraction) -> None:
     believed when two requests for it after the reading agree. What is short after the last read is in `completeness`.
     """
     name, counted, found = extraction.table.name, 0, 0
-    size = _Size()
+    size = _Size(extraction.table.per_page)
     for read in range(1, _READS + 1):
         found, named = _walk(extraction, size)
         alone = _count(extraction)
@@ -84,7 +84,7 @@ def _first(extraction: Extraction, size: _Size) -> _Delivered:
     try:
         return _deliver(extraction, size, {"page": 1}, 1)
     except RequestRejectedError as error:
-        if error.status != 400 or size.rows == SMALLER_PER_PAGE:
+        if error.status != 400 or size.rows <= SMALLER_PER_PAGE:
             raise
         size.rows = SMALLER_PER_PAGE
         return _deliver(extraction, size, {"page": 1}, 1)
@@ -132,7 +132,7 @@ def _one_by_one(extraction: Extraction, size: _Size, first: _Delivered) -> tuple
 def _deliver(extraction: Extraction, size: _Size, params: dict[str, str | int], number: int) -> _Delivered:
     table = extraction.table
     query = {**table.requests[0], "per_page": size.rows, **params}
-    answer = extraction.api.get(table.path, query, expect=table.records_key)
+    answer = extraction.api.get(table.path, query, expect=table.records_at)
     page = page_of(answer, table, number)
     extraction.deliver(page)
     total = pages_of(answer).get("total_pages")
@@ -150,6 +150,6 @@ def _deliver(extraction: Extraction, size: _Size, params: dict[str, str | int], 
 def _count(extraction: Extraction) -> int:
     """Rows that the list has, asked for by itself; where it does not say, at least those of the answer."""
     table = extraction.table
-    answer = extraction.api.get(table.path, {**table.requests[0], "page": 1, "per_page": 1}, expect=table.records_key)
+    answer = extraction.api.get(table.path, {**table.requests[0], "page": 1, "per_page": 1}, expect=table.records_at)
     counted = json_integer(answer.fields.get("total_count"))
     return len(keys_of(page_of(answer, table, 1))) if counted is None else counted

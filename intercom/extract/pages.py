@@ -5,8 +5,8 @@ Source of the API facts: Intercom REST API reference 2.14, "Pagination".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -15,14 +15,12 @@ import msgspec
 
 from intercom.api.response import Answer
 from intercom.errors import RetriableApiError
-from intercom.normalise.coerce import UNREADABLE, epoch_seconds
+from intercom.normalise.arrays import all_epoch_seconds
+from intercom.normalise.coerce import UNREADABLE
 from intercom.normalise.records import Record, RecordHead, Rejected, sort_out, split_records
 from intercom.tables.table import Table
 
 Params = Mapping[str, str | int]
-
-PER_PAGE = 150
-"""The most that the reference allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,8 @@ class Page:
     """Records of one answer; `number` counts from 1 within a chain of requests, `size` is in bytes of JSON.
 
     `nulls` elements of the answer's list were null, and are no records; `rejected` ones cannot be rows. `outside`
-    usable ones were left out, since they are not asked for.
+    usable ones were left out, since they are not asked for. `newest` is how far the page has read the table: the
+    greatest value that the watermark counts, in unix seconds; None without one.
     """
 
     number: int
@@ -40,6 +39,7 @@ class Page:
     nulls: int = 0
     rejected: tuple[Rejected, ...] = ()
     outside: int = 0
+    newest: int | None = None
 
     @property
     def where(self) -> str:
@@ -48,7 +48,7 @@ class Page:
 
     def seconds(self, field: str) -> list[int | None]:
         """A timestamp field of each record in unix seconds."""
-        return [epoch_seconds(record.get(field)) for record in self.records]
+        return all_epoch_seconds([record.get(field) for record in self.records])
 
 
 def page_of(answer: Answer, table: Table, number: int) -> Page:
@@ -56,9 +56,20 @@ def page_of(answer: Answer, table: Table, number: int) -> Page:
 
     Null elements, which the reference allows among admins, are no records and no fault.
     """
-    text, glance = answer.fields[table.records_key], _glance(table.required_columns, table.cursor_field)
-    split = split_records(text, glance) if answer.elements is None else sort_out(answer.elements, glance)
-    return Page(number, answer.request_id, split.records, len(text), split.nulls, tuple(split.rejected))
+    glance = _glance(table.required_columns, table.cursor_field)
+    if answer.elements is None:
+        text = answer.member(table.records_at)
+        assert text is not None, table.name  # such an answer counts as broken
+        split, size = split_records(text, glance), len(text)
+    else:
+        split, size = sort_out(answer.elements, glance), sum(map(len, answer.elements))
+    page = Page(number, answer.request_id, split.records, size, split.nulls, tuple(split.rejected))
+    return page if table.cursor_field is None else replace(page, newest=greatest(page.seconds(table.cursor_field)))
+
+
+def greatest(seconds: Iterable[int | None]) -> int | None:
+    """The greatest of these values, None where there is none."""
+    return max((second for second in seconds if second is not None), default=None)
 
 
 def json_integer(raw: msgspec.Raw | None) -> int | None:

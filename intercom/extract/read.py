@@ -7,7 +7,7 @@ from dataclasses import replace
 from intercom.extract.extraction import Extraction, SliceEnd
 from intercom.extract.lists import read_list
 from intercom.extract.page_numbers import read_page_numbers
-from intercom.extract.pages import Page
+from intercom.extract.pages import Page, greatest
 from intercom.extract.scroll import read_scroll
 from intercom.extract.search import read_search
 from intercom.extract.windows import Window
@@ -44,4 +44,5 @@ def _inside(page: Page, table: Table, window: Window) -> Page:
         return page
     values = page.seconds(table.cursor_field)
     kept = [record for record, value in zip(page.records, values, strict=True) if window.holds(value)]
-    return replace(page, records=kept, outside=len(page.records) - len(kept))
+    newest = greatest(value for value in values if window.holds(value))
+    return replace(page, records=kept, outside=len(page.records) - len(kept), newest=newest)

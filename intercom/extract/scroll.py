@@ -81,7 +81,7 @@ def read_scroll(extraction: Extraction) -> None:
 def _counted(api: TableClient, table: Table) -> int:
     """Companies that the list counts, those without users left out; 0 where there is no such list for this token."""
     try:
-        answer = api.get(table.path.removesuffix("/scroll"), {"per_page": 1}, expect=table.records_key)
+        answer = api.get(table.path.removesuffix("/scroll"), {"per_page": 1}, expect=table.records_at)
     except FatalApiError as error:
         log.info("%s: the scroll cannot be held against the list's count: %s", table.name, error)
         return 0
@@ -122,7 +122,7 @@ def _open(api: TableClient, table: Table) -> Answer:
     """The first page; while another scroll is open it is asked for again for a little over a minute."""
     for pause in (*OPEN_WAITS_SECONDS, None):
         try:
-            return api.get(table.path, expect=table.records_key)
+            return api.get(table.path, expect=table.records_at)
         except ApiError as error:
             if not _another_is_open(error):
                 raise
@@ -157,7 +157,7 @@ def _following(
     """
     for pause in (*LOST_PAGE_WAITS_SECONDS, None):
         try:
-            return api.get(table.path, {"scroll_param": token}, expect=table.records_key, once=True)
+            return api.get(table.path, {"scroll_param": token}, expect=table.records_at, once=True)
         except PermissionDeniedError:
             raise
         except RetriableApiError as error:

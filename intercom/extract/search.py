@@ -36,9 +36,9 @@ log = logging.getLogger(__name__)
 _CREATED = "created_at"
 _TIMES = (_CREATED, "updated_at")
 _EARLY_END_SECONDS = 10 * DAY_SECONDS
-_PASSES = (None, 100, 120)
-"""Rows per page of passes over the newest changes, None for the most there can be; the second and third only where the
-one before is doubtful."""
+_PASSES = (1.0, 2 / 3, 0.8)
+"""Passes over the newest changes, each by pages of this share of a full one; the second and third only where the one
+before is doubtful."""
 _WORTH_IT = 4
 """A chain that may end early is cut into slices only if it would read at least a quarter of the rows anyway."""
 
@@ -147,11 +147,11 @@ def _read_newest_first(extraction: Extraction, chain: CursorSearch, first: First
     """
     tally = CountCheck(chain.what, chain.counted, extraction.run_start)
     to_its_end = False
-    for rows in _PASSES:
+    for share in _PASSES:
         if first is None and not tally.sound:
             count_again(extraction, chain, tally)
         end = _EarlyEnd(start, chain.counted, may_be_far=first is not None)
-        to_its_end = walk(extraction, chain, tally, first, end, rows)
+        to_its_end = walk(extraction, chain, tally, first, end, share)
         if end.far:
             return False
         if not (to_its_end and tally.short_by) and (tally.sound or (first is None and not tally.new)):

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from msgspec import Raw
 from msgspec.json import Decoder
 
-from intercom.normalise.coerce import EXACT_INTEGERS, FIRST_SECOND, LAST_SECOND, UNREADABLE, coerce
+from intercom.normalise.coerce import EXACT_INTEGERS, FIRST_SECOND, LAST_SECOND, UNREADABLE, coerce, epoch_seconds
 from intercom.tables.schema import ColumnKind
 
 T = TypeVar("T")
@@ -82,6 +82,17 @@ def one_member(name: str) -> type[Any]:
     Raises ValueError for a name with quotes, backslashes or control characters.
     """
     return msgspec.defstruct("OneMember", [("value", Raw, None)], rename={"value": name}, gc=False)
+
+
+def all_epoch_seconds(values: Sequence[Raw | None]) -> list[int | None]:
+    """`epoch_seconds` of each value, decoded at once where all are plain seconds or null."""
+    try:
+        found: list[int | None] = _WHOLE[ColumnKind.TIMESTAMP].decode(join([value or NULL for value in values]))
+    except UNREADABLE:
+        return [epoch_seconds(value) for value in values]
+    if all(second is None or FIRST_SECOND <= second <= LAST_SECOND for second in found):
+        return found
+    return [epoch_seconds(value) for value in values]
 
 
 def join(values: Sequence[Text]) -> bytes:

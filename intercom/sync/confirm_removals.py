@@ -19,7 +19,7 @@ from urllib.parse import quote
 from intercom.errors import FatalApiError
 from intercom.extract.pages import Page
 from intercom.lake.state import TableState
-from intercom.normalise.coerce import coerce
+from intercom.normalise.coerce import coerce, epoch_seconds
 from intercom.normalise.records import NO_JSON, Rejected
 from intercom.sync.read_table import TableReader
 from intercom.sync.removals import ASKED_ONE_BY_ONE, LARGE_SHARE, SMALL_TABLE, Missing, a_key, count_read, find_missing
@@ -154,7 +154,8 @@ def _record(read: TableReader, key: str) -> Page | FatalApiError | None:
     if answer.elements is not None:
         odd = [] if read.rejected.holds(name, key) else [Rejected(text, NO_JSON) for text in answer.elements]
         return Page(1, answer.request_id, [], rejected=tuple(odd))
-    return Page(1, answer.request_id, [members], size=sum(len(bytes(value)) for value in members.values()))
+    newest = epoch_seconds(members.get(table.cursor_field)) if table.cursor_field else None
+    return Page(1, answer.request_id, [members], sum(len(bytes(value)) for value in members.values()), newest=newest)
 
 
 def _kept(name: str, missing: Missing, why: str) -> Verdict:

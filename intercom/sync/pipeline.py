@@ -19,11 +19,10 @@ from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from intercom.extract.completeness import Completeness
 from intercom.extract.extraction import SliceEnd
-from intercom.extract.pages import Page
+from intercom.extract.pages import Page, greatest
 from intercom.lake.staging import PartWriter
 from intercom.normalise.normaliser import Normaliser
 from intercom.normalise.records import Rejected, text_of
@@ -43,7 +42,7 @@ class Pipeline:
     """Takes pages, and ends of slices, from any thread. Leaving the block waits until all rows are staged.
 
     From time to time, and when the reading fails, `on_staged` learns what is durable, if there are more finished slices
-    than it knows of. `newest` is the largest cursor value so far in unix seconds.
+    than it knows of. `newest` is how far the staged pages have read the table, in unix seconds.
 
     A record that fails on its way to a row is left out, and `on_rejected` gets it, with the page's request: whatever
     is in a record, the others are staged.
@@ -53,7 +52,6 @@ class Pipeline:
         self,
         parts: PartWriter,
         normaliser: Normaliser,
-        cursor_field: str | None,
         on_staged: Callable[[Staged], None],
         on_rejected: Callable[[int, Sequence[Rejected], str | None], None],
         *,
@@ -61,7 +59,7 @@ class Pipeline:
         checkpoint_rows: int = CHECKPOINT_ROWS,
     ) -> None:
         self.newest: int | None = None
-        self._parts, self._normaliser, self._cursor_field = parts, normaliser, cursor_field
+        self._parts, self._normaliser = parts, normaliser
         self._on_staged, self._on_rejected = on_staged, on_rejected
         self._waiting_bytes, self._checkpoint_rows = waiting_bytes, checkpoint_rows
         lock = threading.Lock()
@@ -144,9 +142,7 @@ class Pipeline:
     def _stage(self, pages: list[Page]) -> None:
         for batch in self._batches(pages):
             self._parts.add(batch)
-            newest = newest_second(batch.column(self._cursor_field)) if self._cursor_field else None
-            if newest is not None:
-                self.newest = newest if self.newest is None else max(newest, self.newest)
+        self.newest = greatest((self.newest, *(page.newest for page in pages)))
 
     def _batches(self, pages: Sequence[Page]) -> Iterator[pa.RecordBatch]:
         """All pages as one batch; where a record fails, halves of halves, down to that record alone."""
@@ -184,12 +180,6 @@ class Pipeline:
 
 def _bytes_of(item: Page | SliceEnd) -> int:
     return item.size if isinstance(item, Page) else 0
-
-
-def newest_second(times: pa.Array | pa.ChunkedArray) -> int | None:
-    """The largest of a column of times, in whole unix seconds (floor), which are negative before 1970."""
-    microseconds = pc.max(times.cast(pa.int64())).as_py()
-    return None if microseconds is None else microseconds // 1_000_000
 
 
 def _halves(pages: Sequence[Page]) -> list[Sequence[Page]]:

@@ -14,7 +14,7 @@ from intercom.api.client import TableClient
 from intercom.extract.completeness import Completeness
 from intercom.extract.date_comparison import SearchCheck, check_search, difference
 from intercom.extract.extraction import Extraction, Receiver, SliceEnd
-from intercom.extract.pages import Page
+from intercom.extract.pages import Page, greatest
 from intercom.extract.read import read_table
 from intercom.extract.search_slices import SlicePlan
 from intercom.extract.windows import Window
@@ -24,7 +24,7 @@ from intercom.normalise.normaliser import Normaliser
 from intercom.sync.checkpoints import RunCheckpoints
 from intercom.sync.pipeline import WAITING_BYTES, Pipeline
 from intercom.sync.progress import TableProgress
-from intercom.sync.staged import Staged, greatest
+from intercom.sync.staged import Staged
 from intercom.tables.table import Table
 
 T = TypeVar("T")
@@ -107,9 +107,7 @@ class TableReader:
         attempt, schema = self.checkpoints.attempt, table.schema.arrow
         parts = self.lake_table.part_writer(attempt, schema, partition_field=table.month_field, first=before.parts)
         waiting = WAITING_BYTES if table.may_wait else _SCROLL_WAITING_BYTES
-        pipeline = Pipeline(
-            parts, self._normaliser, table.cursor_field, save, self.rejected.take, waiting_bytes=waiting
-        )
+        pipeline = Pipeline(parts, self._normaliser, save, self.rejected.take, waiting_bytes=waiting)
         with self.rejected, parts, pipeline:
 
             def receive(item: Page | SliceEnd) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -13,8 +13,8 @@ from intercom.extract.completeness import Completeness
 class Staged:
     """Rows of one attempt that are durable, in its parts numbered below `parts`.
 
-    `rows` counts what was read, the same row perhaps more than once. `newest` is the greatest cursor value among them,
-    in unix seconds, None without one. `slices`: place in the plan -> completeness, of each slice that was read to its
+    `rows` counts what was read, the same row perhaps more than once. `newest` is how far they reach, as
+    `Page.newest` says. `slices`: place in the plan -> completeness, of each slice that was read to its
     end and whose rows are all in these parts.
     """
 
@@ -39,8 +39,3 @@ class Staged:
             for place, one in record["found"].items()
         }
         return cls(int(record["parts"]), int(record["rows"]), record["newest"], slices)
-
-
-def greatest(values: Iterable[int | None]) -> int | None:
-    """The greatest of these values, None where there is none."""
-    return max((value for value in values if value is not None), default=None)

@@ -12,7 +12,7 @@ COMPANIES: Final = Table(
     # 2.14 has no search for companies, and /companies/list ends at 10,000: only the scroll reads them all.
     path="/companies/scroll",
     access=Access.SCROLL,
-    records_key="data",
+    records_at=("data",),
     schema=TableSchema(
         # Component `company`. monthly_spend is an integer there, decimals occur. notes: observed. size, website,
         # industry and last_request_at are left out of records rather than null; plan is {} when there is none.

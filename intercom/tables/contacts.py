@@ -11,7 +11,7 @@ CONTACTS: Final = Table(
     name="contacts",
     path="/contacts/search",
     access=Access.SEARCH,
-    records_key="data",
+    records_at=("data",),
     schema=TableSchema(
         # Component `contact`. owner_id is a number although admins.id is a string. Observed only: from
         # opted_in_subscription_types to the end. Nested lists hold 10 elements at most; their total_count has

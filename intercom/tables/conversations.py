@@ -11,7 +11,7 @@ CONVERSATIONS: Final = Table(
     name="conversations",
     path="/conversations/search",
     access=Access.SEARCH,
-    records_key="conversations",
+    records_at=("conversations",),
     schema=TableSchema(
         # Component `conversation_list_item`: what a search answers, without conversation_parts. An unassigned
         # *_assignee_id is null or 0. topics and ticket are only in the description's examples; observed:

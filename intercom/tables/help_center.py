@@ -11,7 +11,7 @@ ARTICLES: Final = Table(
     name="articles",
     path="/articles",
     access=Access.PAGES,
-    records_key="data",
+    records_at=("data",),
     schema=TableSchema(
         # Component `article_list_item`. updated_at is that of the default language; statistics only come with
         # one article.

@@ -9,6 +9,9 @@ from enum import StrEnum
 from intercom.tables import schema as schemas
 from intercom.tables.schema import TableSchema
 
+MOST_PER_PAGE = 150
+"""Rows of a page at most. Source: Intercom REST API reference 2.14, "Pagination"."""
+
 
 class Access(StrEnum):
     """How a table's records are reached."""
@@ -30,8 +33,9 @@ class Strategy(StrEnum):
 class Table:
     """One table's facts. A contradiction among them is a ValueError that names the table, at import.
 
-    ``name`` is also the folder in the lake, ``path`` is below the region's base URL, ``records_key`` is the member
-    of an answer that holds the records. ``scope`` says which permission the token needs. ``requests`` has the query
+    ``name`` is also the folder in the lake, ``path`` is below the region's base URL, ``records_at`` is the path
+    of the member of an answer that holds the records, outermost name first. ``per_page`` is how many of them are asked
+    for at once, where a page has a size. ``scope`` says which permission the token needs. ``requests`` has the query
     parameters of each chain of requests that together read the table; those in ``carries`` become columns.
 
     ``required`` are the columns without which a record is refused; empty: those of the primary key. ``cursor_field`` is
@@ -47,7 +51,7 @@ class Table:
     name: str
     path: str
     access: Access
-    records_key: str
+    records_at: tuple[str, ...]
     schema: TableSchema
     primary_key: tuple[str, ...] = ("id",)
     required: tuple[str, ...] = ()
@@ -58,6 +62,7 @@ class Table:
     scope: str
     requests: tuple[Mapping[str, str | int], ...] = field(default=({},), hash=False)
     carries: tuple[str, ...] = ()
+    per_page: int = MOST_PER_PAGE
     day_cut: bool = False
     narrowed_by: tuple[str, ...] = ()
     record_path: str = ""
@@ -68,6 +73,12 @@ class Table:
             (not self.primary_key, "has no primary key"),
             (len(set(self.primary_key)) < len(self.primary_key), "has a key column twice"),
             (not self.requests, "has no request"),
+            (not self.records_at or not all(self.records_at), "does not say where its records are"),
+            (isinstance(self.records_at, str), "says by a text where its records are, and not by a tuple of names"),
+            (
+                not 1 <= self.per_page <= MOST_PER_PAGE,
+                f"has pages of {self.per_page} rows, not of 1 to {MOST_PER_PAGE}",
+            ),
             (not self.path.startswith("/"), f"has the path {self.path!r}, which does not start with '/'"),
             (self.strategy is Strategy.MERGE and not self.cursor_field, "merges without a cursor field"),
             (self.access is Access.SEARCH and not self.cursor_field, "is searched without a cursor field"),

@@ -11,7 +11,7 @@ TAGS: Final = Table(
     name="tags",
     path="/tags",
     access=Access.LIST,
-    records_key="data",
+    records_at=("data",),
     schema=TableSchema(
         # Component `tag`. applied_at and applied_by are absent where tags are listed by themselves.
         fields=(
@@ -29,7 +29,7 @@ SEGMENTS: Final = Table(
     name="segments",
     path="/segments",
     access=Access.LIST,
-    records_key="segments",
+    records_at=("segments",),
     schema=TableSchema(
         # Component `segment`. count only comes with include_count=true.
         fields=(
@@ -49,7 +49,7 @@ ADMINS: Final = Table(
     name="admins",
     path="/admins",
     access=Access.LIST,
-    records_key="admins",
+    records_at=("admins",),
     schema=TableSchema(
         # Component `admin`. avatar is a URL there and an object in older records; team_ids are numbers,
         # teams.id a string.
@@ -70,7 +70,7 @@ TEAMS: Final = Table(
     name="teams",
     path="/teams",
     access=Access.LIST,
-    records_key="teams",
+    records_at=("teams",),
     schema=TableSchema(
         # Component `team`. admin_ids are numbers, admins.id a string.
         fields=(
@@ -89,7 +89,7 @@ DATA_ATTRIBUTES: Final = Table(
     name="data_attributes",
     path="/data_attributes",
     access=Access.LIST,
-    records_key="data",
+    records_at=("data",),
     schema=TableSchema(
         # Component `data_attribute`. Built-in attributes have no id and no times. Observed: multiline and after.
         fields=(

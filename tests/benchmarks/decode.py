@@ -79,7 +79,7 @@ def _batches(pages: Sequence[msgspec.Raw]) -> Iterator[pa.RecordBatch]:
 
 def _read(text: msgspec.Raw) -> Page:
     """A page as a search reads it: its records, their keys, and the time that it is ordered by."""
-    page = page_of(Answer({CONTACTS.records_key: text}, None, None), CONTACTS, 1)
+    page = page_of(Answer({CONTACTS.records_at[0]: text}, None, None), CONTACTS, 1)
     keys_of(page)
     page.seconds("created_at")
     return page

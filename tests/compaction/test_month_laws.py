@@ -10,12 +10,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from intercom.api.response import Answer
+from intercom.extract.pages import page_of
 from intercom.lake.layout import TablePaths
 from intercom.lake.staging import split_by_month
 from intercom.lake.state import TableState
 from intercom.normalise.normaliser import Normaliser
 from intercom.normalise.records import split_records
-from intercom.sync.pipeline import newest_second
 from intercom.sync.progress import shown_time
 from intercom.tables.catalogue import TABLES
 from tests.support.effort import effort
@@ -27,9 +28,13 @@ FIRST, LAST = -62_135_596_800, 253_402_300_799  # of the years 1 and 9999
 seconds = st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(FIRST, LAST), st.integers(FIRST, FIRST + 32 * 10**9))
 
 
-def read(values: list[int]) -> pa.Table:
+def sent(values: list[int]) -> Raw:
     text = json.dumps([{"id": str(row), "created_at": value, "updated_at": value} for row, value in enumerate(values)])
-    records = split_records(Raw(text.encode())).records
+    return Raw(text.encode())
+
+
+def read(values: list[int]) -> pa.Table:
+    records = split_records(sent(values)).records
     return pa.Table.from_batches([Normaliser(TABLES["contacts"], NOW).batch(records, where="page 1")])
 
 
@@ -68,10 +73,10 @@ def month_of(value: int) -> str:
 @given(st.lists(seconds, min_size=1, max_size=5))
 @example([FIRST, -1])
 @example([-5_000_000])
-def test_the_newest_cursor_value_is_that_of_the_newest_row(values: list[int]) -> None:
+def test_a_page_has_read_as_far_as_its_newest_row(values: list[int]) -> None:
     times = read(values).column("updated_at")
     known = [(at - EPOCH) // timedelta(seconds=1) for at in times.to_pylist() if at is not None]
-    assert newest_second(times) == max(known, default=None)
+    assert page_of(Answer({"data": sent(values)}, None, None), TABLES["contacts"], 1).newest == max(known, default=None)
 
 
 @given(st.integers(FIRST, LAST))

@@ -95,7 +95,7 @@ def test_no_failure_shows_a_token(token: str, how: list[str], status: int, data:
     )
     received = HttpResponse(status, {"X-Request-Id": echoed, "Content-Type": f"text/{echoed}"}, body.encode())
     mask = SecretMask([token])
-    for found in (read_refusal(received, mask), read_answer(received, "data", mask)):
+    for found in (read_refusal(received, mask), read_answer(received, ("data",), mask)):
         shown = repr(found) + repr(received)
         assert not [run for run in runs(token) for form in plain(shown) if run in form]
 

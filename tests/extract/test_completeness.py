@@ -364,7 +364,7 @@ def test_a_wrong_clock_of_this_machine_leaves_no_row_stale_where_the_server_does
 ) -> None:
     """A row changes while a long load goes on, after it was read and long before the newest row of that load."""
     rig = make_rig(conversations=60)
-    monkeypatch.setattr("intercom.extract.cursor_pages.PER_PAGE", 20)
+    rig.per_page = 20
     monkeypatch.setattr("intercom.sandbox.server.formatdate", lambda *_, **__: "no date")
     monkeypatch.setattr("intercom.api.workspace.time", SimpleNamespace(time=lambda: rig.workspace.time() + ahead))
     first = min(rig.workspace.rows("conversations"), key=lambda row: row["created_at"])
@@ -427,9 +427,9 @@ def test_rows_that_change_while_pages_are_read_are_exact_after_the_next_run(make
     rig.check(MERGED)
 
 
-def test_rows_that_move_while_a_long_history_is_read_raise_no_alarm(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_move_while_a_long_history_is_read_raise_no_alarm(rig: Rig) -> None:
     """Newest first, each row that moves up would be one that is counted and not met."""
-    monkeypatch.setattr("intercom.extract.cursor_pages.PER_PAGE", 30)
+    rig.per_page = 30
     contacts = sorted(rig.workspace.rows("contacts"), key=lambda row: row["updated_at"])
     movers = iter(contacts[100:200])
 

@@ -216,3 +216,10 @@ def test_data_attributes_of_one_name_are_told_apart_by_id_and_the_last_read_stay
         ("tier", 2, "old"),
     ]
     assert [row["name"] for row in held if not row["id"]] == ["email"]
+
+
+def test_pages_have_the_size_that_the_table_states(rig: Rig) -> None:
+    rig.per_page = 20
+    rig.sync(["articles"])
+    rig.check(["articles"])
+    assert {request.params["per_page"] for request in rig.server.requests("/articles")} == {"20", "1"}  # 1: a count

@@ -152,9 +152,9 @@ def test_a_long_catch_up_is_read_in_slices_of_updated_at(rig: Rig) -> None:
     assert len(bounds_asked(rig, "conversations", "updated_at")) > 3
 
 
-def test_a_burst_of_changes_just_now_is_no_long_catch_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_burst_of_changes_just_now_is_no_long_catch_up(rig: Rig) -> None:
     """Search counts whole days: the many rows of yesterday are none that this run needs."""
-    monkeypatch.setattr("intercom.extract.cursor_pages.PER_PAGE", 10)
+    rig.per_page = 10
     contacts = rig.workspace.rows("contacts")
     for number, row in enumerate(contacts):
         rig.workspace.update("contacts", row["id"], updated_at=rig.workspace.now() - 40_000 - number)
@@ -207,12 +207,8 @@ def test_rows_without_a_creation_time_are_not_lost_to_slices(
 
 
 @pytest.mark.parametrize("begin", ["a start date", "an order by updated_at"])
-def test_a_full_refresh_removes_no_row_that_changes_while_it_is_read(
-    rig: Rig, begin: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "intercom.extract.cursor_pages.PER_PAGE", 10
-    )  # a page can be all rows of after the start, and end a chain
+def test_a_full_refresh_removes_no_row_that_changes_while_it_is_read(rig: Rig, begin: str) -> None:
+    rig.per_page = 10  # a page can be all rows of after the start, and end a chain
     options = {"history_from": NOW - 400 * DAY} if begin == "a start date" else {}
     if not options:
         rig.workspace.options.sortable_fields = {"updated_at", "id"}
@@ -289,11 +285,9 @@ def test_a_store_that_fails_in_the_middle_ends_the_reading_with_its_own_error(ri
     assert rig.lake().list(TablePaths(CONNECTION, "contacts").data) == {}
 
 
-def test_one_slice_that_fails_ends_the_others_at_their_next_page(
-    make_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("intercom.extract.cursor_pages.PER_PAGE", 5)
+def test_one_slice_that_fails_ends_the_others_at_their_next_page(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(server={"latency_seconds": 0.05})
+    rig.per_page = 5
     pages = 0
 
     def spoil(request: Any) -> None:

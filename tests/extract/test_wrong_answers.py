@@ -28,10 +28,8 @@ DAY = 86_400
 ALWAYS = 100_000
 
 
-@pytest.fixture
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chains of many pages, without a workspace of many rows."""
-    monkeypatch.setattr("intercom.extract.cursor_pages.PER_PAGE", 10)
+small_pages = pytest.mark.parametrize("per_page", [10], ids=["small pages"])
+"""Chains of many pages, without a workspace of many rows."""
 
 
 def is_window(request: LoggedRequest) -> bool:
@@ -55,7 +53,8 @@ SOME = [("shard_away", 0), ("shard_away", 6), ("short", 1), ("short", 13), ("shi
 
 
 @pytest.mark.parametrize(("kind", "after"), [(kind, n) for kind in KINDS for n in range(20)] if SOAK else SOME)
-@pytest.mark.usefixtures("small_pages", "in_slices")
+@small_pages
+@pytest.mark.usefixtures("in_slices")
 def test_one_wrong_page_of_a_window_loses_no_row(rig: Rig, kind: Any, after: int) -> None:
     fault = rig.server.fail("/contacts/search", kind, every=3, where=is_window, after=after)
     ingested, _ = rig.sync(["contacts"])["contacts"]
@@ -66,7 +65,8 @@ def test_one_wrong_page_of_a_window_loses_no_row(rig: Rig, kind: Any, after: int
 
 
 @pytest.mark.parametrize("kind", ["shard_away", "short", "shifted"])
-@pytest.mark.usefixtures("small_pages", "in_slices")
+@small_pages
+@pytest.mark.usefixtures("in_slices")
 def test_a_full_refresh_with_one_wrong_page_removes_nothing(rig: Rig, kind: Any) -> None:
     rig.sync(SEARCHED)
     for table in SEARCHED:
@@ -113,7 +113,7 @@ def test_ten_of_ten_is_not_believed_where_three_hundred_are_counted(rig: Rig) ->
     rig.check(["contacts"])
 
 
-@pytest.mark.usefixtures("small_pages")
+@small_pages
 @pytest.mark.parametrize("kind", ["short", "shifted"])
 def test_changes_that_are_read_newest_first_are_held_against_full_pages(rig: Rig, kind: Any) -> None:
     """Such a chain ends early, where no count tells: 28 of 40 changes would be lost without a word."""
@@ -128,14 +128,14 @@ def test_changes_that_are_read_newest_first_are_held_against_full_pages(rig: Rig
     assert ingested.notes == ()
 
 
-@pytest.mark.usefixtures("small_pages")
+@small_pages
 def test_changes_that_differ_from_read_to_read_are_told(rig: Rig) -> None:
     rig.sync(["contacts"])
     rig.workspace.travel(3_000)
     for number, row in enumerate(rig.workspace.rows("contacts")[:40]):
         rig.workspace.update("contacts", row["id"], name=f"changed {number}")
     for every in (3, 4, 5):
-        rig.server.fail("/contacts/search", "short", every=every, where=is_page, times=3)
+        rig.server.fail("/contacts/search", "short", every=every, where=is_page, times=9)
     ingested, _ = rig.sync(["contacts"])["contacts"]
     assert "were found in 3 reads" in ingested.notes[0]
 
@@ -158,7 +158,8 @@ def test_nothing_but_null_elements_is_no_answer(make_rig: Callable[..., Rig]) ->
     assert "12 rows, 0 were found" in ingested.notes[0]
 
 
-@pytest.mark.usefixtures("small_pages", "in_slices")
+@small_pages
+@pytest.mark.usefixtures("in_slices")
 def test_rows_that_change_and_go_while_windows_are_read_are_no_shortfall(rig: Rig) -> None:
     rows = rig.workspace.rows("contacts")
     asked: list[LoggedRequest] = []
@@ -188,7 +189,7 @@ def test_rows_that_change_and_go_while_windows_are_read_are_no_shortfall(rig: Ri
     rig.check(["contacts"])
 
 
-@pytest.mark.usefixtures("small_pages")
+@small_pages
 def test_a_last_page_and_one_count_are_not_believed_together(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(conversations=45)
     rows = sorted(rig.workspace.rows("conversations"), key=lambda row: (row["created_at"], row["id"]))
@@ -214,7 +215,7 @@ def test_a_last_page_and_one_count_are_not_believed_together(make_rig: Callable[
 # -- chains that end early ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("small_pages")
+@small_pages
 @pytest.mark.parametrize("table", SEARCHED)
 @pytest.mark.parametrize("rows", [(400, 20), (4, 2)])
 def test_rows_that_an_importer_made_in_the_future_are_all_read(
@@ -252,7 +253,8 @@ def test_one_in_seven_of_many_contacts_may_be_of_the_future(make_rig: Callable[.
     assert len(set(ids(rig))) == 7 * of_the_future
 
 
-@pytest.mark.usefixtures("small_pages", "in_slices")
+@small_pages
+@pytest.mark.usefixtures("in_slices")
 @pytest.mark.parametrize("table", SEARCHED)
 def test_rows_of_the_future_are_read_in_windows_too(make_rig: Callable[..., Rig], table: str) -> None:
     rig = make_rig(**{table: 150})
@@ -262,7 +264,7 @@ def test_rows_of_the_future_are_read_in_windows_too(make_rig: Callable[..., Rig]
     rig.check([table])
 
 
-@pytest.mark.usefixtures("small_pages")
+@small_pages
 def test_rows_made_while_a_chain_is_read_do_not_stand_in_for_those_of_the_future(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(conversations=45)
     for number in range(2):
@@ -333,7 +335,8 @@ def test_contacts_are_exact_where_search_compares_seconds(rig: Rig) -> None:
     rig.check(["contacts"])
 
 
-@pytest.mark.usefixtures("small_pages", "in_slices")
+@small_pages
+@pytest.mark.usefixtures("in_slices")
 def test_windows_that_an_earlier_try_has_planned_in_seconds_are_planned_anew_in_days(rig: Rig) -> None:
     rig.server.fail("/conversations/search", status=401, where=is_window, after=6)
     with pytest.raises(PermissionDeniedError):

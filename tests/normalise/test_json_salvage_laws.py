@@ -71,7 +71,7 @@ def test_anything_is_cut_or_refused(text: bytes) -> None:
 def test_an_odd_element_leaves_its_neighbours_or_ends_it_all(array: list[Any], odd: bytes) -> None:
     good = json.dumps([{"id": "1", "sent": value} for value in array]).encode()[1:-1]
     body = b'{"data":[%b,%b,%b],"total_count":3}' % (b'{"id":"0"}', odd, good or b'{"id":"2"}')
-    answer = read_answer(HttpResponse(200, {}, body), "data", SecretMask([]))
+    answer = read_answer(HttpResponse(200, {}, body), ("data",), SecretMask([]))
     if isinstance(answer, Failure):
         assert answer.reason.startswith("broken body")
         assert odd in (b"{", b"]", b'"', b"}")
@@ -84,7 +84,7 @@ def test_an_odd_element_leaves_its_neighbours_or_ends_it_all(array: list[Any], o
 
 
 def test_a_sound_body_is_not_cut() -> None:
-    answer = read_answer(HttpResponse(200, {}, b'{"data":[{"id":"1"}]}'), "data", SecretMask([]))
+    answer = read_answer(HttpResponse(200, {}, b'{"data":[{"id":"1"}]}'), ("data",), SecretMask([]))
     assert isinstance(answer, Answer)
     assert answer.elements is None
 
@@ -98,7 +98,7 @@ def test_a_sound_body_is_not_cut() -> None:
     ],
 )
 def test_a_body_that_is_not_whole_or_odd_beside_its_list_is_broken(body: bytes) -> None:
-    answer = read_answer(HttpResponse(200, {}, body), "data", SecretMask([]))
+    answer = read_answer(HttpResponse(200, {}, body), ("data",), SecretMask([]))
     assert isinstance(answer, Failure)
     assert answer.reason.startswith("broken body")
 
@@ -107,7 +107,7 @@ def test_a_body_that_is_not_whole_or_odd_beside_its_list_is_broken(body: bytes) 
 def test_depth_costs_no_stack_and_no_more_than_its_length(odd: str) -> None:
     body = f'{{"data":[{{"id":"1"}},{{"id":"2","a":{odd}}}]}}'.encode()
     begin = time.process_time()
-    answer = read_answer(HttpResponse(200, {}, body), "data", SecretMask([]))
+    answer = read_answer(HttpResponse(200, {}, body), ("data",), SecretMask([]))
     assert isinstance(answer, Answer)
     assert answer.elements is not None
     split = sort_out(answer.elements, RecordHead(("id",)))
@@ -134,7 +134,7 @@ def told(split: SplitRecords) -> tuple[list[dict[str, bytes]], int, list[tuple[b
 
 def test_characters_that_are_no_unicode_are_mended_beside_the_list_and_in_it() -> None:
     answer = read_answer(
-        HttpResponse(200, {}, b'{"\\ud83d":"\xff","data":[{"id":"\xff"},NaN]}'), "data", SecretMask([])
+        HttpResponse(200, {}, b'{"\\ud83d":"\xff","data":[{"id":"\xff"},NaN]}'), ("data",), SecretMask([])
     )
     assert isinstance(answer, Answer)
     assert answer.elements == [b'{"id":"\xff"}', b"NaN"]

@@ -34,7 +34,7 @@ def page(number: int, rows: int = 10, *, month: int = 0, size: int = 1000) -> Pa
         for row in range(rows)
     ]
     raw: list[Record] = [{name: _raw(value) for name, value in record.items()} for record in records]
-    return Page(number, f"request-{number}", raw, size=size)
+    return Page(number, f"request-{number}", raw, size=size, newest=1_790_000_000 + number)
 
 
 def _raw(value: object) -> Any:

@@ -49,7 +49,10 @@ class MemoryWatermarks:
 
 @dataclass
 class Rig:
-    """`sync` is one run; `check` compares the lake with the workspace."""
+    """`sync` is one run; `check` compares the lake with the workspace.
+
+    `per_page`: rows of a page, where they are not those that the table declares: many pages without many rows.
+    """
 
     server: SandboxServer
     lake_url: str
@@ -58,6 +61,7 @@ class Rig:
     storage: dict[str, Any] = field(default_factory=dict)
     table_format: TableFormat = TableFormat.PARQUET
     waited: list[float] = field(default_factory=list)
+    per_page: int | None = None
     _slept: float = 0.0
     policy: RetryPolicy = field(default_factory=lambda: RetryPolicy(read_seconds=5.0))
 
@@ -124,7 +128,7 @@ class Rig:
     def _table(
         self, name: str, client: IntercomClient, lake: Lake, run: Run, when: CompactionMode
     ) -> tuple[Ingested, Compacted]:
-        table = TABLES[name]
+        table = TABLES[name] if self.per_page is None else replace(TABLES[name], per_page=self.per_page)
         ingested = ingest_table(table, client.for_table(name, table.scope), self.ledger(name, lake), self.store, run)
         return ingested, compact_table(table, self.ledger(name, lake), self.store, when=when, committed=True)
 

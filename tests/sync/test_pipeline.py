@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def fail_on(*rejected: object) -> None:
 def pipeline(
     parts: PartWriter, kept: list[Staged], rejected: Callable[..., None] = fail_on, **options: int
 ) -> Pipeline:
-    return Pipeline(parts, Normaliser(CONTACTS, AT), "updated_at", kept.append, rejected, **options)
+    return Pipeline(parts, Normaliser(CONTACTS, AT), kept.append, rejected, **options)
 
 
 def test_pages_of_any_thread_are_staged_and_the_newest_is_known(lake: SlowLake) -> None:
@@ -49,6 +50,14 @@ def test_pages_of_any_thread_are_staged_and_the_newest_is_known(lake: SlowLake) 
         for thread in threads:
             thread.join()
     assert (parts.rows, pipe.newest) == (300, 1_790_000_029)
+
+
+def test_the_newest_is_what_the_pages_say_and_not_what_is_in_the_rows(lake: SlowLake) -> None:
+    """Of children it is their parent's time that counts."""
+    with writer(lake) as parts, pipeline(parts, []) as pipe:
+        for newest in (None, 1_700_000_005, 1_700_000_002):
+            pipe.deliver(replace(page(1, size=4_000_000), newest=newest))  # each is decoded by itself
+    assert pipe.newest == 1_700_000_005
 
 
 def test_readers_wait_when_too_many_bytes_do(lake: SlowLake) -> None:
@@ -144,6 +153,7 @@ def test_a_slice_is_told_only_when_all_its_rows_are_durable(lake: SlowLake, seed
         durable = {name for path, ids in staged(lake).items() if part_number(path) < checkpoint.parts for name in ids}
         assert checkpoint.rows <= len(durable)
         assert all(f"{number}-0" in durable for place in checkpoint.slices for number in pages_of(place))
+        assert checkpoint.newest in (None, *(1_790_000_000 + int(name.split("-")[0]) for name in durable))
         assert all(found.counted == 10 and not found.missing for found in checkpoint.slices.values())
         told.append(checkpoint)
 
@@ -161,7 +171,7 @@ def test_a_slice_is_told_only_when_all_its_rows_are_durable(lake: SlowLake, seed
     normaliser = Normaliser(CONTACTS, AT)
     with (
         writer(lake, split_bytes=4_000, held_bytes=8_000) as parts,
-        Pipeline(parts, normaliser, "updated_at", check, fail_on, checkpoint_rows=0) as pipe,
+        Pipeline(parts, normaliser, check, fail_on, checkpoint_rows=0) as pipe,
     ):
         threads = [threading.Thread(target=read, args=(places[start::3],)) for start in range(3)]
         for thread in threads:

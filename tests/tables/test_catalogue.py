@@ -104,6 +104,11 @@ def test_fingerprints_tell_schemas_apart_by_name_type_and_order() -> None:
         ({"carries": ("role",)}, "carries a parameter that a request of it lacks"),
         ({"path": "contacts"}, "does not start with '/'"),
         ({"requests": ()}, "no request"),
+        ({"records_at": ()}, "does not say where its records are"),
+        ({"records_at": ("data", "")}, "does not say where its records are"),
+        ({"records_at": "data"}, "by a text where its records are"),
+        ({"per_page": 0}, "pages of 0 rows, not of 1 to 150"),
+        ({"per_page": 151}, "pages of 151 rows, not of 1 to 150"),
     ],
 )
 def test_a_contradiction_names_the_table(change: dict[str, object], message: str) -> None:
