@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 from moto.server import ThreadedMotoServer
 
+from intercom.extract.limits import DEFAULT_LIMITS, ReadLimits
 from intercom.lake.layout import TableFormat
 from intercom.sandbox import SandboxServer, Workspace
 from tests.support.effort import effort
@@ -41,7 +42,15 @@ def per_page() -> int | None:
 
 
 @pytest.fixture
-def make_rig(tmp_path: Path, table_format: TableFormat, per_page: int | None) -> Iterator[Callable[..., Rig]]:
+def limits() -> ReadLimits:
+    """By which rigs cut their reads; `in_slices` gives a test smaller ones."""
+    return DEFAULT_LIMITS
+
+
+@pytest.fixture
+def make_rig(
+    tmp_path: Path, table_format: TableFormat, per_page: int | None, limits: ReadLimits
+) -> Iterator[Callable[..., Rig]]:
     """Makes rigs with their own workspace; `seeded` options are the workspace's, `server` ones the server's.
 
     Records are of a few months only: each month is a file, and writing files is what takes the time here."""
@@ -50,7 +59,8 @@ def make_rig(tmp_path: Path, table_format: TableFormat, per_page: int | None) ->
         def make(*, server: dict[str, Any] | None = None, lake: str | None = None, **seeded: Any) -> Rig:
             workspace = Workspace.seeded(**{"now": NOW, "history_days": 80, **seeded})
             running = stack.enter_context(SandboxServer(workspace, **(server or {})))
-            return Rig(running, lake or str(tmp_path / "lake"), table_format=table_format, per_page=per_page)
+            url = lake or str(tmp_path / "lake")
+            return Rig(running, url, table_format=table_format, per_page=per_page, limits=limits)
 
         yield make
 
@@ -95,12 +105,6 @@ def s3_storage(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[di
 def prefect_database() -> Path:
     """Of a new Prefect server, one for all processes and sessions; to be copied."""
     return new_database()
-
-
-@pytest.fixture
-def in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Searches of a few rows are split, as those of some thousand are."""
-    monkeypatch.setattr("intercom.extract.search_slices.SMALLEST_ROWS", 24)
 
 
 @pytest.fixture(scope="module")

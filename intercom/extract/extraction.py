@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from intercom.api.client import TableClient
 from intercom.errors import AbandonedError
 from intercom.extract.completeness import Completeness
+from intercom.extract.limits import DEFAULT_LIMITS, ReadLimits
 from intercom.extract.pages import Page
 from intercom.extract.search_slices import SlicePlan
 from intercom.tables.table import Table
@@ -60,6 +61,7 @@ class Extraction:
     exact: bool = False
     completeness: Completeness = field(default_factory=Completeness)
     compares_days: bool | None = None
+    limits: ReadLimits = DEFAULT_LIMITS
 
     @property
     def by_day(self) -> bool:

@@ -28,7 +28,8 @@ from intercom.extract.cursor_pages import (
     walk,
 )
 from intercom.extract.extraction import Extraction, SliceEnd
-from intercom.extract.search_slices import PlannedSlice, SliceCount, SlicePlan, Splitter, is_long
+from intercom.extract.limits import ReadLimits
+from intercom.extract.search_slices import PlannedSlice, SliceCount, SlicePlan, Splitter
 from intercom.extract.windows import DAY_SECONDS, DAYS, SECONDS, Bounds, Slice, Window, day_bounds, second_bounds
 
 log = logging.getLogger(__name__)
@@ -131,7 +132,7 @@ def _is_read_in_one(extraction: Extraction, chain: CursorSearch, first: FirstPag
     """Read the chain to its end; False when it is too long for that."""
     if chain.order == "descending" and window.start is not None:
         return _read_newest_first(extraction, chain, first, window.start)
-    if is_long(chain.counted):
+    if extraction.limits.is_long(chain.counted):
         return False
     extraction.expect(chain.counted)
     read_cursor_pages(extraction, chain, first)
@@ -150,7 +151,7 @@ def _read_newest_first(extraction: Extraction, chain: CursorSearch, first: First
     for share in _PASSES:
         if first is None and not tally.sound:
             count_again(extraction, chain, tally)
-        end = _EarlyEnd(start, chain.counted, may_be_far=first is not None)
+        end = _EarlyEnd(start, chain.counted, extraction.limits, may_be_far=first is not None)
         to_its_end = walk(extraction, chain, tally, first, end, share)
         if end.far:
             return False
@@ -172,9 +173,9 @@ class _EarlyEnd:
     wanted, the chain is better.
     """
 
-    def __init__(self, start: int, counted: int, *, may_be_far: bool) -> None:
+    def __init__(self, start: int, counted: int, limits: ReadLimits, *, may_be_far: bool) -> None:
         self.far = False
-        self._start, self._counted, self._may_be_far = start, counted, may_be_far
+        self._start, self._counted, self._limits, self._may_be_far = start, counted, limits, may_be_far
         self._rows, self._newest = 0, 0
 
     def __call__(self, values: Sequence[int]) -> bool:
@@ -184,6 +185,7 @@ class _EarlyEnd:
         if oldest < self._start:
             return True
         wanted = self._rows * (self._newest - self._start) / max(1, self._newest - oldest)
+        is_long = self._limits.is_long
         tasted = self._may_be_far and is_long(2 * self._rows) and is_long(self._counted)
         self.far = tasted and is_long(wanted - self._rows) and self._counted <= _WORTH_IT * wanted
         return self.far
@@ -207,6 +209,7 @@ def _plan(
         narrowed_by=extraction.table.narrowed_by if extraction.by_day else (),
         count=partial(_count, extraction, outline),
         last=partial(_last, extraction, outline),
+        smallest=extraction.limits.smallest_slice,
     )
     plan = replace(outline, parts=splitter.split(chain.counted))
     log.info("%s: %d rows in %d windows of %s", extraction.table.name, plan.rows, len(plan.parts), plan.field)

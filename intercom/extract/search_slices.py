@@ -12,12 +12,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from intercom.extract.limits import DEFAULT_LIMITS
 from intercom.extract.windows import Bounds, Grid, Slice
 
 log = logging.getLogger(__name__)
 
-SMALLEST_ROWS = 34 * 150
-"""A slice is not split below this: counting it and its last, partly filled page cost requests too."""
 _LARGEST_ROWS = 100 * 150
 _SLICES = 64  # about twice as many as are read at the same time, so that none is waited for in the end
 _MOST_PARTS = 16
@@ -26,11 +25,6 @@ _LOPSIDED = 0.9
 _HEX = "0123456789abcdef"
 _ROLES = ("user", "lead")
 _LONGEST_SUFFIX = 2
-
-
-def is_long(rows: float) -> bool:
-    """Whether so many rows are worth splitting."""
-    return rows > SMALLEST_ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +98,8 @@ class Splitter:
     """Splits one search. `lowest` and `highest` are seconds between which its rows are expected.
 
     `last` tells the second of a slice's last row. `narrowed_by`: slices of a single cell may be split by what their
-    rows' ``id`` ends with, by ``role``, or both. Every round of questions is one call of `count`, however many slices
-    it is about.
+    rows' ``id`` ends with, by ``role``, or both. Slices of fewer rows than `smallest` are not split. Every round of
+    questions is one call of `count`, however many slices it is about.
     """
 
     grid: Grid
@@ -114,10 +108,11 @@ class Splitter:
     narrowed_by: tuple[str, ...]
     count: Count
     last: Callable[[Slice], int | None]
+    smallest: int = DEFAULT_LIMITS.smallest_slice
 
     def split(self, rows: int) -> tuple[PlannedSlice, ...]:
         """Slices that together hold the whole search of `rows` rows, each of some tens of pages, in order of time."""
-        size = max(SMALLEST_ROWS, min(_LARGEST_ROWS, rows // _SLICES))
+        size = max(self.smallest, min(_LARGEST_ROWS, rows // _SLICES))
         done: list[_Piece] = []
         level = [self._with_ways(_Piece(Slice(), rows, self.lowest, self.highest), size)]
         while level:

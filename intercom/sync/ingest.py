@@ -153,6 +153,7 @@ def _reader(
         plan.window,
         progress,
         rejected=lake_table.rejected_records(run.run_id),
+        limits=run.limits,
         exact=plan.start.replaces,
         search_check=SearchCheck.from_json(known) if known else None,
     )

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from intercom.extract.completeness import Completeness
 from intercom.extract.extraction import SliceEnd
+from intercom.extract.limits import DEFAULT_LIMITS
 from intercom.extract.pages import Page, greatest
 from intercom.lake.staging import PartWriter
 from intercom.normalise.normaliser import Normaliser
@@ -34,8 +35,6 @@ WAITING_BYTES = 8 << 20
 """JSON bytes of pages that may wait; in memory they are several times as large."""
 _AT_ONCE_BYTES = 3 << 20  # decoded together: what a column costs is paid once for some thousand rows
 _CHECKPOINT_SECONDS = 60.0
-CHECKPOINT_ROWS = 100_000
-"""Rows after which finished slices are told before the time for it has come."""
 
 
 class Pipeline:
@@ -56,7 +55,7 @@ class Pipeline:
         on_rejected: Callable[[int, Sequence[Rejected], str | None], None],
         *,
         waiting_bytes: int = WAITING_BYTES,
-        checkpoint_rows: int = CHECKPOINT_ROWS,
+        checkpoint_rows: int = DEFAULT_LIMITS.between_checkpoints,
     ) -> None:
         self.newest: int | None = None
         self._parts, self._normaliser = parts, normaliser

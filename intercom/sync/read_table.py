@@ -14,6 +14,7 @@ from intercom.api.client import TableClient
 from intercom.extract.completeness import Completeness
 from intercom.extract.date_comparison import SearchCheck, check_search, difference
 from intercom.extract.extraction import Extraction, Receiver, SliceEnd
+from intercom.extract.limits import DEFAULT_LIMITS, ReadLimits
 from intercom.extract.pages import Page, greatest
 from intercom.extract.read import read_table
 from intercom.extract.search_slices import SlicePlan
@@ -47,6 +48,7 @@ class TableReader:
     window: Window
     progress: TableProgress
     rejected: RejectedRecords
+    limits: ReadLimits = DEFAULT_LIMITS
     exact: bool = False
     search_check: SearchCheck | None = None
     staged: Staged = field(default_factory=Staged)
@@ -106,8 +108,14 @@ class TableReader:
 
         attempt, schema = self.checkpoints.attempt, table.schema.arrow
         parts = self.lake_table.part_writer(attempt, schema, partition_field=table.month_field, first=before.parts)
-        waiting = WAITING_BYTES if table.may_wait else _SCROLL_WAITING_BYTES
-        pipeline = Pipeline(parts, self._normaliser, save, self.rejected.take, waiting_bytes=waiting)
+        pipeline = Pipeline(
+            parts,
+            self._normaliser,
+            save,
+            self.rejected.take,
+            waiting_bytes=WAITING_BYTES if table.may_wait else _SCROLL_WAITING_BYTES,
+            checkpoint_rows=self.limits.between_checkpoints,
+        )
         with self.rejected, parts, pipeline:
 
             def receive(item: Page | SliceEnd) -> None:
@@ -132,6 +140,7 @@ class TableReader:
             resumable=self.checkpoints,
             exact=self.exact,
             completeness=self.completeness,
+            limits=self.limits,
         )
         return extraction if resumable else _begun_anew(extraction)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from intercom.errors import ConfigurationError
+from intercom.extract.limits import DEFAULT_LIMITS, ReadLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Run:
     which may have been behind that by `doubt` seconds;
     `history_from` and `until` limit the cursor field, unix seconds, ``[from, until)``; `workspace` is Intercom's code
     of the workspace, None when it could not be asked. `allow_mass_removal`: a full refresh may remove a large part of a
-    table.
+    table. `limits`: sizes by which its reads are cut.
     """
 
     run_id: str
@@ -39,6 +40,7 @@ class Run:
     workspace: str | None = None
     allow_mass_removal: bool = False
     doubt: int = 0
+    limits: ReadLimits = DEFAULT_LIMITS
 
 
 def asked_range(start_date: date | None, end_date: date | None, *, full_refresh: bool) -> tuple[int | None, int | None]:

@@ -17,12 +17,12 @@ from intercom.lake.layout import TablePaths
 from intercom.lake.storage import Lake
 from tests.conftest import NOW
 from tests.support.effort import SOAK, effort
-from tests.support.rig import CONNECTION, Rig
+from tests.support.rig import CONNECTION, Rig, in_slices
 from tests.support.truth import assert_exact
 
 DAY = 86_400
 SEARCHED = ("contacts", "conversations")
-pytestmark = pytest.mark.usefixtures("in_slices")
+pytestmark = in_slices
 
 
 def bounds_asked(rig: Rig, table: str, field: str) -> set[str]:

@@ -141,20 +141,13 @@ def indexes(draw: st.DrawFn) -> Index:
 def splitter(index: Index, *, by_id: bool = True, count: Count | None = None) -> Splitter:
     known = [second for second, _ in index.rows if second is not None]
     narrowed_by = ("id", "role") if by_id and index.grid is DAYS else ()
-    return Splitter(index.grid, min(known), max(known), narrowed_by, count or index.count, index.last)
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("intercom.extract.search_slices.SMALLEST_ROWS", 10)
+    return Splitter(index.grid, min(known), max(known), narrowed_by, count or index.count, index.last, smallest=10)
 
 
 @settings(max_examples=effort(20, 600))
 @given(index=indexes())
 def test_every_row_is_in_a_slice_and_slices_are_small(index: Index) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("intercom.extract.search_slices.SMALLEST_ROWS", 10)
-        parts = splitter(index).split(len(index.rows))
+    parts = splitter(index).split(len(index.rows))
     assert all(any(index.holds(row, part.slice) for part in parts) for row in index.rows)
     assert index.asked <= 40 + 6 * len(index.rows)
     for part in parts:
@@ -167,9 +160,7 @@ def test_every_row_is_in_a_slice_and_slices_are_small(index: Index) -> None:
 def test_a_single_day_is_split_only_by_what_the_table_names(by: str) -> None:
     rows = [(9 * DAY_SECONDS, f"{number:024x}") for number in range(200)]
     index = Index(ByDay(ZoneInfo("UTC"), ZoneInfo("UTC")), list(rows), DAYS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("intercom.extract.search_slices.SMALLEST_ROWS", 10)
-        parts = replace(splitter(index), narrowed_by=(by,)).split(len(rows))
+    parts = replace(splitter(index), narrowed_by=(by,)).split(len(rows))
     assert {part.slice.narrowed[0] for part in parts if part.slice.narrowed} == {by}
     assert sum(part.rows for part in parts) == len(rows)
 
@@ -198,7 +189,7 @@ def hot(rows: int) -> Index:
     return Index(ByDay(zone, zone), [(1_700_000_000 + n % 50, f"{n:024x}") for n in range(rows)], DAYS)
 
 
-def test_counting_costs_little(small: None) -> None:
+def test_counting_costs_little() -> None:
     index = evenly(1000, 600)
     parts = splitter(index).split(1000)
     assert sum(part.rows for part in parts) == 1000
@@ -206,7 +197,7 @@ def test_counting_costs_little(small: None) -> None:
     assert index.asked <= 1.3 * len(parts)
 
 
-def test_a_hot_day_is_split_by_the_ends_of_ids(small: None) -> None:
+def test_a_hot_day_is_split_by_the_ends_of_ids() -> None:
     index = hot(400)
     parts = splitter(index).split(400)
     assert {part.slice.narrowed and part.slice.narrowed[:2] for part in parts} == {("id", "$")}
@@ -214,7 +205,7 @@ def test_a_hot_day_is_split_by_the_ends_of_ids(small: None) -> None:
     assert sum(part.rows for part in parts) == 400
 
 
-def test_a_hot_day_is_split_by_role_where_ends_of_ids_are_refused(small: None) -> None:
+def test_a_hot_day_is_split_by_role_where_ends_of_ids_are_refused() -> None:
     index = hot(400)
 
     def refusing(parts: Sequence[Slice]) -> list[SliceCount | None]:
@@ -228,7 +219,7 @@ def test_a_hot_day_is_split_by_role_where_ends_of_ids_are_refused(small: None) -
 
 
 @pytest.mark.parametrize("answer", [0, 400])
-def test_a_hot_day_stays_whole_where_no_split_adds_up(small: None, answer: int) -> None:
+def test_a_hot_day_stays_whole_where_no_split_adds_up(answer: int) -> None:
     index = hot(400)
 
     def deaf(parts: Sequence[Slice]) -> list[SliceCount | None]:
@@ -239,14 +230,14 @@ def test_a_hot_day_stays_whole_where_no_split_adds_up(small: None, answer: int) 
     assert part.slice.narrowed is None
 
 
-def test_a_search_that_refuses_bounds_is_read_in_one_piece(small: None) -> None:
+def test_a_search_that_refuses_bounds_is_read_in_one_piece() -> None:
     def refusing(parts: Sequence[Slice]) -> list[SliceCount | None]:
         return [None for _ in parts]
 
     assert splitter(evenly(200, 100), count=refusing).split(200) == (PlannedSlice(Slice(), 200),)
 
 
-def test_a_row_that_goes_while_a_hot_day_is_counted_does_not_stop_the_split(small: None) -> None:
+def test_a_row_that_goes_while_a_hot_day_is_counted_does_not_stop_the_split() -> None:
     index = hot(400)
 
     def losing(parts: Sequence[Slice]) -> list[SliceCount | None]:
@@ -259,7 +250,7 @@ def test_a_row_that_goes_while_a_hot_day_is_counted_does_not_stop_the_split(smal
     }
 
 
-def test_lumps_of_rows_are_found_with_few_questions(small: None) -> None:
+def test_lumps_of_rows_are_found_with_few_questions() -> None:
     """Imports of a minute each in years without any; and one row in 1970."""
     times = [0] + [1_600_000_000 + lump * 40 * DAY_SECONDS + n for lump in range(20) for n in range(17)]
     index = Index(BY_SECOND[0], [(second, f"{n:024x}") for n, second in enumerate(times)], SECONDS)
@@ -269,7 +260,7 @@ def test_lumps_of_rows_are_found_with_few_questions(small: None) -> None:
     assert index.rounds <= 16
 
 
-def test_many_hot_days_are_split_in_the_same_rounds(small: None) -> None:
+def test_many_hot_days_are_split_in_the_same_rounds() -> None:
     zone = ZoneInfo("UTC")
     times = [1_700_000_000 + hot * 3 * DAY_SECONDS + n % 50 for hot in range(12) for n in range(100)]
     index = Index(ByDay(zone, zone), [(second, f"{n:024x}") for n, second in enumerate(times)], DAYS)
@@ -277,19 +268,19 @@ def test_many_hot_days_are_split_in_the_same_rounds(small: None) -> None:
     assert index.rounds <= 8
 
 
-def test_days_that_do_not_add_up_are_read_in_one_piece(small: None) -> None:
+def test_days_that_do_not_add_up_are_read_in_one_piece() -> None:
     index = evenly(200, 100)
     index.rows += [(None, "f" * 24)]
     assert splitter(index).split(201) == (PlannedSlice(Slice(), 201),)
 
 
-def test_rows_that_go_while_they_are_counted_do_not_stop_the_split(small: None) -> None:
+def test_rows_that_go_while_they_are_counted_do_not_stop_the_split() -> None:
     index = evenly(200, 100)
     gone = Index(index.search, index.rows[:-3], DAYS)
     assert len(splitter(gone).split(200)) > 5
 
 
-def test_seconds_split_a_hot_day_of_conversations(small: None) -> None:
+def test_seconds_split_a_hot_day_of_conversations() -> None:
     times = [1_700_000_000 + n for n in range(300)]
     index = Index(BY_SECOND[0], [(second, f"{n:024x}") for n, second in enumerate(times)], SECONDS)
     parts = splitter(index).split(300)

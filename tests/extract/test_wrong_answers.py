@@ -14,7 +14,7 @@ from intercom.extract.date_comparison import SearchCheck
 from intercom.sandbox import LoggedRequest
 from tests.conftest import NOW
 from tests.support.effort import SOAK, effort
-from tests.support.rig import Rig, is_of_everything, is_page
+from tests.support.rig import Rig, in_slices, is_of_everything, is_page
 
 SEARCHED = ("contacts", "conversations")
 PATHS = {
@@ -54,7 +54,7 @@ SOME = [("shard_away", 0), ("shard_away", 6), ("short", 1), ("short", 13), ("shi
 
 @pytest.mark.parametrize(("kind", "after"), [(kind, n) for kind in KINDS for n in range(20)] if SOAK else SOME)
 @small_pages
-@pytest.mark.usefixtures("in_slices")
+@in_slices
 def test_one_wrong_page_of_a_window_loses_no_row(rig: Rig, kind: Any, after: int) -> None:
     fault = rig.server.fail("/contacts/search", kind, every=3, where=is_window, after=after)
     ingested, _ = rig.sync(["contacts"])["contacts"]
@@ -66,7 +66,7 @@ def test_one_wrong_page_of_a_window_loses_no_row(rig: Rig, kind: Any, after: int
 
 @pytest.mark.parametrize("kind", ["shard_away", "short", "shifted"])
 @small_pages
-@pytest.mark.usefixtures("in_slices")
+@in_slices
 def test_a_full_refresh_with_one_wrong_page_removes_nothing(rig: Rig, kind: Any) -> None:
     rig.sync(SEARCHED)
     for table in SEARCHED:
@@ -159,7 +159,7 @@ def test_nothing_but_null_elements_is_no_answer(make_rig: Callable[..., Rig]) ->
 
 
 @small_pages
-@pytest.mark.usefixtures("in_slices")
+@in_slices
 def test_rows_that_change_and_go_while_windows_are_read_are_no_shortfall(rig: Rig) -> None:
     rows = rig.workspace.rows("contacts")
     asked: list[LoggedRequest] = []
@@ -254,7 +254,7 @@ def test_one_in_seven_of_many_contacts_may_be_of_the_future(make_rig: Callable[.
 
 
 @small_pages
-@pytest.mark.usefixtures("in_slices")
+@in_slices
 @pytest.mark.parametrize("table", SEARCHED)
 def test_rows_of_the_future_are_read_in_windows_too(make_rig: Callable[..., Rig], table: str) -> None:
     rig = make_rig(**{table: 150})
@@ -336,7 +336,7 @@ def test_contacts_are_exact_where_search_compares_seconds(rig: Rig) -> None:
 
 
 @small_pages
-@pytest.mark.usefixtures("in_slices")
+@in_slices
 def test_windows_that_an_earlier_try_has_planned_in_seconds_are_planned_anew_in_days(rig: Rig) -> None:
     rig.server.fail("/conversations/search", status=401, where=is_window, after=6)
     with pytest.raises(PermissionDeniedError):

@@ -16,6 +16,7 @@ from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.retry import RetryPolicy
 from intercom.api.workspace import identify
 from intercom.errors import AbandonedError
+from intercom.extract.limits import DEFAULT_LIMITS, ReadLimits
 from intercom.orchestration import job as jobs
 from intercom.orchestration.job import Clients, Job, holding_tables
 from intercom.sync.ingest import ingest_table
@@ -32,13 +33,14 @@ def client(rig: Rig) -> IntercomClient:
     return IntercomClient(made.connection, RateLimiter(most_in_flight=AT_ONCE), policy=RetryPolicy(read_seconds=5))
 
 
-def read(rig: Rig, client: IntercomClient, table: str) -> None:
+def read(rig: Rig, client: IntercomClient, table: str, limits: ReadLimits = DEFAULT_LIMITS) -> None:
     run = Run(
         run_id="run",
         connection=CONNECTION,
         started_at=datetime.now(UTC),
         run_start=identify(client).server_time,
         workspace=None,
+        limits=limits,
     )
     entry = TABLES[table]
     ingest_table(entry, client.for_table(table, entry.scope), rig.ledger(table), rig.store, run)
@@ -62,16 +64,13 @@ def counts(request: Any) -> bool:
     return request.body is not None and request.body["pagination"]["per_page"] == 1
 
 
-def test_a_search_that_is_being_counted_ends_at_once(
-    make_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_search_that_is_being_counted_ends_at_once(make_rig: Callable[..., Rig]) -> None:
     """A single day of contacts, which is counted by the ends of their ids."""
-    monkeypatch.setattr("intercom.extract.search_slices.SMALLEST_ROWS", 300)
     rig = make_rig(contacts=1200, companies=10, conversations=0, one_day=True)
     client = IntercomClient(rig.client().connection, RateLimiter(most_in_flight=AT_ONCE))
     stop_at(rig, client, 4, counts)
     with pytest.raises(AbandonedError, match="watermark has not moved"):
-        read(rig, client, "contacts")
+        read(rig, client, "contacts", ReadLimits(smallest_slice=300))
     assert len(rig.server.requests()) < AT_ONCE
     assert rig.store.kept == {}
 

@@ -18,6 +18,7 @@ from intercom.compaction.compact import compact_table
 from intercom.compaction.policy import CompactionMode
 from intercom.compaction.publish import MergeWork, PartitionResult, PartitionWork, publish_partitions
 from intercom.errors import LakeError
+from intercom.extract.limits import ReadLimits
 from intercom.lake.staged_run import Coverage
 from intercom.lake.storage import Lake
 from intercom.lake.table import LakeTable
@@ -234,15 +235,13 @@ def test_a_lock_that_is_lost_while_months_are_merged_changes_no_file(rig: Rig) -
     rig.check(["contacts"])
 
 
-def test_a_run_that_has_lost_its_lock_does_not_read_to_the_end(
-    make_rig: Callable[..., Rig], in_slices: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("intercom.sync.pipeline._CHECKPOINT_ROWS", 50)
+def test_a_run_that_has_lost_its_lock_does_not_read_to_the_end(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(contacts=600)
     overtaken = rig.ledger("contacts")
     overtaken.still_ours = lost
     client = rig.client()
-    run = Run("overtaken", CONNECTION, datetime.now(UTC), run_start=rig.workspace.now())
+    limits = ReadLimits(smallest_slice=24, between_checkpoints=50)
+    run = Run("overtaken", CONNECTION, datetime.now(UTC), run_start=rig.workspace.now(), limits=limits)
     with pytest.raises(LakeError, match="lock was lost"):
         ingest_table(CONTACTS, client.for_table("contacts"), overtaken, rig.store, run)
     client.close()

@@ -19,6 +19,7 @@ from intercom.api.workspace import identify
 from intercom.compaction.compact import Compacted, compact_table
 from intercom.compaction.policy import CompactionMode
 from intercom.config.connection import make_connection
+from intercom.extract.limits import DEFAULT_LIMITS, ReadLimits
 from intercom.lake.layout import TableFormat, TablePaths
 from intercom.lake.storage import Lake
 from intercom.lake.table import LakeTable
@@ -31,6 +32,9 @@ from tests.support.truth import assert_exact, read_lake
 
 CONNECTION = "acme"
 in_both_formats = pytest.mark.parametrize("table_format", list(TableFormat))
+IN_SLICES = ReadLimits(smallest_slice=24)
+in_slices = pytest.mark.parametrize("limits", [IN_SLICES], ids=["in slices"])
+"""Searches of a few rows are split, as those of some thousand are."""
 _runs = count(1)
 
 
@@ -62,6 +66,7 @@ class Rig:
     table_format: TableFormat = TableFormat.PARQUET
     waited: list[float] = field(default_factory=list)
     per_page: int | None = None
+    limits: ReadLimits = DEFAULT_LIMITS
     _slept: float = 0.0
     policy: RetryPolicy = field(default_factory=lambda: RetryPolicy(read_seconds=5.0))
 
@@ -119,6 +124,7 @@ class Rig:
                 run_start=workspace.server_time,
                 workspace=workspace.code,
                 doubt=workspace.doubt,
+                limits=self.limits,
                 **options,
             )
             return {name: self._table(name, client, lake, run, when) for name in tables}

@@ -11,11 +11,16 @@ from typing import Any
 
 import pytest
 
+from intercom.extract.limits import ReadLimits
 from tests.support.effort import effort, tried
 from tests.support.fuses import Fuse, FusedLake, FusedWatermarks, Killed, fused_commits
 from tests.support.rig import MemoryWatermarks, Rig, in_both_formats
 
 TABLES = ("contacts", "articles", "tags")
+in_few_rows = pytest.mark.parametrize(
+    "limits", [ReadLimits(smallest_slice=3, between_checkpoints=0)], ids=["in few rows"]
+)
+"""Searches are split down to a few rows, and each slice is noted as soon as it is read."""
 
 
 def run_until(rig: Rig, burns_at: int | None, **options: Any) -> int | None:
@@ -133,24 +138,19 @@ def test_a_folder_lost_after_a_crash_before_compaction_is_read_again(loaded: Cal
         check(rig, step)
 
 
-def test_a_run_that_dies_at_any_step_and_is_tried_again_is_exact(small: Callable[[], Rig], in_few_rows: None) -> None:
+@in_few_rows
+def test_a_run_that_dies_at_any_step_and_is_tried_again_is_exact(small: Callable[[], Rig]) -> None:
     """The same run, by its id: what the dead attempt noted is built upon, wherever it stopped."""
     for step, rig in every_crash(small, run_id="again"):
         rig.sync(TABLES, run_id="again")
         check(rig, step)
 
 
-def test_an_increment_that_dies_and_is_tried_again_is_exact(loaded: Callable[[], Rig], in_few_rows: None) -> None:
+@in_few_rows
+def test_an_increment_that_dies_and_is_tried_again_is_exact(loaded: Callable[[], Rig]) -> None:
     for step, rig in every_crash(loaded, run_id="again"):
         rig.sync(TABLES, run_id="again")
         check(rig, step)
-
-
-@pytest.fixture
-def in_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Searches are split down to a few rows, and each slice is noted as soon as it is read."""
-    monkeypatch.setattr("intercom.extract.search_slices.SMALLEST_ROWS", 3)
-    monkeypatch.setattr("intercom.sync.pipeline._CHECKPOINT_ROWS", 0)
 
 
 def check(rig: Rig, step: int) -> None:

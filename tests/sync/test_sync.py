@@ -9,16 +9,17 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from intercom.extract.limits import DEFAULT_LIMITS, ReadLimits
 from intercom.tables.catalogue import TABLES
 from tests.conftest import NOW
-from tests.support.rig import Rig
+from tests.support.rig import IN_SLICES, Rig
 
 
-@pytest.fixture(autouse=True, params=["one chain", "slices"])
-def way(request: pytest.FixtureRequest) -> None:
+@pytest.fixture(params=[DEFAULT_LIMITS, IN_SLICES], ids=["one chain", "slices"])
+def limits(request: pytest.FixtureRequest) -> ReadLimits:
     """Each test reads its searches in both ways."""
-    if request.param == "slices":
-        request.getfixturevalue("in_slices")
+    found: ReadLimits = request.param
+    return found
 
 
 MERGED = ("contacts", "companies", "conversations", "articles")

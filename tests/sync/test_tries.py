@@ -25,15 +25,15 @@ from intercom.sync.ingest import Ingested, ingest_table
 from intercom.sync.run import Run
 from intercom.sync.staged import Staged
 from intercom.tables.catalogue import TABLES
-from tests.support.rig import CONNECTION, Rig, is_page
+from tests.support.rig import CONNECTION, Rig, in_slices, is_page
 
-pytestmark = pytest.mark.usefixtures("in_slices")
+pytestmark = in_slices
 
 
 def attempt(rig: Rig, run_id: str, lake: Lake | None = None, **options: Any) -> Ingested:
     """One attempt at the first half of a run over contacts."""
     table, client = TABLES["contacts"], rig.client()
-    run = Run(run_id, CONNECTION, datetime.now(UTC), run_start=rig.workspace.now(), **options)
+    run = Run(run_id, CONNECTION, datetime.now(UTC), run_start=rig.workspace.now(), limits=rig.limits, **options)
     try:
         return ingest_table(
             table, client.for_table("contacts", table.scope), rig.ledger(table.name, lake), rig.store, run
