@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +24,8 @@ from intercom.lake.table import LakeTable
 from intercom.normalise.normaliser import Normaliser
 from intercom.sync.checkpoints import ResumeKey, RunCheckpoints
 from intercom.sync.ingest import Ingested, ingest_table
+from intercom.sync.progress import TableProgress
+from intercom.sync.read_table import TableReader
 from intercom.sync.run import Run
 from intercom.sync.staged import Staged
 from intercom.tables.catalogue import TABLES
@@ -259,7 +263,8 @@ EARLIER_DONE = """{
 
 def test_a_checkpoint_of_the_first_version_is_gone_on_from(rig: Rig) -> None:
     """Literally as it was written: one slice with rows in a part, one without, and one that was not read."""
-    first, last = [], []
+    first: list[dict[str, Any]] = []
+    last: list[dict[str, Any]] = []
     for row in rig.workspace.rows("contacts"):
         if 20722 <= row["created_at"] // 86_400 <= 20743:  # the second slice's days, in any time zone
             rig.workspace.delete("contacts", row["id"])
@@ -295,3 +300,29 @@ def test_a_checkpoint_of_the_first_version_is_gone_on_from(rig: Rig) -> None:
     assert ingested.notes == ("one was not served",)
     compact_table(table, rig.ledger("contacts"), rig.store)
     rig.check(["contacts"])
+
+
+def test_a_second_read_in_the_same_run_leaves_the_checkpoint_of_the_first_alone(rig: Rig) -> None:
+    """Its slices are others: by their places the next attempt would leave out what the first read has not read."""
+    table, lake_table = TABLES["contacts"], rig.ledger("contacts")
+    begun = ResumeKey("f", Window(), "lake", "workspace")
+    checkpoints = RunCheckpoints.opened(
+        lake_table, "again", begun, run_start=rig.workspace.now(), ingested_at=datetime.now(UTC)
+    )
+    with closing(rig.client()) as client:
+        reader = TableReader(
+            table,
+            client.for_table(table.name, table.scope),
+            lake_table,
+            checkpoints,
+            Window(),
+            TableProgress(table.name),
+            rejected=lake_table.rejected_records("again"),
+            limits=replace(rig.limits, between_checkpoints=0),
+        )
+        reader.read()
+        before = {path: (rig.lake_folder / path).read_text() for path in notes(rig)}
+        reader.read_again()
+    assert len(before) == 2
+    assert {path: (rig.lake_folder / path).read_text() for path in notes(rig)} == before
+    assert reader.rows == reader.staged.rows >= 2 * len(rig.workspace.rows("contacts"))
