@@ -26,7 +26,9 @@ def table_format() -> TableFormat:
 
 @pytest.fixture
 def on_s3(make_rig: Callable[..., Rig], s3_storage: dict[str, Any]) -> Rig:
-    made = make_rig(lake=f"s3://{BUCKET}/some/prefix", contacts=30, companies=5, conversations=0, articles=0, history_days=20)
+    made = make_rig(
+        lake=f"s3://{BUCKET}/some/prefix", contacts=30, companies=5, conversations=0, articles=0, history_days=20
+    )
     made.storage = s3_storage
     return made
 
