@@ -101,6 +101,8 @@ class Nursery:
 
 
 def _serve() -> None:
+    import s3fs  # noqa: F401 -- once, instead of in each fork
+
     for line in sys.stdin:
         order = Order(**json.loads(line))
         started = time.monotonic()
