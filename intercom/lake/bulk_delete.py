@@ -11,7 +11,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 _IN_ONE_REQUEST = 1000
-"""What S3 takes."""
+"""Keys in one request: S3 takes no more."""
 _AT_A_TIME = 16
 
 

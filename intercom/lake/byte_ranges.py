@@ -20,15 +20,15 @@ class ByteRanges(io.RawIOBase):
         self._end: bytes | None = None
 
     def readable(self) -> bool:
-        """It is."""
+        """Always: `io` asks before it reads or moves."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """Always: `io` asks before it reads or moves."""
         return True
 
     def tell(self) -> int:
-        """The place of the next byte that is read."""
+        """Offset of the next byte that is read."""
         return self._place
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:

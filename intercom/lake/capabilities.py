@@ -15,7 +15,7 @@ from intercom.lake.store import Store
 log = logging.getLogger(__name__)
 
 _found: dict[tuple[str, str], bool] = {}
-"""By the capability and the store's key."""
+"""What was found out in this process, by capability and store."""
 _finding = Lock()
 
 
@@ -56,7 +56,7 @@ class Capabilities:
         )
 
     def _has(self, capability: str, why_not: Callable[[], str | None], tell: Callable[[str], None]) -> bool:
-        """Whether there is no reason `why_not`; only the first time in the process it is asked for, and told."""
+        """Whether `why_not` gives no reason against the capability, tried and logged once in a process."""
         with _finding:
             if (capability, self._store.key) not in _found:
                 obstacle = why_not()

@@ -18,7 +18,7 @@ _TRIES = 5
 IN_ONE_REQUEST = 100 << 20
 PIECE = 32 << 20
 _MOST_PIECES = 9_000
-"""S3 takes 10,000."""
+"""Pieces of one upload; S3 takes 10,000."""
 _AT_A_TIME = 3
 
 

@@ -65,7 +65,7 @@ class DeltaFiles:
         return _stamp(*self._snapshot().files[month])
 
     def strangers(self) -> list[str]:
-        """None: readers go by the log."""
+        """None: readers of a Delta table open only what its log names."""
         return []
 
     def path(self, month: str) -> str:

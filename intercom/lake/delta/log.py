@@ -27,7 +27,7 @@ _COMMITS_PER_CHECKPOINT = "10"
 """As Spark has it, instead of deltalake's 100: on S3 each commit since the last checkpoint is a request per reader."""
 
 _NOISE = re.compile(r"\x1b\[[0-9;]*m|↳|\n\s+0: .*", re.DOTALL)
-"""Colours and stack traces in deltalake's messages."""
+"""What stands around the text of deltalake's messages: colours and stack traces."""
 
 
 @dataclass(frozen=True, slots=True)

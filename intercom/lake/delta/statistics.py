@@ -10,7 +10,7 @@ from typing import Any
 from intercom.lake.parquet import Footer
 
 BOUNDED = ("id", "created_at", "updated_at")
-"""Columns that people look rows up by."""
+"""Columns whose bounds are in the log: those by which rows are looked up."""
 _MILLISECOND = timedelta(milliseconds=1)
 
 

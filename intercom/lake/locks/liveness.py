@@ -45,7 +45,7 @@ _released: set[str] = set()
 
 
 def released(attempt: str) -> None:
-    """An attempt of this very process has ended, whatever becomes of its heartbeat."""
+    """Note that an attempt of this process has ended; its heartbeat may stay behind."""
     _released.add(attempt)
 
 
