@@ -127,13 +127,23 @@ def production(
         production = Production(prefect)
         production.deploy()
         log = stack.enter_context((prefect.home / "worker.log").open("wb"))
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "prefect", "worker", "start", "--pool", "local-process"],
-            env={**inherited(), **prefect.environment}, cwd=prefect.home, stdout=log, stderr=log,
-        )  # fmt: skip
-        stack.callback(worker.wait, 60)
-        stack.callback(worker.terminate)
+        with children_get_sigint():  # what its own handler of SIGTERM sends
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "prefect", "worker", "start", "--pool", "local-process"],
+                env={**inherited(), **prefect.environment}, cwd=prefect.home, stdout=log, stderr=log,
+            )  # fmt: skip
+        stack.callback(end, worker)
         yield production
+
+
+def end(worker: subprocess.Popen[bytes]) -> None:
+    """How Prefect's worker ends is not under test: on a busy machine a minute has not been enough for it."""
+    worker.terminate()
+    try:
+        worker.wait(60)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+        worker.wait()
 
 
 def check(rig: Rig, tables: Any = TABLES) -> None:
