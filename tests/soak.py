@@ -26,7 +26,7 @@ from typing import Any
 TESTS = Path(__file__).parent
 # Files that ask how much to try, or draw examples, have a long form.
 _LONG = re.compile(r"\beffort\(|\bSOAK\b|^from hypothesis ", re.MULTILINE)
-_EXAMPLES = re.compile(r"- (\d+) passing examples")
+_EXAMPLES = re.compile(r"(\d+) passing(?: examples)?, ")
 _PASSED = re.compile(r"(\d+) passed")
 
 
