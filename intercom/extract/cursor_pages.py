@@ -150,7 +150,8 @@ def walk(
     """Deliver one pass over a chain and tell `tally` of it; False when it was not read to the end of the search.
 
     Pages have `share` of the rows of a full one. With `stop` the pass ends where that says so; else, and only with
-    `chain.until`, behind all rows that are counted.
+    `chain.until`, behind all rows that are counted. A page without a next one is the end of the search wherever
+    `stop` ends the pass: all rows that are counted should be read by then.
     """
     size, proof = first.size if first else PageSize(extraction.table.per_page, share), _Order(chain.order)
     cursor: str | None = None
@@ -165,7 +166,7 @@ def walk(
         tally.add(page, changed, _counted(answer), full=asked if following else 0)
         extraction.deliver(page)
         if stop is not None and (values := proof.values_in_order(page.seconds(chain.field))) and stop(values):
-            return False
+            return following is None
         if stop is None and chain.until is not None and tally.is_whole and _are_newer(changed, chain.until):
             return False
         if following is None:

@@ -128,6 +128,25 @@ def test_changes_that_are_read_newest_first_are_held_against_full_pages(rig: Rig
     assert ingested.notes == ()
 
 
+@pytest.mark.parametrize("kind", ["short", "shifted"])
+def test_changes_on_one_page_that_reaches_back_beyond_the_window_are_held_against_their_count(
+    rig: Rig, kind: Any
+) -> None:
+    """The page without a next one is the end of the search, also where the window ends on it: its count tells."""
+    rig.sync(["contacts"])
+    for hours in (1, 2):
+        rig.workspace.travel(7_200 * hours)
+        for number, row in enumerate(rig.workspace.rows("contacts")[:40]):
+            rig.workspace.update("contacts", row["id"], name=f"changed {number}, {hours}")
+        if hours == 1:
+            rig.sync(["contacts"])
+    fault = rig.server.fail("/contacts/search", kind, every=3, where=is_page)
+    ingested, _ = rig.sync(["contacts"])["contacts"]
+    assert fault.hits == 1
+    rig.check(["contacts"])
+    assert ingested.notes == ()
+
+
 @small_pages
 def test_changes_that_differ_from_read_to_read_are_told(rig: Rig) -> None:
     rig.sync(["contacts"])

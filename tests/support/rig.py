@@ -157,8 +157,9 @@ class Rig:
         assert self.lake().list("_staging") == {}
 
     def serve_short(self, times: int) -> None:
-        """From now on so many searches of contacts claim ten rows more than they give."""
-        body = {"type": "list", "data": self.workspace.rows("contacts")[:3], "total_count": 13, "pages": None}
+        """From now on so many searches of contacts claim ten rows more than they give: those that changed last."""
+        rows = sorted(self.workspace.rows("contacts"), key=lambda row: int(row["updated_at"]), reverse=True)
+        body = {"type": "list", "data": rows[:3], "total_count": 13, "pages": None}
         self.server.fail("/contacts/search", kind="status", status=200, body=body, times=times, where=is_page)
 
 
