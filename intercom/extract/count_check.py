@@ -1,6 +1,6 @@
 """Holds the distinct keys that a search has given, never its rows, against what Intercom counts. Pure.
 
-A count is the largest that any answer named for the same rows, until a smaller one is believed (`Tally.believe`).
+A count is the largest that any answer named for the same rows, until a smaller one is believed (`CountCheck.believe`).
 """
 
 from __future__ import annotations

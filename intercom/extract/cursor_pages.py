@@ -1,7 +1,7 @@
 """Reads the pages of one search in a row, each found by the cursor of the one before, and checks order and count.
 
-An answer can be well formed and wrong, so the rows of a chain are never held against a count of the same answer alone:
-what was counted by requests of their own, before and after the reading, decides whether the chain is whole.
+An answer can be well formed and wrong. So rows are never held against a count of the same answer only: what requests of
+their own have counted, before and after the pages were read, decides whether the search was read whole.
 
 Source of the API facts: Intercom REST API reference 2.14, "Search contacts", "Search conversations", "Sorting".
 """
@@ -88,7 +88,7 @@ def describe_slice(part: Slice, bounds: Bounds) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FirstPage:
-    """How a chain begins: its answer, the page's records, and how large a page the server could bear."""
+    """The first page of a search: its answer, its records, and how large a page the server could bear."""
 
     answer: Answer
     page: Page
@@ -100,80 +100,80 @@ class FirstPage:
         return _counted(self.answer) or 0
 
 
-def first_page(api: TableClient, table: Table, chain: CursorSearch) -> FirstPage:
-    """The first page of a chain, of the full size if the server can bear it."""
+def first_page(api: TableClient, table: Table, search: CursorSearch) -> FirstPage:
+    """The first page of a search, of the full size if the server can bear it."""
     size = PageSize(table.per_page)
-    answer = _ask(api, table, chain, None, size)
+    answer = _ask(api, table, search, None, size)
     return FirstPage(answer, page_of(answer, table, 1), size)
 
 
-def first_row(api: TableClient, table: Table, chain: CursorSearch) -> FirstPage:
-    """A first page of one row: how many rows there are and, by the chain's order, the first of them."""
-    answer = api.post(table.path, chain.body(1), expect=table.records_at)
+def first_row(api: TableClient, table: Table, search: CursorSearch) -> FirstPage:
+    """A first page of one row: how many rows there are and, by the search's order, the first of them."""
+    answer = api.post(table.path, search.body(1), expect=table.records_at)
     return FirstPage(answer, page_of(answer, table, 1), PageSize(table.per_page))
 
 
-def read_cursor_pages(extraction: Extraction, chain: CursorSearch, first: FirstPage | None = None) -> None:
-    """Deliver the chain's pages; once more, in the opposite order, when fewer rows came than are counted."""
-    tally = CountCheck(chain.what, chain.counted, chain.until)
-    for read, one in enumerate((chain, chain.backwards()), start=1):
-        walk(extraction, one, tally, first)
+def read_cursor_pages(extraction: Extraction, search: CursorSearch, first: FirstPage | None = None) -> None:
+    """Deliver the search's pages; once more, in the opposite order, when fewer rows came than are counted."""
+    check = CountCheck(search.what, search.counted, search.until)
+    for read, one in enumerate((search, search.backwards()), start=1):
+        read_pass(extraction, one, check, first)
         first = None
-        if tally.short_by and (read > 1 or tally.short_by <= _MOST_LOST * tally.counted):
-            count_again(extraction, chain, tally)
-        if not tally.short_by:
-            extraction.completeness.found(tally.counted)
+        if check.short_by and (read > 1 or check.short_by <= _MOST_LOST * check.counted):
+            count_again(extraction, search, check)
+        if not check.short_by:
+            extraction.completeness.found(check.counted)
             return
-        log.warning("%s: search counts %d rows and gave %d", chain.what, tally.counted, tally.found)
-    extraction.completeness.short(chain.what, tally.counted, tally.found, reads=2)
+        log.warning("%s: search counts %d rows and gave %d", search.what, check.counted, check.found)
+    extraction.completeness.short(search.what, check.counted, check.found, reads=2)
 
 
-def count_again(extraction: Extraction, chain: CursorSearch, tally: CountCheck) -> None:
-    """Believe a smaller count when two requests for it alone name it after the reading: rows leave a search."""
+def count_again(extraction: Extraction, search: CursorSearch, check: CountCheck) -> None:
+    """Believe a smaller count if two requests for it alone name it after the pages were read: rows leave a search."""
     names: list[int] = []
     for _ in range(2):
-        names.append(first_row(extraction.api, extraction.table, chain).counted)
-        if names[-1] >= tally.counted:
+        names.append(first_row(extraction.api, extraction.table, search).counted)
+        if names[-1] >= check.counted:
             return
-    log.info("%s: %d rows were counted at first and %d at last", chain.what, tally.counted, max(names))
-    tally.believe(max(names))
+    log.info("%s: %d rows were counted at first and %d at last", search.what, check.counted, max(names))
+    check.believe(max(names))
 
 
-def walk(
+def read_pass(
     extraction: Extraction,
-    chain: CursorSearch,
-    tally: CountCheck,
+    search: CursorSearch,
+    check: CountCheck,
     first: FirstPage | None = None,
     stop: Stop | None = None,
     share: float = 1.0,
 ) -> bool:
-    """Deliver one pass over a chain and tell `tally` of it; False when it was not read to the end of the search.
+    """Deliver one pass over the search and add it to `check`; False when it was not read to the end of the search.
 
     Pages have `share` of the rows of a full one. With `stop` the pass ends where that says so; else, and only with
-    `chain.until`, behind all rows that are counted. A page without a next one is the end of the search wherever
+    `search.until`, behind all rows that are counted. A page without a next one is the end of the search wherever
     `stop` ends the pass: all rows that are counted should be read by then.
     """
-    size, proof = first.size if first else PageSize(extraction.table.per_page, share), _Order(chain.order)
+    size, order = first.size if first else PageSize(extraction.table.per_page, share), _Order(search.order)
     cursor: str | None = None
     seen: set[str] = set()
-    tally.begin()
+    check.begin()
     for number in range(1, 1 << 62):
-        answer = first.answer if first else _ask(extraction.api, extraction.table, chain, cursor, size)
+        answer = first.answer if first else _ask(extraction.api, extraction.table, search, cursor, size)
         page = first.page if first else page_of(answer, extraction.table, number)
         first, asked = None, size.asked
         following = _cursor(answer)
         changed = page.seconds(str(extraction.table.cursor_field))
-        tally.add(page, changed, _counted(answer), full=asked if following else 0)
+        check.add(page, changed, _counted(answer), full=asked if following else 0)
         extraction.deliver(page)
-        if stop is not None and (values := proof.values_in_order(page.seconds(chain.field))) and stop(values):
+        if stop is not None and (values := order.values_in_order(page.seconds(search.field))) and stop(values):
             return following is None
-        if stop is None and chain.until is not None and tally.is_whole and _are_newer(changed, chain.until):
+        if stop is None and search.until is not None and check.is_whole and _are_newer(changed, search.until):
             return False
         if following is None:
             return True
         if following in seen:
             raise RetriableApiError(
-                f"{chain.what}: search repeats a cursor on page {number} (request {answer.request_id}), so its rest "
+                f"{search.what}: search repeats a cursor on page {number} (request {answer.request_id}), so its rest "
                 "cannot be read. Run again; nothing was committed and the watermark has not moved.",
                 request_id=answer.request_id,
             )
@@ -187,14 +187,14 @@ def _are_newer(changed: Sequence[int | None], second: int) -> bool:
     return bool(changed) and all(value is not None and value > second for value in changed)
 
 
-def _ask(api: TableClient, table: Table, chain: CursorSearch, cursor: str | None, size: PageSize) -> Answer:
+def _ask(api: TableClient, table: Table, search: CursorSearch, cursor: str | None, size: PageSize) -> Answer:
     """One page; smaller and smaller while the server cannot bear it, from the same place."""
     while True:
         try:
-            answer = api.post(table.path, chain.body(size.rows, cursor), expect=table.records_at, heavy=size.rows > 1)
+            answer = api.post(table.path, search.body(size.rows, cursor), expect=table.records_at, heavy=size.rows > 1)
         except PageTooHeavyError as error:
             size.halve()
-            log.warning("%s: %s; asking for %d rows", chain.what, error, size.rows)
+            log.warning("%s: %s; asking for %d rows", search.what, error, size.rows)
         else:
             size.grow()
             return answer

@@ -3,7 +3,7 @@
 The reference cuts the dates of contact search to days and says nothing of the kind about conversations; a later
 version of the API, or another workspace, may differ. A range of half a day tells: where days are compared it can hold
 no row in any time zone, since ``>`` begins with the day after its value and ``<`` ends before the day of its value.
-Where search does not compare as declared the bounds for days are used, which are right under both readings.
+Where search does not compare as declared the bounds for days are used, which are right either way.
 
 Source of the API facts: Intercom REST API reference 2.14, "Search contacts"; developer pages on the preview version.
 """

@@ -1,4 +1,4 @@
-"""What all ways of reading share: the table, the client, where pages go, and several requests at the same time."""
+"""What all ways to read share: the table, the client, where pages go, and several requests at the same time."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Extraction:
 
     @property
     def by_day(self) -> bool:
-        """Whether bounds for days are sent: they are right under both readings, and those for seconds are not."""
+        """Whether bounds for days are sent: they are right however search compares, and those for seconds are not."""
         return self.table.day_cut or bool(self.compares_days)
 
     def deliver(self, item: Page | SliceEnd) -> None:

@@ -49,8 +49,8 @@ def read_page_numbers(extraction: Extraction) -> None:
 
     Page numbers count from the front: a row that is deleted or edited while pages are read shifts others past the
     reader. That shows as fewer distinct rows than are counted; then all are read once more. The count is the largest
-    that a page has named, or a request for the count alone, since a page cannot vouch for itself. A smaller one is
-    believed when two requests for it after the reading agree. What is short after the last read is in `completeness`.
+    that a page has named, or a request for the count alone: a page that lacks rows may count too few. A smaller one is
+    believed when two requests for it after the last page agree. What is short after the last read is in `completeness`.
     """
     name, counted, found = extraction.table.name, 0, 0
     size = _Size(extraction.table.per_page)

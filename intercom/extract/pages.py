@@ -25,11 +25,12 @@ Params = Mapping[str, str | int]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Records of one answer; `number` counts from 1 within a chain of requests, `size` is in bytes of JSON.
+    """Records of one answer; `size` is in bytes of JSON.
 
-    `nulls` elements of the answer's list were null, and are no records; `rejected` ones cannot be rows. `outside`
-    usable ones were left out, since they are not asked for. `newest` is how far the page has read the table: the
-    greatest value that the watermark counts, in unix seconds; None without one.
+    `number` counts from 1 in a row of requests of which each follows from the one before. `nulls` elements of the
+    answer's list were null, and are no records; `rejected` ones cannot be rows. `outside` usable ones were left out,
+    since they are not asked for. `newest` is how far the page has read the table: the greatest value that the watermark
+    counts, in unix seconds; None without one.
     """
 
     number: int
@@ -56,13 +57,13 @@ def page_of(answer: Answer, table: Table, number: int) -> Page:
 
     Null elements, which the reference allows among admins, are no records and no fault.
     """
-    glance = _glance(table.required_columns, table.cursor_field)
+    head = _record_head(table.required_columns, table.cursor_field)
     if answer.elements is None:
         text = answer.member(table.records_at)
         assert text is not None, table.name  # such an answer counts as broken
-        split, size = split_records(text, glance), len(text)
+        split, size = split_records(text, head), len(text)
     else:
-        split, size = sort_out(answer.elements, glance), sum(map(len, answer.elements))
+        split, size = sort_out(answer.elements, head), sum(map(len, answer.elements))
     page = Page(number, answer.request_id, split.records, size, split.nulls, tuple(split.rejected))
     return page if table.cursor_field is None else replace(page, newest=greatest(page.seconds(table.cursor_field)))
 
@@ -121,6 +122,6 @@ def _decoded(raw: msgspec.Raw | None) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _glance(required: tuple[str, ...], cursor_field: str | None) -> RecordHead:
+def _record_head(required: tuple[str, ...], cursor_field: str | None) -> RecordHead:
     """What is asked of every record while it is read: its key, and the times that it is ordered and kept by."""
     return RecordHead(required, filter(None, ("created_at", cursor_field)))

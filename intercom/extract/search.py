@@ -1,7 +1,7 @@
-"""Reads a search: few rows as one chain of pages, many as slices that are read at the same time.
+"""Reads a search: few rows as one row of pages, many as slices that are read at the same time.
 
-A count that is asked for by itself tells how many rows there are; the first page of a search tells it again. A chain is
-bound by the server's latency; slices are bound by the rate limit alone.
+A count that is asked for by itself tells how many rows there are; the first page of a search tells it again. Pages that
+follow each other are bound by the server's latency; slices are bound by the rate limit alone.
 
 Source of the API facts: Intercom REST API reference 2.14, "Search contacts", "Search conversations", "Sorting".
 """
@@ -25,7 +25,7 @@ from intercom.extract.cursor_pages import (
     first_row,
     range_query,
     read_cursor_pages,
-    walk,
+    read_pass,
 )
 from intercom.extract.extraction import Extraction, SliceEnd
 from intercom.extract.limits import ReadLimits
@@ -41,7 +41,7 @@ _PASSES = (1.0, 2 / 3, 0.8)
 """Passes over the newest changes, each by pages of this share of a full one; the second and third only where the one
 before is doubtful."""
 _WORTH_IT = 4
-"""A chain that may end early is cut into slices only if it would read at least a quarter of the rows anyway."""
+"""A search that may end early is cut into slices only if it would read at least a quarter of the rows anyway."""
 
 
 def read_search(extraction: Extraction, window: Window) -> None:
@@ -53,13 +53,13 @@ def read_search(extraction: Extraction, window: Window) -> None:
     plan = extraction.resumable.plan()
     order = plan.sort_field if plan else None
     if plan is None:
-        chain, first, opposite = _begin(extraction, window)
-        order = chain.field
-        if not _is_read_in_one(extraction, chain, first, window):
-            plan = _plan(extraction, chain, first, opposite, window)
+        search, first, opposite = _begin(extraction, window)
+        order = search.field
+        if not _is_read_in_one(extraction, search, first, window):
+            plan = _plan(extraction, search, first, opposite, window)
             extraction.resumable.keep(plan)
     if plan is not None:
-        _read_parts(extraction, plan)
+        _read_slices(extraction, plan)
     if extraction.exact and (order != _CREATED or (plan is not None and plan.field != _CREATED)):
         _read_moved(extraction)
 
@@ -73,7 +73,7 @@ def _read_moved(extraction: Extraction) -> None:
 
 
 def _begin(extraction: Extraction, window: Window) -> tuple[CursorSearch, FirstPage, FirstPage]:
-    """The search as one chain, its first page, and its one row at the other end, asked for by itself.
+    """The whole search, its first page, and its one row at the other end, asked for by itself.
 
     The two are different questions about the same rows: where an answer is well formed and wrong, such as an empty
     one, the other one's count tells.
@@ -90,10 +90,10 @@ def _begin(extraction: Extraction, window: Window) -> tuple[CursorSearch, FirstP
     return _counted_and_begun(extraction, _everything(extraction, str(table.cursor_field)))
 
 
-def _counted_and_begun(extraction: Extraction, chain: CursorSearch) -> tuple[CursorSearch, FirstPage, FirstPage]:
-    opposite = first_row(extraction.api, extraction.table, chain.backwards())
-    first = first_page(extraction.api, extraction.table, chain)
-    return replace(chain, counted=max(opposite.counted, first.counted)), first, opposite
+def _counted_and_begun(extraction: Extraction, search: CursorSearch) -> tuple[CursorSearch, FirstPage, FirstPage]:
+    opposite = first_row(extraction.api, extraction.table, search.backwards())
+    first = first_page(extraction.api, extraction.table, search)
+    return replace(search, counted=max(opposite.counted, first.counted)), first, opposite
 
 
 def _everything(extraction: Extraction, sort_field: str) -> CursorSearch:
@@ -113,7 +113,7 @@ def _everything(extraction: Extraction, sort_field: str) -> CursorSearch:
 def _changes(extraction: Extraction, window: Window) -> CursorSearch:
     """Rows by their cursor field.
 
-    Where search cuts days, the newest first: the query has to begin two days early, and the chain ends at the first
+    Where search cuts days, the newest first: the query has to begin two days early, and the read ends at the first
     page that reaches back beyond the window. Else, or when two days more or less make no difference, the oldest first,
     until all rows that were counted are read and a whole page has changed after the start of the run.
     """
@@ -128,49 +128,49 @@ def _changes(extraction: Extraction, window: Window) -> CursorSearch:
     return CursorSearch(table.name, query, field, "ascending", until=extraction.run_start)
 
 
-def _is_read_in_one(extraction: Extraction, chain: CursorSearch, first: FirstPage, window: Window) -> bool:
-    """Read the chain to its end; False when it is too long for that."""
-    if chain.order == "descending" and window.start is not None:
-        return _read_newest_first(extraction, chain, first, window.start)
-    if extraction.limits.is_long(chain.counted):
+def _is_read_in_one(extraction: Extraction, search: CursorSearch, first: FirstPage, window: Window) -> bool:
+    """Read the search to its end by one page after the other; False when it is too long for that."""
+    if search.order == "descending" and window.start is not None:
+        return _read_newest_first(extraction, search, first, window.start)
+    if extraction.limits.is_long(search.counted):
         return False
-    extraction.expect(chain.counted)
-    read_cursor_pages(extraction, chain, first)
+    extraction.expect(search.counted)
+    read_cursor_pages(extraction, search, first)
     return True
 
 
-def _read_newest_first(extraction: Extraction, chain: CursorSearch, first: FirstPage | None, start: int) -> bool:
-    """Read the chain back to where the window begins; False when that is too far for one chain.
+def _read_newest_first(extraction: Extraction, search: CursorSearch, first: FirstPage | None, start: int) -> bool:
+    """Read the search back to where the window begins; False when that is too far for one page after the other.
 
     What lies behind that place is counted with the rest, so the count alone does not tell whether rows are missing.
     A pass is believed when all its pages are full and name no smaller count than others; else rows are asked for again
     by pages of another size, until a pass is sound or brings no new row.
     """
-    tally = CountCheck(chain.what, chain.counted, extraction.run_start)
+    check = CountCheck(search.what, search.counted, extraction.run_start)
     to_its_end = False
     for share in _PASSES:
-        if first is None and not tally.sound:
-            count_again(extraction, chain, tally)
-        end = _EarlyEnd(start, chain.counted, extraction.limits, may_be_far=first is not None)
-        to_its_end = walk(extraction, chain, tally, first, end, share)
+        if first is None and not check.sound:
+            count_again(extraction, search, check)
+        end = _EarlyEnd(start, search.counted, extraction.limits, may_be_far=first is not None)
+        to_its_end = read_pass(extraction, search, check, first, end, share)
         if end.far:
             return False
-        if not (to_its_end and tally.short_by) and (tally.sound or (first is None and not tally.new)):
-            extraction.completeness.found(tally.found)
+        if not (to_its_end and check.short_by) and (check.sound or (first is None and not check.new)):
+            extraction.completeness.found(check.found)
             return True
-        log.warning("%s: pages of the newest changes lack rows (%d found so far)", chain.what, tally.found)
+        log.warning("%s: pages of the newest changes lack rows (%d found so far)", search.what, check.found)
         first = None
-    missing = tally.short_by if to_its_end else tally.new
-    extraction.completeness.short(chain.what, tally.found + missing, tally.found, len(_PASSES))
+    missing = check.short_by if to_its_end else check.new
+    extraction.completeness.short(search.what, check.found + missing, check.found, len(_PASSES))
     return True
 
 
 class _EarlyEnd:
-    """Ends a chain, newest rows first, where it reaches back beyond the window; or when it still has far to go.
+    """Ends a search, newest rows first, where it reaches back beyond the window; or when it still has far to go.
 
     How far is told by the rows read by then: a burst of changes at the very end says nothing about the hours before.
     The rest of a long way may be read faster in slices, but these begin two days early: if most of their rows are not
-    wanted, the chain is better.
+    wanted, one page after the other is better.
     """
 
     def __init__(self, start: int, counted: int, limits: ReadLimits, *, may_be_far: bool) -> None:
@@ -195,23 +195,23 @@ class _EarlyEnd:
 
 
 def _plan(
-    extraction: Extraction, chain: CursorSearch, first: FirstPage, opposite: FirstPage, window: Window
+    extraction: Extraction, search: CursorSearch, first: FirstPage, opposite: FirstPage, window: Window
 ) -> SlicePlan:
     """Split the rows of a search by created_at on a first load, else by the cursor field."""
     cursor_field = str(extraction.table.cursor_field)
     outline = SlicePlan(cursor_field, cursor_field, _bounds(extraction, window), (), by_day=extraction.by_day)
-    if window == Window() and _all_have_created(extraction, chain.counted):
-        outline = replace(outline, field=_CREATED, sort_field=chain.field, whole=Bounds(None, None))
+    if window == Window() and _all_have_created(extraction, search.counted):
+        outline = replace(outline, field=_CREATED, sort_field=search.field, whole=Bounds(None, None))
     splitter = Splitter(
         grid=DAYS if extraction.by_day else SECONDS,
-        lowest=_lowest(extraction, outline, chain, first, window),
-        highest=_highest(extraction, outline, chain, opposite, window),
+        lowest=_lowest(extraction, outline, search, first, window),
+        highest=_highest(extraction, outline, search, opposite, window),
         narrowed_by=extraction.table.narrowed_by if extraction.by_day else (),
         count=partial(_count, extraction, outline),
         last=partial(_last, extraction, outline),
         smallest=extraction.limits.smallest_slice,
     )
-    plan = replace(outline, parts=splitter.split(chain.counted))
+    plan = replace(outline, parts=splitter.split(search.counted))
     log.info("%s: %d rows in %d windows of %s", extraction.table.name, plan.rows, len(plan.parts), plan.field)
     return plan
 
@@ -227,25 +227,25 @@ def _all_have_created(extraction: Extraction, counted: int) -> bool:
     return found >= counted or found >= first_row(api, table, _everything(extraction, cursor_field)).counted
 
 
-def _lowest(extraction: Extraction, outline: SlicePlan, chain: CursorSearch, first: FirstPage, window: Window) -> int:
+def _lowest(extraction: Extraction, outline: SlicePlan, search: CursorSearch, first: FirstPage, window: Window) -> int:
     """Where the rows to be read begin, about: slices are cut from here on, and the first one is open."""
     if window.start is not None:
         return window.start
     begin = first
-    if chain.order != "ascending":
-        begin = first_row(extraction.api, extraction.table, replace(chain, order="ascending"))
-    elif chain.field != outline.field:
+    if search.order != "ascending":
+        begin = first_row(extraction.api, extraction.table, replace(search, order="ascending"))
+    elif search.field != outline.field:
         return 0  # it cannot be sorted by
     return _first_second(begin, outline) or 0
 
 
 def _highest(
-    extraction: Extraction, outline: SlicePlan, chain: CursorSearch, opposite: FirstPage, window: Window
+    extraction: Extraction, outline: SlicePlan, search: CursorSearch, opposite: FirstPage, window: Window
 ) -> int:
     """Where the rows to be read end, about: the last slice is open. Importers make rows of the future, too."""
     if window.end is not None:
         return min(window.end, extraction.run_start)
-    if chain.order != "ascending" or chain.field != outline.field:
+    if search.order != "ascending" or search.field != outline.field:
         return extraction.run_start
     return max(extraction.run_start, _first_second(opposite, outline) or 0)
 
@@ -253,7 +253,7 @@ def _highest(
 def _count(extraction: Extraction, outline: SlicePlan, slices: Sequence[Slice]) -> list[SliceCount | None]:
     def ask(part: Slice) -> SliceCount | None:
         try:
-            found = first_row(extraction.api, extraction.table, _slice_chain(extraction, outline, part))
+            found = first_row(extraction.api, extraction.table, _slice_search(extraction, outline, part))
         except RequestRejectedError as refused:
             log.info("%s: search refuses a window: %s", extraction.table.name, refused)
             return None
@@ -265,7 +265,7 @@ def _count(extraction: Extraction, outline: SlicePlan, slices: Sequence[Slice]) 
 def _last(extraction: Extraction, outline: SlicePlan, part: Slice) -> int | None:
     if outline.sort_field != outline.field:
         return None
-    backwards = replace(_slice_chain(extraction, outline, part), order="descending")
+    backwards = replace(_slice_search(extraction, outline, part), order="descending")
     return _first_second(first_row(extraction.api, extraction.table, backwards), outline)
 
 
@@ -276,7 +276,7 @@ def _first_second(found: FirstPage, outline: SlicePlan) -> int | None:
     return next((value for value in found.page.seconds(outline.field) if value is not None), None)
 
 
-def _read_parts(extraction: Extraction, plan: SlicePlan) -> None:
+def _read_slices(extraction: Extraction, plan: SlicePlan) -> None:
     """Read the parts that no earlier attempt at this run has read."""
     finished = extraction.resumable.finished()
     missing = [(place, part) for place, part in enumerate(plan.parts) if place not in finished]
@@ -285,7 +285,7 @@ def _read_parts(extraction: Extraction, plan: SlicePlan) -> None:
     def read(place: int, part: PlannedSlice) -> None:
         found = Completeness()
         read_cursor_pages(
-            replace(extraction, completeness=found), _slice_chain(extraction, plan, part.slice, part.rows)
+            replace(extraction, completeness=found), _slice_search(extraction, plan, part.slice, part.rows)
         )
         extraction.completeness.add(found)
         extraction.deliver(SliceEnd(place, found))
@@ -293,7 +293,7 @@ def _read_parts(extraction: Extraction, plan: SlicePlan) -> None:
     extraction.in_parallel([partial(read, *one) for one in missing])
 
 
-def _slice_chain(extraction: Extraction, plan: SlicePlan, part: Slice, counted: int = 0) -> CursorSearch:
+def _slice_search(extraction: Extraction, plan: SlicePlan, part: Slice, counted: int = 0) -> CursorSearch:
     bounds = (DAYS if plan.by_day else SECONDS).bounds(part, plan.whole)
     if part == Slice() and plan.whole == Bounds(None, None):
         return replace(_everything(extraction, plan.sort_field), counted=counted)

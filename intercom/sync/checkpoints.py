@@ -53,22 +53,22 @@ class RunCheckpoints:
     """
 
     def __init__(
-        self, lake_table: LakeTable, run_id: str, beginning: ResumeKey, run_start: int, ingested_at: datetime
+        self, lake_table: LakeTable, run_id: str, key: ResumeKey, run_start: int, ingested_at: datetime
     ) -> None:
         self.attempt = f"{run_id}.{uuid4().hex[:8]}"
         self.run_start, self.ingested_at = run_start, ingested_at
         self.earlier: dict[str, Staged] = {}
         """Attempt -> what it has staged, for attempts that followed the same plan."""
-        self._lake_table, self._beginning = lake_table, beginning
+        self._lake_table, self._key = lake_table, key
         self._plan: SlicePlan | None = None
         self._plan_id = uuid4().hex
 
     @classmethod
     def opened(
-        cls, lake_table: LakeTable, run_id: str, beginning: ResumeKey, *, run_start: int, ingested_at: datetime
+        cls, lake_table: LakeTable, run_id: str, key: ResumeKey, *, run_start: int, ingested_at: datetime
     ) -> Self:
         """Those of an attempt that goes on from earlier ones, if there are any that began alike."""
-        checkpoints = cls(lake_table, run_id, beginning, run_start, ingested_at)
+        checkpoints = cls(lake_table, run_id, key, run_start, ingested_at)
         files = lake_table.staged_files()
         attempts = sorted(
             {name for path in files if (name := lake_table.paths.attempt_of(path)).startswith(f"{run_id}.")}
@@ -180,7 +180,7 @@ class RunCheckpoints:
         return (datetime.now(UTC) - _LONGEST).isoformat()
 
     def _began(self) -> Mapping[str, Any]:
-        return asdict(self._beginning)
+        return asdict(self._key)
 
     @property
     def _table(self) -> str:

@@ -1,4 +1,4 @@
-"""Ends the reading of a table: saves its record with the new watermark, once every part is in the lake."""
+"""Ends the read of a table: saves its record with the new watermark, once every part is in the lake."""
 
 from __future__ import annotations
 

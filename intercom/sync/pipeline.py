@@ -1,4 +1,4 @@
-"""Turns pages into record batches and staged parts on a thread of its own, so that reading goes on meanwhile.
+"""Turns pages into record batches and staged parts on a thread of its own, so that pages are asked for meanwhile.
 
 Pages wait in a queue that is bounded in bytes: when decoding or the store cannot keep up, readers wait for room, and
 memory does not grow.
@@ -40,7 +40,7 @@ _CHECKPOINT_SECONDS = 60.0
 class Pipeline:
     """Takes pages, and ends of slices, from any thread. Leaving the block waits until all rows are staged.
 
-    From time to time, and when the reading fails, `on_staged` learns what is durable, if there are more finished slices
+    From time to time, and when the read fails, `on_staged` learns what is durable, if there are more finished slices
     than it knows of. `newest` is how far the staged pages have read the table, in unix seconds.
 
     A record that fails on its way to a row is left out, and `on_rejected` gets it, with the page's request: whatever

@@ -35,7 +35,7 @@ _SCROLL_WAITING_BYTES = 32 << 20  # a scroll dies after a minute without use, so
 
 @dataclass
 class TableReader:
-    """A table of a run while it is read; `completeness` is that of the latest reading of the whole.
+    """A table of a run while it is read; `completeness` is that of the latest read of the whole.
 
     `staged` is what this attempt has staged. `rejected` are records that could not be rows. `exact`: rows that are not
     read will be removed. `search_check` is the latest finding of how search compares dates.
