@@ -67,7 +67,7 @@ def test_months_are_those_of_the_partition_field_and_without_one_there_is_one_fi
         staged = StagedTable(str(tmp_path / table.name), table, table_format)
         staged.stage([*FIRST, Row("x", None, 1)])
         staged.compact()
-        found[table.name] = sorted(staged.ledger().published())
+        found[table.name] = sorted(staged.lake_table().published())
     assert found == {
         "contacts": sorted(folder(month).removeprefix("created_month=") for month in (0, 1, 2, None)),
         "tags": [""],

@@ -104,10 +104,10 @@ def test_merges_and_migrations_of_a_process_wait_for_the_same_memory(tmp_path: P
     wider = replace(SEARCHED, schema=TableSchema((*COLUMNS.fields, Column("phone", ColumnKind.STRING))))
 
     def migrate() -> None:
-        ledger = migrated.ledger()
-        state = ledger.state()
+        lake_table = migrated.lake_table()
+        state = lake_table.state()
         assert state is not None
-        migrate_columns(wider, ledger, state, MemoryWatermarks())
+        migrate_columns(wider, lake_table, state, MemoryWatermarks())
 
     with MERGING.taken(MERGING.limit):
         work = [beside(lambda: merged.compact() and None), beside(migrate)]
@@ -115,7 +115,7 @@ def test_merges_and_migrations_of_a_process_wait_for_the_same_memory(tmp_path: P
         assert merged.rows() == []
     assert all(ends(thread) for thread in work)
     assert merged.rows() == [Row("1", 0, 1)]
-    state = migrated.ledger().state()
+    state = migrated.lake_table().state()
     assert state is not None
     assert state.columns == wider.schema
 

@@ -152,12 +152,12 @@ def one_of_many(rig: Rig, table: str) -> dict[str, Any]:
 
 def disguise(rig: Rig, table: str, path: Path) -> None:
     """The record's own size and time for a file, as if it had those of the one that it replaced."""
-    ledger = rig.ledger(table)
-    state = ledger.state()
+    lake_table = rig.lake_table(table)
+    state = lake_table.state()
     assert state is not None
     month = path.parent.name.removeprefix("created_month=")
-    entry = replace(state.partitions[month], stamp=ledger.files.stamp(month))
-    ledger.save(replace(state, partitions={**state.partitions, month: entry}))
+    entry = replace(state.partitions[month], stamp=lake_table.files.stamp(month))
+    lake_table.save(replace(state, partitions={**state.partitions, month: entry}))
 
 
 @pytest.mark.parametrize("as_it_was", [False, True], ids=["noticed", "with the size and time of the present file"])
@@ -304,7 +304,7 @@ def test_copies_in_a_wrong_month_go_with_the_next_run_that_reads_everything(stag
 
 def take_over(staged: StagedTable, other: StagedTable, month: int) -> None:
     """A month's file of another lake, published in this one, its record included."""
-    ours, theirs = staged.ledger(), other.ledger()
+    ours, theirs = staged.lake_table(), other.lake_table()
     name = folder(month).removeprefix("created_month=")
     state = ours.state()
     assert state is not None

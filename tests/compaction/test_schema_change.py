@@ -174,13 +174,13 @@ def test_rows_that_have_nothing_to_move() -> None:
 
 def written(tmp_path: Path, rows: pa.RecordBatch, state: TableState, row_group_size: int = 10) -> LakeTable:
     """A lake with one published month, and its record."""
-    ledger = LakeTable(Lake(str(tmp_path / "lake")), TablePaths("acme", "contacts"))
-    with ledger.lake.scratch() as path:
+    lake_table = LakeTable(Lake(str(tmp_path / "lake")), TablePaths("acme", "contacts"))
+    with lake_table.lake.scratch() as path:
         with ParquetFile(path, rows.schema, "v1") as file:
             file.write(pa.Table.from_batches([rows]), row_group_size=row_group_size)
-        placed = ledger.add_file(path, "2026-01", rows.num_rows, None)
-    ledger.save(replace(state, partitions={"2026-01": Partition(rows.num_rows, "v1", placed.stamp)}))
-    return ledger
+        placed = lake_table.add_file(path, "2026-01", rows.num_rows, None)
+    lake_table.save(replace(state, partitions={"2026-01": Partition(rows.num_rows, "v1", placed.stamp)}))
+    return lake_table
 
 
 def record(old: Table) -> TableState:
@@ -191,16 +191,16 @@ def test_a_file_is_rewritten_whole_in_the_order_of_its_rows(tmp_path: Path) -> N
     """Two row groups, both of them of more rows than are rewritten at a time."""
     old, new, count = table(), table(AGE), 9_000
     rows = held(old, *[f'"age": {row}' if row % 3 else "" for row in range(count)])
-    ledger = written(tmp_path, rows, record(old), row_group_size=4_500)
-    state = ledger.state()
+    lake_table = written(tmp_path, rows, record(old), row_group_size=4_500)
+    state = lake_table.state()
     assert state is not None
-    after = migrate_columns(new, ledger, state, MemoryWatermarks())
-    assert after == ledger.state()
+    after = migrate_columns(new, lake_table, state, MemoryWatermarks())
+    assert after == lake_table.state()
     assert (after.columns, after.fingerprint, after.rewriting) == (new.schema, new.schema.fingerprint, None)
-    with ledger.files.fetch("2026-01") as path:
+    with lake_table.files.fetch("2026-01") as path:
         found = pq.read_table(path, partitioning=None)
         assert after.partitions == {
-            "2026-01": Partition(count, version_of(path) or "", ledger.files.stamp("2026-01"), footer_digest(path))
+            "2026-01": Partition(count, version_of(path) or "", lake_table.files.stamp("2026-01"), footer_digest(path))
         }
     assert found.schema.equals(new.schema.arrow)
     assert found.column("age").to_pylist() == [row if row % 3 else None for row in range(count)]
@@ -209,43 +209,43 @@ def test_a_file_is_rewritten_whole_in_the_order_of_its_rows(tmp_path: Path) -> N
 
 
 def test_a_table_with_the_declared_columns_is_left_alone(tmp_path: Path) -> None:
-    ledger = written(tmp_path, held(table(), ""), record(table()))
-    state = ledger.state()
+    lake_table = written(tmp_path, held(table(), ""), record(table()))
+    state = lake_table.state()
     assert state is not None
-    before = ledger.lake.stamps("")
-    assert migrate_columns(table(), ledger, state, MemoryWatermarks()) == state
-    assert ledger.lake.stamps("") == before
+    before = lake_table.lake.stamps("")
+    assert migrate_columns(table(), lake_table, state, MemoryWatermarks()) == state
+    assert lake_table.lake.stamps("") == before
 
 
 def test_a_table_that_cannot_be_declared_as_it_was_is_left_to_be_read_again(tmp_path: Path) -> None:
     """Its rows have no column for what is the cursor field now."""
-    ledger = written(tmp_path, held(table(), ""), record(table()))
-    state = ledger.state()
+    lake_table = written(tmp_path, held(table(), ""), record(table()))
+    state = lake_table.state()
     assert state is not None
     changed = Column("changed_at", ColumnKind.TIMESTAMP)
     other = replace(TABLES["contacts"], cursor_field="changed_at", schema=TableSchema((*BASE, changed)))
-    assert migrate_columns(other, ledger, state, MemoryWatermarks()) == state
+    assert migrate_columns(other, lake_table, state, MemoryWatermarks()) == state
 
 
 def test_a_file_with_other_columns_than_the_record_says_is_an_error_with_its_cure(tmp_path: Path) -> None:
-    ledger = written(tmp_path, held(table(PLACE), ""), record(table()))
-    state = ledger.state()
+    lake_table = written(tmp_path, held(table(PLACE), ""), record(table()))
+    state = lake_table.state()
     assert state is not None
     with pytest.raises(SchemaError, match=r"2026-01.*--full-refresh"):
-        migrate_columns(table(AGE), ledger, state, MemoryWatermarks())
+        migrate_columns(table(AGE), lake_table, state, MemoryWatermarks())
 
 
 def test_a_damaged_file_is_an_error_with_its_cure(tmp_path: Path) -> None:
-    ledger = written(tmp_path, held(table(), ""), record(table()))
-    path = tmp_path / "lake" / ledger.paths.published("2026-01")
+    lake_table = written(tmp_path, held(table(), ""), record(table()))
+    path = tmp_path / "lake" / lake_table.paths.published("2026-01")
     path.write_bytes(b"PAR1")
-    state = ledger.state()
+    state = lake_table.state()
     assert state is not None
     state = replace(
-        state, partitions={"2026-01": replace(state.partitions["2026-01"], stamp=ledger.files.stamp("2026-01"))}
+        state, partitions={"2026-01": replace(state.partitions["2026-01"], stamp=lake_table.files.stamp("2026-01"))}
     )
     with pytest.raises(LakeError, match=r"2026-01.*damaged.*Run again"):
-        migrate_columns(table(AGE), ledger, state, MemoryWatermarks())
-    noted = ledger.state()
+        migrate_columns(table(AGE), lake_table, state, MemoryWatermarks())
+    noted = lake_table.state()
     assert noted is not None
     assert noted.damaged == ("2026-01",)

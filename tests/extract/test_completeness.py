@@ -208,7 +208,7 @@ def test_a_compaction_that_died_half_way_is_no_reason_to_read_everything(rig: Ri
         rig.workspace.update("contacts", row["id"], name="newer")
     ingest(rig, "half")
     with pytest.raises(Killed):
-        compact_table(CONTACTS, rig.ledger("contacts", Dying(rig.lake_url)), rig.store)
+        compact_table(CONTACTS, rig.lake_table("contacts", Dying(rig.lake_url)), rig.store)
     rig.workspace.travel(7200)
     results = rig.sync(["contacts"])
     rig.check(["contacts"])
@@ -252,7 +252,7 @@ def test_a_backup_restored_before_a_committed_run_is_compacted_is_noticed(rig: R
         rig.workspace.travel(7200)
         ingest(rig, f"half-{half}")
         if half == 0:
-            compact_table(CONTACTS, rig.ledger("contacts"), rig.store)
+            compact_table(CONTACTS, rig.lake_table("contacts"), rig.store)
     shutil.rmtree(folder)
     shutil.copytree(tmp_path / "backup", folder)
     rig.workspace.travel(7200)
@@ -274,7 +274,7 @@ def ingest(rig: Rig, run_id: str, **options: Any) -> None:
     """The first half of a run; then its process is gone."""
     client = rig.client()
     run = Run(run_id, CONNECTION, datetime.now(UTC), run_start=rig.workspace.now(), **options)
-    ingest_table(CONTACTS, client.for_table("contacts"), rig.ledger("contacts"), rig.store, run)
+    ingest_table(CONTACTS, client.for_table("contacts"), rig.lake_table("contacts"), rig.store, run)
     client.close()
 
 
@@ -283,7 +283,7 @@ def test_the_same_run_again_after_its_commit_asks_for_nothing_and_loses_nothing(
     rig.server.clear_log()
     ingest(rig, "rerun")
     assert rig.server.requests() == []
-    compact_table(CONTACTS, rig.ledger("contacts"), rig.store)
+    compact_table(CONTACTS, rig.lake_table("contacts"), rig.store)
     rig.check(["contacts"])
 
 
@@ -292,7 +292,7 @@ def test_another_run_before_the_rows_of_the_first_were_merged_loses_none(rig: Ri
     rig.workspace.travel(7200)
     rig.workspace.create("contacts")
     ingest(rig, "second")
-    compact_table(CONTACTS, rig.ledger("contacts"), rig.store)
+    compact_table(CONTACTS, rig.lake_table("contacts"), rig.store)
     rig.check(["contacts"])
 
 
@@ -318,7 +318,7 @@ def test_parts_that_vanish_before_they_are_merged_are_an_error_and_read_again(ri
     lake = rig.lake()
     lake.delete([next(iter(lake.list(TablePaths(CONNECTION, "contacts").staging)))])
     with pytest.raises(LakeError, match="Run again"):
-        compact_table(CONTACTS, rig.ledger("contacts", lake), rig.store)
+        compact_table(CONTACTS, rig.lake_table("contacts", lake), rig.store)
     rig.workspace.travel(7200)
     rig.sync(["contacts"])
     rig.check(["contacts"])
@@ -352,8 +352,8 @@ def test_a_record_that_vanishes_before_its_rows_are_merged_is_an_error_and_not_a
     ingest(rig, "robbed")
     rig.lake().delete([TablePaths(CONNECTION, "contacts").state])
     with pytest.raises(LakeError, match=r"_state/acme/contacts\.json.*has gone.*run again: the whole table is read"):
-        compact_table(CONTACTS, rig.ledger("contacts"), rig.store, committed=True)
-    assert compact_table(CONTACTS, rig.ledger("contacts"), rig.store).rows == 0  # by the flow that only merges
+        compact_table(CONTACTS, rig.lake_table("contacts"), rig.store, committed=True)
+    assert compact_table(CONTACTS, rig.lake_table("contacts"), rig.store).rows == 0  # by the flow that only merges
     rig.sync(["contacts"])
     rig.check(["contacts"])
 

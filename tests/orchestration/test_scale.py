@@ -25,13 +25,13 @@ publish_partitions = intercom.orchestration.tasks.publish_partitions
 turns = threading.Semaphore(1)  # never given back: one piece fails
 
 
-def fail_first(table, ledger, work):
+def fail_first(table, lake_table, work):
     if not turns.acquire(blocking=False):
         time.sleep(1.0)
-        ledger.still_ours()
+        lake_table.still_ours()
         with Path(sys.argv[1]).open("a") as told:
             print("still ours", file=told)
-        return publish_partitions(table, ledger, work)
+        return publish_partitions(table, lake_table, work)
     raise OSError("no space left")
 
 

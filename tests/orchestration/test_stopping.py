@@ -43,7 +43,7 @@ def read(rig: Rig, client: IntercomClient, table: str, limits: ReadLimits = DEFA
         limits=limits,
     )
     entry = TABLES[table]
-    ingest_table(entry, client.for_table(table, entry.scope), rig.ledger(table), rig.store, run)
+    ingest_table(entry, client.for_table(table, entry.scope), rig.lake_table(table), rig.store, run)
 
 
 def stop_at(rig: Rig, client: IntercomClient, number: int, chosen: Callable[[Any], bool]) -> None:

@@ -41,9 +41,9 @@ def change(rig: Rig, name: str) -> None:
     rig.workspace.travel(1)
 
 
-def in_pieces(_: Table, ledger: LakeTable, work: MergeWork) -> list[PartitionResult]:
+def in_pieces(_: Table, lake_table: LakeTable, work: MergeWork) -> list[PartitionResult]:
     """As tasks do it, which know the table by its name."""
-    return [outcome for piece in work.shared_out(1) for outcome in publish_partitions(CONTACTS, ledger, piece)]
+    return [outcome for piece in work.shared_out(1) for outcome in publish_partitions(CONTACTS, lake_table, piece)]
 
 
 def names(rig: Rig) -> list[Any]:
@@ -59,10 +59,10 @@ def test_rows_wait_over_several_runs_and_are_merged_together(rig: Rig) -> None:
         assert compacted.waiting > 0
         assert compacted.files == 0
     assert names(rig) == before  # a reader sees what was merged last
-    state = rig.ledger("contacts").state()
+    state = rig.lake_table("contacts").state()
     assert state is not None
     assert len(state.staged) == 2
-    compact_table(CONTACTS, rig.ledger("contacts"), rig.store)
+    compact_table(CONTACTS, rig.lake_table("contacts"), rig.store)
     rig.check(["contacts"])
     assert rig.lake().list("_staging") == {}
 
@@ -94,21 +94,21 @@ def test_waiting_rows_that_are_lost_are_read_again(rig: Rig) -> None:
 
 
 def test_months_are_merged_in_pieces_elsewhere(rig: Rig) -> None:
-    """As on a task runner: each piece by a ledger of its own, from plain values only."""
+    """As on a task runner: each piece by a LakeTable of its own, from plain values only."""
     rig.sync(["contacts"])
     change(rig, "changed")
     rig.sync(["contacts"], when=CompactionMode.NEVER)
     seen: list[int] = []
 
-    def publish(table: Table, ledger: LakeTable, work: MergeWork) -> Sequence[PartitionResult]:
+    def publish(table: Table, lake_table: LakeTable, work: MergeWork) -> Sequence[PartitionResult]:
         pieces = pickle.loads(pickle.dumps(list(work.shared_out(1))))
         seen.extend(len(piece.months) for piece in pieces)
         outcomes = [
-            outcome for piece in pieces for outcome in publish_partitions(CONTACTS, rig.ledger("contacts"), piece)
+            outcome for piece in pieces for outcome in publish_partitions(CONTACTS, rig.lake_table("contacts"), piece)
         ]
         return list(pickle.loads(pickle.dumps(outcomes)))
 
-    compact_table(CONTACTS, rig.ledger("contacts"), rig.store, publish=publish)
+    compact_table(CONTACTS, rig.lake_table("contacts"), rig.store, publish=publish)
     assert len(seen) > 1
     assert set(seen) == {1}
     rig.check(["contacts"])
@@ -140,7 +140,7 @@ def test_rows_that_waited_for_an_upgrade_are_merged_as_they_were_declared(rig: R
             rig.sync(["contacts"])
             change(rig, "waiting")
         rig.sync(["contacts"], when=CompactionMode.NEVER)
-    compact_table(CONTACTS, rig.ledger("contacts"), rig.store, publish=in_pieces)
+    compact_table(CONTACTS, rig.lake_table("contacts"), rig.store, publish=in_pieces)
     ingested, _ = rig.sync(["contacts"])["contacts"]
     assert ingested.reason == "incremental"
     rig.check(["contacts"])
@@ -159,7 +159,7 @@ def test_what_a_run_that_was_overtaken_publishes_late_is_noticed(rig: Rig) -> No
             stuck.set()
             assert go.wait(60)
 
-    overtaken = rig.ledger("contacts", Late(rig.lake_url))
+    overtaken = rig.lake_table("contacts", Late(rig.lake_url))
     with ThreadPoolExecutor(1) as pool:
         late = pool.submit(compact_table, CONTACTS, overtaken, rig.store)
         assert stuck.wait(60)
@@ -226,7 +226,7 @@ def test_a_lock_that_is_lost_while_months_are_merged_changes_no_file(rig: Rig) -
     change(rig, "changed")
     rig.sync(["contacts"], when=CompactionMode.NEVER)
     before = rig.lake().stamps("data")
-    overtaken = rig.ledger("contacts")
+    overtaken = rig.lake_table("contacts")
     overtaken.still_ours = lost_after(1)  # to save the record of the compaction
     with pytest.raises(LakeError, match="lock was lost"):
         compact_table(CONTACTS, overtaken, rig.store)
@@ -237,7 +237,7 @@ def test_a_lock_that_is_lost_while_months_are_merged_changes_no_file(rig: Rig) -
 
 def test_a_run_that_has_lost_its_lock_does_not_read_to_the_end(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(contacts=600)
-    overtaken = rig.ledger("contacts")
+    overtaken = rig.lake_table("contacts")
     overtaken.still_ours = lost
     client = rig.client()
     limits = ReadLimits(smallest_slice=24, between_checkpoints=50)

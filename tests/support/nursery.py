@@ -157,9 +157,9 @@ def _sync(order: Order) -> None:
     )
     with TableLocks(lake, order.connection, order.tables, order.run_id) as locks:
         for name in order.tables:
-            ledger = LakeTable(lake, TablePaths(order.connection, name), locks.check)
-            ingest_table(TABLES[name], client.for_table(name, TABLES[name].scope), ledger, store, run)
-            compact_table(TABLES[name], ledger, store)
+            lake_table = LakeTable(lake, TablePaths(order.connection, name), locks.check)
+            ingest_table(TABLES[name], client.for_table(name, TABLES[name].scope), lake_table, store, run)
+            compact_table(TABLES[name], lake_table, store)
     client.close()
 
 

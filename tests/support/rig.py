@@ -81,7 +81,7 @@ class Rig:
     def lake(self) -> Lake:
         return Lake(self.lake_url, self.storage)
 
-    def ledger(self, table: str, lake: Lake | None = None) -> LakeTable:
+    def lake_table(self, table: str, lake: Lake | None = None) -> LakeTable:
         return LakeTable(lake or self.lake(), TablePaths(self.connection, table), table_format=self.table_format)
 
     def sleep(self, seconds: float) -> None:
@@ -135,8 +135,10 @@ class Rig:
         self, name: str, client: IntercomClient, lake: Lake, run: Run, when: CompactionMode
     ) -> tuple[Ingested, Compacted]:
         table = TABLES[name] if self.per_page is None else replace(TABLES[name], per_page=self.per_page)
-        ingested = ingest_table(table, client.for_table(name, table.scope), self.ledger(name, lake), self.store, run)
-        return ingested, compact_table(table, self.ledger(name, lake), self.store, when=when, committed=True)
+        ingested = ingest_table(
+            table, client.for_table(name, table.scope), self.lake_table(name, lake), self.store, run
+        )
+        return ingested, compact_table(table, self.lake_table(name, lake), self.store, when=when, committed=True)
 
     def connections_file(self, folder: Path, token: str = "${INTERCOM_ACCESS_TOKEN}") -> Path:
         """A connections file for the workspace; the token is in the environment unless it is given."""

@@ -70,26 +70,28 @@ class StagedTable:
     def lake(self) -> Lake:
         return Lake(self.url, self.storage)
 
-    def ledger(self, lake: Lake | None = None) -> LakeTable:
+    def lake_table(self, lake: Lake | None = None) -> LakeTable:
         paths = TablePaths("acme", self.table.name)
         return LakeTable(lake or self.lake(), paths, table_format=self.table_format)
 
     def stage(self, rows: Sequence[Row], *, whole: bool = False, replaces: bool = False) -> None:
         """Rows are staged as one part for each month and stretch of one month: parts are numbered as they are read."""
         self.runs += 1
-        ledger, run_id = self.ledger(), f"run-{self.runs}"
+        lake_table, run_id = self.lake_table(), f"run-{self.runs}"
         coverage = Coverage.REPLACES if replaces else Coverage.WHOLE if whole else Coverage.SOME
         field = self.table.month_field
-        writer = PartWriter(ledger.lake, ledger.paths, run_id, COLUMNS.arrow, partition_field=field)
+        writer = PartWriter(lake_table.lake, lake_table.paths, run_id, COLUMNS.arrow, partition_field=field)
         with writer:
             for stretch in stretches(rows):
                 writer.add(as_arrow(stretch, self.runs, field or "created_at").combine_chunks().to_batches()[0])
                 writer.flush()
-        state = ledger.state() or TableState(ledger.lake.identity().id, COLUMNS.fingerprint, columns=COLUMNS)
-        ledger.save(state.with_staged(StagedRun(run_id, writer.parts, coverage, len(rows) if self.counted else 0, 1)))
+        state = lake_table.state() or TableState(lake_table.lake.identity().id, COLUMNS.fingerprint, columns=COLUMNS)
+        lake_table.save(
+            state.with_staged(StagedRun(run_id, writer.parts, coverage, len(rows) if self.counted else 0, 1))
+        )
 
     def compact(self, lake: Lake | None = None) -> Compacted:
-        return compact_table(self.table, self.ledger(lake), MemoryWatermarks())
+        return compact_table(self.table, self.lake_table(lake), MemoryWatermarks())
 
     def key(self, row: Row) -> tuple[str, ...]:
         """The values of a row's primary key."""

@@ -215,7 +215,7 @@ def test_no_watermark_moves_back_by_a_backfill_or_a_short_read_after_prefect_was
     older = copy.copy(loaded.store.kept)
     change(loaded)
     loaded.sync(["contacts"])
-    record = loaded.ledger("contacts").state()
+    record = loaded.lake_table("contacts").state()
     assert record is not None
     loaded.store.kept = older
     now = loaded.workspace.now()
@@ -226,7 +226,7 @@ def test_no_watermark_moves_back_by_a_backfill_or_a_short_read_after_prefect_was
         loaded.server.clear_faults()
     else:
         loaded.sync(["contacts"], history_from=now - 86_400, until=now)
-    after = loaded.ledger("contacts").state()
+    after = loaded.lake_table("contacts").state()
     assert after is not None
     assert after.watermark == record.watermark
     (block,) = [mark.value for (_, table, _), mark in loaded.store.kept.items() if table == "contacts"]

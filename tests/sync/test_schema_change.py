@@ -31,9 +31,9 @@ MERGED = ("contacts", "companies", "conversations", "articles")
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def version_in(ledger: LakeTable, month: str) -> str | None:
+def version_in(lake_table: LakeTable, month: str) -> str | None:
     """The version in the footer of a published file."""
-    with ledger.files.fetch(month) as path:
+    with lake_table.files.fetch(month) as path:
         return version_of(path)
 
 
@@ -59,7 +59,7 @@ def read_at(rig: Rig, table: str) -> dict[str, datetime]:
 
 
 def state(rig: Rig, table: str = "contacts") -> Any:
-    return rig.ledger(table).state()
+    return rig.lake_table(table).state()
 
 
 @pytest.mark.parametrize("earlier", EARLIER.values(), ids=EARLIER)
@@ -146,7 +146,7 @@ def stage(rig: Rig, schema: TableSchema, lake: Lake | None = None, **options: An
     table, client = replace(TABLES["contacts"], schema=schema), rig.client()
     run = Run("waiting", CONNECTION, datetime.now(UTC), run_start=rig.workspace.now(), **options)
     try:
-        ingest_table(table, client.for_table("contacts", table.scope), rig.ledger("contacts", lake), rig.store, run)
+        ingest_table(table, client.for_table("contacts", table.scope), rig.lake_table("contacts", lake), rig.store, run)
     finally:
         client.close()
 
@@ -272,8 +272,10 @@ def dead(loaded: Rig, target: TableSchema = CONTACTS) -> Iterator[Rig]:
         rows = [pq.read_table(file, partitioning=None) for file in published(rig)]
         ids = [each for found in rows for each in found.column("id").to_pylist()]
         assert len(ids) == len(set(ids)) >= 12
-        begun, ledger = state(rig).rewriting, rig.ledger("contacts")
-        done = [begun is not None and version_in(ledger, month) == begun.version for month in ledger.published()]
+        begun, lake_table = state(rig).rewriting, rig.lake_table("contacts")
+        done = [
+            begun is not None and version_in(lake_table, month) == begun.version for month in lake_table.published()
+        ]
         half_done += any(done) and not all(done)
         rewritten = state(rig).columns == target
         yield rig
@@ -361,13 +363,13 @@ def test_a_full_refresh_after_a_rewrite_that_died_may_die_too(loaded: Rig) -> No
 
 def test_what_is_rewritten_already_is_left_alone(loaded: Rig) -> None:
     for rig in dead(loaded):
-        ledger, begun = rig.ledger("contacts"), state(rig)
+        lake_table, begun = rig.lake_table("contacts"), state(rig)
         if begun.rewriting is None:
             continue
-        before = ledger.published()
-        done = {month for month in before if version_in(ledger, month) == begun.rewriting.version}
-        migrate_columns(TABLES["contacts"], ledger, begun, rig.store)
-        after = ledger.published()
+        before = lake_table.published()
+        done = {month for month in before if version_in(lake_table, month) == begun.rewriting.version}
+        migrate_columns(TABLES["contacts"], lake_table, begun, rig.store)
+        after = lake_table.published()
         assert {month for month in before if after[month] == before[month]} == done
 
 

@@ -40,7 +40,7 @@ def attempt(rig: Rig, run_id: str, lake: Lake | None = None, **options: Any) -> 
     run = Run(run_id, CONNECTION, datetime.now(UTC), run_start=rig.workspace.now(), limits=rig.limits, **options)
     try:
         return ingest_table(
-            table, client.for_table("contacts", table.scope), rig.ledger(table.name, lake), rig.store, run
+            table, client.for_table("contacts", table.scope), rig.lake_table(table.name, lake), rig.store, run
         )
     finally:
         client.close()
@@ -81,7 +81,7 @@ def test_a_run_that_is_tried_again_asks_only_for_what_is_missing(rig: Rig) -> No
     asked = [request for request in rig.server.requests("/contacts/search") if is_page(request)]
     assert len(asked) == len(parts) - len(finished)  # each fits on a page
     assert ingested.rows >= 300
-    compact_table(TABLES["contacts"], rig.ledger("contacts"), rig.store)
+    compact_table(TABLES["contacts"], rig.lake_table("contacts"), rig.store)
     rig.check(["contacts"])
 
 
@@ -98,7 +98,7 @@ def test_a_second_try_is_as_old_as_the_first(rig: Rig) -> None:
         rig.workspace.update("contacts", row["id"], name="changed between the tries")
     rig.workspace.travel(3 * 3600)
     attempt(rig, "again")
-    compact_table(TABLES["contacts"], rig.ledger("contacts"), rig.store)
+    compact_table(TABLES["contacts"], rig.lake_table("contacts"), rig.store)
     assert len(set(rig.rows("contacts").column("_ingested_at").to_pylist())) == 1
     (reached,) = [mark.value for mark in rig.store.kept.values()]
     assert reached is not None
@@ -110,26 +110,26 @@ def test_a_second_try_is_as_old_as_the_first(rig: Rig) -> None:
 def test_a_second_try_with_a_token_of_another_workspace_begins_anew(rig: Rig, make_rig: Callable[..., Rig]) -> None:
     broken_off(rig, "again", workspace="theirs")
     attempt(rig, "again", workspace="ours")
-    compact_table(TABLES["contacts"], rig.ledger("contacts"), rig.store)
+    compact_table(TABLES["contacts"], rig.lake_table("contacts"), rig.store)
     rig.check(["contacts"])
     first = next(request.body for request in rig.server.requests("/contacts/search") if is_page(request))
     assert first["query"]["operator"] == "OR"  # the first question of a reading, not a slice of the other's plan
 
 
 def test_what_a_slice_lacks_is_counted_once_however_often_the_run_is_tried(rig: Rig) -> None:
-    ledger = LakeTable(rig.lake(), TablePaths(CONNECTION, "contacts"))
+    lake_table = LakeTable(rig.lake(), TablePaths(CONNECTION, "contacts"))
     plan = SlicePlan(
         "created_at", "created_at", Bounds(None, None), tuple(PlannedSlice(Slice(n, n + 1), 50) for n in range(9))
     )
     for number in range(4):
         begun = ResumeKey("f", Window(), "lake", "workspace")
-        journal = RunCheckpoints.opened(ledger, "again", begun, run_start=1, ingested_at=datetime.now(UTC))
-        assert (journal.recalled().counted, journal.recalled().missing) == (50 * number, 3 if number else 0)
-        assert journal.recalled().notes == ["three are missing"] * bool(number)
+        checkpoints = RunCheckpoints.opened(lake_table, "again", begun, run_start=1, ingested_at=datetime.now(UTC))
+        assert (checkpoints.recalled().counted, checkpoints.recalled().missing) == (50 * number, 3 if number else 0)
+        assert checkpoints.recalled().notes == ["three are missing"] * bool(number)
         if number == 0:
-            journal.keep(plan)
+            checkpoints.keep(plan)
         short = Completeness(["three are missing"], 50, 3) if number == 0 else Completeness([], 50, 0)
-        journal.save(Staged(parts=0, rows=50, newest=None, slices={number: short}))
+        checkpoints.save(Staged(parts=0, rows=50, newest=None, slices={number: short}))
 
 
 def test_a_run_that_was_short_reads_again_when_it_is_tried_again(rig: Rig) -> None:
@@ -137,7 +137,7 @@ def test_a_run_that_was_short_reads_again_when_it_is_tried_again(rig: Rig) -> No
     assert attempt(rig, "again").notes
     heal(rig)
     attempt(rig, "again")
-    compact_table(TABLES["contacts"], rig.ledger("contacts"), rig.store)
+    compact_table(TABLES["contacts"], rig.lake_table("contacts"), rig.store)
     rig.check(["contacts"])
     assert [mark.value for mark in rig.store.kept.values()] != [None]
 
@@ -173,7 +173,7 @@ def test_three_tries_build_on_each_other(rig: Rig) -> None:
         broken_off(rig, "again", slices=5)
     attempt(rig, "again")
     assert rig.server.requests("/contacts/search") != []
-    compact_table(TABLES["contacts"], rig.ledger("contacts"), rig.store)
+    compact_table(TABLES["contacts"], rig.lake_table("contacts"), rig.store)
     rig.check(["contacts"])
 
 
@@ -191,7 +191,7 @@ def test_a_full_refresh_that_is_tried_again_removes_only_what_neither_try_saw(ri
         rig.workspace.delete("contacts", row["id"])
     broken_off(rig, "again", full_refresh=True)
     attempt(rig, "again", full_refresh=True)
-    compact_table(TABLES["contacts"], rig.ledger("contacts"), rig.store)
+    compact_table(TABLES["contacts"], rig.lake_table("contacts"), rig.store)
     rig.check(["contacts"])
 
 
@@ -201,7 +201,7 @@ def test_parts_of_an_earlier_try_that_are_gone_are_read_again(rig: Rig) -> None:
     parts = [path for path in lake.list("_staging") if path.endswith(".parquet")]
     lake.delete(parts[:1])
     attempt(rig, "again")
-    compact_table(TABLES["contacts"], rig.ledger("contacts"), rig.store)
+    compact_table(TABLES["contacts"], rig.lake_table("contacts"), rig.store)
     rig.check(["contacts"])
 
 
@@ -212,7 +212,7 @@ def test_a_damaged_note_of_an_earlier_try_only_costs_requests(rig: Rig, name: st
         if path.endswith(f"{name}.json"):
             (rig.lake_folder / path).write_text('{"plan": [')
     attempt(rig, "again")
-    compact_table(TABLES["contacts"], rig.ledger("contacts"), rig.store)
+    compact_table(TABLES["contacts"], rig.lake_table("contacts"), rig.store)
     rig.check(["contacts"])
 
 
@@ -226,7 +226,7 @@ def test_a_try_that_was_given_up_and_goes_on_does_no_harm(rig: Rig) -> None:
     part = next(path for path in lake.list(folder) if path.endswith(".parquet"))
     stray = part.rsplit("-", 1)[0] + "-000900.parquet"
     (rig.lake_folder / stray).write_bytes((rig.lake_folder / part).read_bytes())
-    compact_table(TABLES["contacts"], rig.ledger("contacts"), rig.store)
+    compact_table(TABLES["contacts"], rig.lake_table("contacts"), rig.store)
     rig.check(["contacts"])
 
 
@@ -273,22 +273,24 @@ def test_a_checkpoint_of_the_first_version_is_gone_on_from(rig: Rig) -> None:
     assert first
     assert last
     lake, table = rig.lake(), TABLES["contacts"]
-    ledger = rig.ledger("contacts", lake)
+    lake_table = rig.lake_table("contacts", lake)
     at = datetime.fromisoformat("2026-11-03T12:00:01.262336+00:00")
-    with PartWriter(lake, ledger.paths, "again.397756f8", table.schema.arrow, partition_field="created_at") as parts:
+    with PartWriter(
+        lake, lake_table.paths, "again.397756f8", table.schema.arrow, partition_field="created_at"
+    ) as parts:
         raw = [{name: msgspec.Raw(msgspec.json.encode(value)) for name, value in row.items()} for row in first]
         parts.add(Normaliser(table, at).batch_pages([(raw, "page 1")]))
     told = {
         "parts": parts.parts,
         "fingerprint": table.schema.fingerprint,
-        "lake_id": ledger.lake_id(),
+        "lake_id": lake_table.lake_id(),
         "run_start": rig.workspace.now(),
         "saved_at": datetime.now(UTC).isoformat(),
         "first": len(first),
         "last": len(last),
         "newest": max(row["updated_at"] for row in first),
     }
-    folder = rig.lake_folder / ledger.paths.staging / "again.397756f8"
+    folder = rig.lake_folder / lake_table.paths.staging / "again.397756f8"
     (folder / "plan.json").write_text(EARLIER_PLAN % told)
     (folder / "done.json").write_text(EARLIER_DONE % told)
     ingested = attempt(rig, "again", lake)
@@ -298,13 +300,13 @@ def test_a_checkpoint_of_the_first_version_is_gone_on_from(rig: Rig) -> None:
     }
     assert ingested.rows == len(first) + len(last)
     assert ingested.notes == ("one was not served",)
-    compact_table(table, rig.ledger("contacts"), rig.store)
+    compact_table(table, rig.lake_table("contacts"), rig.store)
     rig.check(["contacts"])
 
 
 def test_a_second_read_in_the_same_run_leaves_the_checkpoint_of_the_first_alone(rig: Rig) -> None:
     """Its slices are others: by their places the next attempt would leave out what the first read has not read."""
-    table, lake_table = TABLES["contacts"], rig.ledger("contacts")
+    table, lake_table = TABLES["contacts"], rig.lake_table("contacts")
     begun = ResumeKey("f", Window(), "lake", "workspace")
     checkpoints = RunCheckpoints.opened(
         lake_table, "again", begun, run_start=rig.workspace.now(), ingested_at=datetime.now(UTC)
