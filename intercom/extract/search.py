@@ -1,4 +1,4 @@
-"""Reads a search: few rows as one row of pages, many as slices that are read at the same time.
+"""Reads a search: few rows by one page after the other, many as slices that are read at the same time.
 
 A count that is asked for by itself tells how many rows there are; the first page of a search tells it again. Pages that
 follow each other are bound by the server's latency; slices are bound by the rate limit alone.
@@ -142,9 +142,9 @@ def _is_read_in_one(extraction: Extraction, search: CursorSearch, first: FirstPa
 def _read_newest_first(extraction: Extraction, search: CursorSearch, first: FirstPage | None, start: int) -> bool:
     """Read the search back to where the window begins; False when that is too far for one page after the other.
 
-    What lies behind that place is counted with the rest, so the count alone does not tell whether rows are missing.
-    A pass is believed when all its pages are full and name no smaller count than others; else rows are asked for again
-    by pages of another size, until a pass is sound or brings no new row.
+    What lies behind that place is counted with the rest, so the count tells whether rows are missing only where the
+    search itself has ended. Before its end a pass is believed when all its pages are full and name no smaller count
+    than others. Else rows are asked for again by pages of another size, until a pass is sound or brings no new row.
     """
     check = CountCheck(search.what, search.counted, extraction.run_start)
     to_its_end = False

@@ -133,18 +133,41 @@ def test_changes_on_one_page_that_reaches_back_beyond_the_window_are_held_agains
     rig: Rig, kind: Any
 ) -> None:
     """The page without a next one is the end of the search, also where the window ends on it: its count tells."""
-    rig.sync(["contacts"])
-    for hours in (1, 2):
-        rig.workspace.travel(7_200 * hours)
-        for number, row in enumerate(rig.workspace.rows("contacts")[:40]):
-            rig.workspace.update("contacts", row["id"], name=f"changed {number}, {hours}")
-        if hours == 1:
-            rig.sync(["contacts"])
+    change_twice(rig)
     fault = rig.server.fail("/contacts/search", kind, every=3, where=is_page)
     ingested, _ = rig.sync(["contacts"])["contacts"]
     assert fault.hits == 1
     rig.check(["contacts"])
     assert ingested.notes == ()
+
+
+@pytest.mark.parametrize("of", ["newest", "oldest"])
+def test_one_page_that_lacks_the_same_rows_in_every_read_is_told(rig: Rig, of: str) -> None:
+    """The oldest rows reach back beyond the window, where each read ends; the newest do not."""
+    change_twice(rig)
+    rows = sorted(rig.workspace.rows("contacts"), key=lambda row: int(row["updated_at"]), reverse=of == "newest")
+    some = sorted(rows[:3], key=lambda row: int(row["updated_at"]), reverse=True)
+    body = {"type": "list", "data": some, "total_count": 13, "pages": None}
+    rig.server.fail("/contacts/search", status=200, body=body, times=ALWAYS, where=is_page)
+    marks = dict(rig.store.kept)
+    ingested, _ = rig.sync(["contacts"])["contacts"]
+    assert not ingested.complete
+    assert "3 were found in 3 reads" in ingested.notes[0]
+    assert [mark.value for mark in rig.store.kept.values()] == [mark.value for mark in marks.values()]
+    rig.server.clear_faults()
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+
+
+def change_twice(rig: Rig) -> None:
+    """Two batches of changes beyond the lookback, of which the first is synced: all of them fit on one page."""
+    rig.sync(["contacts"])
+    for hours in (2, 4):
+        rig.workspace.travel(3_600 * hours)
+        for number, row in enumerate(rig.workspace.rows("contacts")[:40]):
+            rig.workspace.update("contacts", row["id"], name=f"changed {number}, {hours}")
+        if hours == 2:
+            rig.sync(["contacts"])
 
 
 @small_pages
