@@ -14,12 +14,13 @@ from statistics import median
 
 from intercom.sandbox import SandboxServer, Workspace
 from tests.benchmarks.load import UNLIMITED, serving
-from tests.benchmarks.processes import Cost, bare_flow, cpu_when_quiet, prefect_server, sync
+from tests.benchmarks.processes import Cost, bare_flow, cpu_of, cpu_when_quiet, prefect_server, sync
 from tests.benchmarks.table import Row
 from tests.benchmarks.volume import change_some
 from tests.support.prefect_server import Prefect
 
 ROUNDS = 5
+IDLE_SECONDS = 10
 HISTORY_DAYS = 7 * 365  # 84 months
 FIRST, INCREMENT, IDLE = "a first load", "a run after 1 % of the rows changed", "an idle run"
 RUNS = (FIRST, INCREMENT, IDLE)
@@ -32,7 +33,7 @@ MOST_PEAK_MEGABYTES = 250
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One process, CPU seconds of Prefect's server for it, and seconds until its first request (0 for none)."""
+    """One process, CPU seconds of Prefect's server beyond what that takes by itself, seconds to the first request."""
 
     cost: Cost
     server_seconds: float
@@ -53,31 +54,39 @@ def measure(rounds: int = ROUNDS) -> Iterator[Row]:
     """In rounds, each over a new lake: both sides go up and down with the machine."""
     with prefect_server() as prefect:
         bare_flow(prefect)  # what Prefect makes on its first run only
-        measured = [_round(prefect) for _ in range(rounds)]
+        by_itself = _by_itself(prefect)
+        measured = [_round(prefect, by_itself) for _ in range(rounds)]
     yield from _rows(measured)
 
 
-def _round(prefect: Prefect) -> _Round:
+def _by_itself(prefect: Prefect) -> float:
+    """CPU seconds that Prefect's server takes in a second of doing nothing for anybody."""
+    before, started = cpu_when_quiet(prefect.process.pid), time.monotonic()
+    time.sleep(IDLE_SECONDS)
+    return (cpu_of(prefect.process.pid) - before) / (time.monotonic() - started)
+
+
+def _round(prefect: Prefect, by_itself: float) -> _Round:
     workspace = Workspace.seeded(
         contacts=20_000, companies=3_000, conversations=10_000, articles=500, history_days=HISTORY_DAYS
     )
     with serving(workspace, rate_limit=UNLIMITED) as (server, lake):
-        bare = _measured(prefect, lambda: bare_flow(prefect))
+        bare = _measured(prefect, by_itself, lambda: bare_flow(prefect))
         runs = {}
         for run in RUNS:
             if run == INCREMENT:
                 change_some(workspace)
-            runs[run] = _measured(prefect, lambda: sync(server, lake, prefect=prefect), server)
+            runs[run] = _measured(prefect, by_itself, lambda: sync(server, lake, prefect=prefect), server)
             workspace.travel(3_600)
     return _Round(bare, runs)
 
 
-def _measured(prefect: Prefect, run: Callable[[], Cost], server: SandboxServer | None = None) -> _Run:
+def _measured(prefect: Prefect, by_itself: float, run: Callable[[], Cost], server: SandboxServer | None = None) -> _Run:
     if server is not None:
         server.clear_log()
     before, started = cpu_when_quiet(prefect.process.pid), time.monotonic()
     cost = run()
-    spent = cpu_when_quiet(prefect.process.pid) - before
+    spent = cpu_when_quiet(prefect.process.pid) - before - by_itself * (time.monotonic() - started)
     return _Run(cost, spent, server.requests()[0].time - started if server is not None else 0.0)
 
 

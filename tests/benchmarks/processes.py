@@ -114,15 +114,22 @@ def prefect_server() -> Iterator[Prefect]:
             server.stop()
 
 
+def cpu_of(process: int) -> float:
+    """CPU seconds of a running process, its ended children and its running ones."""
+    folder = Path(f"/proc/{process}")
+    own = sum(_times(folder))
+    return own + sum(cpu_of(int(child)) for child in (folder / f"task/{process}/children").read_text().split())
+
+
 def cpu_when_quiet(process: int) -> float:
     """CPU seconds of a process and of those that it started, once it has done what was asked of it.
 
     That is when a second of its time costs next to nothing, as what Prefect's server does by itself.
     """
-    spent = _cpu_of(process)
+    spent = cpu_of(process)
     for _ in range(_MOST_QUIET_SECONDS):
         time.sleep(1)
-        before, spent = spent, _cpu_of(process)
+        before, spent = spent, cpu_of(process)
         if spent - before <= _QUIET:
             break
     return spent
@@ -168,13 +175,6 @@ def _prefect(home: str) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     }
-
-
-def _cpu_of(process: int) -> float:
-    """CPU seconds of a running process, its ended children and its running ones."""
-    folder = Path(f"/proc/{process}")
-    own = sum(_times(folder))
-    return own + sum(_cpu_of(int(child)) for child in (folder / f"task/{process}/children").read_text().split())
 
 
 def _times(folder: Path) -> list[float]:
