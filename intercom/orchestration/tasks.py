@@ -22,7 +22,6 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from intercom.api.workspace import identify
-from intercom.blocks import IntercomWatermark
 from intercom.compaction.compact import Compacted, compact_table
 from intercom.compaction.policy import CompactionMode
 from intercom.compaction.publish import MergeWork, PartitionResult, publish_partitions
@@ -35,7 +34,6 @@ from intercom.orchestration.job import Job
 from intercom.orchestration.observe.announce import announce_table
 from intercom.orchestration.observe.logs import log_to_runs
 from intercom.orchestration.observe.progress import report_progress
-from intercom.orchestration.server.documents import register
 from intercom.orchestration.server.watermark_store import saved_at_the_end
 from intercom.orchestration.task_runners import RunnerKind, RunnerSettings, submitting
 from intercom.sync.ingest import ingest_table
@@ -107,11 +105,10 @@ def prepare_compaction(connection: str, lake: str, tables: Sequence[str], advanc
 
 
 def _prepared(job: Job) -> Job:
-    """Check the lake, which must be writable and in reach of all workers, and register the type of watermark blocks."""
+    """Check the lake, which must be writable and in reach of all workers."""
     RunnerSettings.from_environ(os.environ).check_lake(job.lake)
     lake = job.open_lake()
     lake.identity()
-    register(IntercomWatermark)  # once, before tables save at the same time and meet here
     return replace(job, lake_url=lake.url)
 
 

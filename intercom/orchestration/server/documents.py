@@ -68,15 +68,6 @@ def load_storage_options(reference: str) -> dict[str, Any]:
     return options_from_block(kind, values)
 
 
-def register(kind: type[Block]) -> None:
-    """Tell the server of a block type and its present form, unless it knows them. Raises PrefectError."""
-    call_server(f"register block type {kind.get_block_type_slug()}", lambda: _registered(kind))
-
-
-def _registered(kind: type[Block]) -> None:
-    made_or_there(kind.register_type_and_schema)
-
-
 def made_or_there(make: Callable[[], Any]) -> None:
     """Call `make`, which looks for things on the server and creates those that are missing.
 
