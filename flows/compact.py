@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 from intercom.config.parameters import ConnectionName, LakeOptions, LakeURL, TableName
 from intercom.orchestration.finish import finish
 from intercom.orchestration.job import holding_tables
-from intercom.orchestration.tasks import compaction, prepare_compaction
+from intercom.orchestration.tasks import merge_table, prepare_compaction
 
 
 @flow(name="intercom-compact", flow_run_name="compact {connection}")
@@ -35,5 +35,4 @@ def compact(
     """
     job = prepare_compaction(connection, lake, tables, advanced)
     with holding_tables(job) as job:
-        merged = {table: compaction.submit(table, job) for table in job.tables}
-        return finish(job, {table: [merged[table]] for table in job.tables})
+        return finish(job, {table: merge_table.submit(table, job) for table in job.tables})

@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 from intercom.config.parameters import ConnectionName, Day, LakeURL, SyncOptions, TableName
 from intercom.orchestration.finish import finish
 from intercom.orchestration.job import holding_tables
-from intercom.orchestration.tasks import compaction, extract, prepare_run
+from intercom.orchestration.tasks import prepare_run, sync_table
 
 
 @flow(name="intercom-sync", flow_run_name="sync {connection}")
@@ -42,6 +42,4 @@ def sync(
     """
     job = prepare_run(connection, lake, tables, full_refresh, start_date, end_date, advanced)
     with holding_tables(job) as job:
-        extracted = {table: extract.submit(table, job) for table in job.tables}
-        merged = {table: compaction.submit(table, job, extracted[table]) for table in job.tables}
-        return finish(job, {table: (extracted[table], merged[table]) for table in job.tables})
+        return finish(job, {table: sync_table.submit(table, job) for table in job.tables})

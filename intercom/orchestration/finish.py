@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
@@ -20,10 +20,10 @@ from intercom.sync.summary import TableResult, as_text, failures, verdict, warni
 log = logging.getLogger(__name__)
 
 
-def finish(job: Job, tables: Mapping[str, Sequence[PrefectFuture[TableResult]]]) -> State[None]:
+def finish(job: Job, tables: Mapping[str, PrefectFuture[TableResult]]) -> State[None]:
     """Wait for the tasks of all tables, show in Prefect what they did, print it, and say whether the run failed."""
     try:
-        results = [_result(name, futures) for name, futures in tables.items()]
+        results = [_result(name, future) for name, future in tables.items()]
     finally:
         end_reports(job.run_id)
     for warning in warnings(results):
@@ -43,12 +43,11 @@ def _show(text: str) -> None:
         log.info("The summary could not be printed: %s", error)
 
 
-def _result(table: str, futures: Sequence[PrefectFuture[TableResult]]) -> TableResult:
-    for future in futures:
-        future.wait()
-        if not future.state.is_completed():
-            return TableResult(table, failure=_reason(future))
-    result: TableResult = futures[-1].result()
+def _result(table: str, future: PrefectFuture[TableResult]) -> TableResult:
+    future.wait()
+    if not future.state.is_completed():
+        return TableResult(table, failure=_reason(future))
+    result: TableResult = future.result()
     return result
 
 

@@ -28,11 +28,16 @@ from intercom.lake.table import LakeTable
 from intercom.orchestration.server.documents import load_connection, load_storage_options
 from intercom.orchestration.server.limits import scroll_turn, sync_turn
 from intercom.orchestration.server.slots import SlotState
+from intercom.orchestration.server.watermark_store import BlockWatermarks, document_name
 from intercom.sync.run import Run, RunRequest
+from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Table
 
 _held: dict[str, TableLocks] = {}
 """By attempt: the locks that this process holds."""
+
+_watermarks: dict[str, BlockWatermarks] = {}
+"""By attempt: the watermarks of the runs that hold tables in this process."""
 
 
 class Clients:
@@ -122,6 +127,11 @@ class Job:
         """The run's client, one in each process."""
         return CLIENTS.for_run(self.run_id, self.connection, self.connections_file)
 
+    def watermarks(self) -> BlockWatermarks:
+        """The watermarks of the run's tables, all read by one request in the process that holds the tables."""
+        held = _watermarks.get(self.lock.attempt) if self.lock else None
+        return held or BlockWatermarks()
+
     def turn(self, table: Table, sleep: Callable[[float], None]) -> AbstractContextManager[SlotState]:
         """Waits until a table may be read: of a workspace's companies one scroll can be open at a time.
 
@@ -152,7 +162,7 @@ def holding_tables(job: Job) -> Iterator[Job]:
         stack.callback(CLIENTS.close, job.run_id)
         hold = stack.enter_context(sync_turn(job.connection, IdleCheck(lake, job.connection).lasts))
         locks = stack.enter_context(TableLocks(lake, job.connection, job.tables, job.run_id))
-        _held[locks.attempt] = locks
+        _held[locks.attempt], _watermarks[locks.attempt] = locks, _watermarks_of(job, lake)
         try:
             limited = hold is not SlotState.NONE
             yield replace(job, lock=locks.token, limited=limited, run=_begun(job, job.request) if job.request else None)
@@ -162,6 +172,12 @@ def holding_tables(job: Job) -> Iterator[Job]:
             raise
         finally:
             _held.pop(locks.attempt, None)
+            _watermarks.pop(locks.attempt, None)
+
+
+def _watermarks_of(job: Job, lake: Lake) -> BlockWatermarks:
+    marked = [table for table in job.tables if TABLES[table].cursor_field is not None]
+    return BlockWatermarks([document_name(job.connection, table, lake.identity().id) for table in marked])
 
 
 def _begun(job: Job, request: RunRequest) -> Run:

@@ -17,25 +17,24 @@ from datetime import date
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
-from prefect.futures import PrefectFuture, wait
+from prefect.futures import wait
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from intercom.api.workspace import identify
-from intercom.blocks import IntercomWatermark
-from intercom.compaction.compact import compact_table
+from intercom.compaction.compact import Compacted, compact_table
 from intercom.compaction.policy import CompactionMode
 from intercom.compaction.publish import MergeWork, PartitionResult, publish_partitions
 from intercom.config.parameters import LakeOptions, SyncOptions
 from intercom.errors import ClusterError, ConfigurationError, LakeError
 from intercom.lake.layout import TableFormat
 from intercom.lake.table import LakeTable
+from intercom.lake.watermark import WatermarkStore
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe.announce import announce_table
 from intercom.orchestration.observe.logs import log_to_runs
 from intercom.orchestration.observe.progress import report_progress
-from intercom.orchestration.server.documents import register
-from intercom.orchestration.server.watermark_store import BlockWatermarks
+from intercom.orchestration.server.watermark_store import saved_at_the_end
 from intercom.orchestration.task_runners import RunnerKind, RunnerSettings, submitting
 from intercom.sync.ingest import ingest_table
 from intercom.sync.run import RunRequest, asked_range
@@ -106,37 +105,50 @@ def prepare_compaction(connection: str, lake: str, tables: Sequence[str], advanc
 
 
 def _prepared(job: Job) -> Job:
-    """Check the lake, which must be writable and in reach of all workers, and register the type of watermark blocks."""
+    """Check the lake, which must be writable and in reach of all workers."""
     RunnerSettings.from_environ(os.environ).check_lake(job.lake)
     lake = job.open_lake()
     lake.identity()
-    register(IntercomWatermark)  # once, before tables save at the same time and meet here
     return replace(job, lake_url=lake.url)
 
 
-@task(task_run_name="extract {job.connection} {table}", cache_policy=NO_CACHE)
-def extract(table: str, job: Job) -> TableResult:
-    """Read what is new of one table, stage it in the lake and move its watermark."""
+@task(task_run_name="sync {job.connection} {table}", cache_policy=NO_CACHE)
+def sync_table(table: str, job: Job) -> TableResult:
+    """Read what is new of one table, stage it in the lake, move its watermark, and merge it where that is due.
+
+    One task for all of it: what Prefect's server writes down of a task costs it more CPU than a small table costs us.
+    """
     assert job.run is not None
     started = time.monotonic()
     entry = TABLES[table]
     client = job.client()
     api = client.for_table(table, entry.scope)
-    with (
-        job.turn(entry, api.sleep),
-        report_progress(job.run_id, job.connection, table, client.limiter.usage) as progress,
-    ):
-        ingested = ingest_table(entry, api, job.lake_table(table), BlockWatermarks(), job.run, progress)
-    return TableResult(table, ingested, seconds=time.monotonic() - started)
+    with saved_at_the_end(job.watermarks()) as store:
+        with (
+            job.turn(entry, api.sleep),
+            report_progress(job.run_id, job.connection, table, client.limiter.usage) as progress,
+        ):
+            ingested = ingest_table(entry, api, job.lake_table(table), store, job.run, progress)
+        compacted = _compacted(table, job, store, committed=True)
+    return _announced(job, TableResult(table, ingested, compacted, time.monotonic() - started))
 
 
 @task(task_run_name="compact {job.connection} {table}", cache_policy=NO_CACHE)
-def compaction(table: str, job: Job, extracted: TableResult | PrefectFuture[TableResult] | None = None) -> TableResult:
-    """Merge one table's staged rows into its partitions, when that is due."""
-    before = (
-        extracted if isinstance(extracted, TableResult) else TableResult(table)
-    )  # Prefect hands over the future's result
+def merge_table(table: str, job: Job) -> TableResult:
+    """Merge one table's staged rows into its partitions."""
     started = time.monotonic()
+    with saved_at_the_end(job.watermarks()) as store:
+        compacted = _compacted(table, job, store)
+    return _announced(job, TableResult(table, compacted=compacted, seconds=time.monotonic() - started))
+
+
+def _announced(job: Job, done: TableResult) -> TableResult:
+    announce_table(job, done)
+    return done
+
+
+def _compacted(table: str, job: Job, store: WatermarkStore, *, committed: bool = False) -> Compacted:
+    """Merge a table when that is due; a large one in pieces, each a task of its own."""
 
     def publish(entry: Table, lake_table: LakeTable, work: MergeWork) -> Sequence[PartitionResult]:
         pieces = list(work.shared_out(_BYTES_OF_A_TASK))
@@ -154,17 +166,9 @@ def compaction(table: str, job: Job, extracted: TableResult | PrefectFuture[Tabl
             wait(futures)  # for all, also when one has failed: nothing may be published when the lock is gone
             return [outcome for future in futures for outcome in future.result()]
 
-    compacted = compact_table(
-        TABLES[table],
-        job.lake_table(table),
-        BlockWatermarks(),
-        when=job.compact,
-        publish=publish,
-        committed=before.ingested is not None,
+    return compact_table(
+        TABLES[table], job.lake_table(table), store, when=job.compact, publish=publish, committed=committed
     )
-    done = replace(before, seconds=before.seconds + time.monotonic() - started, compacted=compacted)
-    announce_table(job, done)
-    return done
 
 
 @task(task_run_name="merge {job.connection} {table}", cache_policy=NO_CACHE)

@@ -21,11 +21,13 @@ from functools import cache
 from pathlib import Path
 
 from intercom.sandbox import SandboxServer
-from tests.support.prefect_server import AS_INSTALLED
+from tests.support.prefect_server import AS_INSTALLED, Prefect, new_database
 
 ROOT = Path(__file__).parents[2]
 _POLL_SECONDS = 0.1
 _TICKS = os.sysconf("SC_CLK_TCK")
+_QUIET = 0.05
+_MOST_QUIET_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def cost_of(arguments: Sequence[str], environ: Mapping[str, str] | None = None) 
             peak = _peak(folder) or peak
             time.sleep(_POLL_SECONDS)
         wall = time.monotonic() - started
-        times = [int(ticks) / _TICKS for ticks in (folder / "stat").read_text().rpartition(")")[2].split()[11:15]]
+        times = _times(folder)
         status = process.wait()
         output.seek(0)
         text = output.read()
@@ -73,10 +75,10 @@ def cost_of(arguments: Sequence[str], environ: Mapping[str, str] | None = None) 
     return Cost(wall, sum(times[:2]), sum(times[2:]), peak, text)
 
 
-def sync(server: SandboxServer, lake: Path, *, tables: str | None = None) -> Cost:
-    """``python flows/sync.py`` against this server, in a Prefect home of its own."""
-    with _prefect_home() as home:
-        file = Path(home, "connections.yml")
+def sync(server: SandboxServer, lake: Path, *, tables: str | None = None, prefect: Prefect | None = None) -> Cost:
+    """``python flows/sync.py`` against this server, with this server of Prefect or in a Prefect home of its own."""
+    with _prefect_home(prefect) as environ, tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "connections.yml")
         file.write_text(
             "connections:\n  intercom:\n"
             f'    - {{name: bench, access_token: "{server.token}", base_url: "{server.base_url}"}}\n'
@@ -84,20 +86,53 @@ def sync(server: SandboxServer, lake: Path, *, tables: str | None = None) -> Cos
         options = ["--connection", "bench", "--connections-file", str(file), "--lake", str(lake)]
         if tables is not None:
             options += ["--tables", tables]
-        return cost_of(["flows/sync.py", *options], _prefect(home))
+        return cost_of(["flows/sync.py", *options], environ)
 
 
 def compact(lake: Path, tables: str, environ: Mapping[str, str]) -> Cost:
     """``python flows/compact.py`` over this lake, in a Prefect home of its own."""
     options = ["--connection", "bench", "--lake", str(lake), "--tables", tables]
-    with _prefect_home() as home:
-        return cost_of(["flows/compact.py", *options], {**_prefect(home), **environ})
+    with _prefect_home() as prefect:
+        return cost_of(["flows/compact.py", *options], {**prefect, **environ})
 
 
-def bare_flow() -> Cost:
+def bare_flow(prefect: Prefect | None = None) -> Cost:
     """A flow of one task that does nothing: what Prefect takes by itself."""
-    with _prefect_home() as home:
-        return cost_of(["-m", "tests.benchmarks.bare_flow"], _prefect(home))
+    with _prefect_home(prefect) as environ:
+        return cost_of(["-m", "tests.benchmarks.bare_flow"], environ)
+
+
+@contextmanager
+def prefect_server() -> Iterator[Prefect]:
+    """A Prefect server that runs while the block lasts, on loopback, with a home and a database of its own."""
+    with tempfile.TemporaryDirectory() as home:
+        server = Prefect(Path(home), new_database())
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def cpu_of(process: int) -> float:
+    """CPU seconds of a running process, its ended children and its running ones."""
+    folder = Path(f"/proc/{process}")
+    own = sum(_times(folder))
+    return own + sum(cpu_of(int(child)) for child in (folder / f"task/{process}/children").read_text().split())
+
+
+def cpu_when_quiet(process: int) -> float:
+    """CPU seconds of a process and of those that it started, once it has done what was asked of it.
+
+    That is when a second of its time costs next to nothing, as what Prefect's server does by itself.
+    """
+    spent = cpu_of(process)
+    for _ in range(_MOST_QUIET_SECONDS):
+        time.sleep(1)
+        before, spent = spent, cpu_of(process)
+        if spent - before <= _QUIET:
+            break
+    return spent
 
 
 def told(cost: Cost) -> str:
@@ -113,11 +148,17 @@ def load(server: SandboxServer, lake: Path, table: str) -> float:
 
 
 @contextmanager
-def _prefect_home() -> Iterator[str]:
-    """A copy of a home whose database is there: making one takes seconds, more or less, and on a first run only."""
+def _prefect_home(prefect: Prefect | None = None) -> Iterator[Mapping[str, str]]:
+    """Settings of a process that uses this server, or a copy of a home for a temporary one.
+
+    The copy has its database: making one takes seconds, more or less, and on a first run only.
+    """
+    if prefect is not None:
+        yield prefect.environment
+        return
     with tempfile.TemporaryDirectory() as home:
         shutil.copytree(_used_home(), home, dirs_exist_ok=True)
-        yield home
+        yield _prefect(home)
 
 
 @cache
@@ -134,6 +175,11 @@ def _prefect(home: str) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     }
+
+
+def _times(folder: Path) -> list[float]:
+    """CPU seconds: of the process in user and in system mode, then of its ended children in both."""
+    return [int(ticks) / _TICKS for ticks in (folder / "stat").read_text().rpartition(")")[2].split()[11:15]]
 
 
 def _peak(folder: Path) -> int:

@@ -19,7 +19,7 @@ import pytest
 from intercom.cli.demo import demo_connection
 from intercom.compaction.compact import Compacted
 from intercom.config.lookup import read_connections_file
-from intercom.orchestration.tasks import compaction, extract, merge_months, prepare_run
+from intercom.orchestration.tasks import merge_months, merge_table, prepare_run, sync_table
 from intercom.sync.ingest import Ingested
 from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Strategy
@@ -73,10 +73,22 @@ def test_two_runs_from_the_shell_are_exact(prefect: Prefect, rig: Rig, shell: Ca
     assert rig.server.token.encode() not in prefect.stored()
 
 
-def test_watermarks_are_blocks_and_the_summary_is_an_artifact(
-    prefect: Prefect, rig: Rig, shell: Callable[..., Any]
-) -> None:
-    assert shell("--tables", "contacts,tags").returncode == 0
+WITH_PROGRESS = """
+import sys
+import intercom.orchestration.observe.progress
+from intercom.cli.run import run_from_shell
+intercom.orchestration.observe.progress._FIRST_ARTIFACT_SECONDS = 0.0
+raise SystemExit(run_from_shell("flows/sync.py", sys.argv[1:]))
+"""
+
+
+def test_watermarks_are_blocks_and_the_summary_is_an_artifact(prefect: Prefect, rig: Rig, tmp_path: Path) -> None:
+    """With the progress of tables, which only longer reads have."""
+    result = prefect.run(
+        "-c", WITH_PROGRESS, "--connection", CONNECTION, "--connections-file", str(rig.connections_file(tmp_path)),
+        "--lake", rig.lake_url, "--tables", "contacts,tags", INTERCOM_ACCESS_TOKEN=rig.server.token,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
     lake_id = rig.lake().identity().id
     documents = prefect.post("block_documents/filter", {"limit": 200})
     document = next(entry for entry in documents if entry["name"] == f"acme-contacts-{lake_id[:8]}")
@@ -240,7 +252,7 @@ def test_a_connection_block_comes_before_the_file(prefect: Prefect, rig: Rig, sh
 
 def test_tasks_leave_retries_to_the_client() -> None:
     """Seven tries of a request inside three of a task would be twenty-one."""
-    assert {task.retries for task in (prepare_run, extract, compaction, merge_months)} == {0}
+    assert {task.retries for task in (prepare_run, sync_table, merge_table, merge_months)} == {0}
 
 
 @pytest.mark.parametrize(

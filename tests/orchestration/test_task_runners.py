@@ -7,7 +7,7 @@ import pytest
 
 from intercom.errors import ConfigurationError
 from intercom.orchestration.task_runners import RunnerKind, RunnerSettings
-from intercom.orchestration.tasks import compaction, extract, merge_months
+from intercom.orchestration.tasks import merge_months, merge_table, sync_table
 
 
 def test_threads_if_nothing_is_said() -> None:
@@ -43,7 +43,7 @@ def test_a_lake_in_memory_is_for_threads() -> None:
         RunnerSettings(RunnerKind.DASK).check_lake("memory://lake")
 
 
-@pytest.mark.parametrize("task", [extract, compaction, merge_months], ids=lambda task: task.name)
+@pytest.mark.parametrize("task", [sync_table, merge_table, merge_months], ids=lambda task: task.name)
 def test_tasks_travel(task: object) -> None:
     """A cluster gets a task by value, with the globals that it uses."""
     assert cloudpickle.loads(cloudpickle.dumps(task)).name

@@ -1,4 +1,4 @@
-"""Artifacts of a run that has ended: a table of all its tables, and a history for each of them.
+"""Artifacts of a run that has ended: a table of all its tables, and a history for each that the run has changed.
 
 The newest artifact of a key is what Prefect's pages show, the older ones are its versions.
 """
@@ -11,13 +11,12 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate
-from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.utilities.urls import url_for
 
 from intercom.config.connection import connection_slug
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe.history import as_history, unbroken
+from intercom.orchestration.server.retry import client_retries
 from intercom.sync.summary import TableResult, as_markdown, verdict
 
 _RETRIES = 4
@@ -27,16 +26,13 @@ _TIMEOUT_SECONDS = 10.0
 
 
 def keep_artifacts(job: Job, tables: Sequence[TableResult]) -> None:
-    """Save the run's summary, and a new version of each table's history.
+    """Save the run's summary, and a new version of the history of each table that the run has something to tell of.
 
     One read and a write for each artifact. Raises whatever Prefect's client does; a history that could not be read is
     not written either, so that the next run can take it up again.
     """
-    # With settings of its own, else it would be the run's client, which tries for minutes.
-    with (
-        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: _RETRIES}),
-        get_client(httpx_settings={"timeout": _TIMEOUT_SECONDS}, sync_client=True) as client,
-    ):
+    told = [table for table in tables if _is_told(job, table)]
+    with client_retries(_RETRIES), get_client(sync_client=True) as client:
         _save(
             client,
             job,
@@ -44,25 +40,33 @@ def keep_artifacts(job: Job, tables: Sequence[TableResult]) -> None:
             f"`{job.connection}` into `{job.lake_url}`\n\n{as_markdown(tables)}",
             verdict(tables),
         )
-        previous = _previous(client, [_key(job, table) for table in tables])
-        for table in tables:
+        previous = _previous(client, [_key(job, table) for table in told]) if told else {}
+        for table in told:
             key = _key(job, table)
             text = as_history(table, at=_now(job), kind=_kind(job), lake=job.lake_url, previous=previous.get(key))
             _save(client, job, key, text, f"`{job.connection}` {table.table}: {table.outcome()}")
 
 
+def _is_told(job: Job, table: TableResult) -> bool:
+    """Whether a table's history gets a row: an hourly run that finds it as it was is in the run's summary only."""
+    merged = table.compacted
+    changed = merged.new or merged.changed or merged.removed or merged.files or merged.waiting
+    return bool(changed or table.error or table.read.notes or _kind(job) != "sync")
+
+
 def _save(client: SyncPrefectClient, job: Job, key: str, markdown: str, description: str) -> None:
-    client.create_artifact(
-        ArtifactCreate(key=key, type="markdown", data=markdown, description=description, flow_run_id=UUID(job.run_id))
+    artifact = ArtifactCreate(
+        key=key, type="markdown", data=markdown, description=description, flow_run_id=UUID(job.run_id)
     )
+    body = artifact.model_dump(mode="json", exclude_unset=True)
+    client.request("POST", "/artifacts/", json=body, timeout=_TIMEOUT_SECONDS)
 
 
 def _previous(client: SyncPrefectClient, keys: Sequence[str]) -> Mapping[str, str]:
     """The newest text of each key that there is."""
-    newest = client.read_latest_artifacts(
-        artifact_filter=ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(any_=list(keys))), limit=len(keys)
-    )
-    return {artifact.key: artifact.data for artifact in newest if isinstance(artifact.data, str)}
+    body = {"artifacts": {"key": {"any_": list(keys)}}, "limit": len(keys)}
+    newest = client.request("POST", "/artifacts/latest/filter", json=body, timeout=_TIMEOUT_SECONDS).json()
+    return {artifact["key"]: artifact["data"] for artifact in newest if isinstance(artifact["data"], str)}
 
 
 def _kind(job: Job) -> str:

@@ -1,4 +1,4 @@
-"""Tells Prefect and the log how far tables are: an artifact for each table, and a line a minute.
+"""Tells Prefect and the log how far tables are: an artifact for each table that takes longer, and a line a minute.
 
 A call of Prefect's API takes tens of milliseconds, and much longer when its server is in trouble. One thread makes all
 calls, so that reading never waits for them. No failure here fails the run.
@@ -28,6 +28,8 @@ log = logging.getLogger(LOGGER)
 
 _LOG_SECONDS = 60.0
 _ARTIFACT_SECONDS = 5.0
+_FIRST_ARTIFACT_SECONDS = 10.0
+"""What is read sooner has no artifact: nobody could look at it in time, and an hourly run would make one a table."""
 _TICK_SECONDS = 1.0
 _LAST_CALLS_SECONDS = 5.0
 """How long the end of a run waits for the last calls."""
@@ -62,7 +64,7 @@ class _Followed:
     context: Context
     shown: bool
     line_due: float
-    artifact_due: float = 0.0
+    artifact_due: float
     artifact: UUID | None = None
     over: bool = False
 
@@ -82,7 +84,8 @@ class Reporter:
     @contextmanager
     def follow(self, tracked: Tracked, *, shown: bool) -> Iterator[None]:
         """Tell of a table while the block lasts, and then how it ended; only if `shown`, by an artifact too."""
-        followed = _Followed(tracked, copy_context(), shown, line_due=self._clock() + _LOG_SECONDS)
+        now = self._clock()
+        followed = _Followed(tracked, copy_context(), shown, now + _LOG_SECONDS, now + _FIRST_ARTIFACT_SECONDS)
         with self._changed:
             self._followed.append(followed)
             if self._thread is None:
@@ -131,7 +134,7 @@ class Reporter:
         if now >= one.line_due and not snapshot.over:
             one.line_due = now + _LOG_SECONDS
             one.context.run(log.info, "%s: %s", snapshot.table, described(snapshot, usage))
-        if one.shown and (over or now >= one.artifact_due):
+        if one.shown and (now >= one.artifact_due or (over and one.artifact)):
             one.artifact_due = now + _ARTIFACT_SECONDS
             try:
                 one.context.run(self._show, one, snapshot, usage)

@@ -14,7 +14,6 @@ from typing import TypeVar
 
 import httpx
 from prefect.context import SettingsContext, get_settings_context
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, Settings
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from intercom.config.redaction import one_line
@@ -63,7 +62,7 @@ def call_server(what: str, ask: Callable[[], _T]) -> _T:
         reraise=True,
     )
     try:
-        with _each_try_once():
+        with client_retries(0):
             return tries(ask)
     except httpx.HTTPError as error:
         refused = not _may_pass(error)
@@ -71,16 +70,11 @@ def call_server(what: str, ask: Callable[[], _T]) -> _T:
         raise PrefectError(f"Prefect's server {how} {what}: {one_line(error)}", refused=refused) from error
 
 
-_last: tuple[Settings, Settings] | None = None
-
-
-def _each_try_once() -> SettingsContext:
-    """Prefect's settings, without tries of its client; its own way to change one makes all of them anew (80 ms)."""
-    global _last
-    context, last = get_settings_context(), _last
-    if last is None or last[0] is not context.settings:
-        last = _last = (context.settings, context.settings.copy_with_update({PREFECT_CLIENT_MAX_RETRIES: 0}))
-    return SettingsContext(profile=context.profile, settings=last[1])
+def client_retries(most: int) -> SettingsContext:
+    """Prefect's settings with so many retries of its client; its own way to change one makes all anew, in 80 ms."""
+    context = get_settings_context()
+    client = context.settings.client.model_copy(update={"max_retries": most})
+    return SettingsContext(profile=context.profile, settings=context.settings.model_copy(update={"client": client}))
 
 
 def _asked_for(state: RetryCallState) -> float:

@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
 
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import BlockDocument
 
 from intercom.blocks import IntercomWatermark
 from intercom.config.connection import connection_slug
 from intercom.errors import ConfigurationError, PrefectError
-from intercom.lake.watermark import Watermark, from_record, to_record
-from intercom.orchestration.server.documents import load_values, save_document
+from intercom.lake.watermark import Watermark, WatermarkStore, from_record, to_record
+from intercom.orchestration.server.documents import documents_named, save_document
 from intercom.orchestration.server.retry import call_server
 
 log = logging.getLogger(__name__)
 
+_OF_A_RUN = ("run_id", "saved_at")
+"""What says when a document was saved, and not how far its table is."""
+
+_writing = Lock()
+"""Of this process's saves one is under way: on SQLite, which has one writer, those of many tables hinder each other."""
+
 
 class BlockWatermarks:
-    """Watermarks in Prefect blocks, one document per connection, table and lake."""
+    """Watermarks in Prefect blocks, one document per connection, table and lake; every method is thread-safe.
+
+    The documents called `names` are read by one request when the first of them is asked for: tables of a run begin at
+    the same time. A document that says the same already, but for its run and the time, is not saved again.
+    """
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        self._names = set(names)
+        self._read: dict[str, BlockDocument | None] = {}
+        self._reading = Lock()
 
     def load(self, connection: str, table: str, lake_id: str) -> Watermark | None:
         """The saved watermark; None when there is none, or when it cannot be read: then the lake's own counts.
@@ -25,12 +45,11 @@ class BlockWatermarks:
         Raises PrefectError when the server does not give it, for which nothing is read.
         """
         name = document_name(connection, table, lake_id)
-        slug = IntercomWatermark.get_block_type_slug()
-        values = call_server(f"read the watermark block {name}", lambda: load_values(slug, name))
-        if values is None:
+        document = self._document(name)
+        if document is None:
             return None
         try:
-            found = from_record(values, f"block {slug}/{name}")
+            found = from_record(document.data, f"block {IntercomWatermark.get_block_type_slug()}/{name}")
         except ConfigurationError as error:
             log.warning("%s: what the lake's own record says counts instead. %s", table, error)
             return None
@@ -50,10 +69,13 @@ class BlockWatermarks:
         time only. PrefectError when it refuses, since it would do so each time.
         """
         name = document_name(watermark.connection, watermark.table, watermark.lake_id)
+        record, known = to_record(watermark), self._read.pop(name, None)
+        if known is not None and _without_run(known.data) == _without_run(record):
+            return
 
         def save() -> None:
-            with get_client(sync_client=True) as client:
-                save_document(client, IntercomWatermark, name, to_record(watermark))
+            with _writing, get_client(sync_client=True) as client:
+                save_document(client, IntercomWatermark, name, record, known.id if known else None)
 
         try:
             call_server(f"save the watermark block {name}", save)
@@ -69,7 +91,51 @@ class BlockWatermarks:
                 "reads some rows again.", watermark.table, error,
             )  # fmt: skip
 
+    def _document(self, name: str) -> BlockDocument | None:
+        with self._reading:
+            if name not in self._read:
+                names = sorted({name, *self._names})
+                documents = call_server(
+                    f"read the watermark block {name}", lambda: documents_named(IntercomWatermark, names)
+                )
+                found = {document.name: document for document in documents}
+                self._read |= {one: found.get(one) for one in names}
+                self._names.clear()
+            return self._read[name]
+
+
+class _LastWatermark:
+    """Keeps what is saved, to hand the last of it on."""
+
+    def __init__(self, store: WatermarkStore) -> None:
+        self._store = store
+        self.last: Watermark | None = None
+
+    def load(self, connection: str, table: str, lake_id: str) -> Watermark | None:
+        return self._store.load(connection, table, lake_id)
+
+    def save(self, watermark: Watermark) -> None:
+        self.last = watermark
+
+
+@contextmanager
+def saved_at_the_end(store: WatermarkStore) -> Iterator[WatermarkStore]:
+    """A store for the steps of one table, each of which saves the watermark: the last one goes to `store` at the end.
+
+    Until then `store` has that of an earlier run, and so after a run that dies: the next one reads some rows again.
+    """
+    kept = _LastWatermark(store)
+    try:
+        yield kept
+    finally:
+        if kept.last is not None:
+            store.save(kept.last)
+
 
 def document_name(connection: str, table: str, lake_id: str) -> str:
     """Block document name of a watermark: connection, table and the first 8 characters of the lake's id."""
     return f"{connection_slug(connection)}-{table.replace('_', '-')}-{lake_id[:8]}"
+
+
+def _without_run(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key not in _OF_A_RUN}

@@ -98,6 +98,7 @@ def thread_is_gone() -> bool:
 @pytest.fixture
 def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
     monkeypatch.setattr(reporting, "_TICK_SECONDS", 0.002)
+    monkeypatch.setattr(reporting, "_FIRST_ARTIFACT_SECONDS", 0.0)
     rig = Rig()
     yield rig
     wait_until(thread_is_gone)  # whatever the test did
@@ -109,7 +110,21 @@ def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     return lambda: [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
 
 
-def test_an_artifact_is_made_at_once_and_updated_every_five_seconds_at_most(rig: Rig) -> None:
+def test_a_table_that_is_read_in_ten_seconds_has_no_artifact(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporting, "_FIRST_ARTIFACT_SECONDS", 10.0)
+    with rig.reporter.follow(rig.track("tags"), shown=True):
+        rig.pass_seconds(9)
+    assert rig.reporter.flush("run", 30)
+    with rig.reporter.follow(rig.track("contacts"), shown=True):
+        rig.pass_seconds(9)
+        assert rig.api.calls == []
+        rig.pass_seconds(1)
+        wait_until(lambda: len(rig.api.calls) == 1)
+    rig.reporter.flush("run", 30)
+    assert [key for key, _, _ in rig.api.calls] == ["intercom-my-acme-contacts-progress"] * 2
+
+
+def test_an_artifact_is_updated_every_five_seconds_at_most(rig: Rig) -> None:
     tracked = rig.track()
     with rig.reporter.follow(tracked, shown=True):
         wait_until(lambda: len(rig.api.calls) == 1)

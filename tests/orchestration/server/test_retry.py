@@ -1,23 +1,27 @@
-"""Prefect's server answers 503, refuses, or is started anew while runs need their blocks."""
+"""Prefect's server answers 503, refuses, is started anew, or cannot write while runs need their blocks."""
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from intercom.blocks import IntercomWatermark
 from intercom.errors import PrefectError
 from intercom.lake.watermark import Watermark, WatermarkStore
 from intercom.orchestration.server import retry
-from intercom.orchestration.server.documents import load_connection, load_storage_options, register
+from intercom.orchestration.server.documents import load_connection, load_storage_options
 from intercom.orchestration.server.watermark_store import BlockWatermarks, document_name
+from intercom.sandbox import LoggedRequest
+from intercom.tables.catalogue import TABLES
 from tests.support.prefect_server import Prefect
 from tests.support.relay import relayed
 from tests.support.rig import CONNECTION, Rig
@@ -81,7 +85,8 @@ def test_a_run_whose_blocks_meet_a_busy_server_completes_and_is_exact(prefect: P
     met: Counter[str] = Counter()
 
     def busy(method: str, path: str) -> int | None:
-        if "intercom-connection" in path or (method in ("POST", "PATCH") and path.startswith("/block_documents")):
+        saved = method in ("POST", "PATCH") and path.startswith("/block_documents") and not path.endswith("/filter")
+        if "intercom-connection" in path or saved:
             met[method] += 1
             return 503 if met[method] <= 8 else None  # two tables save: one of them meets four
         return None
@@ -107,8 +112,6 @@ def test_first_runs_that_meet_on_a_new_server_all_save(prefect: Prefect) -> None
     def run(value: int) -> None:
         with using(prefect.api):
             meet.wait(30)
-            register(IntercomWatermark)
-            meet.wait(30)
             BlockWatermarks().save(watermark(value))
 
     with ThreadPoolExecutor(5) as pool:
@@ -126,6 +129,39 @@ def test_a_watermark_is_saved_when_the_server_has_been_busy(prefect: Prefect, me
         BlockWatermarks().save(watermark(2))
         assert faults.left == 0
         assert saved() == 2
+
+
+def test_a_run_reads_its_watermarks_by_one_request_and_saves_those_that_moved_by_one_each(prefect: Prefect) -> None:
+    asked: list[str] = []
+    lake_id, tables = "89abcdef01", ("contacts", "companies", "articles")
+    marks = {table: replace(watermark(1), table=table, lake_id=lake_id) for table in tables}
+    with using(prefect.api):
+        for mark in list(marks.values())[:2]:
+            BlockWatermarks().save(mark)
+    with relayed(prefect, lambda method, path: asked.append(f"{method} {path}")) as api, using(api):
+        run = BlockWatermarks([document_name(CONNECTION, table, lake_id) for table in tables])
+        loaded = [run.load(CONNECTION, table, lake_id) for table in tables]
+        run.save(replace(marks["contacts"], run_id="another", saved_at=datetime.now(UTC)))
+        run.save(moved := replace(marks["companies"], value=2))
+        about_blocks = [call for call in asked if "/block_documents" in call]
+    assert loaded == [marks["contacts"], marks["companies"], None]
+    assert [call.split()[0] for call in about_blocks] == ["POST", "PATCH"]
+    with using(prefect.api):
+        assert BlockWatermarks().load(CONNECTION, "contacts", lake_id) == marks["contacts"]
+        assert BlockWatermarks().load(CONNECTION, "companies", lake_id) == moved
+
+
+def test_a_block_that_was_deleted_under_a_run_is_made_anew(prefect: Prefect) -> None:
+    with using(prefect.api):
+        (run := BlockWatermarks()).save(watermark(11))
+        assert saved() == 11
+        run.load(CONNECTION, "contacts", "0123456789")
+        found = prefect.post(
+            "block_documents/filter", {"block_documents": {"name": {"any_": ["acme-contacts-01234567"]}}}
+        )
+        prefect.delete(f"block_documents/{found[0]['id']}")
+        run.save(watermark(12))
+        assert saved() == 12
 
 
 def test_a_busy_server_is_asked_again_by_us_and_not_by_prefects_client(
@@ -194,7 +230,61 @@ def test_blocks_that_a_server_does_not_give_are_named(prefect: Prefect, rig: Rig
             f"read the watermark block {name}": lambda: BlockWatermarks().load(CONNECTION, "contacts", lake_id),
             f"read block intercom-connection/{CONNECTION}": lambda: load_connection(CONNECTION),
             "read block secret/keys": lambda: load_storage_options("secret/keys"),
-            "register block type intercom-watermark": lambda: register(IntercomWatermark),
         }.items():
             with pytest.raises(PrefectError, match=rf"asked for 0 minutes and did not {what}: .*503"):
                 ask()
+
+
+MOST_SECONDS = 50.0
+"""A server waits for a minute for whoever writes to its database."""
+
+
+class Writer:
+    """A second connection to a server's database: a write transaction from `start` until all tables are in the lake."""
+
+    def __init__(self, prefect: Prefect, rig: Rig) -> None:
+        self._file, self._rig = prefect.home / "prefect.db", rig
+        self._thread = threading.Thread(target=self._hold)
+        self._holds = threading.Event()
+        self._once = threading.Lock()
+        self.saw_all = False
+
+    def start(self, request: LoggedRequest) -> None:
+        """With the first page of contacts, which is answered once the transaction is open."""
+        if request.path == "/contacts/search" and self._once.acquire(blocking=False):
+            self._thread.start()
+            assert self._holds.wait(60)
+
+    def join(self) -> None:
+        self._thread.join(60)
+
+    def _hold(self) -> None:
+        connection = sqlite3.connect(self._file, timeout=60, isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
+        self._holds.set()
+        until = time.monotonic() + MOST_SECONDS
+        while not self.saw_all and time.monotonic() < until:
+            time.sleep(0.1)
+            files = self._rig.lake().list(f"data/{self._rig.connection}")
+            self.saw_all = {path.split("/")[2] for path in files} == set(TABLES)
+        time.sleep(2)  # watermarks are on their way now
+        connection.execute("ROLLBACK")
+        connection.close()
+
+
+def test_tables_are_read_and_merged_while_prefects_database_is_locked(prefect: Prefect, rig: Rig) -> None:
+    """Only what is saved on the server waits, and is saved in the end."""
+    prefect.save_connection(rig.connection, rig)
+    writer = Writer(prefect, rig)
+    rig.server.before_request(writer.start)
+    done = prefect.run("flows/sync.py", "--connection", rig.connection, "--lake", rig.lake_url)
+    writer.join()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert writer.saw_all
+    assert "Traceback" not in done.stderr
+    rig.check()
+    lake_id = rig.lake().identity().id[:8]
+    documents = prefect.post("block_documents/filter", {"block_documents": {"name": {"like_": lake_id}}})
+    assert {document["name"]: document["data"]["value"] is None for document in documents} == {
+        f"{rig.connection}-{name}-{lake_id}": False for name, table in TABLES.items() if table.cursor_field is not None
+    }
