@@ -53,6 +53,7 @@ from typing import Final
 
 import pyarrow as pa
 
+_WORTH_RELEASING: Final = 4 << 20
 _UNPACKED: Final = 10
 """Bytes that rows take in memory for each byte of their file."""
 
@@ -73,7 +74,8 @@ class MemoryBudget:
     def taken(self, size: int) -> Iterator[None]:
         """Wait until `size` bytes are free, and keep them for the time of the block.
 
-        At its end what Arrow's pool holds back goes to the system: a pool grows with each thread that used it.
+        At the end of a large one what Arrow's pool holds back goes to the system: a pool grows with each thread that
+        used it.
         """
         size = min(size, self.limit)
         with self._changed:
@@ -82,7 +84,8 @@ class MemoryBudget:
         try:
             yield
         finally:
-            pa.default_memory_pool().release_unused()
+            if size >= _WORTH_RELEASING:
+                pa.default_memory_pool().release_unused()
             with self._changed:
                 self._taken -= size
                 self._changed.notify_all()
