@@ -105,6 +105,8 @@ class PartitionMerge:
         self._groups = len(sizes)
         self._firsts = list(accumulate(sizes, initial=0))  # of each row group, and the number of rows
         self._whole = self._read_small()
+        self.copied = False
+        """Whether the file written is a part as it was, with the version that its run gave it."""
 
     def close(self) -> None:
         """Close the stored file."""
@@ -200,6 +202,7 @@ class PartitionMerge:
         only = self._parts.holds_only(positions) if self._stored is None else None
         if only is not None:
             shutil.copyfile(only, target)  # a new month in one part is the finished file already
+            self.copied = True
             return
         with RowGroupWriter(target, self._schema, version) as writer:
             for group in range(self._groups):

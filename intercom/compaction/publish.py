@@ -112,7 +112,7 @@ def _publish_one(
             try:
                 if old is not None and month.recorded is not None:
                     check_footer(old, month.recorded.footer)
-                counts = _merged(table, old, parts, new, work, month)
+                counts, version = _merged(table, old, parts, new, work, month)
             except Exception as error:
                 if not is_damage(error) and not isinstance(error, SchemaError):
                     raise
@@ -128,9 +128,9 @@ def _publish_one(
             return PartitionResult(month.month, counts, None)
         if not counts.files:
             return PartitionResult(month.month, counts, _kept(month, old, counts.rows))
-        partition = _partition(counts.rows, new, "")  # a local file is no longer there when it is added
+        footer = footer_digest(new)  # a local file is no longer there when it is added
         added = lake_table.add_file(new, month.month, counts.rows, month.stored)
-        return PartitionResult(month.month, counts, replace(partition, stamp=added.stamp), added)
+        return PartitionResult(month.month, counts, Partition(counts.rows, version, added.stamp, footer), added)
 
 
 def _kept(month: PartitionWork, old: Path | None, rows: int) -> Partition | None:
@@ -139,20 +139,16 @@ def _kept(month: PartitionWork, old: Path | None, rows: int) -> Partition | None
         return None
     if month.recorded is not None and month.recorded.footer:  # it was compared
         return replace(month.recorded, rows=rows)
-    return _partition(rows, old, month.stored)
-
-
-def _partition(rows: int, file: Path, stamp: str) -> Partition:
-    """What is recorded of a file. Its version is in its footer: a part that was published as it is has its run's."""
-    return Partition(rows, version_of(file) or "", stamp, footer_digest(file))
+    return Partition(rows, version_of(old) or "", month.stored, footer_digest(old))
 
 
 def _merged(
     table: Table, old: Path | None, parts: Sequence[Path | pa.Table], new: Path, work: MergeWork, month: PartitionWork
-) -> RowCounts:
+) -> tuple[RowCounts, str]:
+    """The counts, and the version of the file that was written."""
     if table.strategy is Strategy.REPLACE:
         files = [part for part in parts if isinstance(part, Path)]  # all of them
-        return replace_file(table, old, files, new, work.version)
+        return replace_file(table, old, files, new, work.version), work.version
     merge = PartitionMerge(
         old,
         parts,
@@ -164,6 +160,7 @@ def _merged(
         evicted=month.evicted,
     )
     try:
-        return merge.write(new, work.version)
+        counts = merge.write(new, work.version)
+        return counts, (version_of(new) or "") if merge.copied else work.version
     finally:
         merge.close()

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 _VERSION = b"intercom_lake.version"
 _CHECKSUMS = b"intercom_lake.checksums"
 _OF_PAGES = b"pages"
-_ROWS_FOR_DICTIONARIES = 64
+_ROWS_FOR_DICTIONARIES = 1_024
 
 ParquetReader: TypeAlias = pq.ParquetFile
 """A Parquet file that is open to be read."""
