@@ -41,7 +41,9 @@ class UnchangedRows:
         self._version = table.version_field or table.cursor_field
         self._most = most or (WHOLE_KEPT if table.read_whole else NEWEST_KEPT)
         self._seen: dict[bytes, RowDigest] = {}
-        self._oldest = -(1 << 63)
+        self._contested = 0
+        self._gone = -2
+        """The newest version of the rows that were let go; older ones are not noted any more."""
         self._lock = Lock()
 
     def without(self, page: Page) -> Page:
@@ -52,8 +54,8 @@ class UnchangedRows:
                 record for record, at in zip(page.records, versions, strict=True) if self._is_to_be_staged(record, at)
             ]
             self.left_out += len(page.records) - len(staged)
-            if len(self._seen) > 2 * self._most:
-                self._seen, self._oldest = _newest(self._seen, self._most)
+            if len(self._seen) > 2 * self._most + self._contested:
+                self._let_go()
         return page if len(staged) == len(page.records) else replace(page, records=staged)
 
     def forget(self, record: bytes) -> None:
@@ -62,6 +64,7 @@ class UnchangedRows:
         with self._lock:
             for key in [key for key, row in self._seen.items() if row.digest == digest]:
                 self._seen[key] = RowDigest(_CONTESTED, None)
+                self._contested += 1
 
     def for_the_next(self) -> dict[bytes, RowDigest]:
         """Key -> digest of rows that lie in the lake once what was staged is committed.
@@ -71,7 +74,7 @@ class UnchangedRows:
         # Where all was read, what is known and did not come again may be gone.
         rows = self._seen if self._table.read_whole else {**self._known, **self._seen}
         sure = {key: row for key, row in rows.items() if row.digest != _CONTESTED}
-        return _newest(sure, self._most)[0] if len(sure) > self._most else sure
+        return dict(sorted(sure.items(), key=_age, reverse=True)[: self._most])
 
     def _is_to_be_staged(self, record: Record, at: int | None) -> bool:
         """Whether the lake may lack this version of a row, and note that it came."""
@@ -79,7 +82,7 @@ class UnchangedRows:
         if key is None:
             return True
         known, seen = self._known.get(key), self._seen.get(key)
-        if known is None and seen is None and (-1 if at is None else at) < self._oldest:
+        if known is None and seen is None and (-1 if at is None else at) < self._gone:
             return True
         digest = _digest(text_of(record))
         as_known = known is not None and known.digest == digest
@@ -91,22 +94,24 @@ class UnchangedRows:
         # one run has read their own time decides, and as a staged row this one would count as read later.
         was_left_out = seen.digest == _CONTESTED or (known is not None and known.digest == seen.digest)
         left_out = seen.version if was_left_out else None
+        self._contested += seen.digest != _CONTESTED
         self._seen[key] = RowDigest(_CONTESTED, left_out)
         return left_out is None or (at is not None and at >= left_out)
+
+    def _let_go(self) -> None:
+        """Keep the rows that changed last, and all contested ones."""
+        contested = {key: row for key, row in self._seen.items() if row.digest == _CONTESTED}
+        sure = sorted(((key, row) for key, row in self._seen.items() if key not in contested), key=_age, reverse=True)
+        self._gone = max([self._gone, *map(_age, sure[self._most : self._most + 1])])
+        self._seen = {**contested, **dict(sure[: self._most])}
 
     def _key(self, record: Record) -> bytes | None:
         values = [bytes(record.get(name, b"null")).strip(b'"') for name in self._table.primary_key]
         return None if b"null" in values else b"\0".join(values)
 
 
-def _newest(rows: Mapping[bytes, RowDigest], most: int) -> tuple[dict[bytes, RowDigest], int]:
-    """Those rows that changed last, contested ones first of all, and when the oldest of them did."""
-
-    def place(item: tuple[bytes, RowDigest]) -> tuple[bool, int]:
-        return item[1].digest == _CONTESTED, -1 if item[1].version is None else item[1].version
-
-    kept = sorted(rows.items(), key=place, reverse=True)[:most]
-    return dict(kept), place(kept[-1])[1] if kept else -1
+def _age(item: tuple[bytes, RowDigest]) -> int:
+    return -1 if item[1].version is None else item[1].version
 
 
 def _digest(text: Raw | bytes) -> bytes:

@@ -37,7 +37,8 @@ class Stored(NamedTuple):
     sent: Sent
 
 
-ROWS = st.builds(Sent, st.sampled_from("abc"), st.none() | st.integers(1, 4), st.integers(0, 2))
+THREE = [Sent(key, 3, 0) for key in "abcd"]
+ROWS = st.builds(Sent, st.sampled_from("abcd"), st.none() | st.integers(1, 4), st.integers(0, 2))
 RUNS = st.lists(st.tuples(st.lists(ROWS, max_size=6), st.booleans()), min_size=1, max_size=5)
 
 
@@ -86,10 +87,13 @@ def merged(table: Table, lake: dict[str, Stored], rows: list[Sent], run: int) ->
 @example(runs=[([Sent("a", 2, 0)], True), ([Sent("a", 2, 0), Sent("a", 1, 1), Sent("a", 1, 2)], True)], most=100)
 @example(
     runs=[
-        ([Sent("a", 4, 0), Sent("a", 3, 1), Sent("b", 3, 0), Sent("c", 3, 0), Sent("a", 3, 1)], True),
+        ([Sent("a", 4, 0), Sent("a", 3, 1), *THREE[1:], Sent("b", 3, 1), Sent("a", 3, 1)], True),
         ([Sent("a", 3, 1)], True),
     ],
     most=1,
+)
+@example(
+    runs=[([Sent("a", 2, 0), *THREE[1:], Sent("b", 3, 1), Sent("a", 1, 1)], True), ([Sent("a", 1, 1)], True)], most=1
 )
 def test_the_lake_is_the_same_as_if_every_row_was_staged(
     table: Table, runs: list[tuple[list[Sent], bool]], most: int
