@@ -22,8 +22,8 @@ from intercom.tables.table import Table
 
 NEWEST_KEPT: Final = 10_000
 """Rows of a table that are kept, those that changed last, where a run reads what has changed."""
-WHOLE_KEPT: Final = 100_000
-"""The same where every run reads the whole table; some 300 bytes each in memory."""
+WHOLE_KEPT: Final = 50_000
+"""The same where every run reads the whole table; some 250 bytes each in memory."""
 
 _CONTESTED: Final = b""
 
@@ -54,7 +54,7 @@ class UnchangedRows:
                 record for record, at in zip(page.records, versions, strict=True) if self._is_to_be_staged(record, at)
             ]
             self.left_out += len(page.records) - len(staged)
-            if len(self._seen) > 2 * self._most + self._contested:
+            if len(self._seen) - self._contested > self._most + self._most // 4:
                 self._let_go()
         return page if len(staged) == len(page.records) else replace(page, records=staged)
 
