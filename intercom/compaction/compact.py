@@ -7,6 +7,7 @@ the parts that were read are deleted. Merging the same parts again changes nothi
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,9 +19,10 @@ from intercom.compaction.moved_rows import Moves
 from intercom.compaction.partition import RowCounts
 from intercom.compaction.policy import CompactionMode, is_due, waiting_rows
 from intercom.compaction.publish import MergeWork, PartitionResult, PartitionWork, publish_partitions
+from intercom.compaction.shared_parts import SharedParts
 from intercom.errors import DamagedFileError, LakeError
 from intercom.lake.findings import intact, missing_from, not_to_be_merged
-from intercom.lake.state import TableState
+from intercom.lake.state import Partition, TableState
 from intercom.lake.store import stamped_size
 from intercom.lake.table import LakeTable, StagedPart
 from intercom.lake.watermark import WatermarkStore
@@ -81,13 +83,14 @@ def compact_table(
         # that died are recorded as they are; should it go on after all, its later files are not in the record.
         state = lake_table.save(state.compacting(uuid4().hex, intact(state, findings)))
         discarded = set(foreign) if state.read_whole else set()
+        shared = SharedParts(table, lake_table)
         while True:
             published = lake_table.published()
-            work = _work(table, state, parts, files, published, discarded)
+            work = _work(table, state, _by_month(table, parts, shared), files, published, discarded)
             sizes = {part.path: files[part.path] for part in parts}
             trusted = {month: stamp for month, stamp in published.items() if month not in discarded}
             try:
-                moves = find_moves(table, lake_table, work, sizes, trusted, _staged_rows(state))
+                moves = find_moves(table, lake_table, work, sizes, trusted, _staged_rows(state), shared)
                 outcomes = _published(table, lake_table, work, moves, published, publish)
                 break
             except DamagedFileError as error:
@@ -192,23 +195,20 @@ def _published(
 def _work(
     table: Table,
     state: TableState,
-    parts: Sequence[StagedPart],
+    staged: Mapping[str, Sequence[str]],
     sizes: Mapping[str, int],
     published: Mapping[str, str],
     discarded: Collection[str],
 ) -> MergeWork:
-    """What is to be merged: the partitions that the parts touch.
+    """What is to be merged: the partitions that the parts touch; `staged` maps months to parts.
 
     When everything was read, all published partitions: some may have no rows any more. `discarded` files are replaced
     without being read.
     """
-    by_month: dict[str, list[str]] = {part.month or "": [] for part in parts}
-    if state.read_whole:
-        by_month |= {month: [] for month in published}
-    if table.strategy is Strategy.REPLACE:
-        by_month = {"": []}
-    for part in parts:
-        by_month[part.month or ""].append(part.path)
+    by_month = dict(staged)
+    if state.read_whole and table.strategy is not Strategy.REPLACE:
+        by_month = {month: [] for month in published} | by_month
+    months_of = Counter(path for paths in by_month.values() for path in paths)
     return MergeWork(
         version=state.compaction or "",
         columns=state.columns or table.schema,  # an upgrade may have changed the table since
@@ -218,16 +218,26 @@ def _work(
                 month,
                 tuple(paths),
                 stored=published.get(month),
-                size=stamped_size(published.get(month)) + sum(sizes[path] for path in paths),
+                size=stamped_size(published.get(month)) + sum(sizes[path] // months_of[path] for path in paths),
                 discarded=month in discarded and month in published,
-                footer=_footer(state, month, published),
+                recorded=_recorded(state, month, published),
             )
             for month, paths in by_month.items()
         ),
     )
 
 
-def _footer(state: TableState, month: str, published: Mapping[str, str]) -> str:
-    """The recorded digest of a file's footer, "" for a file that has been written since."""
+def _by_month(table: Table, parts: Sequence[StagedPart], shared: SharedParts) -> dict[str, list[str]]:
+    """Month -> paths of the parts that have rows of it, in their order; ``""`` for a table without months."""
+    found: dict[str, list[str]] = {"": []} if table.strategy is Strategy.REPLACE else {}
+    for part in parts:
+        months = shared.months(part.path) if shared.has(part.path) else [part.month or ""]
+        for month in months:
+            found.setdefault(month, []).append(part.path)
+    return found
+
+
+def _recorded(state: TableState, month: str, published: Mapping[str, str]) -> Partition | None:
+    """What the record says of a month's file, None for a file that has been written since."""
     entry = state.partitions.get(month)
-    return entry.footer if entry is not None and entry.stamp == published.get(month) else ""
+    return entry if entry is not None and entry.stamp == published.get(month) else None

@@ -20,10 +20,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intercom.compaction.arrow import flat, joined, numbers
+from intercom.compaction.damage import damaged_file, remove_damaged
 from intercom.compaction.keys import KEY, between, keys_of
 from intercom.compaction.merge import key_columns, versions_of
 from intercom.compaction.moved_rows import MONTH, PLACE, STORED, Moves, decide, in_two_months, versions_schema
-from intercom.compaction.publish import MergeWork, damaged_file, remove_damaged
+from intercom.compaction.publish import MergeWork
+from intercom.compaction.shared_parts import SharedParts
 from intercom.errors import SchemaError
 from intercom.lake.parquet import ParquetReader, RowGroup, is_damage, open_parquet
 from intercom.lake.staged_run import Coverage
@@ -47,6 +49,7 @@ def find_moves(
     parts: Mapping[str, int],
     published: Mapping[str, str],
     rows: int | None,
+    shared: SharedParts,
 ) -> Moves:
     """What is to be done so that each staged key is left in one month.
 
@@ -58,7 +61,7 @@ def find_moves(
     staged = {month.month for month in work.months if month.parts}
     if table.strategy is Strategy.REPLACE or not staged or len(staged | published.keys()) == 1:
         return Moves()
-    reader = _Reader(table, lake_table, work, parts, published)
+    reader = _Reader(table, lake_table, work, parts, published, shared)
     little = rows is not None and rows <= LITTLE_ROWS
     if work.coverage is not Coverage.SOME or table.read_whole or not little:
         keys, of_staged, of_stored = _compared(reader)
@@ -128,8 +131,10 @@ class _Reader:
         work: MergeWork,
         parts: Mapping[str, int],
         published: Mapping[str, str],
+        shared: SharedParts,
     ) -> None:
         self._table, self._lake_table, self._sizes, self.published = table, lake_table, parts, published
+        self._shared = shared
         self._parts = [(path, month.month) for month in work.months for path in month.parts]
         self._place = {path: number for number, path in enumerate(parts)}
         self._everything = work.coverage is not Coverage.SOME
@@ -138,7 +143,7 @@ class _Reader:
 
     def hashes_staged(self) -> dict[str, pa.Array]:
         """Month -> hashes of its staged keys, as often as they are staged."""
-        return _by_month(self._over_parts(lambda path: _hashes(self._staged_keys(path))), pa.int64())
+        return _by_month(self._over_parts(lambda *part: _hashes(self._staged_keys(*part))), pa.int64())
 
     def staged_keys(self) -> dict[str, pa.Array]:
         """Month -> its staged keys, each once."""
@@ -148,8 +153,8 @@ class _Reader:
     def staged_with(self, months: Iterable[str], hashes: pa.Array) -> pa.Array:
         """Staged keys of these months that have one of these hashes."""
 
-        def some(path: str) -> pa.Array:
-            keys = self._staged_keys(path)
+        def some(path: str, month: str) -> pa.Array:
+            keys = self._staged_keys(path, month)
             return keys.filter(pc.is_in(_hashes(keys), value_set=hashes))
 
         return pc.unique(joined([keys for _, keys in self._over_parts(some, set(months))], pa.string()))
@@ -157,19 +162,21 @@ class _Reader:
     def versions_staged(self, months: Iterable[str], keys: pa.Array) -> list[pa.Table]:
         """The staged versions of these keys in these months, a table for each part."""
 
-        def some(path: str) -> pa.Table:
-            rows = self._read_part(path, key_columns(self._table.primary_key, self._table.newest_by))
-            places = pc.add(numbers(rows.num_rows).cast(pa.int64()), self._place[path] << 32)
-            return self._versions(rows, keys, places)
+        def some(path: str, month: str) -> pa.Table:
+            rows = self._read_part(path, month, key_columns(self._table.primary_key, self._table.newest_by))
+            inside = self._shared.places(path, month) if self._shared.has(path) else numbers(rows.num_rows)
+            return self._versions(rows, keys, pc.add(inside.cast(pa.int64()), self._place[path] << 32))
 
         found = self._over_parts(some, set(months))
         return [_with_month(rows, month, self._table.newest_by, stored=False) for month, rows in found]
 
-    def _staged_keys(self, path: str) -> pa.Array:
-        return flat(keys_of(self._read_part(path, self._table.primary_key), self._table.primary_key))
+    def _staged_keys(self, path: str, month: str) -> pa.Array:
+        return flat(keys_of(self._read_part(path, month, self._table.primary_key), self._table.primary_key))
 
-    def _read_part(self, path: str, columns: Sequence[str]) -> pa.Table:
-        """Columns of a part. A damaged part is deleted from the lake, and LakeError says so."""
+    def _read_part(self, path: str, month: str, columns: Sequence[str]) -> pa.Table:
+        """Columns of a part's rows of a month. A damaged part is deleted from the lake, and LakeError says so."""
+        if self._shared.has(path):
+            return self._shared.rows(path, month).select(list(columns))
         with self._lake_table.lake.open(path, self._sizes[path]) as source:
             try:
                 with open_parquet(source) as file:
@@ -181,11 +188,10 @@ class _Reader:
                     remove_damaged(self._table, self._lake_table, {path: local}, error)
                 raise
 
-    def _over_parts(self, read: Callable[[str], Some], months: set[str] | None = None) -> list[tuple[str, Some]]:
+    def _over_parts(self, read: Callable[[str, str], Some], months: set[str] | None = None) -> list[tuple[str, Some]]:
         parts = [(path, month) for path, month in self._parts if months is None or month in months]
-        return [
-            (month, found) for (_, month), found in zip(parts, self._at_once(read, [p for p, _ in parts]), strict=True)
-        ]
+        found = self._at_once(lambda part: read(*part), parts)
+        return [(month, some) for (_, month), some in zip(parts, found, strict=True)]
 
     # -- published files ----------------------------------------------------------------------------------------
 

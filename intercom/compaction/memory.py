@@ -10,7 +10,9 @@ while a table is read                       what is bounded                     
 `lake.staging.SPLIT_BYTES`                  rows that wait to be split by month                  8
 `lake.staging.HELD_BYTES`                   rows that wait for more rows of their month          24
 `lake.staging.WRITING_BYTES`                parts that are being written                         16
-sum                                         one table; nine at once: 9 x 59 + 24                 59; 555
+`sync.unchanged.WHOLE_KEPT`                 digests of 50,000 rows known and 62,500 seen         28
+`sync.unchanged.NEWEST_KEPT`                the same of 10,000 and 12,500, of other tables       6
+sum                                         one table; nine at once: 9 x 59 + 24 + 68            65; 623
 ==========================================  ===================================================  ==========
 
 ==========================================  ===================================================  ==========
@@ -30,6 +32,7 @@ while keys are looked up, for each table    what is bounded                     
 `compaction.key_lookup.LITTLE_ROWS`         staged keys as text: 200,000 of some 30 bytes        6
 beyond that, or where all was read          8 bytes for each staged and each stored row          (5)
 `compaction.moved_rows.HASHES_AT_A_TIME`    of these the ones that are compared at once: 65,536  1
+`compaction.shared_parts.HELD_BYTES`        staged parts with rows of several months, twice      2 x 32
 ==========================================  ===================================================  ==========
 
 (1) The objects of a page take several times the bytes of its JSON. (2) 32 for the scroll, which dies when it waits.
@@ -37,7 +40,7 @@ beyond that, or where all was read          8 bytes for each staged and each sto
 streams: so much of it is in memory at the same time, and beside that the key columns of its staged rows. (5) Grows with
 the table: 16 MiB for a first load of a million rows.
 
-Nine tables at once could so take 555 MiB for reading. They never do: five of the nine hold some hundred rows, a table
+Nine tables at once could so take 623 MiB for reading. They never do: five of the nine hold some hundred rows, a table
 is merged after it was read, and a store that keeps up leaves the later bounds of reading empty. Measured, the whole
 process with Prefect in it (tests/benchmarks/README.md, parts *volume* and *memory*): 284 MB at peak for a first load of
 nine tables with 34,000 rows, 351 MB for one of 1,000,000 contacts. The promise is 400 MB.
@@ -53,6 +56,7 @@ from typing import Final
 
 import pyarrow as pa
 
+_WORTH_RELEASING: Final = 4 << 20
 _UNPACKED: Final = 10
 """Bytes that rows take in memory for each byte of their file."""
 
@@ -73,7 +77,8 @@ class MemoryBudget:
     def taken(self, size: int) -> Iterator[None]:
         """Wait until `size` bytes are free, and keep them for the time of the block.
 
-        At its end what Arrow's pool holds back goes to the system: a pool grows with each thread that used it.
+        At the end of a large one what Arrow's pool holds back goes to the system: a pool grows with each thread that
+        used it.
         """
         size = min(size, self.limit)
         with self._changed:
@@ -82,7 +87,8 @@ class MemoryBudget:
         try:
             yield
         finally:
-            pa.default_memory_pool().release_unused()
+            if size >= _WORTH_RELEASING:
+                pa.default_memory_pool().release_unused()
             with self._changed:
                 self._taken -= size
                 self._changed.notify_all()

@@ -48,7 +48,7 @@ def after(work: MergeWork, outcomes: Mapping[str, PartitionResult]) -> MergeWork
             return month
         partition = outcomes[month.month].partition
         stamp = None if partition is None else partition.stamp
-        return replace(month, stored=stamp, evicted=(), discarded=False, footer="")
+        return replace(month, stored=stamp, evicted=(), discarded=False, recorded=None)
 
     return replace(work, months=tuple(map(left, work.months)))
 

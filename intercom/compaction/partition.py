@@ -33,9 +33,11 @@ from intercom.compaction.merge import (
 from intercom.compaction.spill import SpillBuffer
 from intercom.compaction.staged_parts import HELD_BYTES, StagedParts
 from intercom.errors import SchemaError
-from intercom.lake.parquet import ParquetReader, RowGroupWriter, has_checksums, open_parquet
+from intercom.lake.parquet import ParquetReader, RowGroupWriter, noted_checksums, open_parquet
 
 _CURE = "Run with --full-refresh: the table is read again and written anew; nothing was changed now."
+SMALL_BYTES = 4 << 20
+"""Unpacked bytes of a stored file up to which it is read as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class RowCounts:
 class PartitionMerge:
     """Merge staged `parts`, in the order in which they were read, into the file `stored` (None: there is none).
 
+    Parts are files, or rows that are in memory already.
+
     Of two versions of a row the newer one stays, told by the columns `newest_by` (see `merge`).
     With `replaces` the parts are the whole new partition: stored rows that they do not hold are removed, and of rows
     that differ the staged one wins, however old it is.
@@ -80,7 +84,7 @@ class PartitionMerge:
     def __init__(
         self,
         stored: Path | None,
-        parts: Sequence[Path],
+        parts: Sequence[Path | pa.Table],
         schema: pa.Schema,
         *,
         primary_key: tuple[str, ...],
@@ -95,11 +99,14 @@ class PartitionMerge:
         self._stored = self._open_stored(stored)
         # A new month in one part is copied as it is: only its keys are looked at.
         self._parts = StagedParts(parts, schema, HELD_BYTES if self._stored or len(parts) > 1 else 0)
-        self._rewrites = stored is not None and (self._stored is None or not has_checksums(stored))
+        self._rewrites = stored is not None and (self._stored is None or not noted_checksums(self._stored.metadata))
         self._columns = key_columns(primary_key, newest_by)
         sizes = _row_group_sizes(self._stored) if self._stored else []
         self._groups = len(sizes)
         self._firsts = list(accumulate(sizes, initial=0))  # of each row group, and the number of rows
+        self._whole = self._read_small()
+        self.copied = False
+        """Whether the file written is a part as it was, with the version that its run gave it."""
 
     def close(self) -> None:
         """Close the stored file."""
@@ -195,6 +202,7 @@ class PartitionMerge:
         only = self._parts.holds_only(positions) if self._stored is None else None
         if only is not None:
             shutil.copyfile(only, target)  # a new month in one part is the finished file already
+            self.copied = True
             return
         with RowGroupWriter(target, self._schema, version) as writer:
             for group in range(self._groups):
@@ -216,8 +224,20 @@ class PartitionMerge:
         return versions_of(rows, self._primary_key, self._newest_by)
 
     def _read_group(self, group: int, columns: list[str] | None = None) -> pa.Table:
+        if self._whole is not None:
+            rows = self._whole.slice(self._firsts[group], self._firsts[group + 1] - self._firsts[group])
+            return rows if columns is None else rows.select(columns)
         assert self._stored is not None  # else there are no row groups
         return self._stored.read_row_group(group, columns=columns)
+
+    def _read_small(self) -> pa.Table | None:
+        """All rows of a small stored file, which is read once instead of once for each question; None of others."""
+        if self._stored is None:
+            return None
+        groups = [self._stored.metadata.row_group(group) for group in range(self._groups)]
+        if sum(group.total_byte_size for group in groups) > SMALL_BYTES:
+            return None
+        return self._stored.read(use_threads=False)
 
     def _inside(self, rows: pa.Array, group: int) -> pa.Array:
         """Of sorted row numbers those in a row group, counted from its first row."""

@@ -6,18 +6,21 @@ Arguments and results are plain values, so that any process that reaches the lak
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Semaphore
 
+import pyarrow as pa
+
+from intercom.compaction.damage import damaged_file, remove_damaged
 from intercom.compaction.memory import MERGING
 from intercom.compaction.partition import PartitionMerge, RowCounts
 from intercom.compaction.replace import replace_file
-from intercom.config.redaction import one_line
-from intercom.errors import DamagedFileError, LakeError, SchemaError
+from intercom.compaction.shared_parts import SharedParts
+from intercom.errors import SchemaError
 from intercom.lake.parquet import ChangedFooterError, check_footer, footer_digest, is_damage, is_whole, version_of
 from intercom.lake.published import PublishedFile
 from intercom.lake.staged_run import Coverage
@@ -36,10 +39,11 @@ _IN_WORK = Semaphore(8)
 class PartitionWork:
     """One partition to be merged: the staged `parts` in the order of reading, the stamp of the `stored` file, if any.
 
+    Of a part with rows of several months only those of this one are meant.
     `size` is in bytes, of all these files. `left_out` are keys of staged rows that are not taken, `evicted` those of
     stored rows that go, since the rows belong to another partition. `discarded`: the stored file is replaced, and
     nothing of it is merged.
-    `footer` is the digest of its footer, "" where none is recorded.
+    `recorded` is what the table's record says of the stored file, None where it is not the one that is recorded.
     """
 
     month: str
@@ -49,7 +53,7 @@ class PartitionWork:
     left_out: tuple[str, ...] = ()
     evicted: tuple[str, ...] = ()
     discarded: bool = False
-    footer: str = ""
+    recorded: Partition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,26 +93,30 @@ class PartitionResult:
 def publish_partitions(table: Table, lake_table: LakeTable, work: MergeWork) -> list[PartitionResult]:
     """Merge and publish partitions, several at the same time."""
     table = replace(table, schema=work.columns)
+    shared = SharedParts(table, lake_table)
     with ThreadPoolExecutor(lake_table.lake.at_a_time, thread_name_prefix=f"compact-{table.name}") as pool:
-        return list(pool.map(lambda month: _publish_one(table, lake_table, work, month), work.months))
+        return list(pool.map(lambda month: _publish_one(table, lake_table, work, month, shared), work.months))
 
 
-def _publish_one(table: Table, lake_table: LakeTable, work: MergeWork, month: PartitionWork) -> PartitionResult:
+def _publish_one(
+    table: Table, lake_table: LakeTable, work: MergeWork, month: PartitionWork, shared: SharedParts
+) -> PartitionResult:
     with _IN_WORK, ExitStack() as stack:
         old = None
         if month.stored is not None and not month.discarded:
             old = stack.enter_context(lake_table.files.fetch(month.month))
-        parts = [stack.enter_context(lake_table.lake.fetch(path)) for path in month.parts]
+        files = {path: stack.enter_context(lake_table.lake.fetch(path)) for path in month.parts if not shared.has(path)}
+        parts = [files[path] if path in files else shared.rows(path, month.month) for path in month.parts]
         new = stack.enter_context(lake_table.lake.scratch())
-        with MERGING.rows_of([old, *parts] if old else parts):
+        with MERGING.rows_of([old, *files.values()] if old else files.values()):
             try:
-                if old is not None:
-                    check_footer(old, month.footer)
-                counts = _merged(table, old, parts, new, work, month)
+                if old is not None and month.recorded is not None:
+                    check_footer(old, month.recorded.footer)
+                counts, version = _merged(table, old, parts, new, work, month)
             except Exception as error:
                 if not is_damage(error) and not isinstance(error, SchemaError):
                     raise
-                remove_damaged(table, lake_table, dict(zip(month.parts, parts, strict=True)), error)
+                remove_damaged(table, lake_table, files, error)
                 if old is None or (is_whole(old) and not isinstance(error, (SchemaError, ChangedFooterError))):
                     raise
                 raise damaged_file(table, lake_table, month.month, error) from error
@@ -119,46 +127,28 @@ def _publish_one(table: Table, lake_table: LakeTable, work: MergeWork, month: Pa
                 lake_table.drop_file(month.month, month.stored)
             return PartitionResult(month.month, counts, None)
         if not counts.files:
-            kept = None if month.stored is None or old is None else _partition(counts.rows, old, month.stored)
-            return PartitionResult(month.month, counts, kept)
-        partition = _partition(counts.rows, new, "")  # a local file is no longer there when it is added
+            return PartitionResult(month.month, counts, _kept(month, old, counts.rows))
+        footer = footer_digest(new)  # a local file is no longer there when it is added
         added = lake_table.add_file(new, month.month, counts.rows, month.stored)
-        return PartitionResult(month.month, counts, replace(partition, stamp=added.stamp), added)
+        return PartitionResult(month.month, counts, Partition(counts.rows, version, added.stamp, footer), added)
 
 
-def _partition(rows: int, file: Path, stamp: str) -> Partition:
-    """What is recorded of a file. Its version is in its footer: a part that was published as it is has its run's."""
-    return Partition(rows, version_of(file) or "", stamp, footer_digest(file))
-
-
-def remove_damaged(table: Table, lake_table: LakeTable, parts: Mapping[str, Path], error: Exception) -> None:
-    """Delete staged parts that cannot be read, and raise LakeError if there are any: so the next run reads again."""
-    damaged = [path for path, local in parts.items() if not is_whole(local)]
-    if not damaged:
-        return
-    lake_table.delete_staged(damaged)
-    raise LakeError(
-        f"{table.name}: staged files were damaged: {len(damaged)}, the first is {damaged[0]} ({one_line(error)}). "
-        "They were removed, and nothing else was changed: run again, the whole table will be read."
-    ) from error
-
-
-def damaged_file(table: Table, lake_table: LakeTable, month: str, error: Exception) -> DamagedFileError:
-    """The error for a published file whose reading has raised this one."""
-    reason = "other columns than declared" if isinstance(error, SchemaError) else one_line(error)
-    return DamagedFileError(
-        f"{table.name}: the file {lake_table.files.path(month)} of connection {lake_table.paths.connection!r} in the "
-        f"lake {lake_table.lake.url} is damaged ({reason.rstrip('.')}). It was left as it is, and the rows that were "
-        "read wait to be merged. Run again: the whole table is read, and the file is written anew.",
-        month,
-    )
+def _kept(month: PartitionWork, old: Path | None, rows: int) -> Partition | None:
+    """What is recorded of a stored file that stays as it is; None where there is none."""
+    if month.stored is None or old is None:
+        return None
+    if month.recorded is not None and month.recorded.footer:  # it was compared
+        return replace(month.recorded, rows=rows)
+    return Partition(rows, version_of(old) or "", month.stored, footer_digest(old))
 
 
 def _merged(
-    table: Table, old: Path | None, parts: Sequence[Path], new: Path, work: MergeWork, month: PartitionWork
-) -> RowCounts:
+    table: Table, old: Path | None, parts: Sequence[Path | pa.Table], new: Path, work: MergeWork, month: PartitionWork
+) -> tuple[RowCounts, str]:
+    """The counts, and the version of the file that was written."""
     if table.strategy is Strategy.REPLACE:
-        return replace_file(table, old, parts, new, work.version)
+        files = [part for part in parts if isinstance(part, Path)]  # all of them
+        return replace_file(table, old, files, new, work.version), work.version
     merge = PartitionMerge(
         old,
         parts,
@@ -170,6 +160,7 @@ def _merged(
         evicted=month.evicted,
     )
     try:
-        return merge.write(new, work.version)
+        counts = merge.write(new, work.version)
+        return counts, (version_of(new) or "") if merge.copied else work.version
     finally:
         merge.close()

@@ -25,10 +25,15 @@ _PLACE = "_place"
 
 
 class StagedParts:
-    """Parts in the order in which they were read, with the columns of `schema`."""
+    """Parts in the order in which they were read, with the columns of `schema`: files, or rows in memory.
 
-    def __init__(self, paths: Sequence[Path], schema: pa.Schema, held_bytes: int = HELD_BYTES) -> None:
-        self._paths, self._schema = paths, schema
+    Of files at most `held_bytes` are kept in memory.
+    """
+
+    def __init__(self, parts: Sequence[Path | pa.Table], schema: pa.Schema, held_bytes: int = HELD_BYTES) -> None:
+        self._schema = schema
+        self._files = {number: part for number, part in enumerate(parts) if isinstance(part, Path)}
+        self._given = {number: self._typed(part) for number, part in enumerate(parts) if isinstance(part, pa.Table)}
         self._held: dict[int, pa.Table] = {}
         self._free_bytes = held_bytes
         self._ends: list[int] = []
@@ -37,13 +42,16 @@ class StagedParts:
     def keys(self, columns: list[str]) -> pa.Table:
         """These columns of all rows, and POSITION (int64). Comes before `rows` and `lists`, which need the sizes."""
         found = [self._schema.empty_table().select(columns)]
-        for number, path in enumerate(self._paths):
-            with open_parquet(path) as file:
-                self._checkable = self._checkable and noted_checksums(file.metadata)
-                rows = self._hold(number, file)
-                found.append(
-                    (file.read(columns=columns) if rows is None else rows.select(columns)).cast(found[0].schema)
-                )
+        for number in range(len(self._files) + len(self._given)):
+            if number in self._given:
+                found.append(self._given[number].select(columns))
+            else:
+                with open_parquet(self._files[number]) as file:
+                    self._checkable = self._checkable and noted_checksums(file.metadata)
+                    rows = self._hold(number, file)
+                    found.append(
+                        (file.read(columns=columns) if rows is None else rows.select(columns)).cast(found[0].schema)
+                    )
             self._ends.append((self._ends[-1] if self._ends else 0) + found[-1].num_rows)
         keys = pa.concat_tables(found)
         return keys.append_column(POSITION, numbers(keys.num_rows).cast(pa.int64()))
@@ -62,6 +70,9 @@ class StagedParts:
 
         No part is read twice, however the lists are interleaved: rows of incomplete lists are kept in `waiting`.
         """
+        if len(self._given) + len(self._held) == len(self._ends):
+            yield from ((number, self._in_memory(positions)) for number, positions in enumerate(wanted))
+            return
         missing = [len(positions) for positions in wanted]
         owner = joined([pa.repeat(number, size) for number, size in enumerate(missing)], pa.int64())
         positions = joined(wanted, pa.int64())
@@ -81,10 +92,15 @@ class StagedParts:
 
     def holds_only(self, positions: pa.Array) -> Path | None:
         """The one part there is, if these sorted positions are all of its rows, and it can be published as it is."""
-        if self._ends != [len(positions)] or not self._checkable:
+        if self._ends != [len(positions)] or self._given or not self._checkable:
             return None
         # Every page of rows that are held was read and compared with its checksum; `rows` says what is wrong.
-        return self._paths[0] if 0 in self._held or is_whole(self._paths[0]) else None
+        return self._files[0] if 0 in self._held or is_whole(self._files[0]) else None
+
+    def _in_memory(self, positions: pa.Array) -> pa.Table:
+        """Rows at these positions, in their order, of parts that are all in memory."""
+        tables = [self._given.get(number, self._held.get(number)) for number in range(len(self._ends))]
+        return taken(pa.concat_tables([table for table in tables if table is not None]), positions)
 
     def _hold(self, number: int, file: ParquetReader) -> pa.Table | None:
         """All rows of a part, which are kept while all parts so far fit into memory; else None, and none is kept."""
@@ -98,10 +114,11 @@ class StagedParts:
         return rows
 
     def _rows_of(self, number: int, wanted: pa.Array) -> Iterator[pa.Table]:
-        if number in self._held:
-            yield taken(self._held[number], wanted)
+        rows = self._given.get(number, self._held.get(number))
+        if rows is not None:
+            yield taken(rows, wanted)
             return
-        with open_parquet(self._paths[number]) as file:
+        with open_parquet(self._files[number]) as file:
             first = 0
             for group in range(file.num_row_groups):
                 last = first + file.metadata.row_group(group).num_rows

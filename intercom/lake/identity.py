@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from intercom.lake.layout import FORMAT
+from intercom.lake.layout import FIRST_FORMAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class LakeIdentity:
     @classmethod
     def new(cls) -> Self:
         """Of a lake that nobody has written yet."""
-        return cls(uuid.uuid4().hex, FORMAT)
+        return cls(uuid.uuid4().hex, FIRST_FORMAT)
 
     @classmethod
     def from_json(cls, text: bytes) -> Self:

@@ -4,8 +4,9 @@
     data/<connection>/<table>/data.parquet                            replace tables
     data/<connection>/<table>/[created_month=YYYY-MM/]<32 hex>.parquet, _delta_log/...    the same as Delta tables
     _staging/<connection>/<table>/<attempt>/[created_month=YYYY-MM/]part-NNNNNN.parquet, plan.json, done.json
+                                                                      without a month: rows of any month
     _rejected/<connection>/<table>/<run-id>.jsonl                     records that cannot be rows
-    _state/lake.json, _state/<connection>/<table>.json
+    _state/lake.json, _state/<connection>/<table>.json, <table>.digests.parquet
     _locks/runs/..., _locks/tables/...                                see `intercom.lake.locks.files`
 
 An attempt is ``<run-id>.<eight letters and digits>``: a run that is tried again has several.
@@ -22,13 +23,18 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import quote, unquote
 
-FORMAT = 1
+FIRST_FORMAT = 1
+FORMAT = 2
 """Version of what a lake's own files say, in ``_state/lake.json`` and in every record; a later one is refused.
 
-Which versions are read: every record of format 1. Fields have been added to it, and a record from before has none of
-them; each then has the value that says least: ``""`` for a partition's `footer`, 0 for a staged run's `rows` and
-`committed_at`, True for `complete`, None for `columns`, `rewriting`, `search_check` and `refused`, nothing in `notes`
-and `damaged`, and no number of a `Generation`. What is read of a watermark's block, `watermark.from_record` says.
+Only a record of which parts wait has format 2: a part of a partitioned table may have rows of several months, which
+versions that know format 1 alone would publish as one file. Everything else is written as format 1.
+
+Which versions are read: every record of both formats. Fields have been added to them, and a record from before has none
+of these; each then has the value that says least: ``""`` for a partition's `footer`, 0 for a staged run's `rows` and
+`committed_at`, True for `complete`, None for `columns`, `rewriting`, `search_check`, `refused` and `digests`, nothing
+in `notes` and `damaged`, and no number of a `Generation`. What is read of a watermark's block, says
+`watermark.from_record`.
 """
 
 LAKE_FILE = "_state/lake.json"
@@ -101,6 +107,11 @@ class TablePaths:
     def state(self) -> str:
         """The table's record in the lake: watermark, partitions, staged runs."""
         return f"_state/{folder_name(self.connection)}/{self.table}.json"
+
+    @property
+    def digests(self) -> str:
+        """Digests of rows that the table has; see `intercom.lake.row_digests`."""
+        return f"_state/{folder_name(self.connection)}/{self.table}.digests.parquet"
 
     @property
     def rejected(self) -> str:

@@ -8,7 +8,7 @@ disk, with no error. Nothing else of the package imports `pyarrow.parquet`.
 from __future__ import annotations
 
 import hashlib
-from io import RawIOBase
+from io import BytesIO, RawIOBase
 from pathlib import Path
 from typing import Self, TypeAlias
 
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 _VERSION = b"intercom_lake.version"
 _CHECKSUMS = b"intercom_lake.checksums"
 _OF_PAGES = b"pages"
-_ROWS_FOR_DICTIONARIES = 64
+_ROWS_FOR_DICTIONARIES = 1_024
 
 ParquetReader: TypeAlias = pq.ParquetFile
 """A Parquet file that is open to be read."""
@@ -45,7 +45,8 @@ class ParquetFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._opened(self._schema.empty_table()).close()
+        writer = self._writer or self._opened(self._schema.empty_table())
+        writer.close()
 
     def write(self, rows: pa.Table, row_group_size: int | None = None) -> None:
         """Append rows, in row groups of at most `row_group_size` rows."""
@@ -67,7 +68,7 @@ class ParquetFile:
         return self._writer
 
 
-def open_parquet(source: Path | RawIOBase) -> ParquetReader:
+def open_parquet(source: Path | RawIOBase | BytesIO) -> ParquetReader:
     """A Parquet file to read values from, with the checksums of its pages compared; to be closed, or used in a `with`.
 
     `source` is a path or an open file.
@@ -108,7 +109,16 @@ def check_footer(path: Path, digest: str) -> None:
 
 def version_of(path: Path) -> str | None:
     """The version in a file's footer; None for a file of others, or one that is no Parquet."""
-    version = _notes(path).get(_VERSION)
+    return _version_in(_notes(path))
+
+
+def noted_version(footer: Footer) -> str | None:
+    """The same of a footer that has been read."""
+    return _version_in(footer.metadata or {})
+
+
+def _version_in(notes: dict[bytes, bytes]) -> str | None:
+    version = notes.get(_VERSION)
     return None if version is None else version.decode(errors="replace")
 
 

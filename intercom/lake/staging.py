@@ -1,7 +1,8 @@
 """Staged parts: rows of a run that is still reading, kept in the lake outside the table until they are merged.
 
 Rows are split by month of ``created_at`` and written in the background when enough of them wait, the largest months
-first, so that memory does not grow with the table, parts are not too small, and no page waits for the store.
+first, so that memory does not grow with the table, parts are not too small, and no page waits for the store. What was
+never enough to be split is one part with rows of all months: a file costs more than the rows of a small run.
 """
 
 from __future__ import annotations
@@ -112,13 +113,25 @@ class PartWriter:
             self._write(max(self._sizes, key=lambda month: self._sizes[month]))
 
     def _write_all(self) -> None:
+        if self._batches and not self._held:
+            rows = pa.Table.from_batches(self._batches, schema=self._schema)
+            self._batches, self._bytes = [], 0
+            self._start(self._one_month(rows), rows, rows.nbytes)
         if self._batches:
             self._split()
         for month in list(self._held):
             self._write(month)
 
+    def _one_month(self, rows: pa.Table) -> str | None:
+        """The month of all these rows; None where they are of several, or not of months."""
+        months = [] if self._partition_field is None else ByMonth(rows, self._partition_field).months
+        return months[0] if len(months) == 1 else None
+
     def _write(self, month: str | None) -> None:
-        rows, size = pa.concat_tables(self._held.pop(month)), self._sizes.pop(month)
+        self._start(month, pa.concat_tables(self._held.pop(month)), self._sizes.pop(month))
+
+    def _start(self, month: str | None, rows: pa.Table, size: int) -> None:
+        """Begin to write a part of these rows, once there is room for its `size` among those that are being written."""
         self._settle(self._writing_bytes - size)
         self._writing.append((self._pool.submit(self._stage, next(self._numbers), month, rows), size))
 
@@ -139,21 +152,37 @@ class PartWriter:
             self._lake.publish(path, self._paths.part(self._run_id, month, number), rows=rows.num_rows)
 
 
+class ByMonth:
+    """Rows in the order of their months, by a time in UTC; within a month they keep their order.
+
+    `months` are ``YYYY-MM``, ``unknown`` for rows without the time. `order` has the row numbers, month after month.
+    """
+
+    def __init__(self, rows: pa.Table, partition_field: str) -> None:
+        begins = pc.floor_temporal(rows.column(partition_field), unit="month").combine_chunks()
+        self.order = pc.sort_indices(begins)
+        runs = pc.run_end_encode(begins.take(self.order).cast(pa.int64()))  # type: ignore[attr-defined, unused-ignore]
+        self.months = [_month(begin) for begin in runs.values.cast(begins.type).to_pylist()]
+        self._ends = runs.run_ends.to_pylist()
+
+    def slices(self) -> Iterator[tuple[str, int, int]]:
+        """For each month where its rows begin in `order`, and how many they are."""
+        for month, first, end in zip(self.months, [0, *self._ends], self._ends, strict=False):
+            yield month, first, end - first
+
+
 def split_by_month(rows: pa.Table, partition_field: str = "created_at") -> Iterator[tuple[str, pa.Table]]:
     """``(YYYY-MM, rows)`` for each month of a time in UTC; ``unknown`` for rows without one.
 
     Rows of several months are copied, so that those of one can be let go while others are kept.
     """
-    months = pc.floor_temporal(rows.column(partition_field), unit="month").combine_chunks()
-    if len(pc.unique(months)) <= 1:
-        yield from [(_month(months[0].as_py()), rows)] if len(months) else []
+    found = ByMonth(rows, partition_field)
+    if len(found.months) <= 1:
+        yield from [(month, rows) for month in found.months]
         return
-    rows, order = rows.combine_chunks(), pc.sort_indices(months)
-    runs = pc.run_end_encode(months.take(order).cast(pa.int64()))  # type: ignore[attr-defined, unused-ignore]
-    first = 0
-    for month, end in zip(runs.values.cast(months.type).to_pylist(), runs.run_ends.to_pylist(), strict=True):
-        yield _month(month), rows.take(order.slice(first, end - first))
-        first = end
+    rows = rows.combine_chunks()
+    for month, first, size in found.slices():
+        yield month, rows.take(found.order.slice(first, size))
 
 
 def _month(begin: datetime | None) -> str:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from intercom.errors import LakeError
-from intercom.lake.layout import FORMAT
+from intercom.lake.layout import FIRST_FORMAT, FORMAT
 from intercom.lake.staged_run import Coverage, StagedRun
 from intercom.lake.watermark import iso_text
 from intercom.tables.schema import TableSchema
@@ -66,6 +66,7 @@ class FinishedRead:
     notes: tuple[str, ...]
     search_check: Mapping[str, Any] | None
     refused: str | None
+    digests: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class TableState:
     by, but for those that `rewriting` has done; None when it is not known, and when files of two declarations
     lie in the lake. `damaged` are months whose file is not to be merged any more, because it cannot be read or holds
     rows that are not the table's: the table is read from the beginning, and they are written anew without it.
+    `digests` is the mark of the row digests that are true of the table (`intercom.lake.row_digests`), None without any.
     `generation` is the record that this one was read from and is saved over, None when there was none; it is no part
     of what a record says.
     """
@@ -114,6 +116,7 @@ class TableState:
     search_check: Mapping[str, Any] | None = None
     refused: str | None = None
     damaged: tuple[str, ...] = ()
+    digests: str | None = None
     generation: Generation | None = field(default=None, compare=False)
 
     @property
@@ -136,7 +139,8 @@ class TableState:
             fields["rewriting"] = {"version": self.rewriting.version, "to": self.rewriting.to.to_json()}
         # Beside the partitions, since versions of this package without it take no other field there.
         fields["footers"] = {month: entry.pop("footer") for month, entry in fields["partitions"].items()}
-        return {"format": FORMAT, "rows": self.rows, **fields}
+        waiting = any(run.parts for run in self.staged)
+        return {"format": FORMAT if waiting else FIRST_FORMAT, "rows": self.rows, **fields}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> TableState:
@@ -171,6 +175,7 @@ class TableState:
             search_check=record.get("search_check"),
             refused=record.get("refused"),
             damaged=tuple(map(str, record.get("damaged", ()))),
+            digests=record.get("digests"),
         )
 
     # -- what becomes of a record: each gives the next one ---------------------------------------------------------
@@ -197,6 +202,7 @@ class TableState:
             complete=read.complete,
             notes=read.notes,
             refused=read.refused,
+            digests=read.digests,
             search_check=read.search_check or self.search_check,
             run_id=read.run_id,
             ingested_at=read.ingested_at,
@@ -237,6 +243,7 @@ class TableState:
         return replace(
             self,
             watermark=None if lost else self.watermark,
+            digests=None if lost else self.digests,
             partitions=kept | {month: entry for month, entry in merged.items() if entry is not None},
             staged=(),
             compaction=None,
@@ -246,7 +253,9 @@ class TableState:
 
     def migrating(self, columns: TableSchema, version: str) -> TableState:
         """The files are to be rewritten with these columns, as files of this version; one under way goes on."""
-        return self if self.rewriting is not None else replace(self, rewriting=ColumnMigration(version, columns))
+        if self.rewriting is not None:
+            return self
+        return replace(self, rewriting=ColumnMigration(version, columns), digests=None)
 
     def migrated(self, columns: TableSchema, rewritten: Mapping[str, Partition], *, saved_at: datetime) -> TableState:
         """All files have these columns; `rewritten` are the partitions that were there."""
@@ -261,7 +270,7 @@ class TableState:
 
     def with_damage(self, month: str) -> TableState:
         """A month's file is damaged: the next run reads the table from the beginning."""
-        return self if month in self.damaged else replace(self, damaged=(*self.damaged, month))
+        return self if month in self.damaged else replace(self, damaged=(*self.damaged, month), digests=None)
 
     # -- what it says ----------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 
@@ -19,6 +20,7 @@ from intercom.lake.layout import TableFormat, TablePaths, part_number
 from intercom.lake.parquet import footer_digest, rows_of, version_of
 from intercom.lake.published import PlainFiles, PublishedFile, PublishedFiles
 from intercom.lake.rejected_records import RejectedRecords, remove_expired
+from intercom.lake.row_digests import RowDigest, read_digests, write_digests
 from intercom.lake.staging import PartWriter
 from intercom.lake.state import Partition, TableState
 from intercom.lake.state_file import Found, StateFile
@@ -31,7 +33,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StagedPart:
-    """One staged part; `month` is None for tables that are not partitioned, `number` counts from 0 within a run."""
+    """One staged part; `number` counts from 0 within a run.
+
+    `month` is None for tables that are not partitioned, and for a part with rows of several months.
+    """
 
     run_id: str
     month: str | None
@@ -129,6 +134,13 @@ class LakeTable:
         self.still_ours()
         self.lake.write_json(self.paths.checkpoint(attempt, name), record)
 
+    def write_digests(self, rows: Mapping[bytes, RowDigest], rules: str) -> str:
+        """Write the digests of rows that these rules have made; gives the mark for the record that they are true of."""
+        self.still_ours()
+        mark = f"{uuid4().hex}-{rules}"
+        write_digests(self.lake, self.paths, mark, rows)
+        return mark
+
     # -- steps without a guard, see above -------------------------------------------------------------------------
 
     def part_writer(self, attempt: str, schema: pa.Schema, *, partition_field: str | None, first: int) -> PartWriter:
@@ -188,6 +200,22 @@ class LakeTable:
             if version is None or (recorded and same and footer_digest(path) != recorded.footer):
                 return None, 0
             return version, rows_of(path)
+
+    def known_rows(self, state: TableState, rules: str) -> dict[bytes, RowDigest]:
+        """Key -> digest of rows that lie in the lake, if these rules have made them; of a record that the lake fits.
+
+        None at all when a file is not the one that was written: an old one may have the size and the time of the new
+        one on a local disk, but not its footer. A store's ETag goes by the content.
+        """
+        if state.digests is None or not state.digests.endswith(f"-{rules}"):
+            return {}
+        if self.lake.local and not all(self._is_as_written(*entry) for entry in state.partitions.items()):
+            return {}
+        return read_digests(self.lake, self.paths, state.digests)
+
+    def _is_as_written(self, month: str, entry: Partition) -> bool:
+        with self.files.fetch(month) as path:
+            return bool(entry.footer) and footer_digest(path) == entry.footer
 
     def watermark(self, cursor_field: str, state: TableState) -> Watermark:
         """The watermark as it is kept outside the lake, from the table's record."""

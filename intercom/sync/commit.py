@@ -9,6 +9,7 @@ from intercom.errors import LakeError
 from intercom.lake.findings import adopted, intact, missing_from
 from intercom.lake.staged_run import Coverage, StagedRun
 from intercom.lake.state import FinishedRead, TableState
+from intercom.normalise.rules import rules
 from intercom.sync.confirm_removals import Verdict
 from intercom.sync.plan import ReadPlan
 from intercom.sync.read_table import TableReader
@@ -69,9 +70,21 @@ def commit(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run) -> T
         notes=tuple(completeness.notes),
         search_check=reader.search_check.to_json() if reader.search_check else None,
         refused=verdict.refused,
+        digests=_digests(reader, plan, latest),
     )
     waiting = {old.run_id for old in kept.staged if findings.staged.get(old.run_id, 0) == old.parts}
     return lake_table.save(kept.committed(finished, intact(kept, findings), waiting))
+
+
+def _digests(reader: TableReader, plan: ReadPlan, latest: TableState | None) -> str | None:
+    """The mark of the digests of rows that the lake has after this commit; None when nothing is sure."""
+    before = plan.state
+    if reader.table.strategy is Strategy.REPLACE or (latest and latest.generation) != (before and before.generation):
+        return None  # its file is written anew when anything has changed; or another run has saved rows meanwhile
+    rows = reader.unchanged.for_the_next()
+    if before is not None and before.digests is not None and rows == reader.known:
+        return before.digests
+    return reader.lake_table.write_digests(rows, rules())
 
 
 def _coverage(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run) -> Coverage:

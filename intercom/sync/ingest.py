@@ -15,10 +15,12 @@ from intercom.api.traffic import Traffic
 from intercom.compaction.schema_change import migrate_columns
 from intercom.errors import ConfigurationError, LakeError
 from intercom.extract.date_comparison import SearchCheck
+from intercom.lake.row_digests import RowDigest
 from intercom.lake.state import TableState
 from intercom.lake.table import LakeTable
 from intercom.lake.watermark import Watermark, WatermarkStore
 from intercom.normalise.normaliser import MOST_NAMED
+from intercom.normalise.rules import rules
 from intercom.sync.checkpoints import ResumeKey, RunCheckpoints
 from intercom.sync.commit import commit
 from intercom.sync.confirm_removals import Verdict, confirm_removals, confirm_repair
@@ -42,6 +44,7 @@ class Ingested:
     `complete`: nothing, or next to nothing, of what Intercom counts was missing. `earlier_try`: an earlier try of the
     run has read the table, this one has not.
     `notes` and `hints` are lines for the end of the run: what is not as it should be, and what is only worth knowing.
+    `unchanged` rows were not staged, since the lake has them as they were read.
     `refused`: the table has failed, since a large part of it would have been removed; all that was read is committed.
     """
 
@@ -55,6 +58,7 @@ class Ingested:
     notes: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
     refused: str | None = None
+    unchanged: int = 0
 
 
 def ingest_table(
@@ -95,6 +99,7 @@ def ingest_table(
         notes=(*reader.completeness.notes, *strangers),
         hints=_hints(table, reader.unknown),
         refused=verdict.refused,
+        unchanged=reader.unchanged.left_out,
     )
 
 
@@ -144,7 +149,7 @@ def _checkpoints(table: Table, lake_table: LakeTable, plan: ReadPlan, run: Run) 
 def _reader(
     table: Table, api: TableClient, lake_table: LakeTable, plan: ReadPlan, progress: TableProgress, run: Run
 ) -> TableReader:
-    known = plan.state.search_check if plan.state else None
+    search = plan.state.search_check if plan.state else None
     return TableReader(
         table,
         api,
@@ -155,8 +160,16 @@ def _reader(
         rejected=lake_table.rejected_records(run.run_id),
         limits=run.limits,
         exact=plan.start.replaces,
-        search_check=SearchCheck.from_json(known) if known else None,
+        search_check=SearchCheck.from_json(search) if search else None,
+        known=_known(lake_table, plan, run),
     )
+
+
+def _known(lake_table: LakeTable, plan: ReadPlan, run: Run) -> dict[bytes, RowDigest]:
+    """Rows that need not be staged when they come unchanged: none where what is read makes the table whole again."""
+    if plan.state is None or plan.start.watermark is None or run.until is not None:
+        return {}
+    return lake_table.known_rows(plan.state, rules())
 
 
 def _confirmed(reader: TableReader, plan: ReadPlan, run: Run) -> Verdict:

@@ -97,8 +97,11 @@ class Pipeline:
                 log.warning("what was read so far could not be kept for another try: %s", second)
 
     def deliver(self, item: Page | SliceEnd) -> None:
-        """Take a page, or the end of a slice; waits for room. Raises the error that has ended the decoding."""
-        if isinstance(item, Page) and not item.records:
+        """Take a page, or the end of a slice; waits for room. Raises the error that has ended the decoding.
+
+        A page without records says how far the table is read.
+        """
+        if isinstance(item, Page) and not item.records and item.newest is None:
             return
         with self._room:
             while self._queued > self._waiting_bytes and self._error is None:

@@ -6,7 +6,7 @@ of the whole can be gone on from by a later attempt: of the others no plan is ke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -20,12 +20,15 @@ from intercom.extract.read import read_table
 from intercom.extract.search_slices import SlicePlan
 from intercom.extract.windows import Window
 from intercom.lake.rejected_records import RejectedRecords
+from intercom.lake.row_digests import RowDigest
 from intercom.lake.table import LakeTable
 from intercom.normalise.normaliser import Normaliser
+from intercom.normalise.records import Rejected
 from intercom.sync.checkpoints import RunCheckpoints
 from intercom.sync.pipeline import WAITING_BYTES, Pipeline
 from intercom.sync.progress import TableProgress
 from intercom.sync.staged import Staged
+from intercom.sync.unchanged import UnchangedRows
 from intercom.tables.table import Table
 
 T = TypeVar("T")
@@ -38,7 +41,8 @@ class TableReader:
     """A table of a run while it is read; `completeness` is that of the latest read of the whole.
 
     `staged` is what this attempt has staged. `rejected` are records that could not be rows. `exact`: rows that are not
-    read will be removed. `search_check` is the latest finding of how search compares dates.
+    read will be removed. `search_check` is the latest finding of how search compares dates. `known` are rows that need
+    not be staged when they come as they are known.
     """
 
     table: Table
@@ -51,18 +55,22 @@ class TableReader:
     limits: ReadLimits = DEFAULT_LIMITS
     exact: bool = False
     search_check: SearchCheck | None = None
+    known: Mapping[bytes, RowDigest] = field(default_factory=dict)
     staged: Staged = field(default_factory=Staged)
     completeness: Completeness = field(default_factory=Completeness)
 
     def __post_init__(self) -> None:
         self._normaliser = Normaliser(self.table, self.checkpoints.ingested_at)
+        # What an earlier attempt has staged is not looked at again, so nothing is sure of the rows before it.
+        self.unchanged = UnchangedRows(self.table, {} if self.checkpoints.earlier else self.known)
         if self.checkpoints.earlier:
             self.rejected.recall()
 
     @property
     def rows(self) -> int:
         """Rows that this attempt and earlier ones have read."""
-        return sum(staged.rows for staged in (*self.checkpoints.earlier.values(), self.staged))
+        staged = sum(staged.rows for staged in (*self.checkpoints.earlier.values(), self.staged))
+        return staged + self.unchanged.left_out
 
     @property
     def newest(self) -> int | None:
@@ -112,7 +120,7 @@ class TableReader:
             parts,
             self._normaliser,
             save,
-            self.rejected.take,
+            self._reject,
             waiting_bytes=WAITING_BYTES if table.may_wait else _SCROLL_WAITING_BYTES,
             checkpoint_rows=self.limits.between_checkpoints,
         )
@@ -123,12 +131,18 @@ class TableReader:
                     pipeline.deliver(item)
                     return
                 self.rejected.take(len(item.records) + item.outside, item.rejected, item.request_id)
-                pipeline.deliver(item)
+                pipeline.deliver(self.unchanged.without(item))
                 self.progress.page(len(item.records))
 
             extraction = self._extraction(receive, resumable=resumable)
             read(self._checked(extraction) if searches and table.reads_by_window else extraction)
         self.staged = Staged(parts.parts, before.rows + parts.rows, greatest((before.newest, pipeline.newest)))
+
+    def _reject(self, good: int, rejected: Sequence[Rejected], request_id: str | None) -> None:
+        """Note records that have failed on their way to a row."""
+        for record in rejected:
+            self.unchanged.forget(record.text)
+        self.rejected.take(good, rejected, request_id)
 
     def _extraction(self, receive: Receiver, *, resumable: bool) -> Extraction:
         extraction = Extraction(

@@ -7,7 +7,7 @@ when the person who runs this has said so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from intercom.compaction.arrow import joined
 from intercom.compaction.keys import keys_of
+from intercom.compaction.shared_parts import SharedParts
 from intercom.lake.findings import not_to_be_merged
 from intercom.lake.parquet import ParquetReader, is_damage, open_parquet
 from intercom.lake.state import TableState
@@ -69,9 +70,8 @@ def find_missing(
     """
     counted = dict(read)
     waiting = {run.run_id: run.parts for run in state.staged if run.run_id not in counted} if state else {}
-    parts = lake_table.parts()
-    now = _by_month(part for part in parts if part.number < counted.get(part.run_id, 0))
-    before = _by_month(part for part in parts if part.number < waiting.get(part.run_id, 0))
+    staged = _StagedKeys(table, lake_table)
+    now, before = staged.by_month(counted), staged.by_month(waiting)
     known = 0
     missing: pa.Array = pa.array([], pa.string())
     findings = lake_table.findings(state)
@@ -79,29 +79,29 @@ def find_missing(
     published = findings.published.keys() - foreign
     for month in dict.fromkeys([*sorted(published), *before]):
         stored = [_keys_of_month(table, lake_table, month, start)] if month in published else []
-        keys = pc.unique(joined([*stored, _keys_of(table, lake_table, before.get(month, []), start)], pa.string()))
+        keys = pc.unique(joined([*stored, staged.keys(before.get(month, []), month, start)], pa.string()))
         known += len(keys)
-        missing = joined([missing, _without(keys, _keys_of(table, lake_table, now.get(month, [])))], pa.string())
-    for found in now.values():  # of another month by now
+        missing = joined([missing, _without(keys, staged.keys(now.get(month, []), month))], pa.string())
+    for month, parts in now.items():  # of another month by now
         if len(missing) == 0:
             break
-        missing = _without(missing, _keys_of(table, lake_table, found))
+        missing = _without(missing, staged.keys(parts, month))
     return Missing(known, [str(key) for key in pc.unique(missing).to_pylist()])
 
 
 def count_read(table: Table, lake_table: LakeTable, read: Iterable[tuple[str, int]]) -> int:
     """Different keys in staged parts: `read` gives attempts and how many parts of each count."""
-    counted = dict(read)
-    months = _by_month(part for part in lake_table.parts() if part.number < counted.get(part.run_id, 0))
-    return sum(len(pc.unique(_keys_of(table, lake_table, parts))) for parts in months.values())
+    staged = _StagedKeys(table, lake_table)
+    return sum(len(pc.unique(staged.keys(parts, month))) for month, parts in staged.by_month(dict(read)).items())
 
 
 def a_key(table: Table, lake_table: LakeTable, read: Iterable[tuple[str, int]]) -> str | None:
     """A key that was staged by these attempts; None when they have staged no row."""
-    counted = dict(read)
-    for part in lake_table.parts():
-        if part.number < counted.get(part.run_id, 0) and len(keys := _keys_of(table, lake_table, [part])):
-            return str(keys[0])
+    staged = _StagedKeys(table, lake_table)
+    for month, parts in staged.by_month(dict(read)).items():
+        for part in parts:
+            if len(keys := staged.keys([part], month)):
+                return str(keys[0])
     return None
 
 
@@ -109,24 +109,38 @@ def _without(keys: pa.Array, others: pa.Array) -> pa.Array:
     return keys.filter(pc.invert(pc.is_in(keys, value_set=others))) if len(keys) else keys
 
 
-def _by_month(parts: Iterable[StagedPart]) -> dict[str, list[StagedPart]]:
-    found: dict[str, list[StagedPart]] = {}
-    for part in parts:
-        found.setdefault(part.month or "", []).append(part)
-    return found
+class _StagedKeys:
+    """Keys of the rows in a table's staged parts, month by month; ``""`` is the month of a table without months."""
 
+    def __init__(self, table: Table, lake_table: LakeTable) -> None:
+        self._table, self._lake_table = table, lake_table
+        self._shared = SharedParts(table, lake_table)
+        self._parts = lake_table.parts()
 
-def _keys_of(table: Table, lake_table: LakeTable, parts: Iterable[StagedPart], start: int | None = None) -> pa.Array:
-    def keys(part: StagedPart) -> pa.Array | pa.ChunkedArray:
-        with lake_table.lake.fetch(part.path) as path, open_parquet(path) as file:
-            return _keys(table, file, start)
+    def by_month(self, counted: Mapping[str, int]) -> dict[str, list[StagedPart]]:
+        """Month -> parts of these attempts with rows of it; `counted` maps attempts to how many parts of each count."""
+        found: dict[str, list[StagedPart]] = {}
+        for part in self._parts:
+            if part.number < counted.get(part.run_id, 0):
+                months = self._shared.months(part.path) if self._shared.has(part.path) else [part.month or ""]
+                for month in months:
+                    found.setdefault(month, []).append(part)
+        return found
 
-    return joined([keys(part) for part in parts], pa.string())
+    def keys(self, parts: Iterable[StagedPart], month: str, start: int | None = None) -> pa.Array:
+        """The keys of the parts' rows of this month, without rows from before `start`, in unix seconds."""
+        return joined([self._of_part(part, month, start) for part in parts], pa.string())
+
+    def _of_part(self, part: StagedPart, month: str, start: int | None) -> pa.Array | pa.ChunkedArray:
+        if self._shared.has(part.path):
+            return _keys(self._table, self._shared.rows(part.path, month), start)
+        with self._lake_table.lake.fetch(part.path) as path, open_parquet(path) as file:
+            return _keys_in(self._table, file, start)
 
 
 def _keys_of_month(table: Table, lake_table: LakeTable, month: str, start: int | None) -> pa.Array:
     with _nothing_where_damaged() as keys, lake_table.files.fetch(month) as path, open_parquet(path) as file:
-        keys.append(_keys(table, file, start))
+        keys.append(_keys_in(table, file, start))
     return joined(keys, pa.string())
 
 
@@ -141,16 +155,19 @@ def _nothing_where_damaged() -> Iterator[list[pa.Array | pa.ChunkedArray]]:
         found.clear()
 
 
-def _keys(table: Table, file: ParquetReader, start: int | None) -> pa.Array | pa.ChunkedArray:
-    """The keys of a file's rows, as `keys_of` gives them; KeyError where the file lacks one of the columns."""
-    cursor = [table.cursor_field] if table.cursor_field and start is not None else []
-    names = file.schema_arrow.names
-    if absent := [name for name in (*table.primary_key, *cursor) if name not in names]:
+def _keys_in(table: Table, file: ParquetReader, start: int | None) -> pa.Array | pa.ChunkedArray:
+    """The keys of a file's rows, as `_keys`; KeyError where the file lacks one of the columns."""
+    wanted = [*table.primary_key, *([table.cursor_field] if table.cursor_field and start is not None else [])]
+    if absent := [name for name in wanted if name not in file.schema_arrow.names]:
         raise KeyError(absent[0])
-    rows = file.read(columns=[*table.primary_key, *cursor])
-    if cursor and start is not None:
+    return _keys(table, file.read(columns=wanted), start)
+
+
+def _keys(table: Table, rows: pa.Table, start: int | None) -> pa.Array | pa.ChunkedArray:
+    """The keys of rows, as `keys_of` gives them, without those that changed before `start`, in unix seconds."""
+    if table.cursor_field and start is not None:
         begin = pa.scalar(start * 1_000_000, pa.int64())
-        at = rows.column(cursor[0]).cast(pa.int64())
+        at = rows.column(table.cursor_field).cast(pa.int64())
         rows = rows.filter(pc.or_kleene(pc.is_null(at), pc.greater_equal(at, begin)))
     # A replace table may have rows without a part of the key.
     columns = {name: rows.column(name).fill_null(pa.scalar("")) for name in table.primary_key}

@@ -58,7 +58,8 @@ class TableResult:
             return [{"table": self.table, "rows read": "failed"}.get(heading, "") for heading in headings]
         read, merged = self.read, self.compacted
         traffic = read.traffic
-        numbers = (read.rows, merged.new, merged.changed, merged.unchanged, merged.removed, merged.rows)
+        unchanged = read.unchanged + merged.unchanged
+        numbers = (read.rows, merged.new, merged.changed, unchanged, merged.removed, merged.rows)
         cells = (
             self.table,
             *[f"{number:,}" for number in (*numbers, traffic.requests, traffic.throttled)],

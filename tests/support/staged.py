@@ -66,6 +66,8 @@ class StagedTable:
     runs: int = 0
     counted: bool = True
     """Whether the table's record says how many rows wait; those of the first versions did not."""
+    split: bool = False
+    """Whether each month is staged as a part of its own, as large runs do, and not as one part."""
 
     def lake(self) -> Lake:
         return Lake(self.url, self.storage)
@@ -75,12 +77,13 @@ class StagedTable:
         return LakeTable(lake or self.lake(), paths, table_format=self.table_format)
 
     def stage(self, rows: Sequence[Row], *, whole: bool = False, replaces: bool = False) -> None:
-        """Rows are staged as one part for each month and stretch of one month: parts are numbered as they are read."""
+        """Rows are staged as one part for each stretch, or for each of its months, in the order of reading."""
         self.runs += 1
         lake_table, run_id = self.lake_table(), f"run-{self.runs}"
         coverage = Coverage.REPLACES if replaces else Coverage.WHOLE if whole else Coverage.SOME
         field = self.table.month_field
-        writer = PartWriter(lake_table.lake, lake_table.paths, run_id, COLUMNS.arrow, partition_field=field)
+        sizes = {"split_bytes": 1} if self.split else {}
+        writer = PartWriter(lake_table.lake, lake_table.paths, run_id, COLUMNS.arrow, partition_field=field, **sizes)
         with writer:
             for stretch in stretches(rows):
                 writer.add(as_arrow(stretch, self.runs, field or "created_at").combine_chunks().to_batches()[0])

@@ -78,7 +78,10 @@ def test_the_next_run_gives_every_row_the_new_columns_and_asks_for_nothing_but_c
     rig.check(["contacts"])
     assert asked(rig) == asked(twin)
     assert results["contacts"][0].reason == "incremental"
-    assert results["contacts"][1] == replace(plain["contacts"][1], files=results["contacts"][1].files)
+    (read, done), (read_plainly, done_plainly) = results["contacts"], plain["contacts"]
+    # Digests of rows written under other columns count for nothing: these rows are compared by the merge instead.
+    assert (read.unchanged, done.unchanged) == (0, read_plainly.unchanged + done_plainly.unchanged)
+    assert done == replace(done_plainly, files=done.files, unchanged=done.unchanged)
     after = read_at(rig, "contacts")
     assert {each for each in before if after[each] != before[each]} == met & before.keys()
     assert rig.sync(["contacts"])["contacts"][1].files == 0

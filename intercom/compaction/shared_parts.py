@@ -1,0 +1,83 @@
+"""Staged parts with rows of several months: what a small run leaves. Each is read once and divided by month."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Lock
+from typing import Final
+
+import pyarrow as pa
+
+from intercom.compaction.damage import remove_damaged
+from intercom.lake.parquet import is_damage, open_parquet
+from intercom.lake.staging import ByMonth
+from intercom.lake.table import LakeTable
+from intercom.tables.table import Table
+
+HELD_BYTES: Final = 32 << 20
+"""Arrow bytes of parts that stay in memory while their months are merged; others are read again for each month."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Divided:
+    """The rows of a part, month after month: `places` has the row number that each had when it was read."""
+
+    rows: pa.Table
+    places: pa.Array
+    months: dict[str, tuple[int, int]]
+
+
+class SharedParts:
+    """The rows of a table's shared parts by month. Any thread may ask.
+
+    Raises LakeError for a damaged part, which is deleted: the next run then reads the table again.
+    """
+
+    def __init__(self, table: Table, lake_table: LakeTable, held_bytes: int = HELD_BYTES) -> None:
+        self._table, self._lake_table = table, lake_table
+        self._held: dict[str, _Divided] = {}
+        self._free_bytes = held_bytes
+        self._lock = Lock()
+
+    def has(self, path: str) -> bool:
+        """Whether a staged part is one of these, by its place."""
+        place = self._lake_table.paths.run_and_month(path)
+        return self._table.month_field is not None and place is not None and place[1] is None
+
+    def months(self, path: str) -> list[str]:
+        """The months that a part has rows of."""
+        return list(self._divided(path).months)
+
+    def rows(self, path: str, month: str) -> pa.Table:
+        """A month's rows of a part, in the order in which they were read, with the columns that the part has."""
+        found = self._divided(path)
+        return found.rows.slice(*found.months.get(month, (0, 0)))
+
+    def places(self, path: str, month: str) -> pa.Array:
+        """For each of these rows its number in the part: the order in which rows of all months were read."""
+        found = self._divided(path)
+        return found.places.slice(*found.months.get(month, (0, 0)))
+
+    def _divided(self, path: str) -> _Divided:
+        with self._lock:
+            found = self._held.get(path)
+            if found is None:
+                found = self._read(path)
+                if found.rows.nbytes <= self._free_bytes:
+                    self._held[path] = found
+                    self._free_bytes -= found.rows.nbytes
+            return found
+
+    def _read(self, path: str) -> _Divided:
+        with self._lake_table.lake.fetch(path) as local:
+            try:
+                with open_parquet(local) as file:
+                    rows = file.read(use_threads=False)
+            except Exception as error:
+                if not is_damage(error):
+                    raise
+                remove_damaged(self._table, self._lake_table, {path: local}, error)
+                raise
+        by_month = ByMonth(rows, str(self._table.month_field))
+        months = {month: (first, size) for month, first, size in by_month.slices()}
+        return _Divided(rows.take(by_month.order).combine_chunks(), by_month.order, months)
