@@ -161,7 +161,10 @@ def _read_newest_first(extraction: Extraction, search: CursorSearch, first: Firs
         log.warning("%s: pages of the newest changes lack rows (%d found so far)", search.what, check.found)
         first = None
     missing = check.short_by if to_its_end else check.new
-    extraction.completeness.short(search.what, check.found + missing, check.found, len(_PASSES))
+    if missing:
+        extraction.completeness.short(search.what, check.found + missing, check.found, len(_PASSES))
+    else:  # the last pass brought what earlier ones lacked, up to the end of the search
+        extraction.completeness.found(check.found)
     return True
 
 
