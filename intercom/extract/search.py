@@ -9,9 +9,10 @@ Source of the API facts: Intercom REST API reference 2.14, "Search contacts", "S
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from threading import Lock
 
 from intercom.errors import RequestRejectedError
 from intercom.extract.completeness import Completeness
@@ -29,7 +30,7 @@ from intercom.extract.cursor_pages import (
 )
 from intercom.extract.extraction import Extraction, SliceEnd
 from intercom.extract.limits import ReadLimits
-from intercom.extract.search_slices import PlannedSlice, SliceCount, SlicePlan, Splitter
+from intercom.extract.search_slices import PlannedSlice, SliceCount, SlicePlan, Splitter, in_order
 from intercom.extract.windows import DAY_SECONDS, DAYS, SECONDS, Bounds, Slice, Window, day_bounds, second_bounds
 
 log = logging.getLogger(__name__)
@@ -51,15 +52,14 @@ def read_search(extraction: Extraction, window: Window) -> None:
     their place. Where sorting by it is refused, ``updated_at`` serves: such rows then come again at the end.
     """
     plan = extraction.resumable.plan()
-    order = plan.sort_field if plan else None
-    if plan is None:
+    if plan is not None:
+        order = plan.sort_field
+        _read_planned(extraction, plan)
+    else:
         search, first, opposite = _begin(extraction, window)
         order = search.field
         if not _is_read_in_one(extraction, search, first, window):
-            plan = _plan(extraction, search, first, opposite, window)
-            extraction.resumable.keep(plan)
-    if plan is not None:
-        _read_slices(extraction, plan)
+            plan = _read_in_slices(extraction, search, first, opposite, window)
     if extraction.exact and (order != _CREATED or (plan is not None and plan.field != _CREATED)):
         _read_moved(extraction)
 
@@ -197,10 +197,14 @@ class _EarlyEnd:
 # -- many slices ------------------------------------------------------------------------------------------------------
 
 
-def _plan(
+def _read_in_slices(
     extraction: Extraction, search: CursorSearch, first: FirstPage, opposite: FirstPage, window: Window
 ) -> SlicePlan:
-    """Split the rows of a search by created_at on a first load, else by the cursor field."""
+    """Split the rows of a search by created_at on a first load, else by the cursor field, and read the slices.
+
+    Slices are read as soon as they are settled, while others are still cut. The plan is kept as soon as it is whole;
+    an attempt that ends before that leaves nothing to go on from.
+    """
     cursor_field = str(extraction.table.cursor_field)
     outline = SlicePlan(cursor_field, cursor_field, _bounds(extraction, window), (), by_day=extraction.by_day)
     if window == Window() and _all_have_created(extraction, search.counted):
@@ -214,9 +218,68 @@ def _plan(
         last=partial(_last, extraction, outline),
         smallest=extraction.limits.smallest_slice,
     )
-    plan = replace(outline, parts=splitter.split(search.counted))
-    log.info("%s: %d rows in %d windows of %s", extraction.table.name, plan.rows, len(plan.parts), plan.field)
+    extraction.expect(search.counted)
+    ends = _SliceEnds(extraction)
+    parts: list[PlannedSlice] = []
+    with extraction.side_by_side() as submit:
+        for settled in splitter.split(search.counted):
+            parts += settled
+            for part in _longest_first(settled):
+                submit(partial(_read_slice, extraction, outline, part, ends))
+        plan = replace(outline, parts=in_order(parts))
+        log.info("%s: %d rows in %d windows of %s", extraction.table.name, plan.rows, len(plan.parts), plan.field)
+        extraction.resumable.keep(plan)
+        ends.begin(plan)
     return plan
+
+
+def _read_planned(extraction: Extraction, plan: SlicePlan) -> None:
+    """Read the parts of a plan that no earlier attempt at this run has read."""
+    finished = extraction.resumable.finished()
+    missing = [part for place, part in enumerate(plan.parts) if place not in finished]
+    extraction.expect(sum(part.rows for part in missing))
+    ends = _SliceEnds(extraction)
+    ends.begin(plan)
+    extraction.in_parallel([partial(_read_slice, extraction, plan, part, ends) for part in _longest_first(missing)])
+
+
+def _longest_first(parts: Iterable[PlannedSlice]) -> list[PlannedSlice]:
+    """The order to begin them in: what is begun last should not take long."""
+    return sorted(parts, key=lambda part: part.rows, reverse=True)
+
+
+def _read_slice(extraction: Extraction, plan: SlicePlan, part: PlannedSlice, ends: _SliceEnds) -> None:
+    found = Completeness()
+    read_cursor_pages(replace(extraction, completeness=found), _slice_search(extraction, plan, part.slice, part.rows))
+    extraction.completeness.add(found)
+    ends.reached(part, found)
+
+
+class _SliceEnds:
+    """Delivers the ends of slices, by their places in the plan: of those read before that is known as soon as it is."""
+
+    def __init__(self, extraction: Extraction) -> None:
+        self._extraction = extraction
+        self._lock = Lock()
+        self._places: dict[PlannedSlice, int] | None = None
+        self._early: list[tuple[PlannedSlice, Completeness]] = []
+
+    def reached(self, part: PlannedSlice, found: Completeness) -> None:
+        """All pages of a slice were delivered."""
+        with self._lock:
+            places = self._places
+            if places is None:
+                self._early.append((part, found))
+        if places is not None:
+            self._extraction.deliver(SliceEnd(places[part], found))
+
+    def begin(self, plan: SlicePlan) -> None:
+        """The plan is kept."""
+        places = {part: place for place, part in enumerate(plan.parts)}
+        with self._lock:
+            self._places = places
+        for part, found in self._early:
+            self._extraction.deliver(SliceEnd(places[part], found))
 
 
 def _all_have_created(extraction: Extraction, counted: int) -> bool:
@@ -277,23 +340,6 @@ def _first_second(found: FirstPage, outline: SlicePlan) -> int | None:
     if outline.sort_field != outline.field:
         return None
     return next((value for value in found.page.seconds(outline.field) if value is not None), None)
-
-
-def _read_slices(extraction: Extraction, plan: SlicePlan) -> None:
-    """Read the parts that no earlier attempt at this run has read."""
-    finished = extraction.resumable.finished()
-    missing = [(place, part) for place, part in enumerate(plan.parts) if place not in finished]
-    extraction.expect(sum(part.rows for _, part in missing))
-
-    def read(place: int, part: PlannedSlice) -> None:
-        found = Completeness()
-        read_cursor_pages(
-            replace(extraction, completeness=found), _slice_search(extraction, plan, part.slice, part.rows)
-        )
-        extraction.completeness.add(found)
-        extraction.deliver(SliceEnd(place, found))
-
-    extraction.in_parallel([partial(read, *one) for one in missing])
 
 
 def _slice_search(extraction: Extraction, plan: SlicePlan, part: Slice, counted: int = 0) -> CursorSearch:

@@ -7,7 +7,8 @@ import random
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Barrier, BrokenBarrierError, Lock
+from itertools import count
+from threading import Barrier, BrokenBarrierError, Event, Lock
 from typing import Any
 
 import pytest
@@ -15,13 +16,15 @@ import pytest
 from intercom.errors import ApiError, LakeError
 from intercom.lake.layout import TablePaths
 from intercom.lake.storage import Lake
+from intercom.sandbox import LoggedRequest
 from tests.conftest import NOW
 from tests.support.effort import SOAK, effort
-from tests.support.rig import CONNECTION, Rig, in_slices
+from tests.support.rig import CONNECTION, Rig, in_slices, is_page
 from tests.support.truth import assert_exact
 
 DAY = 86_400
 SEARCHED = ("contacts", "conversations")
+MOST_IN_A_FIRST_ROUND = 16
 pytestmark = in_slices
 
 
@@ -254,6 +257,25 @@ def test_a_slice_that_stays_short_is_named_with_its_window_and_numbers(rig: Rig)
     rig.server.clear_faults()
     rig.sync(["contacts"])
     rig.check(["contacts"])
+
+
+def test_slices_are_read_while_others_are_still_counted(rig: Rig) -> None:
+    """Counts of the second round and later ones wait for a page of a slice, or in vain."""
+    counts, page_asked, waited = count(1), Event(), []
+
+    def meet(request: LoggedRequest) -> None:
+        if request.body is None or '"<"' not in json.dumps(request.body["query"]):
+            return
+        if is_page(request):
+            page_asked.set()
+        elif next(counts) > MOST_IN_A_FIRST_ROUND:
+            waited.append(page_asked.wait(20))
+
+    rig.server.before_request(meet)
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+    assert waited
+    assert all(waited)
 
 
 def test_articles_are_read_side_by_side_once_their_number_is_known(make_rig: Callable[..., Rig]) -> None:
