@@ -31,6 +31,7 @@ from intercom.extract.cursor_pages import (
 from intercom.extract.extraction import Extraction, SliceEnd
 from intercom.extract.limits import ReadLimits
 from intercom.extract.search_slices import PlannedSlice, SliceCount, SlicePlan, Splitter, in_order
+from intercom.extract.slice_size import Pace, slice_rows
 from intercom.extract.windows import DAY_SECONDS, DAYS, SECONDS, Bounds, Slice, Window, day_bounds, second_bounds
 
 log = logging.getLogger(__name__)
@@ -216,7 +217,12 @@ def _read_in_slices(
         narrowed_by=extraction.table.narrowed_by if extraction.by_day else (),
         count=partial(_count, extraction, outline),
         last=partial(_last, extraction, outline),
-        smallest=extraction.limits.smallest_slice,
+        smallest=slice_rows(
+            search.counted,
+            extraction.table.per_page,
+            Pace(first.answer.seconds, extraction.api.allowed_per_second, extraction.api.most_in_flight),
+            extraction.limits.smallest_slice,
+        ),
     )
     extraction.expect(search.counted)
     ends = _SliceEnds(extraction)

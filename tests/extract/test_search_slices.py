@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from intercom.errors import ApiError, LakeError
+from intercom.extract.limits import ReadLimits
 from intercom.lake.layout import TablePaths
 from intercom.lake.storage import Lake
 from intercom.sandbox import LoggedRequest
@@ -276,6 +277,18 @@ def test_slices_are_read_while_others_are_still_counted(rig: Rig) -> None:
     rig.check(["contacts"])
     assert waited
     assert all(waited)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.7])
+def test_slices_are_smaller_where_a_page_takes_long(make_rig: Callable[..., Rig], seconds: float) -> None:
+    """The first page tells: up to 240 rows where it comes at once, eight pages of 5 where it takes 0.7 s."""
+    rig = make_rig(contacts=300)
+    rig.limits, rig.per_page = ReadLimits(smallest_slice=240), 5
+    rig.server.fail("/contacts/search", kind="delay", seconds=seconds, where=is_page)
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+    found = len(bounds_asked(rig, "contacts", "created_at"))
+    assert found >= 5 if seconds else found <= 3
 
 
 def test_articles_are_read_side_by_side_once_their_number_is_known(make_rig: Callable[..., Rig]) -> None:
