@@ -9,8 +9,8 @@ Source of the API facts: Intercom REST API reference 2.14, "Search contacts", "S
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
 
@@ -57,10 +57,10 @@ def read_search(extraction: Extraction, window: Window) -> None:
         order = plan.sort_field
         _read_planned(extraction, plan)
     else:
-        search, first, opposite = _begin(extraction, window)
-        order = search.field
-        if not _is_read_in_one(extraction, search, first, window):
-            plan = _read_in_slices(extraction, search, first, opposite, window)
+        begun = _begin(extraction, window)
+        order = begun.search.field
+        if not _is_read_in_one(extraction, begun.search, begun.first, window):
+            plan = _read_in_slices(extraction, begun, window)
     if extraction.exact and (order != _CREATED or (plan is not None and plan.field != _CREATED)):
         _read_moved(extraction)
 
@@ -73,12 +73,22 @@ def _read_moved(extraction: Extraction) -> None:
     read_cursor_pages(extraction, CursorSearch(what, query, str(extraction.table.cursor_field), "ascending"))
 
 
-def _begin(extraction: Extraction, window: Window) -> tuple[CursorSearch, FirstPage, FirstPage]:
+@dataclass(frozen=True, slots=True)
+class _Begun:
     """The whole search, its first page, and its one row at the other end, asked for by itself.
 
     The two are different questions about the same rows: where an answer is well formed and wrong, such as an empty
-    one, the other one's count tells.
+    one, the other one's count tells. `with_created` are the rows that have a time of creation, None if not asked for.
     """
+
+    search: CursorSearch
+    first: FirstPage
+    opposite: FirstPage
+    with_created: int | None = None
+
+
+def _begin(extraction: Extraction, window: Window) -> _Begun:
+    """Ask what has to be known of the whole search, all at the same time."""
     table = extraction.table
     if window != Window():
         return _counted_and_begun(extraction, _changes(extraction, window))
@@ -91,10 +101,30 @@ def _begin(extraction: Extraction, window: Window) -> tuple[CursorSearch, FirstP
     return _counted_and_begun(extraction, _everything(extraction, str(table.cursor_field)))
 
 
-def _counted_and_begun(extraction: Extraction, search: CursorSearch) -> tuple[CursorSearch, FirstPage, FirstPage]:
-    opposite = first_row(extraction.api, extraction.table, search.backwards())
-    first = first_page(extraction.api, extraction.table, search)
-    return replace(search, counted=max(opposite.counted, first.counted)), first, opposite
+def _counted_and_begun(extraction: Extraction, search: CursorSearch) -> _Begun:
+    api, table = extraction.api, extraction.table
+    questions = [partial(first_row, api, table, search.backwards()), partial(first_page, api, table, search)]
+    if search.field == _CREATED:
+        questions.append(partial(first_row, api, table, _having_created(extraction)))
+    opposite, first, *created = _asked_at_once(extraction, questions)
+    search = replace(search, counted=max(opposite.counted, first.counted))
+    return _Begun(search, first, opposite, created[0].counted if created else None)
+
+
+def _asked_at_once(extraction: Extraction, questions: Sequence[Callable[[], FirstPage]]) -> list[FirstPage]:
+    """The answers to questions that do not build on each other. A refusal is raised when all are answered."""
+
+    def ask(question: Callable[[], FirstPage]) -> FirstPage | RequestRejectedError:
+        try:
+            return question()
+        except RequestRejectedError as refused:
+            return refused
+
+    answers = extraction.in_parallel([partial(ask, question) for question in questions])
+    for answer in answers:
+        if isinstance(answer, RequestRejectedError):
+            raise answer
+    return [answer for answer in answers if isinstance(answer, FirstPage)]
 
 
 def _everything(extraction: Extraction, sort_field: str) -> CursorSearch:
@@ -198,29 +228,27 @@ class _EarlyEnd:
 # -- many slices ------------------------------------------------------------------------------------------------------
 
 
-def _read_in_slices(
-    extraction: Extraction, search: CursorSearch, first: FirstPage, opposite: FirstPage, window: Window
-) -> SlicePlan:
+def _read_in_slices(extraction: Extraction, begun: _Begun, window: Window) -> SlicePlan:
     """Split the rows of a search by created_at on a first load, else by the cursor field, and read the slices.
 
     Slices are read as soon as they are settled, while others are still cut. The plan is kept as soon as it is whole;
     an attempt that ends before that leaves nothing to go on from.
     """
-    cursor_field = str(extraction.table.cursor_field)
+    search, cursor_field = begun.search, str(extraction.table.cursor_field)
     outline = SlicePlan(cursor_field, cursor_field, _bounds(extraction, window), (), by_day=extraction.by_day)
-    if window == Window() and _all_have_created(extraction, search.counted):
+    if window == Window() and _all_have_created(extraction, begun):
         outline = replace(outline, field=_CREATED, sort_field=search.field, whole=Bounds(None, None))
     splitter = Splitter(
         grid=DAYS if extraction.by_day else SECONDS,
-        lowest=_lowest(extraction, outline, search, first, window),
-        highest=_highest(extraction, outline, search, opposite, window),
+        lowest=_lowest(extraction, outline, begun, window),
+        highest=_highest(extraction, outline, begun, window),
         narrowed_by=extraction.table.narrowed_by if extraction.by_day else (),
         count=partial(_count, extraction, outline),
         last=partial(_last, extraction, outline),
         smallest=slice_rows(
             search.counted,
             extraction.table.per_page,
-            Pace(first.answer.seconds, extraction.api.allowed_per_second, extraction.api.most_in_flight),
+            Pace(begun.first.answer.seconds, extraction.api.allowed_per_second, extraction.api.most_in_flight),
             extraction.limits.smallest_slice,
         ),
     )
@@ -288,38 +316,44 @@ class _SliceEnds:
             self._extraction.deliver(SliceEnd(places[part], found))
 
 
-def _all_have_created(extraction: Extraction, counted: int) -> bool:
+def _all_have_created(extraction: Extraction, begun: _Begun) -> bool:
     """Whether every row has a time of creation, so that slices by it hold them all; asked again if rows come and go.
 
     Slices of days may overlap: their sum alone would not tell.
     """
-    api, table, cursor_field = extraction.api, extraction.table, str(extraction.table.cursor_field)
-    with_created = CursorSearch(table.name, range_query(_CREATED, Bounds(0, None)), cursor_field, "ascending")
-    found = first_row(api, table, with_created).counted
-    return found >= counted or found >= first_row(api, table, _everything(extraction, cursor_field)).counted
+    api, table, counted = extraction.api, extraction.table, begun.search.counted
+    if begun.with_created is not None and begun.with_created >= counted:
+        return True
+    found = first_row(api, table, _having_created(extraction)).counted
+    if found >= counted:
+        return True
+    return found >= first_row(api, table, _everything(extraction, str(table.cursor_field))).counted
 
 
-def _lowest(extraction: Extraction, outline: SlicePlan, search: CursorSearch, first: FirstPage, window: Window) -> int:
+def _having_created(extraction: Extraction) -> CursorSearch:
+    table = extraction.table
+    return CursorSearch(table.name, range_query(_CREATED, Bounds(0, None)), str(table.cursor_field), "ascending")
+
+
+def _lowest(extraction: Extraction, outline: SlicePlan, begun: _Begun, window: Window) -> int:
     """Where the rows to be read begin, about: slices are cut from here on, and the first one is open."""
     if window.start is not None:
         return window.start
-    begin = first
+    first, search = begun.first, begun.search
     if search.order != "ascending":
-        begin = first_row(extraction.api, extraction.table, replace(search, order="ascending"))
+        first = first_row(extraction.api, extraction.table, replace(search, order="ascending"))
     elif search.field != outline.field:
         return 0  # it cannot be sorted by
-    return _first_second(begin, outline) or 0
+    return _first_second(first, outline) or 0
 
 
-def _highest(
-    extraction: Extraction, outline: SlicePlan, search: CursorSearch, opposite: FirstPage, window: Window
-) -> int:
+def _highest(extraction: Extraction, outline: SlicePlan, begun: _Begun, window: Window) -> int:
     """Where the rows to be read end, about: the last slice is open. Importers make rows of the future, too."""
     if window.end is not None:
         return min(window.end, extraction.run_start)
-    if search.order != "ascending" or search.field != outline.field:
+    if begun.search.order != "ascending" or begun.search.field != outline.field:
         return extraction.run_start
-    return max(extraction.run_start, _first_second(opposite, outline) or 0)
+    return max(extraction.run_start, _first_second(begun.opposite, outline) or 0)
 
 
 def _count(extraction: Extraction, outline: SlicePlan, slices: Sequence[Slice]) -> list[SliceCount | None]:

@@ -20,7 +20,7 @@ from intercom.lake.storage import Lake
 from intercom.sandbox import LoggedRequest
 from tests.conftest import NOW
 from tests.support.effort import SOAK, effort
-from tests.support.rig import CONNECTION, Rig, in_slices, is_page
+from tests.support.rig import CONNECTION, Rig, in_slices, is_of_everything, is_page
 from tests.support.truth import assert_exact
 
 DAY = 86_400
@@ -258,6 +258,21 @@ def test_a_slice_that_stays_short_is_named_with_its_window_and_numbers(rig: Rig)
     rig.server.clear_faults()
     rig.sync(["contacts"])
     rig.check(["contacts"])
+
+
+def test_the_questions_before_a_first_load_are_asked_at_the_same_time(rig: Rig) -> None:
+    """The first page, the row at the other end and the rows with a creation time: the third to the fifth request."""
+    requests, others, met = count(1), Barrier(3), []
+
+    def meet(request: LoggedRequest) -> None:
+        if request.path == "/contacts/search" and (is_of_everything(request) or next(requests) == 4):
+            with suppress(BrokenBarrierError):
+                met.append(others.wait(20))
+
+    rig.server.before_request(meet)
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+    assert sorted(met) == [0, 1, 2]
 
 
 def test_slices_are_read_while_others_are_still_counted(rig: Rig) -> None:
