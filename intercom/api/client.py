@@ -15,7 +15,7 @@ from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.response import Answer
 from intercom.api.retry import RequestSender, RetryPolicy
 from intercom.api.session import Request, SessionPool
-from intercom.api.traffic import Traffic, TrafficCounter
+from intercom.api.traffic import QUOTA_SECONDS, Traffic, TrafficCounter
 from intercom.config.connection import Connection
 from intercom.config.secret_masking import SecretMask
 from intercom.errors import AbandonedError
@@ -119,6 +119,11 @@ class TableClient:
         self.scope = sender.scope
         self.scroll_lock = scroll_lock
         self._sender = sender
+
+    @property
+    def allowed_per_second(self) -> float:
+        """Requests a second that the rate limit allows, as far as the answers have told."""
+        return self._sender.limiter.usage().limit / QUOTA_SECONDS
 
     def traffic(self) -> Traffic:
         """The traffic of the table so far."""

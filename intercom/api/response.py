@@ -55,13 +55,14 @@ class Answer:
     ``fields`` holds its top-level members, each as its unchanged JSON text, valid as long as this value is held.
     ``server_time`` is the Date header in unix seconds. ``elements`` is None if all of the body is sound JSON. Else it
     holds the texts in the expected list; or, where no list was expected, the whole body, and then ``fields`` has the
-    sound members only.
+    sound members only. ``seconds`` is the time from sending the attempt to the last byte of its answer.
     """
 
     fields: dict[str, msgspec.Raw]
     server_time: int | None
     request_id: str | None
     elements: list[bytes] | None = None
+    seconds: float = 0.0
 
     def member(self, path: tuple[str, ...]) -> msgspec.Raw | None:
         """The JSON text at a path of member names, outermost first; None where there is no sound one."""

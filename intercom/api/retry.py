@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -169,14 +170,17 @@ class RequestSender:
         permit = self.limiter.acquire(urgent=request.once, stopped=self.stopped)
         self.counter.count(requests=1)
         received: HttpResponse | Unanswered | None = None
+        sent_at = time.monotonic()
         try:
             received = self.sessions.send(request)
+            seconds = time.monotonic() - sent_at
         finally:
             # Also when the thread is interrupted: a permit that never comes back would count as in flight.
             if not isinstance(received, HttpResponse):
                 self.limiter.lost(permit)
         if isinstance(received, HttpResponse):
-            return self._judge(request, permit, received)
+            outcome = self._judge(request, permit, received)
+            return replace(outcome, seconds=seconds) if isinstance(outcome, Answer) else outcome
         return self._unanswered(request, received)
 
     def _judge(self, request: Request, permit: Permit, received: HttpResponse) -> Answer | Failure:

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Self
 
 from intercom.errors import RequestRejectedError
@@ -102,4 +103,7 @@ def _compares_days(extraction: Extraction, second: int) -> bool:
             extraction.api, extraction.table, CursorSearch(extraction.table.name, half, _CREATED, "ascending")
         ).counted
 
-    return count(midnight, noon) == 0 and count(noon, end) == 0
+    halves = [partial(count, midnight, noon), partial(count, noon, end)]
+    if extraction.table.day_cut:  # both will be asked for
+        return not any(extraction.in_parallel(halves))
+    return not any(half() for half in halves)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from intercom.api.client import TableClient
 from intercom.errors import AbandonedError
@@ -81,17 +82,48 @@ class Extraction:
         """
         if len(jobs) <= 1:
             return [job() for job in jobs]
-        threads = min(len(jobs), self.api.most_in_flight)
-        with ThreadPoolExecutor(threads, thread_name_prefix=f"read-{self.table.name}") as pool:
-            running = [pool.submit(job) for job in jobs]
+        with self.side_by_side() as submit:
+            running = [submit(job) for job in jobs]
+        return [done.result() for done in running]
+
+    @contextmanager
+    def side_by_side(self) -> Iterator[Callable[[Callable[[], Any]], Future[Any]]]:
+        """Takes jobs, to be run while the block goes on, as many at a time as requests may be in flight.
+
+        The block ends when all jobs have ended, with the first error of a job, or of the block itself. After an error
+        the table's other requests end; no job is still running then.
+        """
+        running: list[Future[Any]] = []
+        taking = True
+
+        def run(job: Callable[[], Any]) -> Any:
             try:
-                wait(running, return_when=FIRST_EXCEPTION)
-                if all(done.done() and done.exception() is None for done in running):
-                    return [done.result() for done in running]
+                return job()
+            except BaseException:
+                if taking:  # nobody waits for the jobs yet, and the block should not go on for long
+                    self.api.stopped.set()
+                raise
+
+        def submit(job: Callable[[], Any]) -> Future[Any]:
+            running.append(pool.submit(run, job))
+            return running[-1]
+
+        abandoned: AbandonedError | None = None
+        with ThreadPoolExecutor(self.api.most_in_flight, thread_name_prefix=f"read-{self.table.name}") as pool:
+            try:
+                try:
+                    yield submit
+                except AbandonedError as error:  # perhaps because a job has failed, and then that is the error to tell
+                    abandoned = error
+                taking = False
+                if abandoned is None:
+                    wait(running, return_when=FIRST_EXCEPTION)
             finally:
-                if not all(done.done() for done in running):
+                if taking or abandoned is not None or not all(done.done() for done in running):
                     self.api.stopped.set()
                     pool.shutdown(wait=True, cancel_futures=True)
         ended = [done.exception() for done in running if not done.cancelled()]
-        errors = [error for error in ended if error is not None]
-        raise next((error for error in errors if not isinstance(error, AbandonedError)), errors[0])
+        errors: list[BaseException | None] = [*ended, abandoned]
+        found = [error for error in errors if error is not None]
+        if found:
+            raise next((error for error in found if not isinstance(error, AbandonedError)), found[0])

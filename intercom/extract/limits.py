@@ -10,8 +10,8 @@ class ReadLimits:
     """Rows from which on something is worth its requests or its files.
 
     `smallest_slice`: a search of so many rows, or fewer, is not split, since counting a slice and its last, partly
-    filled page cost requests too. `between_checkpoints`: after so many rows what is finished is written down, also
-    before the time for it has come.
+    filled page cost requests too. The slices of a longer one may be smaller where pages are slow (`slice_rows`).
+    `between_checkpoints`: after so many rows what is finished is written down, also before the time for it has come.
     """
 
     smallest_slice: int = 34 * 150

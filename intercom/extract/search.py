@@ -9,9 +9,10 @@ Source of the API facts: Intercom REST API reference 2.14, "Search contacts", "S
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from threading import Lock
 
 from intercom.errors import RequestRejectedError
 from intercom.extract.completeness import Completeness
@@ -29,7 +30,8 @@ from intercom.extract.cursor_pages import (
 )
 from intercom.extract.extraction import Extraction, SliceEnd
 from intercom.extract.limits import ReadLimits
-from intercom.extract.search_slices import PlannedSlice, SliceCount, SlicePlan, Splitter
+from intercom.extract.search_slices import PlannedSlice, SliceCount, SlicePlan, Splitter, in_order
+from intercom.extract.slice_size import Pace, slice_rows
 from intercom.extract.windows import DAY_SECONDS, DAYS, SECONDS, Bounds, Slice, Window, day_bounds, second_bounds
 
 log = logging.getLogger(__name__)
@@ -51,15 +53,14 @@ def read_search(extraction: Extraction, window: Window) -> None:
     their place. Where sorting by it is refused, ``updated_at`` serves: such rows then come again at the end.
     """
     plan = extraction.resumable.plan()
-    order = plan.sort_field if plan else None
-    if plan is None:
-        search, first, opposite = _begin(extraction, window)
-        order = search.field
-        if not _is_read_in_one(extraction, search, first, window):
-            plan = _plan(extraction, search, first, opposite, window)
-            extraction.resumable.keep(plan)
     if plan is not None:
-        _read_slices(extraction, plan)
+        order = plan.sort_field
+        _read_planned(extraction, plan)
+    else:
+        begun = _begin(extraction, window)
+        order = begun.search.field
+        if not _is_read_in_one(extraction, begun.search, begun.first, window):
+            plan = _read_in_slices(extraction, begun, window)
     if extraction.exact and (order != _CREATED or (plan is not None and plan.field != _CREATED)):
         _read_moved(extraction)
 
@@ -72,12 +73,22 @@ def _read_moved(extraction: Extraction) -> None:
     read_cursor_pages(extraction, CursorSearch(what, query, str(extraction.table.cursor_field), "ascending"))
 
 
-def _begin(extraction: Extraction, window: Window) -> tuple[CursorSearch, FirstPage, FirstPage]:
+@dataclass(frozen=True, slots=True)
+class _Begun:
     """The whole search, its first page, and its one row at the other end, asked for by itself.
 
     The two are different questions about the same rows: where an answer is well formed and wrong, such as an empty
-    one, the other one's count tells.
+    one, the other one's count tells. `with_created` are the rows that have a time of creation, None if not asked for.
     """
+
+    search: CursorSearch
+    first: FirstPage
+    opposite: FirstPage
+    with_created: int | None = None
+
+
+def _begin(extraction: Extraction, window: Window) -> _Begun:
+    """Ask what has to be known of the whole search, all at the same time."""
     table = extraction.table
     if window != Window():
         return _counted_and_begun(extraction, _changes(extraction, window))
@@ -90,10 +101,30 @@ def _begin(extraction: Extraction, window: Window) -> tuple[CursorSearch, FirstP
     return _counted_and_begun(extraction, _everything(extraction, str(table.cursor_field)))
 
 
-def _counted_and_begun(extraction: Extraction, search: CursorSearch) -> tuple[CursorSearch, FirstPage, FirstPage]:
-    opposite = first_row(extraction.api, extraction.table, search.backwards())
-    first = first_page(extraction.api, extraction.table, search)
-    return replace(search, counted=max(opposite.counted, first.counted)), first, opposite
+def _counted_and_begun(extraction: Extraction, search: CursorSearch) -> _Begun:
+    api, table = extraction.api, extraction.table
+    questions = [partial(first_row, api, table, search.backwards()), partial(first_page, api, table, search)]
+    if search.field == _CREATED:
+        questions.append(partial(first_row, api, table, _having_created(extraction)))
+    opposite, first, *created = _asked_at_once(extraction, questions)
+    search = replace(search, counted=max(opposite.counted, first.counted))
+    return _Begun(search, first, opposite, created[0].counted if created else None)
+
+
+def _asked_at_once(extraction: Extraction, questions: Sequence[Callable[[], FirstPage]]) -> list[FirstPage]:
+    """The answers to questions that do not build on each other. A refusal is raised when all are answered."""
+
+    def ask(question: Callable[[], FirstPage]) -> FirstPage | RequestRejectedError:
+        try:
+            return question()
+        except RequestRejectedError as refused:
+            return refused
+
+    answers = extraction.in_parallel([partial(ask, question) for question in questions])
+    for answer in answers:
+        if isinstance(answer, RequestRejectedError):
+            raise answer
+    return [answer for answer in answers if isinstance(answer, FirstPage)]
 
 
 def _everything(extraction: Extraction, sort_field: str) -> CursorSearch:
@@ -197,60 +228,132 @@ class _EarlyEnd:
 # -- many slices ------------------------------------------------------------------------------------------------------
 
 
-def _plan(
-    extraction: Extraction, search: CursorSearch, first: FirstPage, opposite: FirstPage, window: Window
-) -> SlicePlan:
-    """Split the rows of a search by created_at on a first load, else by the cursor field."""
-    cursor_field = str(extraction.table.cursor_field)
+def _read_in_slices(extraction: Extraction, begun: _Begun, window: Window) -> SlicePlan:
+    """Split the rows of a search by created_at on a first load, else by the cursor field, and read the slices.
+
+    Slices are read as soon as they are settled, while others are still cut. The plan is kept as soon as it is whole;
+    an attempt that ends before that leaves nothing to go on from.
+    """
+    search, cursor_field = begun.search, str(extraction.table.cursor_field)
     outline = SlicePlan(cursor_field, cursor_field, _bounds(extraction, window), (), by_day=extraction.by_day)
-    if window == Window() and _all_have_created(extraction, search.counted):
+    if window == Window() and _all_have_created(extraction, begun):
         outline = replace(outline, field=_CREATED, sort_field=search.field, whole=Bounds(None, None))
     splitter = Splitter(
         grid=DAYS if extraction.by_day else SECONDS,
-        lowest=_lowest(extraction, outline, search, first, window),
-        highest=_highest(extraction, outline, search, opposite, window),
+        lowest=_lowest(extraction, outline, begun, window),
+        highest=_highest(extraction, outline, begun, window),
         narrowed_by=extraction.table.narrowed_by if extraction.by_day else (),
         count=partial(_count, extraction, outline),
         last=partial(_last, extraction, outline),
-        smallest=extraction.limits.smallest_slice,
+        smallest=slice_rows(
+            search.counted,
+            extraction.table.per_page,
+            Pace(begun.first.answer.seconds, extraction.api.allowed_per_second, extraction.api.most_in_flight),
+            extraction.limits.smallest_slice,
+        ),
     )
-    plan = replace(outline, parts=splitter.split(search.counted))
-    log.info("%s: %d rows in %d windows of %s", extraction.table.name, plan.rows, len(plan.parts), plan.field)
+    extraction.expect(search.counted)
+    ends = _SliceEnds(extraction)
+    parts: list[PlannedSlice] = []
+    with extraction.side_by_side() as submit:
+        for settled in splitter.split(search.counted):
+            parts += settled
+            for part in _longest_first(settled):
+                submit(partial(_read_slice, extraction, outline, part, ends))
+        plan = replace(outline, parts=in_order(parts))
+        log.info("%s: %d rows in %d windows of %s", extraction.table.name, plan.rows, len(plan.parts), plan.field)
+        extraction.resumable.keep(plan)
+        ends.begin(plan)
     return plan
 
 
-def _all_have_created(extraction: Extraction, counted: int) -> bool:
+def _read_planned(extraction: Extraction, plan: SlicePlan) -> None:
+    """Read the parts of a plan that no earlier attempt at this run has read."""
+    finished = extraction.resumable.finished()
+    missing = [part for place, part in enumerate(plan.parts) if place not in finished]
+    extraction.expect(sum(part.rows for part in missing))
+    ends = _SliceEnds(extraction)
+    ends.begin(plan)
+    extraction.in_parallel([partial(_read_slice, extraction, plan, part, ends) for part in _longest_first(missing)])
+
+
+def _longest_first(parts: Iterable[PlannedSlice]) -> list[PlannedSlice]:
+    """The order to begin them in: what is begun last should not take long."""
+    return sorted(parts, key=lambda part: part.rows, reverse=True)
+
+
+def _read_slice(extraction: Extraction, plan: SlicePlan, part: PlannedSlice, ends: _SliceEnds) -> None:
+    found = Completeness()
+    read_cursor_pages(replace(extraction, completeness=found), _slice_search(extraction, plan, part.slice, part.rows))
+    extraction.completeness.add(found)
+    ends.reached(part, found)
+
+
+class _SliceEnds:
+    """Delivers the ends of slices, by their places in the plan: of those read before that is known as soon as it is."""
+
+    def __init__(self, extraction: Extraction) -> None:
+        self._extraction = extraction
+        self._lock = Lock()
+        self._places: dict[PlannedSlice, int] | None = None
+        self._early: list[tuple[PlannedSlice, Completeness]] = []
+
+    def reached(self, part: PlannedSlice, found: Completeness) -> None:
+        """All pages of a slice were delivered."""
+        with self._lock:
+            places = self._places
+            if places is None:
+                self._early.append((part, found))
+        if places is not None:
+            self._extraction.deliver(SliceEnd(places[part], found))
+
+    def begin(self, plan: SlicePlan) -> None:
+        """The plan is kept."""
+        places = {part: place for place, part in enumerate(plan.parts)}
+        with self._lock:
+            self._places = places
+        for part, found in self._early:
+            self._extraction.deliver(SliceEnd(places[part], found))
+
+
+def _all_have_created(extraction: Extraction, begun: _Begun) -> bool:
     """Whether every row has a time of creation, so that slices by it hold them all; asked again if rows come and go.
 
     Slices of days may overlap: their sum alone would not tell.
     """
-    api, table, cursor_field = extraction.api, extraction.table, str(extraction.table.cursor_field)
-    with_created = CursorSearch(table.name, range_query(_CREATED, Bounds(0, None)), cursor_field, "ascending")
-    found = first_row(api, table, with_created).counted
-    return found >= counted or found >= first_row(api, table, _everything(extraction, cursor_field)).counted
+    api, table, counted = extraction.api, extraction.table, begun.search.counted
+    if begun.with_created is not None and begun.with_created >= counted:
+        return True
+    found = first_row(api, table, _having_created(extraction)).counted
+    if found >= counted:
+        return True
+    return found >= first_row(api, table, _everything(extraction, str(table.cursor_field))).counted
 
 
-def _lowest(extraction: Extraction, outline: SlicePlan, search: CursorSearch, first: FirstPage, window: Window) -> int:
+def _having_created(extraction: Extraction) -> CursorSearch:
+    table = extraction.table
+    return CursorSearch(table.name, range_query(_CREATED, Bounds(0, None)), str(table.cursor_field), "ascending")
+
+
+def _lowest(extraction: Extraction, outline: SlicePlan, begun: _Begun, window: Window) -> int:
     """Where the rows to be read begin, about: slices are cut from here on, and the first one is open."""
     if window.start is not None:
         return window.start
-    begin = first
+    first, search = begun.first, begun.search
     if search.order != "ascending":
-        begin = first_row(extraction.api, extraction.table, replace(search, order="ascending"))
+        first = first_row(extraction.api, extraction.table, replace(search, order="ascending"))
     elif search.field != outline.field:
         return 0  # it cannot be sorted by
-    return _first_second(begin, outline) or 0
+    return _first_second(first, outline) or 0
 
 
-def _highest(
-    extraction: Extraction, outline: SlicePlan, search: CursorSearch, opposite: FirstPage, window: Window
-) -> int:
+def _highest(extraction: Extraction, outline: SlicePlan, begun: _Begun, window: Window) -> int:
     """Where the rows to be read end, about: the last slice is open. Importers make rows of the future, too."""
     if window.end is not None:
         return min(window.end, extraction.run_start)
-    if search.order != "ascending" or search.field != outline.field:
+    if begun.search.order != "ascending" or begun.search.field != outline.field:
         return extraction.run_start
-    return max(extraction.run_start, _first_second(opposite, outline) or 0)
+    return max(extraction.run_start, _first_second(begun.opposite, outline) or 0)
 
 
 def _count(extraction: Extraction, outline: SlicePlan, slices: Sequence[Slice]) -> list[SliceCount | None]:
@@ -277,23 +380,6 @@ def _first_second(found: FirstPage, outline: SlicePlan) -> int | None:
     if outline.sort_field != outline.field:
         return None
     return next((value for value in found.page.seconds(outline.field) if value is not None), None)
-
-
-def _read_slices(extraction: Extraction, plan: SlicePlan) -> None:
-    """Read the parts that no earlier attempt at this run has read."""
-    finished = extraction.resumable.finished()
-    missing = [(place, part) for place, part in enumerate(plan.parts) if place not in finished]
-    extraction.expect(sum(part.rows for _, part in missing))
-
-    def read(place: int, part: PlannedSlice) -> None:
-        found = Completeness()
-        read_cursor_pages(
-            replace(extraction, completeness=found), _slice_search(extraction, plan, part.slice, part.rows)
-        )
-        extraction.completeness.add(found)
-        extraction.deliver(SliceEnd(place, found))
-
-    extraction.in_parallel([partial(read, *one) for one in missing])
 
 
 def _slice_search(extraction: Extraction, plan: SlicePlan, part: Slice, counted: int = 0) -> CursorSearch:

@@ -8,7 +8,7 @@ what comes twice would make up for what is missing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 _LARGEST_ROWS = 100 * 150
 _SLICES = 64  # about twice as many as are read at the same time, so that none is waited for in the end
 _MOST_PARTS = 16
+_TOLERANCE = 1.25
+"""A slice of up to so many times the size that is aimed at is not cut again, and neighbours are joined up to that."""
 _LOPSIDED = 0.9
 """A piece that holds more of its whole than this is a lump: its ends are looked for before it is cut again."""
 _HEX = "0123456789abcdef"
@@ -110,25 +112,31 @@ class Splitter:
     last: Callable[[Slice], int | None]
     smallest: int = DEFAULT_LIMITS.smallest_slice
 
-    def split(self, rows: int) -> tuple[PlannedSlice, ...]:
-        """Slices that together hold the whole search of `rows` rows, each of some tens of pages, in order of time."""
+    def split(self, rows: int) -> Iterator[tuple[PlannedSlice, ...]]:
+        """Slices that together hold the whole search of `rows` rows, each of some tens of pages.
+
+        They come after each round of questions, as soon as they are settled: the first ones can be read while others
+        are still cut. Small ones are held back until the last round, since neighbours may turn up to be joined with.
+        """
         size = max(self.smallest, min(_LARGEST_ROWS, rows // _SLICES))
-        done: list[_Piece] = []
+        held: list[PlannedSlice] = []
         level = [self._with_ways(_Piece(Slice(), rows, self.lowest, self.highest), size)]
         while level:
             following: list[_Piece] = []
+            done = [piece for piece in level if not piece.ways]
             for piece, children in self._round([piece for piece in level if piece.ways], size):
                 if not children:
                     following.append(replace(piece, ways=piece.ways[1:]))
                 for child in children:
-                    large = child.rows > size + size // 2
+                    large = child.rows > _TOLERANCE * size
                     lump = large and child.rows > _LOPSIDED * piece.rows
                     child = replace(child, last=self._last(child)) if lump and not child.slice.narrowed else child
                     (following if large else done).append(self._with_ways(child, size) if large else child)
-            done += [piece for piece in level if not piece.ways]
             level = following
-        parts = sorted((PlannedSlice(piece.slice, piece.rows) for piece in done), key=_place)
-        return tuple(_joined(parts, size))
+            settled = in_order([*held, *(PlannedSlice(piece.slice, piece.rows) for piece in done)])
+            joined = list(_joined(settled, size))
+            held = [part for part in joined if level and part.rows < size // 2]
+            yield tuple(part for part in joined if part not in held)
 
     def _round(self, pieces: list[_Piece], size: int) -> list[tuple[_Piece, list[_Piece]]]:
         """The children of each piece, none where those of its present way do not hold what it holds.
@@ -194,6 +202,11 @@ def _narrower(whole: Slice, by: Collection[str]) -> Iterator[tuple[Slice, ...]]:
         yield tuple(replace(whole, narrowed=("role", "=", role)) for role in _ROLES)
 
 
+def in_order(parts: Iterable[PlannedSlice]) -> tuple[PlannedSlice, ...]:
+    """Slices in order of time."""
+    return tuple(sorted(parts, key=_place))
+
+
 def _joined(parts: Sequence[PlannedSlice], size: int) -> Iterator[PlannedSlice]:
     """Neighbours that are small together made one; slices without rows are read with a neighbour."""
     last: PlannedSlice | None = None
@@ -210,7 +223,7 @@ def _joined(parts: Sequence[PlannedSlice], size: int) -> Iterator[PlannedSlice]:
 
 def _may_join(left: PlannedSlice, right: PlannedSlice, size: int) -> bool:
     whole = not left.slice.narrowed and not right.slice.narrowed and left.slice.end == right.slice.start
-    return whole and (left.rows + right.rows <= size or 0 in (left.rows, right.rows))
+    return whole and (left.rows + right.rows <= _TOLERANCE * size or 0 in (left.rows, right.rows))
 
 
 def _place(part: PlannedSlice) -> tuple[float, str]:

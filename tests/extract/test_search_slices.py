@@ -7,21 +7,25 @@ import random
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Barrier, BrokenBarrierError, Lock
+from itertools import count
+from threading import Barrier, BrokenBarrierError, Event, Lock
 from typing import Any
 
 import pytest
 
 from intercom.errors import ApiError, LakeError
+from intercom.extract.limits import ReadLimits
 from intercom.lake.layout import TablePaths
 from intercom.lake.storage import Lake
+from intercom.sandbox import LoggedRequest
 from tests.conftest import NOW
 from tests.support.effort import SOAK, effort
-from tests.support.rig import CONNECTION, Rig, in_slices
+from tests.support.rig import CONNECTION, Rig, in_slices, is_of_everything, is_page
 from tests.support.truth import assert_exact
 
 DAY = 86_400
 SEARCHED = ("contacts", "conversations")
+MOST_IN_A_FIRST_ROUND = 16
 pytestmark = in_slices
 
 
@@ -254,6 +258,52 @@ def test_a_slice_that_stays_short_is_named_with_its_window_and_numbers(rig: Rig)
     rig.server.clear_faults()
     rig.sync(["contacts"])
     rig.check(["contacts"])
+
+
+def test_the_questions_before_a_first_load_are_asked_at_the_same_time(rig: Rig) -> None:
+    """The first page, the row at the other end and the rows with a creation time: the third to the fifth request."""
+    requests, others, met = count(1), Barrier(3), []
+
+    def meet(request: LoggedRequest) -> None:
+        if request.path == "/contacts/search" and (is_of_everything(request) or next(requests) == 4):
+            with suppress(BrokenBarrierError):
+                met.append(others.wait(20))
+
+    rig.server.before_request(meet)
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+    assert sorted(met) == [0, 1, 2]
+
+
+def test_slices_are_read_while_others_are_still_counted(rig: Rig) -> None:
+    """Counts of the second round and later ones wait for a page of a slice, or in vain."""
+    counts, page_asked, waited = count(1), Event(), []
+
+    def meet(request: LoggedRequest) -> None:
+        if request.body is None or '"<"' not in json.dumps(request.body["query"]):
+            return
+        if is_page(request):
+            page_asked.set()
+        elif next(counts) > MOST_IN_A_FIRST_ROUND:
+            waited.append(page_asked.wait(20))
+
+    rig.server.before_request(meet)
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+    assert waited
+    assert all(waited)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.7])
+def test_slices_are_smaller_where_a_page_takes_long(make_rig: Callable[..., Rig], seconds: float) -> None:
+    """The first page tells: up to 240 rows where it comes at once, eight pages of 5 where it takes 0.7 s."""
+    rig = make_rig(contacts=300)
+    rig.limits, rig.per_page = ReadLimits(smallest_slice=240), 5
+    rig.server.fail("/contacts/search", kind="delay", seconds=seconds, where=is_page)
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+    found = len(bounds_asked(rig, "contacts", "created_at"))
+    assert found >= 5 if seconds else found <= 3
 
 
 def test_articles_are_read_side_by_side_once_their_number_is_known(make_rig: Callable[..., Rig]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from intercom.extract.search_slices import Count, PlannedSlice, SliceCount, SlicePlan, Splitter
+from intercom.extract.search_slices import Count, PlannedSlice, SliceCount, SlicePlan, Splitter, in_order
 from intercom.extract.windows import DAYS, SECONDS, Bounds, Grid, Slice
 from tests.extract.test_windows_laws import BEGIN, BY_SECOND, DAY_SECONDS, END, ZONES, ByDay, BySecond
 from tests.support.effort import effort
@@ -144,10 +144,15 @@ def splitter(index: Index, *, by_id: bool = True, count: Count | None = None) ->
     return Splitter(index.grid, min(known), max(known), narrowed_by, count or index.count, index.last, smallest=10)
 
 
+def slices(splitter: Splitter, rows: int) -> tuple[PlannedSlice, ...]:
+    """Those of all rounds."""
+    return in_order(part for settled in splitter.split(rows) for part in settled)
+
+
 @settings(max_examples=effort(20, 600))
 @given(index=indexes())
 def test_every_row_is_in_a_slice_and_slices_are_small(index: Index) -> None:
-    parts = splitter(index).split(len(index.rows))
+    parts = slices(splitter(index), len(index.rows))
     assert all(any(index.holds(row, part.slice) for part in parts) for row in index.rows)
     assert index.asked <= 40 + 6 * len(index.rows)
     for part in parts:
@@ -156,11 +161,23 @@ def test_every_row_is_in_a_slice_and_slices_are_small(index: Index) -> None:
         assert part.rows <= 15 or one_cell or part.slice.narrowed or part.slice == Slice() or _is_hot(index, part)
 
 
+@settings(max_examples=effort(10, 300))
+@given(index=indexes())
+def test_a_slice_is_settled_once_and_small_ones_come_last(index: Index) -> None:
+    rounds = list(splitter(index).split(len(index.rows)))
+    parts = slices(splitter(index), len(index.rows))
+    assert len({part.slice for part in parts}) == len(parts)
+    assert all(part.rows >= 5 for settled in rounds[:-1] for part in settled)
+    times = [part.slice for part in parts if part.slice.narrowed is None]
+    ends = [(None, None), *((part.start, part.end) for part in times)]
+    assert all(left[1] is not None and left[1] <= start for left, (start, _) in pairwise(ends[1:]) if start is not None)
+
+
 @pytest.mark.parametrize("by", ["id", "role"])
 def test_a_single_day_is_split_only_by_what_the_table_names(by: str) -> None:
     rows = [(9 * DAY_SECONDS, f"{number:024x}") for number in range(200)]
     index = Index(ByDay(ZoneInfo("UTC"), ZoneInfo("UTC")), list(rows), DAYS)
-    parts = replace(splitter(index), narrowed_by=(by,)).split(len(rows))
+    parts = slices(replace(splitter(index), narrowed_by=(by,)), len(rows))
     assert {part.slice.narrowed[0] for part in parts if part.slice.narrowed} == {by}
     assert sum(part.rows for part in parts) == len(rows)
 
@@ -173,7 +190,7 @@ def _is_hot(index: Index, part: PlannedSlice) -> bool:
 
 @given(index=indexes())
 def test_a_plan_survives_its_file(index: Index) -> None:
-    parts = splitter(index).split(len(index.rows))
+    parts = slices(splitter(index), len(index.rows))
     plan = SlicePlan("created_at", "updated_at", Bounds(5, None), parts)
     assert SlicePlan.from_json(plan.to_json()) == plan
 
@@ -191,7 +208,7 @@ def hot(rows: int) -> Index:
 
 def test_counting_costs_little() -> None:
     index = evenly(1000, 600)
-    parts = splitter(index).split(1000)
+    parts = slices(splitter(index), 1000)
     assert sum(part.rows for part in parts) == 1000
     assert len(parts) >= 64
     assert index.asked <= 1.3 * len(parts)
@@ -199,7 +216,7 @@ def test_counting_costs_little() -> None:
 
 def test_a_hot_day_is_split_by_the_ends_of_ids() -> None:
     index = hot(400)
-    parts = splitter(index).split(400)
+    parts = slices(splitter(index), 400)
     assert {part.slice.narrowed and part.slice.narrowed[:2] for part in parts} == {("id", "$")}
     assert max(part.rows for part in parts) <= 30
     assert sum(part.rows for part in parts) == 400
@@ -214,7 +231,7 @@ def test_a_hot_day_is_split_by_role_where_ends_of_ids_are_refused() -> None:
             None if part.narrowed and part.narrowed[1] == "$" else c for part, c in zip(parts, counted, strict=True)
         ]
 
-    parts = splitter(index, count=refusing).split(400)
+    parts = slices(splitter(index, count=refusing), 400)
     assert {part.slice.narrowed for part in parts} == {("role", "=", "user"), ("role", "=", "lead")}
 
 
@@ -226,7 +243,7 @@ def test_a_hot_day_stays_whole_where_no_split_adds_up(answer: int) -> None:
         counted = index.count(parts)
         return [SliceCount(answer) if part.narrowed else c for part, c in zip(parts, counted, strict=True)]
 
-    (part,) = [part for part in splitter(index, count=deaf).split(400) if part.rows]
+    (part,) = [part for part in slices(splitter(index, count=deaf), 400) if part.rows]
     assert part.slice.narrowed is None
 
 
@@ -234,7 +251,7 @@ def test_a_search_that_refuses_bounds_is_read_in_one_piece() -> None:
     def refusing(parts: Sequence[Slice]) -> list[SliceCount | None]:
         return [None for _ in parts]
 
-    assert splitter(evenly(200, 100), count=refusing).split(200) == (PlannedSlice(Slice(), 200),)
+    assert slices(splitter(evenly(200, 100), count=refusing), 200) == (PlannedSlice(Slice(), 200),)
 
 
 def test_a_row_that_goes_while_a_hot_day_is_counted_does_not_stop_the_split() -> None:
@@ -245,7 +262,7 @@ def test_a_row_that_goes_while_a_hot_day_is_counted_does_not_stop_the_split() ->
             index.rows.pop()
         return index.count(parts)
 
-    assert {part.slice.narrowed and part.slice.narrowed[0] for part in splitter(index, count=losing).split(400)} == {
+    assert {part.slice.narrowed and part.slice.narrowed[0] for part in slices(splitter(index, count=losing), 400)} == {
         "id"
     }
 
@@ -254,7 +271,7 @@ def test_lumps_of_rows_are_found_with_few_questions() -> None:
     """Imports of a minute each in years without any; and one row in 1970."""
     times = [0] + [1_600_000_000 + lump * 40 * DAY_SECONDS + n for lump in range(20) for n in range(17)]
     index = Index(BY_SECOND[0], [(second, f"{n:024x}") for n, second in enumerate(times)], SECONDS)
-    parts = splitter(index).split(len(times))
+    parts = slices(splitter(index), len(times))
     assert max(part.rows for part in parts) <= 15
     assert index.asked <= 8 * len(parts)
     assert index.rounds <= 16
@@ -264,25 +281,25 @@ def test_many_hot_days_are_split_in_the_same_rounds() -> None:
     zone = ZoneInfo("UTC")
     times = [1_700_000_000 + hot * 3 * DAY_SECONDS + n % 50 for hot in range(12) for n in range(100)]
     index = Index(ByDay(zone, zone), [(second, f"{n:024x}") for n, second in enumerate(times)], DAYS)
-    splitter(index).split(len(times))
+    slices(splitter(index), len(times))
     assert index.rounds <= 8
 
 
 def test_days_that_do_not_add_up_are_read_in_one_piece() -> None:
     index = evenly(200, 100)
     index.rows += [(None, "f" * 24)]
-    assert splitter(index).split(201) == (PlannedSlice(Slice(), 201),)
+    assert slices(splitter(index), 201) == (PlannedSlice(Slice(), 201),)
 
 
 def test_rows_that_go_while_they_are_counted_do_not_stop_the_split() -> None:
     index = evenly(200, 100)
     gone = Index(index.search, index.rows[:-3], DAYS)
-    assert len(splitter(gone).split(200)) > 5
+    assert len(slices(splitter(gone), 200)) > 5
 
 
 def test_seconds_split_a_hot_day_of_conversations() -> None:
     times = [1_700_000_000 + n for n in range(300)]
     index = Index(BY_SECOND[0], [(second, f"{n:024x}") for n, second in enumerate(times)], SECONDS)
-    parts = splitter(index).split(300)
+    parts = slices(splitter(index), 300)
     assert max(part.rows for part in parts) <= 17
     assert {part.slice.narrowed for part in parts} == {None}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
+from threading import Lock
 from typing import Any
 
 import msgspec
@@ -22,6 +25,7 @@ from intercom.lake.staging import PartWriter
 from intercom.lake.storage import Lake
 from intercom.lake.table import LakeTable
 from intercom.normalise.normaliser import Normaliser
+from intercom.sandbox import LoggedRequest
 from intercom.sync.checkpoints import ResumeKey, RunCheckpoints
 from intercom.sync.ingest import Ingested, ingest_table
 from intercom.sync.progress import TableProgress
@@ -47,14 +51,19 @@ def attempt(rig: Rig, run_id: str, lake: Lake | None = None, **options: Any) -> 
 
 
 def fail_late(rig: Rig, slices: int) -> None:
-    """After so many pages every search fails for good."""
+    """After so many pages every search fails for good, but not before the plan is kept: later pages wait for that."""
+    pages, lock = count(1), Lock()
 
-    def spoil(request: Any) -> None:
-        nonlocal slices
-        if request.path == "/contacts/search" and request.body["pagination"]["per_page"] > 1:
-            slices -= 1
-            if slices == 0:
-                rig.server.fail("/contacts/search", kind="status", status=422, times=1000)
+    def spoil(request: LoggedRequest) -> None:
+        if request.path != "/contacts/search" or not is_page(request):
+            return
+        with lock:
+            late = next(pages) >= slices
+        if late:
+            until = time.monotonic() + 20
+            while not any(path.endswith("plan.json") for path in notes(rig)) and time.monotonic() < until:
+                time.sleep(0.005)
+            rig.server.fail("/contacts/search", kind="status", status=422, times=1000)
 
     rig.server.before_request(spoil)
 

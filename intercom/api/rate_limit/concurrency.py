@@ -5,10 +5,14 @@ That point differs between workspaces, tables and hours, so numbers are tried: a
 answers a second, a lower one if it brought as many. While the number is used up, latency is the number divided by
 answers a second, so this compares latencies, too; but mean ones under the same load. The best latency ever seen would
 be a wrong measure: that of a list of tags, for pages of conversations.
+
+The first steps are shorter: of requests that leave together after an idle time a server that is full answers the last
+ones late, one that is not answers all in about the same time.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from statistics import median
@@ -24,6 +28,9 @@ _SLOWER = 1.5  # answers a second that fall by this factor start a trial: the se
 # Answers that are measured before each decision: two rounds, and enough that slow and quick ones even out.
 _ROUNDS, _FEWEST_ANSWERS, _FEWEST_FIRST_ANSWERS = 2, 32, 16
 _SHORTEST_REST, _LONGEST_REST = 16, 64  # measurements until the next trial; doubled after each that failed
+# Latencies of requests that leave together differ by this factor at most where none of them has queued up.
+_ALIKE = 1.5
+_TOGETHER = 0.5  # share of a latency in which they may leave one after the other, as the rate limit lets them
 _RECENT = 3  # measurements, whose median is the usual speed
 # Shares of the measured time. The number alone holds requests back when it is nearly used up, and when the rate limit
 # does so for a trifle of the time only.
@@ -37,6 +44,24 @@ class _Baseline:
 
     number: int
     speed: float  # answers a second
+
+
+@dataclass
+class _Volley:
+    """Requests that leave together: as many as may be in flight, after an idle time or when the number was raised."""
+
+    since: float
+    fastest: float = math.inf  # seconds; of this volley and those before it that were all alike
+    slowest: float = 0.0
+    seconds: float = 0.0  # of all its answers
+    answers: int = 0
+    most_in_flight: int = 0
+    held_seconds: float = 0.0  # in which the rate limit let nothing leave
+
+    def add(self, seconds: float) -> None:
+        self.fastest, self.slowest = min(self.fastest, seconds), max(self.slowest, seconds)
+        self.seconds += seconds
+        self.answers += 1
 
 
 class AdaptiveConcurrency:
@@ -58,6 +83,7 @@ class AdaptiveConcurrency:
         self._in_flight = 0
         self._rate_holds = False
         self._at = 0.0
+        self._volley: _Volley | None = None  # None: what is answered now says nothing, or the numbers are measured
         self._measure(0.0)
 
     def has_place(self, in_flight: int, *, urgent: bool) -> bool:
@@ -68,13 +94,23 @@ class AdaptiveConcurrency:
         """Report the requests in flight from now on. ``rate_holds``: the next one waits for the rate limit."""
         if not self._in_flight:
             self._settling = max(self._settling, self.number)  # an idle time says nothing about the number
+            self._volley = _Volley(now) if self._step > _STEP else None
         passed = now - self._at
         self._request_seconds += self._in_flight * passed
-        self._held_seconds += passed if self._rate_holds else 0.0
+        if self._rate_holds:
+            self._held_seconds += passed
+            if self._volley is not None:
+                self._volley.held_seconds += passed
         self._in_flight, self._rate_holds, self._at = in_flight, rate_holds, now
+        if self._volley is not None:
+            self._volley.most_in_flight = max(self._volley.most_in_flight, in_flight)
 
-    def answered(self, now: float) -> None:
-        """Report an answer. Every few rounds of answers the number is judged."""
+    def answered(self, now: float, sent_at: float | None = None) -> None:
+        """Report an answer, and when its request left. Every few rounds of answers the number is judged."""
+        if self._volley is not None and sent_at is not None and self._has_room(self._volley, now, sent_at):
+            volley = self._volley
+            self._try(self._higher, self.number * volley.answers / volley.seconds)
+            self._volley = _Volley(now, volley.fastest) if self._baseline is not None else None
         if self._settling:
             self._settling -= 1
             if not self._settling:
@@ -85,6 +121,15 @@ class AdaptiveConcurrency:
         if self._answers >= max(_ROUNDS * self.number, fewest) and now > self._since:
             self._judge(now - self._since)
             self._measure(now)
+
+    def _has_room(self, volley: _Volley, now: float, sent_at: float) -> bool:
+        """Whether a whole volley was answered without any queue; one that was not is the last."""
+        if sent_at >= volley.since:
+            volley.add(now - sent_at)
+        if volley.slowest > _ALIKE * volley.fastest or volley.held_seconds > _TOGETHER * volley.fastest:
+            self._volley = None
+            return False
+        return volley.answers >= self.number <= volley.most_in_flight and volley.seconds > 0.0
 
     def _measure(self, now: float) -> None:
         self._since = now

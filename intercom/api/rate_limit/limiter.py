@@ -98,7 +98,7 @@ class RateLimiter:
             now = self._clock()
             self._quota.answered(permit, headers, now)
             self._came_back(now)
-            self._concurrency.answered(now)
+            self._concurrency.answered(now, permit.sent_at)
 
     def lost(self, permit: Permit) -> None:
         """Report that no answer came; the server may or may not have counted the request."""

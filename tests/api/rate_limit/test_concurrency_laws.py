@@ -92,6 +92,39 @@ def test_the_first_answers_of_a_load_are_no_measure(seed: int) -> None:
     assert run.most_in_flight() <= 16
 
 
+def after_volleys(latency: float, volleys: int, *, places: int = 100, work: float = 0.5, held: float = 0.0) -> int:
+    """The number after so many volleys of requests, to a server that works on some of them at the same time.
+
+    `work` is the share of the latency in which a request has its place, `held` seconds for which the rate limit holds
+    up the first volley, both as shares of the latency.
+    """
+    numbers, at = AdaptiveConcurrency(), 1000.0
+    numbers.level(1, at, rate_holds=True)
+    for _ in range(volleys):
+        sent_at, sent = at, numbers.number
+        numbers.level(sent, at + held * latency)
+        answers = [at + latency * (1 + work * (place // places)) for place in range(sent)]
+        for left, at in enumerate(answers, start=1):
+            numbers.answered(at, sent_at)
+            numbers.level(max(1, sent - left), at)
+    return numbers.number
+
+
+@given(latency=latencies, held=st.floats(0.0, 0.45))
+def test_after_two_volleys_without_a_queue_the_most_may_be_in_flight(latency: float, held: float) -> None:
+    assert [after_volleys(latency, volleys, held=held) for volleys in range(3)] == [8, 16, 32]
+
+
+@given(latency=latencies, places=st.integers(1, 7), work=st.floats(0.55, 1.0))
+def test_a_volley_that_queues_up_is_no_sign_of_room(latency: float, places: int, work: float) -> None:
+    assert after_volleys(latency, 1, places=places, work=work) == 8
+
+
+@given(latency=latencies, held=st.floats(0.55, 10.0))
+def test_requests_that_the_rate_limit_held_apart_are_no_volley(latency: float, held: float) -> None:
+    assert after_volleys(latency, 1, held=held) == 8
+
+
 @given(latency=latencies, in_flight=st.integers(1, 8))
 def test_a_number_that_holds_nobody_back_is_left_alone(latency: float, in_flight: int) -> None:
     places = AdaptiveConcurrency()
