@@ -40,7 +40,7 @@ from intercom.sync.ingest import ingest_table
 from intercom.sync.run import RunRequest, asked_range
 from intercom.sync.summary import TableResult
 from intercom.tables.catalogue import TABLES, select_tables
-from intercom.tables.table import Table
+from intercom.tables.table import Strategy, Table
 
 log = logging.getLogger(__name__)
 log_to_runs()  # here, since every process that runs a task or a flow of ours imports this module
@@ -116,7 +116,8 @@ def _prepared(job: Job) -> Job:
 def sync_table(table: str, job: Job) -> TableResult:
     """Read what is new of one table, stage it in the lake, move its watermark, and merge it where that is due.
 
-    One task for all of it: what Prefect's server writes down of a task costs it more CPU than a small table costs us.
+    A merge is a task of its own, `merge_months`. There is none where nothing has changed, nor for a table that is
+    replaced: what Prefect's server writes down of a task costs it more CPU than reading a small table costs us.
     """
     assert job.run is not None
     started = time.monotonic()
@@ -151,17 +152,19 @@ def _compacted(table: str, job: Job, store: WatermarkStore, *, committed: bool =
     """Merge a table when that is due; a large one in pieces, each a task of its own."""
 
     def publish(entry: Table, lake_table: LakeTable, work: MergeWork) -> Sequence[PartitionResult]:
+        if entry.strategy is Strategy.REPLACE:
+            return publish_partitions(entry, lake_table, work)
         pieces = list(work.shared_out(_BYTES_OF_A_TASK))
         settings = RunnerSettings.from_environ(os.environ)
         if len(pieces) <= 1 or (settings.kind is RunnerKind.THREADS and not _has_threads_for_all()):
-            return publish_partitions(entry, lake_table, work)
+            return merge_months(table, job, work)
         there = replace(job, lake=lake_table.lake.url)  # a relative path is another folder elsewhere
         with ExitStack() as stack:
             try:
                 submit = stack.enter_context(submitting(settings))
             except ClusterError as error:
                 log.warning("%s: %s The months are merged in this process instead.", table, error)
-                return publish_partitions(entry, lake_table, work)
+                return merge_months(table, job, work)
             futures = [submit(merge_months, {"table": table, "job": there, "work": piece}) for piece in pieces]
             wait(futures)  # for all, also when one has failed: nothing may be published when the lock is gone
             return [outcome for future in futures for outcome in future.result()]
@@ -173,7 +176,10 @@ def _compacted(table: str, job: Job, store: WatermarkStore, *, committed: bool =
 
 @task(task_run_name="merge {job.connection} {table}", cache_policy=NO_CACHE)
 def merge_months(table: str, job: Job, work: MergeWork) -> list[PartitionResult]:
-    """Merge some partitions of a large table, anywhere that reaches the lake; LakeError where it is another one."""
+    """Merge months of a table by its primary key and publish them: all that have staged rows, or some of a large table.
+
+    It runs anywhere that reaches the lake. Raises LakeError where it sees another one.
+    """
     lake_table = job.lake_table(table)
     state = lake_table.state()
     if state is None or state.compaction != work.version:

@@ -169,9 +169,15 @@ class Prefect:
             time.sleep(0.5)
         return state
 
-    def tasks_named(self, beginning: str) -> list[str]:
-        """Names of task runs that begin like this."""
-        found = self.post("task_runs/filter", {"task_runs": {"name": {"like_": beginning}}, "limit": 200})
+    def newest_run(self) -> dict[str, Any]:
+        """The flow run that has begun last, of those that have ended by themselves."""
+        ended = {"state": {"type": {"any_": ["COMPLETED", "FAILED"]}}}
+        found = self.post("flow_runs/filter", {"flow_runs": ended, "sort": "START_TIME_DESC", "limit": 1})
+        return dict(found[0])
+
+    def tasks_named(self, beginning: str, flow_run: str) -> list[str]:
+        """Names of task runs of a flow run that begin like this."""
+        found = self.post("task_runs/filter", {"task_runs": {"flow_run_id": {"any_": [flow_run]}}, "limit": 200})
         return [run["name"] for run in found if run["name"].startswith(beginning)]
 
     def stored(self) -> bytes:

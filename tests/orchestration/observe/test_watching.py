@@ -65,12 +65,6 @@ def sync(prefect: Prefect, rig: Rig, *options: str, **environment: str) -> Any:
     )  # fmt: skip
 
 
-def latest_run(prefect: Prefect) -> dict[str, Any]:
-    ended = {"state": {"type": {"any_": ["COMPLETED", "FAILED"]}}}
-    found = prefect.post("flow_runs/filter", {"flow_runs": ended, "sort": "START_TIME_DESC", "limit": 1})
-    return dict(found[0])
-
-
 @contextmanager
 def inbox(received: list[dict[str, str]]) -> Iterator[str]:
     """Where notifications go."""
@@ -122,13 +116,13 @@ def watched(prefect: Prefect, tmp_path_factory: pytest.TempPathFactory) -> Itera
             create_automation(prefect, lake.parent, notification_block(prefect, url))
             first = sync(prefect, seen.rig)
             assert first.returncode == 0, first.stderr
-            seen.runs.append(latest_run(prefect))
+            seen.runs.append(prefect.newest_run())
             server.workspace.travel(60)
             server.workspace.create("tags")
             server.fail("/contacts/search", kind="status", status=403, times=100)
             second = sync(prefect, seen.rig, PREFECT_LOGGING_EXTRA_LOGGERS="intercom")
             assert second.returncode == 1
-            seen.runs.append(latest_run(prefect))
+            seen.runs.append(prefect.newest_run())
             server.clear_faults()
             yield seen
 
@@ -141,8 +135,12 @@ def rows(markdown: str) -> list[list[str]]:
 
 def test_names_say_connection_and_table(watched: Watched) -> None:
     assert [run["name"] for run in watched.runs] == [f"sync {CONNECTION}"] * 2
-    names = watched.prefect.tasks_named(f"sync {CONNECTION} ")
-    assert sorted(names) == sorted(2 * [f"sync {CONNECTION} {table}" for table in TABLES])
+    for run, merged in zip(watched.runs, (set(TABLES), {"tags"}), strict=True):
+        names = watched.prefect.tasks_named("", run["id"])
+        wanted = [f"sync {CONNECTION} {table}" for table in TABLES] + [
+            f"merge {CONNECTION} {table}" for table in merged
+        ]
+        assert sorted(names) == sorted([f"prepare {CONNECTION}", *wanted])
 
 
 @pytest.mark.parametrize("run", [0, 1], ids=["without settings", "with extra loggers"])
@@ -243,7 +241,7 @@ def test_a_server_that_takes_neither_artifacts_nor_events_gets_a_warning_and_the
     assert result.returncode == 0, result.stderr
     for table in TABLES:
         assert_exact(rig.workspace.rows(table), read_lake(rig.lake_url, CONNECTION, table), table)
-    run = latest_run(prefect)
+    run = prefect.newest_run()
     assert run["id"] not in [earlier["id"] for earlier in watched.runs]
     assert (run["state_type"], run["state"]["message"]) == ("COMPLETED", "3 tables are in the lake")
     assert (result.stdout + result.stderr).count("Prefect does not show all that this run did") == 1
