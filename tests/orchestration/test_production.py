@@ -187,7 +187,7 @@ class LostWindow:
 def test_a_failed_run_is_retried_from_the_ui_and_reads_only_what_is_missing(
     production: Production, make_rig: Callable[..., Rig]
 ) -> None:
-    rig = make_rig(contacts=5400, server={"rate_limit": 10_000})  # so many are split into windows
+    rig = make_rig(contacts=7_000, server={"rate_limit": 10_000})  # so many are split into windows
     production.work_on(rig)
     lost = LostWindow(rig)
     run = production.run("sync")

@@ -50,7 +50,8 @@ def change(rig: Rig) -> set[str]:
 
 
 def asked(rig: Rig) -> list[tuple[str, Any]]:
-    return [(request.path, request.body) for request in rig.server.log]
+    """What was asked for; in no order, since some questions are asked at the same time."""
+    return sorted(((request.path, request.body) for request in rig.server.log), key=repr)
 
 
 def read_at(rig: Rig, table: str) -> dict[str, datetime]:

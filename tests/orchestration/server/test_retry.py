@@ -274,6 +274,7 @@ class Writer:
 
 def test_tables_are_read_and_merged_while_prefects_database_is_locked(prefect: Prefect, rig: Rig) -> None:
     """Only what is saved on the server waits, and is saved in the end."""
+    rig.connection = "locked"
     prefect.save_connection(rig.connection, rig)
     writer = Writer(prefect, rig)
     rig.server.before_request(writer.start)
