@@ -62,7 +62,9 @@ class TableReader:
     def __post_init__(self) -> None:
         self._normaliser = Normaliser(self.table, self.checkpoints.ingested_at)
         # What an earlier attempt has staged is not looked at again, so nothing is sure of the rows before it.
-        self.unchanged = UnchangedRows(self.table, {} if self.checkpoints.earlier else self.known)
+        self.unchanged = UnchangedRows(
+            self.table, {} if self.checkpoints.earlier else self.known, run_start=self.checkpoints.run_start
+        )
         if self.checkpoints.earlier:
             self.rejected.recall()
 

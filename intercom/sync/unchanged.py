@@ -7,9 +7,11 @@ that differs nothing is said, and the row is merged like any other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import blake2b
+from operator import neg
 from threading import Lock
 from typing import Final
 
@@ -21,25 +23,52 @@ from intercom.normalise.records import Record, text_of
 from intercom.tables.table import Table
 
 NEWEST_KEPT: Final = 10_000
-"""Rows of a table that are kept, those that changed last, where a run reads what has changed."""
+"""Rows of a table that are kept at most, those that changed last, where a run reads what has changed."""
 WHOLE_KEPT: Final = 50_000
 """The same where every run reads the whole table; some 250 bytes each in memory."""
+FEWEST_KEPT: Final = 1_000
+"""Rows that are kept in any case: of a table that seldom changes the next run reads some old ones again."""
+RECENT_SECONDS: Final = 2 * 86_400
+"""Older rows than that, against the newest one, are hardly read again: a lookback is an hour, or begins with a day."""
 
 _CONTESTED: Final = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How many rows are kept of those that changed last: those of the last `seconds`, within two bounds."""
+
+    fewest: int
+    most: int
+    seconds: int
+
+    @classmethod
+    def of(cls, table: Table) -> Kept:
+        """The rows of a table that the next run may read again."""
+        return cls(WHOLE_KEPT, WHOLE_KEPT, 0) if table.read_whole else cls(FEWEST_KEPT, NEWEST_KEPT, RECENT_SECONDS)
+
+    def number(self, versions: Sequence[int], now: int) -> int:
+        """How many of these, the newest first, in unix seconds; those after `now` are as new as it."""
+        oldest = min(versions[0], now) - self.seconds if versions else 0
+        recent = bisect_right(versions, -oldest, key=neg)
+        return min(self.most, max(self.fewest, recent))
 
 
 class UnchangedRows:
     """What a run knows of the rows before it, and learns for the next one. Pages may come from several threads.
 
     `known` maps keys to digests of rows that lie in the lake; none when this run is to stage everything.
-    `left_out` counts the rows that were not staged.
+    `run_start` is the run's time in unix seconds. `left_out` counts the rows that were not staged.
     """
 
-    def __init__(self, table: Table, known: Mapping[bytes, RowDigest] | None = None, most: int | None = None) -> None:
+    def __init__(
+        self, table: Table, known: Mapping[bytes, RowDigest] | None = None, kept: Kept | None = None, *, run_start: int
+    ) -> None:
         self.left_out = 0
-        self._table, self._known = table, known or {}
+        self._table, self._known, self._run_start = table, known or {}, run_start
         self._version = table.version_field or table.cursor_field
-        self._most = most or (WHOLE_KEPT if table.read_whole else NEWEST_KEPT)
+        self._kept = kept or Kept.of(table)
+        self._room = self._kept.fewest
         self._seen: dict[bytes, RowDigest] = {}
         self._contested = 0
         self._gone = -2
@@ -51,10 +80,13 @@ class UnchangedRows:
         with self._lock:
             versions = page.seconds(self._version) if self._version else [None] * len(page.records)
             staged = [
-                record for record, at in zip(page.records, versions, strict=True) if self._is_to_be_staged(record, at)
+                record
+                for record, at in zip(page.records, versions, strict=True)
+                # On a first load almost all rows are older than those that are kept: they cost no digest.
+                if (not self._known and _second(at) < self._gone) or self._is_to_be_staged(record, at)
             ]
             self.left_out += len(page.records) - len(staged)
-            if len(self._seen) - self._contested > self._most + self._most // 4:
+            if len(self._seen) - self._contested > self._room + self._room // 4:
                 self._let_go()
         return page if len(staged) == len(page.records) else replace(page, records=staged)
 
@@ -73,8 +105,8 @@ class UnchangedRows:
         """
         # Where all was read, what is known and did not come again may be gone.
         rows = self._seen if self._table.read_whole else {**self._known, **self._seen}
-        sure = {key: row for key, row in rows.items() if row.digest != _CONTESTED}
-        return dict(sorted(sure.items(), key=_age, reverse=True)[: self._most])
+        newest = self._newest(rows)
+        return dict(newest[: self._kept.number([_age(row) for row in newest], self._run_start)])
 
     def _is_to_be_staged(self, record: Record, at: int | None) -> bool:
         """Whether the lake may lack this version of a row, and note that it came."""
@@ -82,7 +114,7 @@ class UnchangedRows:
         if key is None:
             return True
         known, seen = self._known.get(key), self._seen.get(key)
-        if known is None and seen is None and (-1 if at is None else at) < self._gone:
+        if known is None and seen is None and _second(at) < self._gone:
             return True
         digest = _digest(text_of(record))
         as_known = known is not None and known.digest == digest
@@ -99,11 +131,22 @@ class UnchangedRows:
         return left_out is None or (at is not None and at >= left_out)
 
     def _let_go(self) -> None:
-        """Keep the rows that changed last, and all contested ones."""
-        contested = {key: row for key, row in self._seen.items() if row.digest == _CONTESTED}
-        sure = sorted(((key, row) for key, row in self._seen.items() if key not in contested), key=_age, reverse=True)
-        self._gone = max([self._gone, *map(_age, sure[self._most : self._most + 1])])
-        self._seen = {**contested, **dict(sure[: self._most])}
+        """Keep the rows that changed last, all contested ones, and those that are known.
+
+        Of a known row that came in another version it must not be forgotten that this one was staged.
+        """
+        stay = {key: row for key, row in self._seen.items() if row.digest == _CONTESTED or key in self._known}
+        rows = {key: row for key, row in self._seen.items() if key not in stay}
+        newest = self._newest(rows)
+        kept = self._kept.number([_age(row) for row in newest], self._run_start)
+        if kept < len(newest):
+            self._gone = max(self._gone, _age(newest[kept]))
+        self._seen = {**stay, **dict(newest[:kept])}
+        self._room = max(self._kept.fewest, len(self._seen) - self._contested)
+
+    def _newest(self, rows: Mapping[bytes, RowDigest]) -> list[tuple[bytes, RowDigest]]:
+        """The rows without contested ones, the newest first."""
+        return sorted((one for one in rows.items() if one[1].digest != _CONTESTED), key=_age, reverse=True)
 
     def _key(self, record: Record) -> bytes | None:
         values = [bytes(record.get(name, b"null")).strip(b'"') for name in self._table.primary_key]
@@ -111,7 +154,11 @@ class UnchangedRows:
 
 
 def _age(item: tuple[bytes, RowDigest]) -> int:
-    return -1 if item[1].version is None else item[1].version
+    return _second(item[1].version)
+
+
+def _second(version: int | None) -> int:
+    return -1 if version is None else version
 
 
 def _digest(text: Raw | bytes) -> bytes:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from intercom.extract.pages import Page
 from intercom.lake.row_digests import RowDigest
 from intercom.normalise.records import text_of
-from intercom.sync.unchanged import UnchangedRows
+from intercom.sync.unchanged import Kept, UnchangedRows
 from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Table
 
@@ -79,31 +79,36 @@ def merged(table: Table, lake: dict[str, Stored], rows: list[Sent], run: int) ->
 
 
 @pytest.mark.parametrize("table", [SEARCHED, READ_WHOLE], ids=["searched", "read whole"])
-@given(runs=RUNS, most=st.sampled_from([1, 2, 100]))
-@example(runs=[([Sent("a", 2, 0)], True), ([Sent("a", 2, 0), Sent("a", 1, 1)], True)], most=100)
-@example(runs=[([Sent("a", 2, 0)], True), ([Sent("a", 2, 1)], True), ([Sent("a", 2, 0)], True)], most=100)
-@example(runs=[([Sent("a", 2, 0), Sent("a", 1, 0)], True), ([Sent("a", 1, 0)], True)], most=100)
-@example(runs=[([Sent("a", 1, 0), Sent("a", 2, 1)], True), ([Sent("a", 1, 0)], True)], most=100)
-@example(runs=[([Sent("a", 2, 0)], True), ([Sent("a", 2, 0), Sent("a", 1, 1), Sent("a", 1, 2)], True)], most=100)
+@given(runs=RUNS, most=st.sampled_from([1, 2, 100]), recent=st.sampled_from([0, 1, 2, 10]))
+@example(runs=[([Sent("a", 2, 0)], True), ([Sent("a", 2, 0), Sent("a", 1, 1)], True)], most=100, recent=10)
+@example(runs=[([Sent("a", 2, 0)], True), ([Sent("a", 2, 1)], True), ([Sent("a", 2, 0)], True)], most=100, recent=10)
+@example(runs=[([Sent("a", 2, 0), Sent("a", 1, 0)], True), ([Sent("a", 1, 0)], True)], most=100, recent=10)
+@example(runs=[([Sent("a", 1, 0), Sent("a", 2, 1)], True), ([Sent("a", 1, 0)], True)], most=100, recent=10)
+@example(
+    runs=[([Sent("a", 2, 0)], True), ([Sent("a", 2, 0), Sent("a", 1, 1), Sent("a", 1, 2)], True)], most=100, recent=10
+)
 @example(
     runs=[
         ([Sent("a", 4, 0), Sent("a", 3, 1), *THREE[1:], Sent("b", 3, 1), Sent("a", 3, 1)], True),
         ([Sent("a", 3, 1)], True),
     ],
     most=1,
+    recent=10,
 )
 @example(
-    runs=[([Sent("a", 2, 0), *THREE[1:], Sent("b", 3, 1), Sent("a", 1, 1)], True), ([Sent("a", 1, 1)], True)], most=1
+    runs=[([Sent("a", 2, 0), *THREE[1:], Sent("b", 3, 1), Sent("a", 1, 1)], True), ([Sent("a", 1, 1)], True)],
+    most=1,
+    recent=10,
 )
 def test_the_lake_is_the_same_as_if_every_row_was_staged(
-    table: Table, runs: list[tuple[list[Sent], bool]], most: int
+    table: Table, runs: list[tuple[list[Sent], bool]], most: int, recent: int
 ) -> None:
     """Each run reads these rows, and knows those of the run before it or, as a repair does, none."""
     whole: dict[str, Stored] = {}
     lake: dict[str, Stored] = {}
     known: dict[bytes, RowDigest] = {}
     for number, (rows, knows) in enumerate(runs):
-        unchanged = UnchangedRows(table, known if knows else {}, most)
+        unchanged = UnchangedRows(table, known if knows else {}, Kept(1, most, recent), run_start=3)
         staged = [row for one in rows for row in sent(unchanged.without(page([one])))]
         assert unchanged.left_out == len(rows) - len(staged)
         whole = merged(table, whole, rows, number)
@@ -115,35 +120,54 @@ def test_the_lake_is_the_same_as_if_every_row_was_staged(
 
 def test_a_row_that_comes_as_it_was_is_left_out_and_one_that_differs_is_not() -> None:
     rows = [Sent("a", 1, 0), Sent("b", 2, 0)]
-    first = UnchangedRows(READ_WHOLE)
+    first = UnchangedRows(READ_WHOLE, run_start=9)
     assert sent(first.without(page(rows))) == rows
-    second = UnchangedRows(READ_WHOLE, first.for_the_next())
+    second = UnchangedRows(READ_WHOLE, first.for_the_next(), run_start=9)
     read = replace(page([rows[0], Sent("b", 2, 1)]), newest=7)
     assert sent(second.without(read)) == [Sent("b", 2, 1)]
     assert second.without(read).newest == 7
-    third = UnchangedRows(READ_WHOLE, second.for_the_next())
+    third = UnchangedRows(READ_WHOLE, second.for_the_next(), run_start=9)
     assert sent(third.without(page(rows))) == [rows[1]]
 
 
 def test_a_row_that_was_read_before_and_not_in_this_run_stays_known_where_only_changes_are_read() -> None:
-    first = UnchangedRows(SEARCHED)
+    first = UnchangedRows(SEARCHED, run_start=9)
     first.without(page([Sent("a", 1, 0), Sent("b", 2, 0)]))
-    second = UnchangedRows(SEARCHED, first.for_the_next())
+    second = UnchangedRows(SEARCHED, first.for_the_next(), run_start=9)
     second.without(page([Sent("b", 3, 0)]))
     assert set(second.for_the_next()) == {b"a", b"b"}
-    whole = UnchangedRows(READ_WHOLE, first.for_the_next())
+    whole = UnchangedRows(READ_WHOLE, first.for_the_next(), run_start=9)
     whole.without(page([Sent("b", 3, 0)]))
     assert set(whole.for_the_next()) == {b"b"}  # where all is read, the other one may be gone
 
 
 def test_rows_that_changed_last_are_kept_and_those_without_a_key_or_a_row_are_not() -> None:
-    unchanged = UnchangedRows(SEARCHED, most=2)
+    unchanged = UnchangedRows(SEARCHED, kept=Kept(1, 2, 9), run_start=9)
     unchanged.without(page([Sent(key, version, 0) for version, key in enumerate("abcdefgh")]))
     assert set(unchanged.for_the_next()) == {b"g", b"h"}
     failed = page([Sent("g", 6, 0)]).records[0]
     unchanged.forget(bytes(text_of(failed)))
     assert set(unchanged.for_the_next()) == {b"h"}
     nameless: Any = {"name": msgspec.Raw(b"1")}
-    other = UnchangedRows(SEARCHED)
+    other = UnchangedRows(SEARCHED, run_start=9)
     assert other.without(Page(1, None, [nameless])).records == [nameless]
     assert other.for_the_next() == {}
+
+
+def test_of_rows_that_seldom_change_few_are_kept_and_of_a_busy_table_those_of_the_last_days() -> None:
+    kept = Kept(fewest=2, most=4, seconds=10)
+    now = 100
+    for versions, number in {
+        (): 2,
+        (50, 30, 10): 2,
+        (99, 95, 91, 89): 4,
+        (99, 95, 88, 80): 2,
+        (100, 99, 98, 97, 96): 4,
+        (500, 400, 95, 92, 89): 4,  # what is said to change later changes now
+        (500, 95, 89): 2,
+    }.items():
+        assert kept.number(versions, now) == number, versions
+    unchanged = UnchangedRows(SEARCHED, kept=kept, run_start=now)
+    for at in (10, 20, 99, 30, 98, 97, 30):
+        unchanged.without(page([Sent(f"row {at}", at, 0)]))
+    assert set(unchanged.for_the_next()) == {b"row 97", b"row 98", b"row 99"}
