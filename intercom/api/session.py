@@ -157,6 +157,19 @@ class SessionPool:
 
 
 class _Session(requests.Session):
+    """A session for one host, and for requests that are sent in one way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._settings: dict[str, Any] | None = None
+
+    def merge_environment_settings(self, *args: Any) -> dict[str, Any]:  # type: ignore[override, unused-ignore]
+        """Proxies and CA bundles from the environment, looked up once: requests does so twice for each request."""
+        if self._settings is None:
+            self._settings = dict(super().merge_environment_settings(*args))
+            self.trust_env = False
+        return self._settings
+
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """None: requests reads the Location even when told not to follow it, and fails on a malformed one."""
         del resp

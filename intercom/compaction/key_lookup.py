@@ -1,7 +1,7 @@
 """Finds rows that have moved to another month: keys of staged parts are looked up in the files of all months.
 
-Only key columns are read, from an object store by byte ranges. There are two ways. Where little was staged of a table
-that is searched, a key is a suspect when the file of its own month does not hold it: suspects are looked up in those
+Only key columns are read, from an object store by byte ranges. There are two ways. Where little was staged of what a
+table has, a key is a suspect when the file of its own month does not hold it: suspects are looked up in those
 row groups of other months whose smallest and greatest key admit them. Where everything was read, or much, the keys of
 all months are compared, as 8-byte hashes; this also finds a copy that is in a wrong month already. An index of the keys
 of each month would take the place of `_Reader.held` and `_Reader.hashes_stored`.
@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
@@ -29,6 +28,7 @@ from intercom.compaction.shared_parts import SharedParts
 from intercom.errors import SchemaError
 from intercom.lake.parquet import ParquetReader, RowGroup, is_damage, open_parquet
 from intercom.lake.staged_run import Coverage
+from intercom.lake.store import stamped_size
 from intercom.lake.table import LakeTable
 from intercom.tables.table import Strategy, Table
 
@@ -63,7 +63,7 @@ def find_moves(
         return Moves()
     reader = _Reader(table, lake_table, work, parts, published, shared)
     little = rows is not None and rows <= LITTLE_ROWS
-    if work.coverage is not Coverage.SOME or table.read_whole or not little:
+    if work.coverage is not Coverage.SOME or not little:
         keys, of_staged, of_stored = _compared(reader)
     else:
         keys, of_staged, of_stored = _looked_up(reader)
@@ -281,10 +281,8 @@ class _Reader:
         return found.append_column(PLACE, places).filter(chosen).select(self._none.schema.names)
 
     def _at_once(self, work: Callable[[Other], Some], on: Sequence[Other]) -> list[Some]:
-        with ThreadPoolExecutor(
-            self._lake_table.lake.at_a_time, thread_name_prefix=f"lookup-{self._table.name}"
-        ) as pool:
-            return list(pool.map(work, on))
+        size = sum(self._sizes.values()) + sum(map(stamped_size, self.published.values()))
+        return self._lake_table.lake.each(work, on, size)
 
 
 def _with_month(rows: pa.Table, month: str, newest_by: Sequence[str], *, stored: bool) -> pa.Table:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,6 +67,11 @@ class MergeWork:
     coverage: Coverage
     months: tuple[PartitionWork, ...]
 
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(month.size for month in self.months)
+
     def shared_out(self, size: int) -> Iterator[MergeWork]:
         """The same work in pieces of about `size` bytes, each of one month at least."""
         months: list[PartitionWork] = []
@@ -94,8 +98,9 @@ def publish_partitions(table: Table, lake_table: LakeTable, work: MergeWork) -> 
     """Merge and publish partitions, several at the same time."""
     table = replace(table, schema=work.columns)
     shared = SharedParts(table, lake_table)
-    with ThreadPoolExecutor(lake_table.lake.at_a_time, thread_name_prefix=f"compact-{table.name}") as pool:
-        return list(pool.map(lambda month: _publish_one(table, lake_table, work, month, shared), work.months))
+    return lake_table.lake.each(
+        lambda month: _publish_one(table, lake_table, work, month, shared), work.months, work.size
+    )
 
 
 def _publish_one(

@@ -6,7 +6,7 @@ Source of the API facts: Intercom REST API reference 2.14, "Pagination".
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -41,15 +41,18 @@ class Page:
     rejected: tuple[Rejected, ...] = ()
     outside: int = 0
     newest: int | None = None
+    _seconds: dict[str, list[int | None]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def where(self) -> str:
         """The page's place, for error messages."""
         return f"page {self.number}, request {self.request_id or 'without id'}"
 
-    def seconds(self, field: str) -> list[int | None]:
-        """A timestamp field of each record in unix seconds."""
-        return all_epoch_seconds([record.get(field) for record in self.records])
+    def seconds(self, name: str) -> list[int | None]:
+        """A timestamp field of each record in unix seconds; found once, since each step of a read asks for it."""
+        if name not in self._seconds:
+            self._seconds[name] = all_epoch_seconds([record.get(name) for record in self.records])
+        return self._seconds[name]
 
 
 def page_of(answer: Answer, table: Table, number: int) -> Page:
@@ -65,7 +68,9 @@ def page_of(answer: Answer, table: Table, number: int) -> Page:
     else:
         split, size = sort_out(answer.elements, head), sum(map(len, answer.elements))
     page = Page(number, answer.request_id, split.records, size, split.nulls, tuple(split.rejected))
-    return page if table.cursor_field is None else replace(page, newest=greatest(page.seconds(table.cursor_field)))
+    if table.cursor_field is not None:
+        object.__setattr__(page, "newest", greatest(page.seconds(table.cursor_field)))
+    return page
 
 
 def greatest(seconds: Iterable[int | None]) -> int | None:

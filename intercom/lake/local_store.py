@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from intercom.lake.conditional_put import ConditionalPut
@@ -127,8 +128,9 @@ def _open_to_readers(written: Path) -> None:
         written.chmod(_rights_of_new_files(written.parent))
 
 
+@cache
 def _rights_of_new_files(folder: Path) -> int:
-    """0o666 less the umask, which can only be asked for by setting it, for all threads; so by a file."""
+    """0o666 less the umask, which can only be asked for by setting it, for all threads; so by a file, once a folder."""
     probe = folder / f"{uuid.uuid4().hex}.probe"
     os.close(os.open(probe, os.O_CREAT | os.O_EXCL, 0o666))
     try:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import fsspec
 import msgspec
@@ -36,6 +37,10 @@ log = logging.getLogger(__name__)
 
 ANY: Final = "any"
 """No stamp: whatever lies there, or nothing, is replaced."""
+_SMALL_BYTES: Final = 64 << 20
+
+_Item = TypeVar("_Item")
+_Done = TypeVar("_Done")
 
 
 class Lake:
@@ -73,6 +78,17 @@ class Lake:
         self._capabilities = Capabilities(self.store, self._errors, self.scratch)
         self._scratch = ScratchFolder(self.store.local_path("_tmp"))
         self._gives_ranges = True  # until one does not, although it gives whole files
+
+    def each(self, work: Callable[[_Item], _Done], items: Sequence[_Item], size: int) -> list[_Done]:
+        """The results of some work on files of `size` bytes in all, several at the same time where that pays.
+
+        Where they are small and at hand, two threads for one table use a third more CPU and save no time: the other
+        tables of a run have theirs.
+        """
+        if self.local and size < _SMALL_BYTES:
+            return [work(item) for item in items]
+        with ThreadPoolExecutor(self.at_a_time, thread_name_prefix="lake") as pool:
+            return list(pool.map(work, items))
 
     # -- files --------------------------------------------------------------------------------------------------
 
