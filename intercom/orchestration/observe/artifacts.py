@@ -5,10 +5,12 @@ The newest artifact of a key is what Prefect's pages show, the older ones are it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.utilities.urls import url_for
@@ -32,7 +34,7 @@ def keep_artifacts(job: Job, tables: Sequence[TableResult]) -> None:
     not written either, so that the next run can take it up again.
     """
     told = [table for table in tables if _is_told(job, table)]
-    with client_retries(_RETRIES), get_client(sync_client=True) as client:
+    with client_retries(_RETRIES), get_client(sync_client=True) as client, _timeout_of(client):
         _save(
             client,
             job,
@@ -47,6 +49,17 @@ def keep_artifacts(job: Job, tables: Sequence[TableResult]) -> None:
             _save(client, job, key, text, f"`{job.connection}` {table.table}: {table.outcome()}")
 
 
+@contextmanager
+def _timeout_of(client: SyncPrefectClient) -> Iterator[None]:
+    """Our time for all requests of the run's own client: also for the CSRF token that it asks for by itself."""
+    http = client._client
+    before, http.timeout = http.timeout, httpx.Timeout(_TIMEOUT_SECONDS)
+    try:
+        yield
+    finally:
+        http.timeout = before
+
+
 def _is_told(job: Job, table: TableResult) -> bool:
     """Whether a table's history gets a row: an hourly run that finds it as it was is in the run's summary only."""
     merged = table.compacted
@@ -59,13 +72,13 @@ def _save(client: SyncPrefectClient, job: Job, key: str, markdown: str, descript
         key=key, type="markdown", data=markdown, description=description, flow_run_id=UUID(job.run_id)
     )
     body = artifact.model_dump(mode="json", exclude_unset=True)
-    client.request("POST", "/artifacts/", json=body, timeout=_TIMEOUT_SECONDS)
+    client.request("POST", "/artifacts/", json=body)
 
 
 def _previous(client: SyncPrefectClient, keys: Sequence[str]) -> Mapping[str, str]:
     """The newest text of each key that there is."""
     body = {"artifacts": {"key": {"any_": list(keys)}}, "limit": len(keys)}
-    newest = client.request("POST", "/artifacts/latest/filter", json=body, timeout=_TIMEOUT_SECONDS).json()
+    newest = client.request("POST", "/artifacts/latest/filter", json=body).json()
     return {artifact["key"]: artifact["data"] for artifact in newest if isinstance(artifact["data"], str)}
 
 
