@@ -51,7 +51,9 @@ class SharedParts:
     def rows(self, path: str, month: str) -> pa.Table:
         """A month's rows of a part, in the order in which they were read, with the columns that the part has."""
         found = self._divided(path)
-        return found.rows.slice(*found.months.get(month, (0, 0)))
+        rows = found.rows.slice(*found.months.get(month, (0, 0)))
+        # A slice keeps the whole part in memory.
+        return rows if path in self._held else rows.take(pa.array(range(rows.num_rows), pa.int64()))
 
     def places(self, path: str, month: str) -> pa.Array:
         """For each of these rows its number in the part: the order in which rows of all months were read."""

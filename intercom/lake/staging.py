@@ -33,6 +33,9 @@ WRITING_BYTES = 16 << 20
 class PartWriter:
     """Collects record batches of one table and run, and stages them as parts, numbered from `first` on.
 
+    Each part has rows of one month. Only when there are few in all and `one_part` allows it, their first part has rows
+    of several months: whoever merges it reads it as a whole, so that several of these must not wait for a merge.
+
     Leaving the block without an exception waits until every part is durable; `parts` and `rows` count them then.
     With an exception, parts that are not yet on their way are dropped. To be used by one thread.
     """
@@ -46,6 +49,7 @@ class PartWriter:
         *,
         partition_field: str | None,
         first: int = 0,
+        one_part: bool = True,
         split_bytes: int = SPLIT_BYTES,
         held_bytes: int = HELD_BYTES,
         writing_bytes: int = WRITING_BYTES,
@@ -54,6 +58,7 @@ class PartWriter:
         self.parts = first
         """Parts that are durable, all of them numbered below this."""
         self._lake, self._paths, self._run_id, self._schema = lake, paths, run_id, schema
+        self._one_part = one_part
         self._partition_field, self._split_bytes, self._held_bytes = partition_field, split_bytes, held_bytes
         self._writing_bytes = writing_bytes
         self._batches: list[pa.RecordBatch] = []
@@ -113,7 +118,7 @@ class PartWriter:
             self._write(max(self._sizes, key=lambda month: self._sizes[month]))
 
     def _write_all(self) -> None:
-        if self._batches and not self._held:
+        if self._one_part and self._batches and not self._held and not self.parts and not self._writing:
             rows = pa.Table.from_batches(self._batches, schema=self._schema)
             self._batches, self._bytes = [], 0
             self._start(self._one_month(rows), rows, rows.nbytes)

@@ -143,9 +143,13 @@ class LakeTable:
 
     # -- steps without a guard, see above -------------------------------------------------------------------------
 
-    def part_writer(self, attempt: str, schema: pa.Schema, *, partition_field: str | None, first: int) -> PartWriter:
-        """What stages the rows of an attempt at a run, as parts numbered from `first` on."""
-        return PartWriter(self.lake, self.paths, attempt, schema, partition_field=partition_field, first=first)
+    def part_writer(
+        self, attempt: str, schema: pa.Schema, *, partition_field: str | None, first: int, one_part: bool
+    ) -> PartWriter:
+        """What stages the rows of an attempt at a run, as parts numbered from `first` on; `one_part` as there."""
+        return PartWriter(
+            self.lake, self.paths, attempt, schema, partition_field=partition_field, first=first, one_part=one_part
+        )
 
     def rejected_records(self, run_id: str) -> RejectedRecords:
         """What keeps the records of a run that cannot be rows."""

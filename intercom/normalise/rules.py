@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from hashlib import blake2b
 from importlib.resources import files
 from typing import Final
@@ -10,9 +9,8 @@ from typing import Final
 _ROOMS: Final = ("intercom.normalise", "intercom.tables")
 
 
-@cache
-def rules() -> str:
-    """16 hex digits for the modules that make rows of records and that declare the columns, as they are installed."""
+def as_installed() -> str:
+    """16 hex digits for the modules that make rows of records and that declare the columns, as they lie there now."""
     found = blake2b(digest_size=8)
     for room in _ROOMS:
         for module in sorted(files(room).iterdir(), key=lambda module: module.name):
@@ -20,3 +18,11 @@ def rules() -> str:
                 found.update(module.name.encode())
                 found.update(module.read_bytes())
     return found.hexdigest()
+
+
+_RULES: Final = as_installed()  # now: the package on the disk may be another one when a long run ends
+
+
+def rules() -> str:
+    """The same as this process has loaded them."""
+    return _RULES

@@ -82,9 +82,9 @@ def _digests(reader: TableReader, plan: ReadPlan, latest: TableState | None) -> 
     if reader.table.strategy is Strategy.REPLACE or (latest and latest.generation) != (before and before.generation):
         return None  # its file is written anew when anything has changed; or another run has saved rows meanwhile
     rows = reader.unchanged.for_the_next()
-    if before is not None and before.digests is not None and rows == reader.known:
+    if reader.known and before is not None and rows == reader.known:
         return before.digests
-    return reader.lake_table.write_digests(rows, rules())
+    return reader.lake_table.write_digests(rows, rules()) if rows else None
 
 
 def _coverage(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run) -> Coverage:

@@ -162,6 +162,7 @@ def _reader(
         exact=plan.start.replaces,
         search_check=SearchCheck.from_json(search) if search else None,
         known=_known(lake_table, plan, run),
+        one_part=plan.state is None or not plan.state.staged,  # else rows wait for a merge, and these may wait as well
     )
 
 

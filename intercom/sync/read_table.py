@@ -42,7 +42,7 @@ class TableReader:
 
     `staged` is what this attempt has staged. `rejected` are records that could not be rows. `exact`: rows that are not
     read will be removed. `search_check` is the latest finding of how search compares dates. `known` are rows that need
-    not be staged when they come as they are known.
+    not be staged when they come as they are known. `one_part`: what is staged may be one part for all months.
     """
 
     table: Table
@@ -56,6 +56,7 @@ class TableReader:
     exact: bool = False
     search_check: SearchCheck | None = None
     known: Mapping[bytes, RowDigest] = field(default_factory=dict)
+    one_part: bool = True
     staged: Staged = field(default_factory=Staged)
     completeness: Completeness = field(default_factory=Completeness)
 
@@ -117,7 +118,9 @@ class TableReader:
             self.checkpoints.save(staged)
 
         attempt, schema = self.checkpoints.attempt, table.schema.arrow
-        parts = self.lake_table.part_writer(attempt, schema, partition_field=table.month_field, first=before.parts)
+        parts = self.lake_table.part_writer(
+            attempt, schema, partition_field=table.month_field, first=before.parts, one_part=self.one_part
+        )
         pipeline = Pipeline(
             parts,
             self._normaliser,

@@ -38,6 +38,18 @@ def test_rows_wait_for_others_of_their_month(lake: SlowLake) -> None:
     assert parts.parts <= 24
 
 
+def test_only_the_first_part_of_few_rows_has_several_months(lake: SlowLake) -> None:
+    with writer(lake) as parts:
+        for number in range(4):
+            parts.add(batch(page(2 * number)))
+            parts.add(batch(page(2 * number + 1, month=1)))
+            parts.flush()
+    assert sorted(len({int(identity.split("-")[0]) % 2 for identity in ids}) for ids in staged(lake).values()) == [
+        *(6 * [1]), 2,
+    ]  # fmt: skip
+    assert parts.parts == 7
+
+
 def test_a_checkpoint_is_told_only_when_all_rows_before_it_are_durable(lake: SlowLake) -> None:
     told: list[tuple[int, int]] = []
     lake.gate.clear()

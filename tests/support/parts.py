@@ -57,7 +57,7 @@ class SlowLake(Lake):
         return super().publish(written, path, rows=rows, over=over)
 
 
-def writer(lake: Lake, **sizes: int) -> PartWriter:
+def writer(lake: Lake, **sizes: Any) -> PartWriter:
     return PartWriter(lake, PATHS, "run.1", CONTACTS.schema.arrow, partition_field="created_at", **sizes)
 
 

@@ -82,7 +82,7 @@ class StagedTable:
         lake_table, run_id = self.lake_table(), f"run-{self.runs}"
         coverage = Coverage.REPLACES if replaces else Coverage.WHOLE if whole else Coverage.SOME
         field = self.table.month_field
-        sizes = {"split_bytes": 1} if self.split else {}
+        sizes: dict[str, Any] = {"split_bytes": 1} if self.split else {}
         writer = PartWriter(lake_table.lake, lake_table.paths, run_id, COLUMNS.arrow, partition_field=field, **sizes)
         with writer:
             for stretch in stretches(rows):

@@ -17,6 +17,7 @@ from intercom.lake.storage import Lake
 from intercom.normalise.normaliser import Normaliser
 from intercom.normalise.records import Record
 from intercom.sync import commit, ingest
+from intercom.sync.unchanged import UnchangedRows
 from tests.support.rig import CONNECTION, Rig, in_both_formats
 
 MERGED = ("contacts", "companies", "conversations", "articles")
@@ -78,6 +79,22 @@ def test_only_rows_that_differ_are_staged(rig: Rig) -> None:
     rig.check(MERGED)
 
 
+def test_of_runs_whose_rows_wait_only_the_first_stages_one_part_for_all_months(rig: Rig) -> None:
+    """Of each such part all rows are read to merge one month of it."""
+    months = []
+    for _ in range(3):
+        later(rig)
+        for row in rig.workspace.rows("contacts")[::4]:
+            rig.workspace.update("contacts", row["id"], name="changed")
+        rig.sync(["contacts"], when=CompactionMode.NEVER)
+        months.append([part.month for part in rig.lake_table("contacts").parts()])
+    assert months[0] == [None]
+    assert [parts.count(None) for parts in months] == [1, 1, 1]
+    assert len(months[2]) > len(months[1]) > 2
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+
+
 def test_rows_are_known_while_they_wait_to_be_merged(rig: Rig) -> None:
     rig.sync(MERGED, when=CompactionMode.NEVER)
     rig.workspace.update("companies", rig.workspace.rows("companies")[3]["id"], name="changed")
@@ -130,11 +147,17 @@ def test_rows_of_other_rules_are_staged_again(rig: Rig, monkeypatch: pytest.Monk
     rig.check(["companies"])
 
 
-def test_a_row_that_comes_back_unchanged_after_it_was_removed_is_there_again(rig: Rig) -> None:
+@pytest.mark.parametrize("sure", [True, False], ids=["rows are sure", "every row came in two versions"])
+def test_a_row_that_comes_back_unchanged_after_it_was_removed_is_there_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, sure: bool
+) -> None:
     rig.sync(["companies"])
     row = rig.workspace.rows("companies")[0]
     rig.workspace.delete("companies", row["id"])
-    rig.sync(["companies"], full_refresh=True)
+    with monkeypatch.context() as patch:
+        if not sure:
+            patch.setattr(UnchangedRows, "for_the_next", lambda _: {})
+        rig.sync(["companies"], full_refresh=True)
     rig.check(["companies"])
     rig.workspace.create("companies", **row)
     rig.sync(["companies"])

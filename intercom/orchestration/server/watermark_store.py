@@ -37,6 +37,7 @@ class BlockWatermarks:
     def __init__(self, names: Sequence[str] = ()) -> None:
         self._names = set(names)
         self._read: dict[str, BlockDocument | None] = {}
+        self._refused: PrefectError | None = None
         self._reading = Lock()
 
     def load(self, connection: str, table: str, lake_id: str) -> Watermark | None:
@@ -95,9 +96,15 @@ class BlockWatermarks:
         with self._reading:
             if name not in self._read:
                 names = sorted({name, *self._names})
-                documents = call_server(
-                    f"read the watermark block {name}", lambda: documents_named(IntercomWatermark, names)
-                )
+                if self._refused is not None:  # each table would wait for minutes, one after the other
+                    raise self._refused
+                try:
+                    documents = call_server(
+                        f"read the watermark block {name}", lambda: documents_named(IntercomWatermark, names)
+                    )
+                except PrefectError as error:
+                    self._refused = error
+                    raise
                 found = {document.name: document for document in documents}
                 self._read |= {one: found.get(one) for one in names}
                 self._names.clear()
@@ -127,9 +134,15 @@ def saved_at_the_end(store: WatermarkStore) -> Iterator[WatermarkStore]:
     kept = _LastWatermark(store)
     try:
         yield kept
-    finally:
+    except Exception:
         if kept.last is not None:
-            store.save(kept.last)
+            try:
+                store.save(kept.last)
+            except PrefectError as refused:  # the error that ended the steps is the one to tell
+                log.warning("%s: %s", kept.last.table, refused)
+        raise
+    if kept.last is not None:
+        store.save(kept.last)
 
 
 def document_name(connection: str, table: str, lake_id: str) -> str:

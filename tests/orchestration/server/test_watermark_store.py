@@ -12,8 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from intercom.errors import ConfigurationError
-from intercom.lake.watermark import WatermarkStore, to_record
+from intercom.errors import ConfigurationError, PrefectError
+from intercom.lake.watermark import Watermark, WatermarkStore, to_record
 from intercom.orchestration.server import watermark_store
 from intercom.orchestration.server.watermark_store import BlockWatermarks, document_name, saved_at_the_end
 from tests.support.nursery import FileWatermarks
@@ -43,6 +43,46 @@ def test_of_the_watermarks_of_a_tables_steps_the_last_is_saved_however_they_end(
         if fails:
             raise RuntimeError
     assert list(store.kept.values()) == [last]
+
+
+class Refusing(MemoryWatermarks):
+    """A server that lets nobody write blocks."""
+
+    def save(self, watermark: Watermark) -> None:
+        raise PrefectError("no", refused=True)
+
+
+def test_an_error_of_the_steps_is_told_and_not_that_their_watermark_could_not_be_saved() -> None:
+
+    def step(error: Exception | None) -> None:
+        with saved_at_the_end(Refusing()) as steps:
+            steps.save(watermark())
+            if error is not None:
+                raise error
+
+    with pytest.raises(RuntimeError, match="a step"):
+        step(RuntimeError("a step"))
+    with pytest.raises(PrefectError):
+        step(None)
+
+
+def test_tables_that_wait_for_the_same_answer_do_not_each_ask_a_server_that_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = 0
+
+    def gone(_kind: object, _names: object) -> list[object]:
+        nonlocal asked
+        asked += 1
+        raise PrefectError("gone", refused=False)
+
+    monkeypatch.setattr(watermark_store, "documents_named", gone)
+    first = watermark("acme")
+    store = BlockWatermarks([document_name("acme", table, first.lake_id) for table in ("contacts", "companies")])
+    for table in ("contacts", "companies"):
+        with pytest.raises(PrefectError, match="gone"):
+            store.load("acme", table, first.lake_id)
+    assert asked == 1
 
 
 def test_two_connections_that_are_one_name_to_prefect_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
