@@ -24,6 +24,7 @@ from intercom.lake.parquet import ChangedFooterError, check_footer, footer_diges
 from intercom.lake.published import PublishedFile
 from intercom.lake.staged_run import Coverage
 from intercom.lake.state import Partition
+from intercom.lake.storage_errors import overtaken
 from intercom.lake.table import LakeTable
 from intercom.tables.schema import TableSchema
 from intercom.tables.table import Strategy, Table
@@ -124,6 +125,8 @@ def _publish_one(
                 remove_damaged(table, lake_table, files, error)
                 if old is None or (is_whole(old) and not isinstance(error, (SchemaError, ChangedFooterError))):
                     raise
+                if lake_table.files.stamp(month.month) != month.stored:  # written by another run since it was listed
+                    raise overtaken(lake_table.lake.url, lake_table.files.path(month.month)) from error
                 raise damaged_file(table, lake_table, month.month, error) from error
         if month.discarded:
             counts = replace(counts, files=1)
