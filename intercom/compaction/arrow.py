@@ -8,6 +8,10 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+# At its first conversion pyarrow looks for pandas. Of two tables that do so at the same time one may find it half
+# imported, and fails with an AttributeError; so it is done here, while there is one thread.
+pa.array([0])
+
 
 def numbers(size: int) -> pa.Array:
     """0 to size - 1, as uint64; made without a Python integer for each."""
