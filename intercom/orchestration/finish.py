@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
@@ -21,11 +22,13 @@ log = logging.getLogger(__name__)
 
 
 def finish(job: Job, tables: Mapping[str, PrefectFuture[TableResult]]) -> State[None]:
-    """Wait for the tasks of all tables, show in Prefect what they did, print it, and say whether the run failed."""
+    """Wait for all tables, save watermarks, show what was done in Prefect and on the terminal, say if it failed."""
     try:
         results = [_result(name, future) for name, future in tables.items()]
     finally:
         end_reports(job.run_id)
+    refused = job.save_watermarks()
+    results = [replace(one, failure=str(refused[one.table])) if one.table in refused else one for one in results]
     for warning in warnings(results):
         log.warning("%s", warning)
     announce_run(job, results)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -19,6 +20,7 @@ from intercom.compaction.policy import CompactionMode
 from intercom.config.connection import Connection
 from intercom.config.lookup import find_connection
 from intercom.config.storage_options import checked_options
+from intercom.errors import PrefectError
 from intercom.lake.layout import TableFormat, TablePaths
 from intercom.lake.locks.files import LockToken
 from intercom.lake.locks.liveness import IdleCheck
@@ -28,15 +30,17 @@ from intercom.lake.table import LakeTable
 from intercom.orchestration.server.documents import load_connection, load_storage_options
 from intercom.orchestration.server.limits import scroll_turn, sync_turn
 from intercom.orchestration.server.slots import SlotState
-from intercom.orchestration.server.watermark_store import BlockWatermarks, document_name
+from intercom.orchestration.server.watermark_store import BlockWatermarks, RunWatermarks, document_name
 from intercom.sync.run import Run, RunRequest
 from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Table
 
+log = logging.getLogger(__name__)
+
 _held: dict[str, TableLocks] = {}
 """By attempt: the locks that this process holds."""
 
-_watermarks: dict[str, BlockWatermarks] = {}
+_watermarks: dict[str, RunWatermarks] = {}
 """By attempt: the watermarks of the runs that hold tables in this process."""
 
 
@@ -129,8 +133,15 @@ class Job:
 
     def watermarks(self) -> BlockWatermarks:
         """The watermarks of the run's tables, all read by one request in the process that holds the tables."""
-        held = _watermarks.get(self.lock.attempt) if self.lock else None
-        return held or BlockWatermarks()
+        return self._run_watermarks() or BlockWatermarks()
+
+    def save_watermarks(self) -> dict[str, PrefectError]:
+        """Save the watermarks that were kept for the end; the error of each table whose block the server refuses."""
+        held = self._run_watermarks()
+        return held.save_kept() if held else {}
+
+    def _run_watermarks(self) -> RunWatermarks | None:
+        return _watermarks.get(self.lock.attempt) if self.lock else None
 
     def turn(self, table: Table, sleep: Callable[[float], None]) -> AbstractContextManager[SlotState]:
         """Waits until a table may be read: of a workspace's companies one scroll can be open at a time.
@@ -172,12 +183,13 @@ def holding_tables(job: Job) -> Iterator[Job]:
             raise
         finally:
             _held.pop(locks.attempt, None)
-            _watermarks.pop(locks.attempt, None)
+            for table, refused in _watermarks.pop(locks.attempt).save_kept().items():  # of a run that was broken off
+                log.warning("%s: %s", table, refused)
 
 
-def _watermarks_of(job: Job, lake: Lake) -> BlockWatermarks:
+def _watermarks_of(job: Job, lake: Lake) -> RunWatermarks:
     marked = [table for table in job.tables if TABLES[table].cursor_field is not None]
-    return BlockWatermarks([document_name(job.connection, table, lake.identity().id) for table in marked])
+    return RunWatermarks([document_name(job.connection, table, lake.identity().id) for table in marked])
 
 
 def _begun(job: Job, request: RunRequest) -> Run:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from prefect.blocks.core import Block
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import BlockDocumentCreate, BlockDocumentUpdate
 from prefect.client.schemas.objects import BlockDocument
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
@@ -18,7 +18,7 @@ from intercom.blocks import IntercomConnection
 from intercom.config.connection import Connection, connection_slug, make_connection
 from intercom.config.storage_options import block_named, options_from_block
 from intercom.errors import ConfigurationError
-from intercom.orchestration.server.retry import call_server
+from intercom.orchestration.server.retry import call_server, server_client
 
 _PAGE_SIZE = 200
 _CREATIONS = 5
@@ -138,7 +138,7 @@ def documents_named(kind: type[Block], names: Sequence[str]) -> list[BlockDocume
         "block_types": {"slug": {"any_": [kind.get_block_type_slug()]}},
         "limit": _PAGE_SIZE,
     }
-    with get_client(sync_client=True) as client:
+    with server_client() as client:
         found = client.request("POST", "/block_documents/filter", json=asked).json()
     return [BlockDocument.model_validate(document) for document in found]
 
@@ -148,7 +148,7 @@ def load_values(slug: str, name: str) -> dict[str, Any] | None:
 
     Not by `Block.load`: its error for a value that does not fit shows the value, and names neither place nor cure.
     """
-    with get_client(sync_client=True) as client:
+    with server_client() as client:
         try:
             return dict(client.read_block_document_by_name(name, slug, include_secrets=True).data)
         except ObjectNotFound:

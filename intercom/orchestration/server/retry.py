@@ -1,18 +1,23 @@
 """Calls of Prefect's server with retries, while it is busy or away: sooner and for longer than Prefect's client.
 
 On SQLite a change that reads before it writes is answered by 503 when anything else was written in between. Prefect's
-client then waits 2, 4, 8, 16 and 32 s, which is long for a table that is read in a second, and gives up. A client that
-has just been made does not try again at all while nobody listens, as when the server is started anew under a run.
+client then waits 2, 4, 8, 16 and 32 s, which is long for a table that is read in a second, and gives up; it waits
+after its last try, too. A client that has just been made does not try again at all while nobody listens, as when the
+server is started anew under a run.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
 
 import httpx
+from prefect.client.base import PrefectResponse
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.context import SettingsContext, get_settings_context
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
@@ -22,6 +27,7 @@ from intercom.errors import PrefectError
 log = logging.getLogger(__name__)
 
 _BUSY = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS)
+_told_at_once: ContextVar[bool] = ContextVar("_told_at_once", default=False)
 _T = TypeVar("_T")
 
 
@@ -68,6 +74,29 @@ def call_server(what: str, ask: Callable[[], _T]) -> _T:
         refused = not _may_pass(error)
         how = "refuses to" if refused else f"was asked for {TIMING.most / 60:.0f} minutes and did not"
         raise PrefectError(f"Prefect's server {how} {what}: {one_line(error)}", refused=refused) from error
+
+
+@contextmanager
+def server_client() -> Iterator[SyncPrefectClient]:
+    """Prefect's client for what `call_server` asks: a busy server's answer is an error at once, with no wait before it.
+
+    The client may be the one that the flow and its tasks use, in other threads too: for them it stays as it is.
+    """
+    with get_client(sync_client=True) as client:
+        http = client._client
+        if _raise_when_busy not in http.event_hooks["response"]:
+            http.event_hooks = {**http.event_hooks, "response": [*http.event_hooks["response"], _raise_when_busy]}
+        before = _told_at_once.set(True)
+        try:
+            yield client
+        finally:
+            _told_at_once.reset(before)
+
+
+def _raise_when_busy(response: httpx.Response) -> None:
+    if _told_at_once.get() and (response.is_server_error or response.status_code in _BUSY):
+        response.read()
+        PrefectResponse.from_httpx_response(response).raise_for_status()
 
 
 def client_retries(most: int) -> SettingsContext:

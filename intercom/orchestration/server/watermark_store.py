@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import BlockDocument
 
 from intercom.blocks import IntercomWatermark
@@ -16,7 +16,7 @@ from intercom.config.connection import connection_slug
 from intercom.errors import ConfigurationError, PrefectError
 from intercom.lake.watermark import Watermark, WatermarkStore, from_record, to_record
 from intercom.orchestration.server.documents import documents_named, save_document
-from intercom.orchestration.server.retry import call_server
+from intercom.orchestration.server.retry import call_server, server_client
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class BlockWatermarks:
             return
 
         def save() -> None:
-            with _writing, get_client(sync_client=True) as client:
+            with _writing, server_client() as client:
                 save_document(client, IntercomWatermark, name, record, known.id if known else None)
 
         try:
@@ -109,6 +109,37 @@ class BlockWatermarks:
                 self._read |= {one: found.get(one) for one in names}
                 self._names.clear()
             return self._read[name]
+
+
+class RunWatermarks(BlockWatermarks):
+    """Those of a run's tables, in the process that holds them: in a short run they are saved together at its end.
+
+    While tasks end, Prefect's server writes down their states and events. A document that is saved at that time waits
+    for seconds until SQLite lets it through. A run that dies before its end leaves older documents, or none: the next
+    run begins at those, or at the lake's own record. A table that ends after `SHORT_SECONDS` is saved at once.
+    """
+
+    SHORT_SECONDS = 60.0
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        super().__init__(names)
+        self._kept: dict[str, Watermark] = {}
+        self._until = time.monotonic() + self.SHORT_SECONDS
+
+    def save(self, watermark: Watermark) -> None:
+        self._kept[watermark.table] = watermark
+        if time.monotonic() > self._until:
+            super().save(self._kept.pop(watermark.table))
+
+    def save_kept(self) -> dict[str, PrefectError]:
+        """Save what is not saved yet. Gives the error of each table whose document the server refuses."""
+        refused = {}
+        for table in list(self._kept):
+            try:
+                super().save(self._kept.pop(table))
+            except PrefectError as error:
+                refused[table] = error
+        return refused
 
 
 class _LastWatermark:

@@ -15,7 +15,12 @@ import pytest
 from intercom.errors import ConfigurationError, PrefectError
 from intercom.lake.watermark import Watermark, WatermarkStore, to_record
 from intercom.orchestration.server import watermark_store
-from intercom.orchestration.server.watermark_store import BlockWatermarks, document_name, saved_at_the_end
+from intercom.orchestration.server.watermark_store import (
+    BlockWatermarks,
+    RunWatermarks,
+    document_name,
+    saved_at_the_end,
+)
 from tests.support.nursery import FileWatermarks
 from tests.support.rig import MemoryWatermarks
 from tests.support.watermark_contract import WatermarkStoreContract, watermark
@@ -64,6 +69,44 @@ def test_an_error_of_the_steps_is_told_and_not_that_their_watermark_could_not_be
         step(RuntimeError("a step"))
     with pytest.raises(PrefectError):
         step(None)
+
+
+@pytest.fixture
+def saved(monkeypatch: pytest.MonkeyPatch) -> list[Watermark]:
+    """What goes to Prefect's server, which refuses tags."""
+    saved: list[Watermark] = []
+
+    def save(_store: BlockWatermarks, mark: Watermark) -> None:
+        if mark.table == "tags":
+            raise PrefectError("no", refused=True)
+        saved.append(mark)
+
+    monkeypatch.setattr(BlockWatermarks, "save", save)
+    return saved
+
+
+def test_a_short_run_saves_its_watermarks_at_its_end_each_once_and_names_the_refused(saved: list[Watermark]) -> None:
+    run, first = RunWatermarks(), watermark()
+    others = [replace(first, table=table) for table in ("tags", "contacts")]
+    for mark in (first, *others, last := replace(first, rows=13)):
+        run.save(mark)
+    assert saved == []
+    assert list(run.save_kept()) == ["tags"]
+    assert saved == [last, others[1]]
+    assert run.save_kept() == {}
+    assert len(saved) == 2
+
+
+def test_a_long_run_saves_a_tables_watermark_when_the_table_is_done(
+    saved: list[Watermark], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RunWatermarks, "SHORT_SECONDS", -1.0)
+    run, first = RunWatermarks(), watermark()
+    run.save(first)
+    assert saved == [first]
+    with pytest.raises(PrefectError, match="no"):
+        run.save(replace(first, table="tags"))
+    assert run.save_kept() == {}
 
 
 def test_tables_that_wait_for_the_same_answer_do_not_each_ask_a_server_that_is_gone(
