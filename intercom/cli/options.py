@@ -15,7 +15,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -96,17 +95,21 @@ def _is_flow(decorator: ast.expr) -> bool:
 
 
 def _fields_of(model: ast.expr, models: Mapping[str, ast.ClassDef]) -> Iterator[_Parameter]:
-    """Fields of the model, those that it inherits first, as Pydantic has them; the text below a field describes it."""
+    """Fields of the model, those that it inherits first, as Pydantic has them, each with its default."""
     if not isinstance(model, ast.Name) or model.id not in models:
         return
     for base in models[model.id].bases:
         yield from _fields_of(base, models)
-    body = models[model.id].body
-    for field, below in zip_longest(body, body[1:]):
+    for field in models[model.id].body:
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and field.value:
-            described = below.value if isinstance(below, ast.Expr) else None
-            text = str(described.value) if isinstance(described, ast.Constant) else ""
-            yield _Parameter(field.target.id, field.annotation, field.value, text)
+            given = _given(field.value)
+            text = str(ast.literal_eval(given["description"])) if "description" in given else ""
+            yield _Parameter(field.target.id, field.annotation, given["default"], text)
+
+
+def _given(value: ast.expr) -> dict[str | None, ast.expr]:
+    """What a field has after the ``=``: the arguments of Field, or a default alone."""
+    return {one.arg: one.value for one in value.keywords} if isinstance(value, ast.Call) else {"default": value}
 
 
 def _add(parser: argparse.ArgumentParser, parameter: _Parameter) -> None:

@@ -1,7 +1,7 @@
 """Types of the flows' parameters. Prefect builds the form of a run from them, and refuses a run that does not fit.
 
 The shell reads names, types, defaults and descriptions of the groups from the source of this file
-(`intercom.cli.options`), so a field has a literal default and its description below it.
+(`intercom.cli.options`), so a field's default and its description are literals.
 """
 
 from __future__ import annotations
@@ -34,16 +34,19 @@ StoreObject = Annotated[dict[str, Any], Field(title="object (in YAML)", json_sch
 class LakeOptions(BaseModel):
     """How a lake is reached and kept."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, field_title_generator=lambda name, _: name
-    )
+    # Descriptions as docstrings would cost each run 0.1 s: Pydantic looks for the source of each class.
+    model_config = ConfigDict(extra="forbid", frozen=True, field_title_generator=lambda name, _: name)
 
-    storage_options: StoreText | StoreObject | None = None
-    """How the lake's store is reached: fsspec's options as a JSON object, without secrets, or the Prefect block that
-    has them, for example secret/lake or aws-credentials/prod."""
-    table_format: Literal["parquet", "delta"] = "parquet"
-    """parquet (plain files, one for each month) or delta (Delta Lake: readers see each table as of one moment; needs
-    the extra delta)."""
+    storage_options: StoreText | StoreObject | None = Field(
+        default=None,
+        description="How the lake's store is reached: fsspec's options as a JSON object, without secrets, or the "
+        "Prefect block that has them, for example secret/lake or aws-credentials/prod.",
+    )
+    table_format: Literal["parquet", "delta"] = Field(
+        default="parquet",
+        description="parquet (plain files, one for each month) or delta (Delta Lake: readers see each table as "
+        "of one moment; needs the extra delta).",
+    )
 
     def store(self) -> dict[str, Any] | str | None:
         """The storage options: an object, also if it was given as text, or the name of a block; None without any.
@@ -57,11 +60,19 @@ class LakeOptions(BaseModel):
 class SyncOptions(LakeOptions):
     """Options that few syncs need."""
 
-    compact: Literal["auto", "always", "never"] = "auto"
-    """When staged rows are merged into the table: auto (each time, but tables above a million rows when one row in a
-    hundred waits or after six hours), always, or never (the flow intercom-compact does it then)."""
-    connections_file: FilePath | None = None
-    """YAML file with connections, where the flow runs; connections.yml in the current folder if that exists."""
-    allow_mass_removal: bool = False
-    """Lets a full refresh remove more than a fifth of a table of over a hundred rows, when two reads agree that these
-    rows are gone. Without it such a table fails, and keeps them."""
+    compact: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="When staged rows are merged into the table: auto (each time, but tables above a million "
+        "rows when one row in a hundred waits or after six hours), always, or never (the flow intercom-compact "
+        "does it then).",
+    )
+    connections_file: FilePath | None = Field(
+        default=None,
+        description="YAML file with connections, where the flow runs; connections.yml in the current folder if "
+        "that exists.",
+    )
+    allow_mass_removal: bool = Field(
+        default=False,
+        description="Lets a full refresh remove more than a fifth of a table of over a hundred rows, when two "
+        "reads agree that these rows are gone. Without it such a table fails, and keeps them.",
+    )
