@@ -29,6 +29,25 @@ settings.load_profile("intercom")
 NOW = 1_793_707_200  # 2026-11-03 12:00:00 UTC; in Los Angeles a day of 25 hours has just passed
 
 
+SHARED_SERVER = "prefect"
+_FIRST = (SHARED_SERVER, "tests/orchestration/test_production.py", "tests/orchestration/server/test_provision.py")
+"""Groups that take minutes: what is begun last should not take long."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each file on one worker, and all files that share Prefect's server on the same one: a server less."""
+    of_server = {item.path for item in items if SHARED_SERVER in getattr(item, "fixturenames", ())}
+    of_server -= {item.path for item in items if "own_prefect" in getattr(item, "fixturenames", ())}
+    for item in items:
+        group = SHARED_SERVER if item.path in of_server else item.path.relative_to(item.config.rootpath).as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: _FIRST.index(group) if (group := _group_of(item)) in _FIRST else len(_FIRST))
+
+
+def _group_of(item: pytest.Item) -> str:
+    return str(next(item.iter_markers("xdist_group")).args[0])
+
+
 @pytest.fixture
 def table_format() -> TableFormat:
     """Of the lakes that rigs have; `in_both_formats` gives a test one after the other."""
@@ -122,6 +141,10 @@ def moments() -> random.Random:
     return random.Random(seed)
 
 
+UNUSED_SERVICES = ("SCHEDULER", "LATE_RUNS", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP", "FOREMAN")
+"""Loops of Prefect's server that no test of a shared one is about; together they take one of its 3 % of a core."""
+
+
 @pytest.fixture(scope="session")
 def prefect(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Iterator[Prefect]:
     """One for all tests of this process that need none of their own; who stops it starts it again.
@@ -129,7 +152,8 @@ def prefect(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) ->
     A start takes ten seconds of CPU. So tests use connections, limits and blocks of names of their own.
     """
     soon = {"PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "2"}  # a killed run's slot is free soon after its lease
-    yield from started(Prefect(tmp_path_factory.mktemp("prefect"), prefect_database, **soon))
+    idle = {f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false" for service in UNUSED_SERVICES}
+    yield from started(Prefect(tmp_path_factory.mktemp("prefect"), prefect_database, **soon, **idle))
 
 
 @pytest.fixture(scope="module")

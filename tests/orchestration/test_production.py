@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.deployments.scripts import script
+from tests.support.effort import effort
 from tests.support.ports import free_port
 from tests.support.postgres import PROGRAMS, Postgres
 from tests.support.prefect_server import ROOT, Prefect, inherited
@@ -111,7 +112,10 @@ if not PROGRAMS and os.environ.get("POSTGRESQL_TESTS") == "required":
     raise pytest.UsageError("POSTGRESQL_TESTS=required, but there is none: install Debian's package `postgresql`.")
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"] if PROGRAMS else ["sqlite"])
+DATABASES = ["sqlite", "postgresql"] if PROGRAMS else ["sqlite"]
+
+
+@pytest.fixture(scope="module", params=DATABASES)
 def production(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, prefect_database: Path
 ) -> Iterator[Production]:
@@ -211,6 +215,7 @@ def test_a_failed_run_is_retried_from_the_ui_and_reads_only_what_is_missing(
     check(rig)
 
 
+@pytest.mark.parametrize("production", effort(["sqlite"], DATABASES), indirect=True)
 def test_a_run_that_overlaps_waits_or_is_cancelled_as_configured(production: Production, rig: Rig) -> None:
     production.work_on(rig)
     at_work, go_on = threading.Event(), threading.Event()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import TypeVar
 
 SOAK = "SOAK" in os.environ
 
+_T = TypeVar("_T")
 
-def effort(few: int, many: int) -> int:
-    """The first number in `make test`, the second in `make soak`."""
+
+def effort(few: _T, many: _T) -> _T:
+    """The first, a number or some cases, in `make test`; the second, a greater one or all cases, in `make soak`."""
     return many if SOAK else few
 
 

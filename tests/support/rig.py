@@ -155,7 +155,11 @@ class Rig:
     def check(self, tables: Iterable[str] = TABLES) -> None:
         """Every table of the lake is exactly what the workspace serves now, and nothing is left in staging."""
         for table in tables:
-            assert_exact(self.workspace.rows(table), self.rows(table), table)
+            if table == "data_attributes":  # of which archived ones are not served
+                assert_exact(self.workspace.rows(table), self.rows(table), table)
+            else:
+                served = [record.body for record in self.workspace.tables[table]]
+                assert_exact(served, self.rows(table), table)
         assert self.lake().list("_staging") == {}
 
     def serve_short(self, times: int) -> None:

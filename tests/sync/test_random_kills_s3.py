@@ -28,12 +28,12 @@ def rig(make_rig: Callable[..., Rig], s3_storage: dict[str, Any]) -> Rig:
 
 def test_increments(rig: Rig, nursery: Nursery, moments: random.Random, tmp_path: Path) -> None:
     rig.lake_url = f"s3://{BUCKET}/lake"
-    kills = effort(3, 24)
+    kills = effort(2, 24)
     assert kill_increments(Patient(rig, nursery, tmp_path / "watermarks", TABLES), moments, kills) >= max(1, kills // 2)
 
 
 def test_first_loads(rig: Rig, nursery: Nursery, moments: random.Random, tmp_path: Path) -> None:
-    loads = effort(2, 16)
+    loads = effort(1, 16)
     lakes = (replace(rig, lake_url=f"s3://{BUCKET}/lake-{number}") for number in range(loads))
     patients = (Patient(lake, nursery, tmp_path / lake.lake_url[-1], TABLES) for lake in lakes)
     assert kill_first_loads(patients, moments) >= max(1, loads // 2)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,10 +12,16 @@ import pytest
 
 from intercom.extract.limits import DEFAULT_LIMITS, ReadLimits
 from tests.conftest import NOW
+from tests.support.effort import effort
 from tests.support.rig import IN_SLICES, Rig
 
 
-@pytest.fixture(params=[DEFAULT_LIMITS, IN_SLICES], ids=["one chain", "slices"])
+def in_words(value: object) -> str | None:
+    """How a case is called; None for pytest's own name of it."""
+    return ("slices" if value is IN_SLICES else "one chain") if isinstance(value, ReadLimits) else None
+
+
+@pytest.fixture(params=[DEFAULT_LIMITS, IN_SLICES], ids=in_words)
 def limits(request: pytest.FixtureRequest) -> ReadLimits:
     """Each test reads its searches in both ways."""
     found: ReadLimits = request.param
@@ -37,9 +44,9 @@ SMALL: dict[str, Any] = {"contacts": 90, "companies": 15, "conversations": 60, "
 """Many runs over few files, of two or three months."""
 
 
-def change_some(rig: Rig, *, every: int = 7) -> None:
-    """Edit some rows of each merge table, and add one."""
-    for table in MERGED:
+def change_some(rig: Rig, tables: Iterable[str] = MERGED, *, every: int = 7) -> None:
+    """Edit some rows of each of these tables, and add one."""
+    for table in tables:
         for row in rig.workspace.rows(table)[::every]:
             rig.workspace.update(
                 table, row["id"], **{"title" if table in ("conversations", "articles") else "name": "new"}
@@ -61,8 +68,19 @@ def test_second_run_without_changes_writes_nothing(rig: Rig) -> None:
     assert all(compacted.files == 0 for _, compacted in results.values())
 
 
-@pytest.mark.parametrize("zone", ZONES)
-@pytest.mark.parametrize("index_zone", [None, "UTC"])
+@pytest.mark.parametrize(
+    ("limits", "zone", "index_zone"),
+    effort(
+        [
+            *[(DEFAULT_LIMITS, zone, None) for zone in ZONES],
+            *[(DEFAULT_LIMITS, zone, "UTC") for zone in ZONES[1:3]],
+            *[(IN_SLICES, ZONES[1], index_zone) for index_zone in (None, "UTC")],
+        ],
+        list(product((DEFAULT_LIMITS, IN_SLICES), ZONES, (None, "UTC"))),
+    ),
+    ids=in_words,
+    indirect=["limits"],
+)
 def test_three_increments_on_one_day_are_exact(
     make_rig: Callable[..., Rig], merged: tuple[str, ...], zone: str, index_zone: str | None
 ) -> None:
@@ -72,13 +90,21 @@ def test_three_increments_on_one_day_are_exact(
     rig.sync(tables)
     for _ in range(3):
         rig.workspace.travel(120)
-        change_some(rig)
+        change_some(rig, tables)
         rig.workspace.travel(3)
         rig.sync(tables)
         rig.check(tables)
 
 
-@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize(
+    ("limits", "zone"),
+    effort(
+        [*[(DEFAULT_LIMITS, zone) for zone in ZONES], (IN_SLICES, ZONES[1])],
+        list(product((DEFAULT_LIMITS, IN_SLICES), ZONES)),
+    ),
+    ids=in_words,
+    indirect=["limits"],
+)
 def test_changes_around_local_midnight_are_not_lost(
     make_rig: Callable[..., Rig], merged: tuple[str, ...], zone: str
 ) -> None:
@@ -88,7 +114,7 @@ def test_changes_around_local_midnight_are_not_lost(
     rig.sync(tables)
     for seconds in (-1, 0, 1, 86_399, 86_401):
         rig.workspace.travel_to(midnight.timestamp() + seconds)
-        change_some(rig, every=11)
+        change_some(rig, tables, every=11)
         rig.workspace.travel(2)
         rig.sync(tables)
         rig.check(tables)
@@ -111,14 +137,21 @@ def test_the_25_hour_day_loses_nothing(make_rig: Callable[..., Rig]) -> None:
     rig.sync(["contacts"])
     for _ in range(14):
         rig.workspace.travel(3 * 3600)
-        change_some(rig, every=13)
+        change_some(rig, ["contacts"], every=13)
         rig.workspace.travel(1)
         rig.sync(["contacts"])
         rig.check(["contacts"])
 
 
-@pytest.mark.parametrize("seconds", [False, True])
-@pytest.mark.parametrize("inclusive", [False, True])
+@pytest.mark.parametrize(
+    ("limits", "inclusive", "seconds"),
+    effort(
+        [*product((DEFAULT_LIMITS,), (False, True), (False, True)), (IN_SLICES, False, True), (IN_SLICES, True, False)],
+        list(product((DEFAULT_LIMITS, IN_SLICES), (False, True), (False, True))),
+    ),
+    ids=in_words,
+    indirect=["limits"],
+)
 def test_both_readings_of_the_comparison_operators_are_exact(
     make_rig: Callable[..., Rig], merged: tuple[str, ...], seconds: bool, inclusive: bool
 ) -> None:
@@ -128,7 +161,7 @@ def test_both_readings_of_the_comparison_operators_are_exact(
     rig.sync(merged)
     for _ in range(2):
         rig.workspace.travel(60)
-        change_some(rig)
+        change_some(rig, merged)
         rig.workspace.travel(1)
         rig.sync(merged)
         rig.check(merged)
