@@ -16,8 +16,7 @@
     │   ├── OvertakenError          another run has changed what this run was about to replace
     │   └── DamagedFileError        a published file is not as it was written; the next run reads the table anew
     ├── PrefectError                Prefect's server refuses what a run needs, or has not answered for minutes
-    ├── BusyError                   another run has kept what this one waited for
-    └── SyncFailedError             one or more tables of a run failed; one line for each
+    └── BusyError                   another run has kept what this one waited for
 
 No message holds a token or request headers.
 """
@@ -122,7 +121,3 @@ class PrefectError(IntercomLakeError):
 
 class BusyError(IntercomLakeError):
     """Another run has kept what this one waited for; nothing was read or written meanwhile."""
-
-
-class SyncFailedError(IntercomLakeError):
-    """One or more tables of a run failed; the message has one line for each."""

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from intercom.api.rate_limit.fair_share import QUOTA_SECONDS
 from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.response import Answer
 from intercom.api.retry import RequestSender, RetryPolicy
 from intercom.api.session import Request, SessionPool
-from intercom.api.traffic import QUOTA_SECONDS, Traffic, TrafficCounter
+from intercom.api.traffic import Traffic, TrafficCounter
 from intercom.config.connection import Connection
 from intercom.config.secret_masking import SecretMask
 from intercom.errors import AbandonedError

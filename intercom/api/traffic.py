@@ -6,10 +6,8 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
 
-QUOTA_SECONDS: Final = 10.0
-"""Length of a rate window, in seconds."""
+from intercom.api.rate_limit.fair_share import QUOTA_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

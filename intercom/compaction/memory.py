@@ -23,6 +23,7 @@ while tables are merged or migrated         what is bounded                     
 `compaction.staged_parts._BLOCK_BYTES`      staged rows that are put into another order at once  16 (4)
 `compaction.spill.HELD_BYTES`               rows that were laid aside                            32 (4)
 `lake.parquet.ROW_GROUP_BYTES`              a row group that is read, and one that is collected  2 x 32 (4)
+`lake.conditional_put.IN_ONE_REQUEST`       a file that is published on S3, or three pieces      48 (6)
 sum                                         (4) together: one large partition, alone             144
 ==========================================  ===================================================  ==========
 
@@ -38,7 +39,8 @@ beyond that, or where all was read          8 bytes for each staged and each sto
 (1) The objects of a page take several times the bytes of its JSON. (2) 32 for the scroll, which dies when it waits.
 (3) Reckoned as `MemoryBudget.rows_of` says. (4) A partition whose rows exceed the whole budget is merged alone, and
 streams: so much of it is in memory at the same time, and beside that the key columns of its staged rows. (5) Grows with
-the table: 16 MiB for a first load of a million rows.
+the table: 16 MiB for a first load of a million rows. (6) For each file that is being published, after its rows are let
+go; 3 x 16 of a larger file.
 
 Nine tables at once could so take 661 MiB for reading. They never do: five of the nine hold some hundred rows, a table
 is merged after it was read, and a store that keeps up leaves the later bounds of reading empty. Measured, the whole

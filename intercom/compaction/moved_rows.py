@@ -1,7 +1,7 @@
 """Decides on rows whose month has changed: which version of a key stays, and what every other month loses. Pure.
 
-A file of a month knows nothing of the others, and a row's month goes by ``created_at``, which may change. So versions
-of one key can meet from several months: staged in two, or staged in one and stored in another.
+The file of a month knows nothing of the others, and a row's month goes by the partition field, which may change. So
+versions of one key can meet from several months: staged in two, or staged in one and stored in another.
 """
 
 from __future__ import annotations

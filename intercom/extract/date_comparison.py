@@ -20,11 +20,10 @@ from typing import Any, Self
 from intercom.errors import RequestRejectedError
 from intercom.extract.cursor_pages import CursorSearch, first_row, range_query
 from intercom.extract.extraction import Extraction
+from intercom.extract.whole_search import CREATED
 from intercom.extract.windows import DAY_SECONDS, Window, second_bounds
 
 log = logging.getLogger(__name__)
-
-_CREATED = "created_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ def difference(table: str, found: SearchCheck) -> str:
 def _newest_row(extraction: Extraction) -> int | None:
     """When the newest row was created, unix seconds; None where no row tells, or where sorting by it is refused."""
     anything = CursorSearch(
-        extraction.table.name, {"field": _CREATED, "operator": ">", "value": 0}, _CREATED, "descending"
+        extraction.table.name, {"field": CREATED, "operator": ">", "value": 0}, CREATED, "descending"
     )
     try:
         page = first_row(extraction.api, extraction.table, anything).page
@@ -89,7 +88,7 @@ def _newest_row(extraction: Extraction) -> int | None:
         if refused.status != 400:
             raise
         return None
-    return next((value for value in page.seconds(_CREATED) if value is not None and value >= DAY_SECONDS), None)
+    return next((value for value in page.seconds(CREATED) if value is not None and value >= DAY_SECONDS), None)
 
 
 def _compares_days(extraction: Extraction, second: int) -> bool:
@@ -98,9 +97,9 @@ def _compares_days(extraction: Extraction, second: int) -> bool:
     noon, end = midnight + DAY_SECONDS // 2, midnight + DAY_SECONDS
 
     def count(start: int, end: int) -> int:
-        half = range_query(_CREATED, second_bounds(Window(start, end)))
+        half = range_query(CREATED, second_bounds(Window(start, end)))
         return first_row(
-            extraction.api, extraction.table, CursorSearch(extraction.table.name, half, _CREATED, "ascending")
+            extraction.api, extraction.table, CursorSearch(extraction.table.name, half, CREATED, "ascending")
         ).counted
 
     halves = [partial(count, midnight, noon), partial(count, noon, end)]

@@ -19,7 +19,7 @@ def read_list(extraction: Extraction) -> None:
     """Deliver every page of each of the table's requests; rows of pages that overlap come more than once.
 
     A list normally has one page, but ``pages.next`` is followed if set, until it names a place that was read. Records
-    of a request by ``model`` carry that model, also where the answer leaves it out.
+    carry the query parameters that the table's ``carries`` names, also where the answer leaves them out.
 
     Raises RetriableApiError when page after page repeats the rows of those before.
     """

@@ -60,7 +60,7 @@ def read_in_slices(extraction: Extraction, begun: BegunSearch, window: Window) -
             for part in _longest_first(settled):
                 submit(partial(_read_slice, extraction, outline, part, ends))
         plan = replace(outline, parts=in_order(parts))
-        log.info("%s: %d rows in %d windows of %s", extraction.table.name, plan.rows, len(plan.parts), plan.field)
+        log.info("%s: %d rows in %d slices of %s", extraction.table.name, plan.rows, len(plan.parts), plan.field)
         extraction.resumable.keep(plan)
         ends.begin(plan)
     return plan

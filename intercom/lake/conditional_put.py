@@ -15,8 +15,8 @@ from typing import Any
 _DOES_NOT_HOLD = 412
 _UNDER_WAY = 409
 _TRIES = 5
-IN_ONE_REQUEST = 100 << 20
-PIECE = 32 << 20
+IN_ONE_REQUEST = 48 << 20
+PIECE = 16 << 20
 _MOST_PIECES = 9_000
 """Pieces of one upload; S3 takes 10,000."""
 _AT_A_TIME = 3

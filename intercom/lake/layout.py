@@ -21,7 +21,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 FIRST_FORMAT = 1
 FORMAT = 2
@@ -39,7 +39,7 @@ in `notes` and `damaged`, and no number of a `Generation`. What is read of a wat
 
 LAKE_FILE = "_state/lake.json"
 UNKNOWN_MONTH = "unknown"
-"""Partition of rows without ``created_at``: a real value, since Hive's null partition upsets some readers."""
+"""Partition of rows without a time to go by: a real value, since Hive's null partition upsets some readers."""
 
 _VERSIONED = re.compile(r"[0-9a-f]{32}\.parquet")
 _PART = re.compile(r"part-(\d+)\.parquet")
@@ -62,11 +62,6 @@ def folder_name(name: str) -> str:
     if name.strip(".") == "":
         return name.replace(".", "%2E")
     return quote(name, safe="").replace("~", "%7E")
-
-
-def connection_name(folder: str) -> str:
-    """The inverse of `folder_name`."""
-    return unquote(folder)
 
 
 def partition_folder(month: str) -> str:

@@ -1,8 +1,9 @@
 """Staged parts: rows of a run that is still reading, kept in the lake outside the table until they are merged.
 
-Rows are split by month of ``created_at`` and written in the background when enough of them wait, the largest months
-first, so that memory does not grow with the table, parts are not too small, and no page waits for the store. What was
-never enough to be split is one part with rows of all months: a file costs more than the rows of a small run.
+Rows are split by month of the table's partition field and written in the background when enough of them wait, the
+largest months first, so that memory does not grow with the table, parts are not too small, and no page waits for the
+store. What was never enough to be split is one part with rows of all months: a file costs more than the rows of a small
+run.
 """
 
 from __future__ import annotations
@@ -176,7 +177,7 @@ class ByMonth:
             yield month, first, end - first
 
 
-def split_by_month(rows: pa.Table, partition_field: str = "created_at") -> Iterator[tuple[str, pa.Table]]:
+def split_by_month(rows: pa.Table, partition_field: str) -> Iterator[tuple[str, pa.Table]]:
     """``(YYYY-MM, rows)`` for each month of a time in UTC; ``unknown`` for rows without one.
 
     Rows of several months are copied, so that those of one can be let go while others are kept.

@@ -142,7 +142,7 @@ class RunCheckpoints:
                 self.earlier[attempt] = staged
         self._write_plan()
         log.info(
-            "%s: going on with an earlier try of this run: %d of %d windows are there",
+            "%s: going on with an earlier try of this run: %d of %d slices are there",
             *(self._table, len(self.finished()), len(self._plan.parts)),
         )
 

@@ -124,6 +124,8 @@ def _ask_each(read: TableReader, missing: Missing) -> Verdict:
     One row that was read is asked for first: where even that is not found, a 404 says nothing.
     """
     name = read.table.name
+    if not read.table.record_path:
+        return _kept(name, missing, "records have no address of their own, so that none can be asked for")
     control = a_key(read.table, read.lake_table, _staged(read))
     if control is None or not isinstance(_record(read, control), Page):
         return _kept(name, missing, "records have no address of their own here, not even those that were read")
@@ -148,7 +150,7 @@ def _record(read: TableReader, key: str) -> Page | FatalApiError | None:
     except FatalApiError as error:
         return None if error.status == 404 else error
     members = {member: value for member, value in answer.fields.items() if member not in table.record_omits}
-    (name,) = table.primary_key
+    (name,) = table.primary_key  # of a table with a record path
     if coerce(ColumnKind.STRING, bytes(members.get(name, b"null"))) != key:
         return None
     if answer.elements is not None:

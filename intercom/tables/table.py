@@ -12,6 +12,9 @@ from intercom.tables.schema import TableSchema
 MOST_PER_PAGE = 150
 """Rows of a page at most. Source: Intercom REST API reference 2.14, "Pagination"."""
 
+NARROWING = frozenset({"id", "role"})
+"""Members by which a search of one day can be split: the end of an id (hexadecimal), the role of a contact."""
+
 
 class Access(StrEnum):
     """How a table's records are reached."""
@@ -43,9 +46,9 @@ class Table:
     ``partition_field`` is the time whose month is the partition of a merge table's row; None: the table is one file.
 
     ``day_cut``: search compares calendar days of the workspace's time zone instead of seconds. ``narrowed_by`` are
-    members by which the rows of a single day can be split further. ``record_path``, ending with a slash, is where
-    records are found by their id; ``record_omits`` are members that a record has only there, which are no part of the
-    table.
+    members by which the rows of a single day can be split further, of `NARROWING`. ``record_path``, ending with a
+    slash, is where records are found by their id, empty where they cannot be; ``record_omits`` are members that a
+    record has only there, which are no part of the table.
     """
 
     name: str
@@ -83,10 +86,10 @@ class Table:
             (self.strategy is Strategy.MERGE and not self.cursor_field, "merges without a cursor field"),
             (self.access is Access.SEARCH and not self.cursor_field, "is searched without a cursor field"),
             (
-                self.strategy is Strategy.MERGE
-                and not (self.record_path.startswith("/") and self.record_path[-1] == "/"),
-                "merges without an address of its records",
+                bool(self.record_path) and not (self.record_path.startswith("/") and self.record_path.endswith("/")),
+                f"has the record path {self.record_path!r}, which does not start and end with '/'",
             ),
+            (bool(self.record_path) and len(self.primary_key) > 1, "finds records of several key columns by their id"),
             (self.day_cut and self.access is not Access.SEARCH, "cuts days but is not searched"),
             (not set(self.required) <= set(self.primary_key), "requires columns outside its primary key"),
             (
@@ -94,6 +97,10 @@ class Table:
                 "merges by key columns that a record may lack",
             ),
             (bool(self.narrowed_by) and self.access is not Access.SEARCH, "is narrowed but not searched"),
+            (
+                not set(self.narrowed_by) <= NARROWING,
+                f"is narrowed by other members than {' and '.join(sorted(NARROWING))}",
+            ),
             (
                 any(name not in request for name in self.carries for request in self.requests),
                 "carries a parameter that a request of it lacks",

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from intercom.api.headers import RateHeaders
-from intercom.api.rate_limit.fair_share import WINDOW_SECONDS
+from intercom.api.rate_limit.fair_share import QUOTA_SECONDS
 from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.rate_limit.quota import Permit, Quota
 
@@ -32,7 +32,7 @@ class Server:
     refused: Counter[int] = field(default_factory=Counter)
 
     def window(self, now: float) -> int:
-        return int((now + self.skew) // WINDOW_SECONDS)
+        return int((now + self.skew) // QUOTA_SECONDS)
 
     def remaining(self, window: int) -> int:
         return self.limit_at(window) - self.ours[window] - self.others[window]
@@ -50,7 +50,7 @@ class Server:
 
     def headers(self, window: int, remaining: int, departed: float) -> RateHeaders:
         date = SERVER_EPOCH + int((departed + self.skew) // 1)
-        reset = SERVER_EPOCH + int((window + 1) * WINDOW_SECONDS)
+        reset = SERVER_EPOCH + int((window + 1) * QUOTA_SECONDS)
         return RateHeaders(self.limit_at(window), remaining, reset, date)
 
 
@@ -99,7 +99,7 @@ class Run:
         self.setting = setting
         self.random = random.Random(setting.seed)
         self.events: Events = beside.events if beside else Events()
-        self.first = int(setting.skew // WINDOW_SECONDS)
+        self.first = int(setting.skew // QUOTA_SECONDS)
         limits = {0: setting.limit, 5: setting.new_limit, 8: setting.newest_limit}
         self.server: Server = (
             beside.server
@@ -133,7 +133,7 @@ class Run:
         self.events.at(when, action)
 
     def play(self) -> Run:
-        self.events.play((self.setting.windows + 1) * WINDOW_SECONDS)
+        self.events.play((self.setting.windows + 1) * QUOTA_SECONDS)
         return self
 
     def other(self) -> None:
@@ -229,7 +229,7 @@ def most_in_ten_seconds(times: list[float]) -> int:
     most, recent = 0, deque[float]()
     for time in times:
         recent.append(time)
-        while recent[0] <= time - WINDOW_SECONDS:
+        while recent[0] <= time - QUOTA_SECONDS:
             recent.popleft()
         most = max(most, len(recent))
     return most

@@ -38,8 +38,8 @@ COLUMNS = TableSchema(
 )
 SEARCHED = replace(TABLES["contacts"], schema=COLUMNS)
 READ_WHOLE = replace(TABLES["companies"], schema=COLUMNS)
-TWO_COLUMNS = replace(SEARCHED, primary_key=("id", "owner_id"), partition_field="begun_at")
-TWO_COLUMNS_READ_WHOLE = replace(READ_WHOLE, primary_key=("id", "owner_id"), partition_field="begun_at")
+TWO_COLUMNS = replace(SEARCHED, primary_key=("id", "owner_id"), partition_field="begun_at", record_path="")
+TWO_COLUMNS_READ_WHOLE = replace(READ_WHOLE, primary_key=("id", "owner_id"), partition_field="begun_at", record_path="")
 """Keys of two columns, and months by another time than `created_at`."""
 ONE_FILE = replace(TWO_COLUMNS_READ_WHOLE, name="tags", partition_field=None)
 """No months. The name is that of a table which is one file, by which a `LakeTable` goes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -11,6 +12,7 @@ import pytest
 
 from intercom.tables.catalogue import TABLES
 from tests.conftest import NOW
+from tests.support import rig as rigs
 from tests.support.rig import Rig, is_page
 
 PATHS = {
@@ -132,6 +134,22 @@ def test_a_404_says_nothing_where_records_have_no_address(make_rig: Callable[...
     ingested, compacted = rig.sync(["contacts"], full_refresh=True)["contacts"]
     assert compacted.removed == 0
     assert any("no address of their own" in note for note in ingested.notes)
+    rig.server.clear_faults()
+    rig.check(["contacts"])
+
+
+def test_rows_of_a_table_whose_records_have_no_address_are_not_asked_for(
+    make_rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rigs, "TABLES", {**TABLES, "contacts": replace(TABLES["contacts"], record_path="")})
+    rig = make_rig(contacts=400)
+    rig.sync(["contacts"])
+    leave_out(rig, 3)
+    rig.server.clear_log()
+    ingested, compacted = rig.sync(["contacts"], full_refresh=True)["contacts"]
+    assert compacted.removed == 0
+    assert any("no address of their own" in note for note in ingested.notes)
+    assert {request.path for request in rig.server.log} == {"/me", "/contacts/search"}
     rig.server.clear_faults()
     rig.check(["contacts"])
 

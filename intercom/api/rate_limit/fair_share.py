@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from itertools import takewhile
+from typing import Final
 
-WINDOW_SECONDS = 10.0
+QUOTA_SECONDS: Final = 10.0
+"""Intercom deals its limit out over so many seconds."""
 # Share of the limit up to which others are ignored: the server's count keeps room for them, and we go at full speed.
 # Not before others have been watched for some time: of clients that begin together each seems small at first.
 _SMALL = 0.1
-_KNOWN_SECONDS = 2 * WINDOW_SECONDS
+_KNOWN_SECONDS = 2 * QUOTA_SECONDS
 _LOST = 1  # requests that may be our own, lost on their way
 # Share of the limit that stays free: requests of others are known one latency later, at the turn of a window not all.
 _RESERVE = 0.05
@@ -74,17 +76,17 @@ class FairShare:
         `limit` is the quota of all clients in ten seconds. `sent`: when our own requests of the last ten seconds left,
         ascending. `in_flight`: how many of ours have no answer yet.
         """
-        while self._taken and self._taken[0][0] <= now - WINDOW_SECONDS:
+        while self._taken and self._taken[0][0] <= now - QUOTA_SECONDS:
             self._sum -= self._taken.popleft()[1]
         if self._sum <= (_SMALL * limit if now - self._since > _KNOWN_SECONDS else _LOST):
             return 0.0
         own, reserve = len(sent), _RESERVE * limit
         free = limit - reserve - own - self._sum - in_flight - self._unseen(limit, now)
-        pace = _KEPT * own / WINDOW_SECONDS * min(1.0, 1.0 + free / reserve)
+        pace = _KEPT * own / QUOTA_SECONDS * min(1.0, 1.0 + free / reserve)
         part = min(1.0, _TAKERS * max(own / (own + self._sum), 1.0 / _TAKERS**2))
         pace += part * max(0.0, free) / max(_SHORTEST_SECONDS, _LATENCIES * self._latency)
         if pace <= 0.0:
-            return WINDOW_SECONDS
+            return QUOTA_SECONDS
         return max(0.0, (sent[-1] if sent else self._since) + 1.0 / pace - now)
 
     def _unseen(self, limit: int, now: float) -> float:
@@ -92,6 +94,6 @@ class FairShare:
 
         A client that begins beside others assumes that they had used the whole quota.
         """
-        before = (WINDOW_SECONDS - (now - self._since)) / WINDOW_SECONDS * limit
+        before = (QUOTA_SECONDS - (now - self._since)) / QUOTA_SECONDS * limit
         recent = sum(n for _, n in takewhile(lambda one: one[0] > now - _RECENT_SECONDS, reversed(self._taken)))
         return max(before, recent / _RECENT_SECONDS * self._latency)

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from intercom.api.headers import RateHeaders
-from intercom.api.rate_limit.fair_share import WINDOW_SECONDS, FairShare
+from intercom.api.rate_limit.fair_share import QUOTA_SECONDS, FairShare
 
 # A private app has at least 1,000 requests a minute, one sixth of them in each window.
 DEFAULT_LIMIT = 166
@@ -26,7 +26,7 @@ _PACE = 1.1
 _FIRST_REQUESTS = 4
 _FIRST_SECONDS = 2.0
 RECHECK_SECONDS = 0.05  # between two looks whether a request may leave
-_FULL_WINDOW_SECONDS = WINDOW_SECONDS + 0.001  # floats: ten seconds later may be a hair too early
+_FULL_QUOTA_SECONDS = QUOTA_SECONDS + 0.001  # floats: ten seconds later may be a hair too early
 # Seconds a second by which two computers' clocks part, at worst, while one of them is being corrected.
 _DRIFT = 5e-4
 
@@ -157,7 +157,7 @@ class Quota:
         if retry_after is not None:
             pause = min(retry_after, LONGEST_RETRY_AFTER_SECONDS)
         elif window is None or headers.reset is None:
-            pause = WINDOW_SECONDS
+            pause = QUOTA_SECONDS
         elif not self._is_stale(permit, headers.reset, window):
             pause = max(_SHORTEST_STOP_SECONDS, window.ends_at - now)
         self._stopped_until = max(self._stopped_until, now + pause)
@@ -184,7 +184,7 @@ class Quota:
         window.remaining = min(window.remaining, remaining)
         latest = self._clock.latest(reset)
         # Without any Date: a window that is first named now lasts ten seconds at most.
-        ends_at = window.since + WINDOW_SECONDS if latest is None else latest
+        ends_at = window.since + QUOTA_SECONDS if latest is None else latest
         window.ends_at = min(ends_at, now + LONGEST_WAIT_SECONDS)
 
     def _believe_limit(self, limit: int | None, remaining: int | None) -> None:
@@ -217,7 +217,7 @@ class Quota:
             window.since = now
             window.remaining = self._server_limit
             window.lost = 0
-            window.ends_at = now + WINDOW_SECONDS  # unless an answer says otherwise
+            window.ends_at = now + QUOTA_SECONDS  # unless an answer says otherwise
 
     def _count_lost(self) -> None:
         """Count a request that the server may have counted without telling."""
@@ -227,7 +227,7 @@ class Quota:
     def _count_wait(self, now: float) -> float:
         """Seconds to wait by the rule *count*."""
         # What left more than a window ago has been counted, in a window that is over.
-        unsure = sum(1 for sent in self._in_flight.values() if sent > now - WINDOW_SECONDS)
+        unsure = sum(1 for sent in self._in_flight.values() if sent > now - QUOTA_SECONDS)
         window = self._window
         if window is not None:
             free = window.remaining - unsure - window.lost > 0
@@ -239,7 +239,7 @@ class Quota:
     @property
     def _spacing(self) -> float:
         """Seconds between two requests at an even pace."""
-        return WINDOW_SECONDS / (self.limit * _PACE)
+        return QUOTA_SECONDS / (self.limit * _PACE)
 
     def _pace_wait(self, now: float) -> float:
         """Seconds to wait by the rule *pace*."""
@@ -247,9 +247,9 @@ class Quota:
         burst = max(3, self.limit // 100)
         wait = self._next_at - (burst - 1) * self._spacing - now
         first = len(self._sent) - self.limit  # of those that must be ten seconds old before the next one leaves
-        return max(wait, self._sent[first] + _FULL_WINDOW_SECONDS - now) if first >= self._excused else wait
+        return max(wait, self._sent[first] + _FULL_QUOTA_SECONDS - now) if first >= self._excused else wait
 
     def _forget(self, now: float) -> None:
-        while self._sent and self._sent[0] <= now - _FULL_WINDOW_SECONDS:
+        while self._sent and self._sent[0] <= now - _FULL_QUOTA_SECONDS:
             self._sent.popleft()
             self._excused = max(0, self._excused - 1)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from intercom.api.rate_limit.fair_share import WINDOW_SECONDS
+from intercom.api.rate_limit.fair_share import QUOTA_SECONDS
 from intercom.api.rate_limit.quota import ServerClock
 from tests.support.effort import effort
 from tests.support.quota import Run, Setting, most_in_ten_seconds
@@ -61,7 +61,7 @@ def test_other_users_of_the_quota_cause_the_only_refusals(setting: Setting, shar
 @settings(max_examples=effort(6, 200))
 def test_a_small_user_of_the_quota_costs_no_more_than_it_takes(setting: Setting, share: float) -> None:
     """A webhook or a poller beside a sync is the normal customer."""
-    run = Run(replace(setting, others_per_second=share * setting.limit / WINDOW_SECONDS)).play()
+    run = Run(replace(setting, others_per_second=share * setting.limit / QUOTA_SECONDS)).play()
     assert run.utilisation(first=4) >= 0.97
     assert run.refusals <= 2 * setting.windows
 
