@@ -154,7 +154,7 @@ class Job:
         return scroll_turn(self.run.workspace, sleep)
 
     def _still_ours(self, lake: Lake, table: str) -> Callable[[], None]:
-        """A check that raises LakeError when the lock is lost. It asks the process that holds it, or else the store."""
+        """A check that raises LakeError when the lock is lost; its holder looks in memory, others in the store."""
         if self.lock is None:
             return lambda: None
         held, lock = _held.get(self.lock.attempt), self.lock
