@@ -1,6 +1,6 @@
 """HTTP to Intercom's API: sessions, retries, typed errors, rate limit.
 
-Terms in this room:
+Terms in this package:
 
 request       one call as the package means it: sent in one or more attempts
 attempt       one HTTP request that is sent; needs a permit of the rate limiter

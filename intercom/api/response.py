@@ -139,7 +139,8 @@ class _ErrorBody(msgspec.Struct):
 def read_refusal(received: HttpResponse, mask: SecretMask) -> Failure:
     """The failure that an error list describes.
 
-    Of any other body only the media type is told: it may be a page of a proxy that repeats the request.
+    For any other body it names the media type only: it may be the page of a proxy that repeats the request, token
+    included.
     """
     status, code = received.status, None
     request_id = _request_id(received, mask)

@@ -166,7 +166,7 @@ class RequestSender:
 
     def _attempt(self, request: Request) -> Answer | Failure:
         """One attempt, sent when the rate limiter lets it; raises ApiError where a retry would change nothing."""
-        # A request that moves a position is one of a chain, which dies when it waits for a minute.
+        # A request with `once` is a page of a scroll, which expires when no request uses it for a minute.
         permit = self.limiter.acquire(urgent=request.once, stopped=self.stopped)
         self.counter.count(requests=1)
         received: HttpResponse | Unanswered | None = None
@@ -238,7 +238,7 @@ class RequestSender:
         )
 
     def _too_large(self, request: Request) -> ApiError:
-        """Of a search a smaller page may fit, so that is the error that makes pages smaller."""
+        """For a search PageTooHeavyError, which makes the caller ask for smaller pages: one of them may fit."""
         error = PageTooHeavyError if request.heavy else AnswerTooLargeError
         return error(
             f"{self._what(request)}: the answer is larger than {self.policy.answer_bytes / (1 << 20):g} MiB, packed or "

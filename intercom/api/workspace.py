@@ -18,7 +18,7 @@ from intercom.errors import FatalApiError
 log = logging.getLogger(__name__)
 
 _DOUBT_SECONDS = 86_400
-"""Seconds that a machine's clock is ahead of the server's, at most."""
+"""Seconds by which this machine's clock may be ahead of the server's, at most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ class _Display:
                 return
             self._stopped.set()
             self._live.stop()
-        # Without the lock, since handlers have theirs: one may just wait here to print, with its own in hand.
+        # Without the lock, else a deadlock: a log handler may hold its own lock while it waits for this one to print.
         self._redirected.close()
         self._thread.join()
 
@@ -107,7 +107,7 @@ class _Display:
                     self._live.refresh()
 
     def _redirect(self, stream: IO[str]) -> None:
-        """Everything that ends in this stream: what is printed, and logs, whose handlers hold the stream itself."""
+        """Redirect all that is written to this stream: prints, and logs, whose handlers hold the stream itself."""
         redirect = redirect_stdout if stream is sys.stdout else redirect_stderr
         self._redirected.enter_context(redirect(self._above(stream)))
         for handler in logging.getLogger().handlers:
@@ -122,7 +122,7 @@ class _Display:
                 handler.addFilter(_not_drawn)
 
     def _above(self, stream: IO[str]) -> _Above:
-        """A way to the lines above for one writer: two that share one would mix their lines."""
+        """A stream that prints above the display, for one writer: two that share it would mix their lines."""
         above = _Above(self._console, stream, self._lock)
         self._redirected.callback(above.end)
         return above

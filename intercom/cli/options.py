@@ -3,8 +3,8 @@
 The names, types and defaults are the flow function's own, the help is its docstring's. A parameter may be a group, a
 model in `intercom.config.parameters`: then its fields are options like all others.
 
-The text, and not the function, since ``--help`` takes 0.3 to 0.4 s this way. On the same busy machine of two cores the
-import of Pydantic alone took 0.6 s, and that of `intercom.config.parameters` with the names of tables 1.7 s.
+The text is read, and the function not imported, so that ``--help`` takes 0.3 to 0.4 s. On the same busy machine of two
+cores the import of Pydantic alone took 0.6 s, and that of `intercom.config.parameters` with the names of tables 1.7 s.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def flow_options(path: Path, groups_file: Path = _GROUPS_FILE) -> FlowOptions:
 
 
 class _DefaultsThatSayMore(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows a default, unless it is nothing: that is in the option's text."""
+    """Shows an option's default, unless it is empty: then the option's own text says what happens without it."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return super()._get_help_string(action) if action.default else action.help

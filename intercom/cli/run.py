@@ -43,7 +43,7 @@ def run_from_shell(file: str, arguments: Sequence[str] | None = None) -> int:
     if fault := _fault_in(options):
         print(fault, file=sys.stderr)
         return 1
-    gc.disable()  # what is imported stays: looking through it again and again is a tenth of the start
+    gc.disable()  # imported objects stay anyway: to scan them again and again takes a tenth of the start
     flow = _loaded(f"{file}:{known.flow}")
     _quiet_prefect()  # now that Prefect has set up its logging
     # Imports what the run would, now that there is time: the server still starts.
@@ -96,7 +96,7 @@ def _loaded(entrypoint: str) -> Flow[..., Any]:
 
 
 def _quiet_prefect() -> None:
-    """This package's lines; of Prefect's only warnings, and not its tracebacks: failures are told by table."""
+    """Log this package's lines, and Prefect's warnings without its tracebacks: the run reports failures by table."""
     logging.getLogger("prefect").setLevel(logging.WARNING)
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -60,7 +60,7 @@ class TemporaryServer:
         atexit.register(self._stop)
 
     def connect(self) -> bool:
-        """Wait until the server answers and make it the API of this process; False where none is wanted, or came up."""
+        """Wait until the server answers, and make it this process's API; False if none is wanted, or none came up."""
         from prefect.context import refresh_global_settings_context
         from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS
 
@@ -77,7 +77,7 @@ class TemporaryServer:
         return bool(url)
 
     def _stop(self) -> None:
-        """Never by a kill: the server may be migrating its database. It ends by itself, if later."""
+        """Tell the server to end, and wait for a while. It is never killed, since it may be migrating its database."""
         with suppress(subprocess.TimeoutExpired):
             self._process.communicate(timeout=_LAST_SECONDS)
 
@@ -86,7 +86,7 @@ def _serve() -> None:
     """Serve until standard input ends; the API's address is the one line on standard output."""
     alone, serving = threading.Event(), threading.Event()
     threading.Thread(target=_watch, args=(alone, serving), daemon=True).start()
-    gc.disable()  # what is imported stays: looking through it again and again is a tenth of the start
+    gc.disable()  # imported objects stay anyway: to scan them again and again takes a tenth of the start
     from prefect.settings import get_current_settings
 
     settings = get_current_settings()

@@ -1,4 +1,4 @@
-"""Whether a read is complete: rows that were received, held against those that Intercom counts."""
+"""Completeness of a read: the rows received, compared with the rows that Intercom counts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 class Completeness:
     """Whether what was read of a table is all that Intercom counts; `notes` has a line for each shortfall.
 
-    A few rows that are counted but never served, whatever is tried, do not make a read incomplete: an index may count
-    records that are deleted. One in a hundred of what was counted is the bound.
+    A read that lacks up to 1 % of the counted rows is still complete: Intercom's index may count deleted records, which
+    no request returns.
     """
 
     notes: list[str] = field(default_factory=list)

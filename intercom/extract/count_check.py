@@ -1,6 +1,6 @@
-"""Holds the distinct keys that a search has given, never its rows, against what Intercom counts. Pure.
+"""Compares the number of distinct keys that a search has returned with Intercom's count; keeps no rows. Pure.
 
-A count is the largest that any answer named for the same rows, until a smaller one is believed (`CountCheck.believe`).
+The count is the largest that any answer named for the same rows, until `CountCheck.believe` sets a smaller one.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from intercom.extract.distinct_keys import keys_of
 from intercom.extract.pages import Page
 
 _IDLE_PAGES = 5
-"""Pages in a row that may bring nothing: some answers have no rows and yet a next page."""
+"""Pages in a row without progress that are an error. A few occur: some answers have no rows and yet a next page."""
 _ROOM_ROWS = 15_000
-"""Rows beyond twice the counted ones that may come: of a busy workspace some come again while they are read."""
+"""Rows allowed beyond twice the count: in a busy workspace, rows that change during the read come again."""
 
 
 class CountCheck:
@@ -31,7 +31,7 @@ class CountCheck:
         self._keys: set[int] = set()
         self._late = 0
         self._versions: set[int] = set()
-        """Of keys that came more than once in a pass."""
+        """Hashes of key and time, for keys that came more than once in a pass."""
         self.begin()
 
     def begin(self) -> None:
@@ -46,12 +46,12 @@ class CountCheck:
 
     @property
     def found(self) -> int:
-        """Distinct rows, with records that cannot be rows: they were served all the same."""
+        """Distinct records so far, including those that cannot be rows."""
         return len(self._keys)
 
     @property
     def short_by(self) -> int:
-        """Rows that were counted and not found. Null elements are none, as long as they are fewer than the rows."""
+        """Rows that were counted and not found. Null elements count as found, unless they outnumber the rows."""
         return self._lacking(self.found)
 
     @property
@@ -67,11 +67,11 @@ class CountCheck:
         return max(0, self.counted - nulls - found)
 
     def believe(self, count: int) -> None:
-        """A smaller count holds from now on."""
+        """Use this smaller count from now on."""
         self.counted = count
 
     def add(self, page: Page, changed: Sequence[int | None], count: int | None, *, full: int) -> None:
-        """Take a page: its rows and when each has changed, the count that it names, the rows it should have (0: any).
+        """Take a page. `changed`: cursor value of each row; `count`: what it counts; `full`: rows it must have, 0: any.
 
         Raises RetriableApiError when the pages make no progress: the same rows, or none, again and again.
         """

@@ -1,7 +1,7 @@
 """Reads the pages of one search in a row, each found by the cursor of the one before, and checks order and count.
 
-An answer can be well formed and wrong. So rows are never held against a count of the same answer only: what requests of
-their own have counted, before and after the pages were read, decides whether the search was read whole.
+An answer can be well formed and wrong, so rows are never compared with the count of their own answer only. Separate
+count requests, before and after the pages are read, decide whether the search was read completely.
 
 Source of the API facts: Intercom REST API reference 2.14, "Search contacts", "Search conversations", "Sorting".
 """
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 _OPPOSITE = {"ascending": "descending", "descending": "ascending"}
 _PAGES_BEFORE_GROWING = 4
 _MOST_LOST = 0.2
-"""A count that shrinks by more than this share of the rows is believed only after a second read by another order."""
+"""A count that falls by more than this share is believed only after a second read in the opposite order."""
 
 Stop = Callable[[list[int]], bool]
-"""Gets the sort field's values of a page that came, like all before it, in the order asked for: is it the last?"""
+"""Gets the sort field's values of a page, if all pages so far came in the order asked for; True ends the pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class CursorSearch:
         }
 
     def backwards(self) -> CursorSearch:
-        """The same rows in the opposite order: another question about them."""
+        """A search for the same rows in the opposite order."""
         return replace(self, order=_OPPOSITE[self.order])
 
 
@@ -114,7 +114,7 @@ def first_row(api: TableClient, table: Table, search: CursorSearch) -> FirstPage
 
 
 def read_cursor_pages(extraction: Extraction, search: CursorSearch, first: FirstPage | None = None) -> None:
-    """Deliver the search's pages; once more, in the opposite order, when fewer rows came than are counted."""
+    """Deliver the search's pages. If fewer rows came than are counted, read it again in the opposite order."""
     check = CountCheck(search.what, search.counted, search.until)
     for read, one in enumerate((search, search.backwards()), start=1):
         read_pass(extraction, one, check, first)
@@ -129,7 +129,7 @@ def read_cursor_pages(extraction: Extraction, search: CursorSearch, first: First
 
 
 def count_again(extraction: Extraction, search: CursorSearch, check: CountCheck) -> None:
-    """Believe a smaller count if two requests for it alone name it after the pages were read: rows leave a search."""
+    """Believe a smaller count if two count requests after the read both give one: rows may have left the search."""
     names: list[int] = []
     for _ in range(2):
         names.append(first_row(extraction.api, extraction.table, search).counted)
@@ -149,9 +149,9 @@ def read_pass(
 ) -> bool:
     """Deliver one pass over the search and add it to `check`; False when it was not read to the end of the search.
 
-    Pages have `share` of the rows of a full one. With `stop` the pass ends where that says so; else, and only with
-    `search.until`, behind all rows that are counted. A page without a next one is the end of the search wherever
-    `stop` ends the pass: all rows that are counted should be read by then.
+    `share` is the page size as a share of a full page. With `stop`, the pass ends where `stop` says so. Without it, a
+    search with `until` ends once all counted rows are read and all rows of a page changed after `until`. A page without
+    a next one is the end of the search, also if `stop` ends the pass there: all counted rows should be read by then.
     """
     size, order = first.size if first else PageSize(extraction.table.per_page, share), _Order(search.order)
     cursor: str | None = None
@@ -188,7 +188,7 @@ def _are_newer(changed: Sequence[int | None], second: int) -> bool:
 
 
 def _ask(api: TableClient, table: Table, search: CursorSearch, cursor: str | None, size: PageSize) -> Answer:
-    """One page; smaller and smaller while the server cannot bear it, from the same place."""
+    """Request one page; while it is too heavy for the server, request half as many rows from the same cursor."""
     while True:
         try:
             answer = api.post(table.path, search.body(size.rows, cursor), expect=table.records_at, heavy=size.rows > 1)

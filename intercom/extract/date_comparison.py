@@ -1,9 +1,9 @@
 """Finds out whether a search compares dates by calendar days or by seconds, and whether its table declares that.
 
 The reference cuts the dates of contact search to days and says nothing of the kind about conversations; a later
-version of the API, or another workspace, may differ. A range of half a day tells: where days are compared it can hold
-no row in any time zone, since ``>`` begins with the day after its value and ``<`` ends before the day of its value.
-Where search does not compare as declared the bounds for days are used, which are right either way.
+version of the API, or another workspace, may differ. The test is to count a range of half a day. If days are compared,
+the range has no row in any time zone, since ``>`` begins with the day after its value and ``<`` ends before the day of
+its value. If search does not compare as declared, the bounds for days are used, which are right either way.
 
 Source of the API facts: Intercom REST API reference 2.14, "Search contacts"; developer pages on the preview version.
 """
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 class SearchCheck:
     """How a table's search compares dates, as it was found on one UTC day (``2026-11-03``).
 
-    `row_at` is the creation time of a row that the counts were asked around, unix seconds.
+    `row_at` is the creation time, in unix seconds, of the row on whose UTC day the rows were counted.
     """
 
     day: str
@@ -43,14 +43,14 @@ class SearchCheck:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`; KeyError, TypeError or ValueError when it is none."""
+        """The inverse of `to_json`. Raises KeyError, TypeError or ValueError for any other object."""
         return cls(str(record["day"]), bool(record["by_day"]), int(record["row_at"]))
 
 
 def check_search(extraction: Extraction, known: SearchCheck | None) -> SearchCheck | None:
-    """How search compares today: two counts once a UTC day; None while there is no row to tell by.
+    """How search compares dates, checked by two counts once a UTC day; None while there is no row to check it with.
 
-    A finding that differs from the declared one must show twice, and by a row that is certainly there.
+    A finding that differs from the declared one is checked once more, with the newest row.
     """
     table, today = extraction.table, f"{datetime.fromtimestamp(extraction.run_start, UTC):%Y-%m-%d}"
     if known is not None and known.day == today:

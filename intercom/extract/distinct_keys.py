@@ -1,7 +1,7 @@
 """Counts the distinct keys that the pages of one read have given, and notices when no new ones come.
 
-Rows are counted by what they are, not by how often they come: a read whose pages overlap has as many rows as are
-counted and still lacks some. A read that brings nothing new would go on for ever, with the table's lock held.
+Each key is counted once: when pages overlap, the number of rows may reach Intercom's count although some rows are
+missing. A read that brings no new key is ended with an error, else it could go on for ever and hold the table's lock.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class DistinctKeys:
 
 
 def keys_of(page: Page) -> list[bytes]:
-    """What tells the rows of a page apart, in the order of its records; then those of records that cannot be rows."""
+    """Keys of a page's records, in their order, followed by the keys of those that cannot be rows."""
     times: Counter[bytes] = Counter()
     odd = []
     for rejected in page.rejected:  # the same text twice on a page is two records

@@ -29,12 +29,12 @@ class Resumable(Protocol):
         """Remember a plan before its first part is read."""
 
     def finished(self) -> Collection[int]:
-        """Places in the plan of slices whose rows earlier attempts have staged to the last one."""
+        """Places in the plan of the slices whose rows earlier attempts have staged completely."""
 
 
 @dataclass(frozen=True, slots=True)
 class SliceEnd:
-    """Is delivered after the last page of a slice: the slice's place in the plan, and how complete it is."""
+    """Marks the end of a slice, after its last page: the slice's place in the plan, and how complete it is."""
 
     place: int
     completeness: Completeness
@@ -48,9 +48,9 @@ class Extraction:
     """One table of one run, while it is read.
 
     `run_start` is the server's time before the first page, in unix seconds. `receive` takes each page, and after the
-    pages of a slice its end, from any thread; it may block while others wait to be staged. `expect` learns how many
-    rows there are to come. `exact`: rows that are not delivered will be removed, so that those which change meanwhile
-    must come, too. `compares_days`: how search was found to compare dates; None: as the table declares.
+    pages of a slice its end, from any thread; it blocks while too many pages wait to be staged. `expect` is told how
+    many rows will come. `exact`: rows that are not delivered will be removed from the lake, so rows that change during
+    the read must be delivered, too. `compares_days`: how search was found to compare dates; None: as declared.
     """
 
     api: TableClient
@@ -70,13 +70,13 @@ class Extraction:
         return self.table.day_cut or bool(self.compares_days)
 
     def deliver(self, item: Page | SliceEnd) -> None:
-        """Hand on a page, or the end of a slice. Raises AbandonedError at a page of a table that is not read on."""
+        """Hand on a page, or the end of a slice. Raises AbandonedError for a page once the table is stopped."""
         if isinstance(item, Page) and self.api.stopped.is_set():
             raise AbandonedError
         self.receive(item)
 
     def in_parallel(self, jobs: Sequence[Callable[[], T]]) -> list[T]:
-        """The results of the jobs, as many at a time as requests may be in flight; the first error ends all.
+        """The results of the jobs, run as many at a time as requests may be in flight; the first error stops all.
 
         No job is still running when this returns or raises.
         """
@@ -88,10 +88,10 @@ class Extraction:
 
     @contextmanager
     def side_by_side(self) -> Iterator[Callable[[Callable[[], Any]], Future[Any]]]:
-        """Takes jobs, to be run while the block goes on, as many at a time as requests may be in flight.
+        """Yields a function that submits a job. Jobs run beside the block, as many at a time as requests in flight.
 
-        The block ends when all jobs have ended, with the first error of a job, or of the block itself. After an error
-        the table's other requests end; no job is still running then.
+        Leaving the block waits for all jobs, and raises the first error of a job, or of the block itself. An error
+        stops the table's other requests; no job is still running when it is raised.
         """
         running: list[Future[Any]] = []
         taking = True
@@ -113,7 +113,7 @@ class Extraction:
             try:
                 try:
                     yield submit
-                except AbandonedError as error:  # perhaps because a job has failed, and then that is the error to tell
+                except AbandonedError as error:  # perhaps caused by a job's error, which is the one to raise then
                     abandoned = error
                 taking = False
                 if abandoned is None:

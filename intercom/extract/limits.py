@@ -1,4 +1,4 @@
-"""Sizes by which a read is cut: into slices, and by checkpoints."""
+"""Row counts that decide when a search is split into slices and when a checkpoint is written."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
-    """Rows from which on something is worth its requests or its files.
+    """Numbers of rows above which splitting a search, or writing a checkpoint, is worth its cost.
 
-    `smallest_slice`: a search of so many rows, or fewer, is not split, since counting a slice and its last, partly
-    filled page cost requests too. The slices of a longer one may be smaller where pages are slow (`slice_rows`).
-    `between_checkpoints`: after so many rows what is finished is written down, also before the time for it has come.
+    `smallest_slice`: a search of at most this many rows is not split, because each slice costs requests: its count and
+    its partly filled last page. A longer search may have smaller slices where pages are slow (`slice_rows`).
+    `between_checkpoints`: a checkpoint is due after this many rows, even if the time between two has not passed.
     """
 
     smallest_slice: int = 34 * 150

@@ -1,4 +1,4 @@
-"""Reads the newest changes back to where a window begins: where search cuts days, the query has to begin before it."""
+"""Reads changes newest first, back to the window's start: the query of a search that compares days begins earlier."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from intercom.extract.limits import ReadLimits
 log = logging.getLogger(__name__)
 
 _PASSES = (1.0, 2 / 3, 0.8)
-"""Passes over the newest changes, each by pages of this share of a full one; the second and third only where the one
-before is doubtful."""
+"""Page size of each pass, as a share of a full page. The second and third pass run only if the one before is
+doubtful."""
 _WORTH_IT = 4
 """A search that may end early is cut into slices only if it would read at least a quarter of the rows anyway."""
 
 
 def read_newest_first(extraction: Extraction, search: CursorSearch, first: FirstPage | None, start: int) -> bool:
-    """Read the search back to where the window begins; False when that is too far for one page after the other.
+    """Read the search back to the window's start; False when that takes too many consecutive pages.
 
-    What lies behind that place is counted with the rest, so the count tells whether rows are missing only where the
-    search itself has ended. Before its end a pass is believed when all its pages are full and name no smaller count
-    than others. Else rows are asked for again by pages of another size, until a pass is sound or brings no new row.
+    The count includes rows from before the window, so it shows missing rows only if the search was read to its end. A
+    pass that stops earlier is believed when all its pages are full and none names a smaller count than the others.
+    Otherwise the rows are read again in pages of another size, until a pass is sound or brings no new row.
     """
     check = CountCheck(search.what, search.counted, extraction.run_start)
     to_its_end = False
@@ -49,11 +49,11 @@ def read_newest_first(extraction: Extraction, search: CursorSearch, first: First
 
 
 class _EarlyEnd:
-    """Ends a search, newest rows first, where it reaches back beyond the window; or when it still has far to go.
+    """Stops a newest-first search at rows from before the window, or when many rows of the window are still unread.
 
-    How far is told by the rows read by then: a burst of changes at the very end says nothing about the hours before.
-    The rest of a long way may be read faster in slices, but these begin two days early: if most of their rows are not
-    wanted, one page after the other is better.
+    The unread rows are estimated once enough rows were read: a burst of changes at the very end says nothing about the
+    hours before. Slices read many rows faster, but begin two days before the window: if most of their rows lie outside
+    of it, consecutive pages are better.
     """
 
     def __init__(self, start: int, counted: int, limits: ReadLimits, *, may_be_far: bool) -> None:

@@ -17,9 +17,9 @@ from intercom.extract.pages import json_integer, next_params, page_of, pages_of,
 log = logging.getLogger(__name__)
 
 SMALLER_PER_PAGE = 50
-"""Asked for where more are refused."""
+"""Rows per page to ask for when the server refuses more with status 400."""
 PAGES_AT_ONCE = 64
-"""Pages that are asked for before looking whether they bring anything: how many there are is the server's word."""
+"""Pages requested before checking that they brought new rows: the server's number of pages may be wrong."""
 _READS = 3
 
 
@@ -32,25 +32,25 @@ class _Size:
 
 @dataclass(frozen=True, slots=True)
 class _Delivered:
-    """What is remembered of a page: its rows would fill the memory, articles are long."""
+    """What is kept of a delivered page. Its rows are not kept: articles are long and would fill the memory."""
 
     number: int
     request_id: str | None
     keys: frozenset[bytes]
     nulls: int
     counted: int
-    """Rows that the list was said to have then; 0 when it was not said."""
+    """Rows of the whole list according to this page; 0 when the page does not say."""
     total_pages: int | None
     following: dict[str, str | int]
 
 
 def read_page_numbers(extraction: Extraction) -> None:
-    """Deliver every page of the list, again when rows moved between pages.
+    """Deliver every page of the list; read all pages again when rows moved between pages.
 
-    Page numbers count from the front: a row that is deleted or edited while pages are read shifts others past the
-    reader. That shows as fewer distinct rows than are counted; then all are read once more. The count is the largest
-    that a page has named, or a request for the count alone: a page that lacks rows may count too few. A smaller one is
-    believed when two requests for it after the last page agree. What is short after the last read is in `completeness`.
+    A row that is deleted or edited during a read shifts other rows to pages that were already read. Then there are
+    fewer distinct rows than counted, and all pages are read again, up to three reads in total. The count is the largest
+    that a page or a separate count request has named, since a page that lacks rows may count too few. A smaller count
+    is believed when two count requests after the last page both give one. `completeness` gets the final shortfall.
     """
     name, counted, found = extraction.table.name, 0, 0
     size = _Size(extraction.table.per_page)
@@ -69,9 +69,10 @@ def read_page_numbers(extraction: Extraction) -> None:
 
 
 def _walk(extraction: Extraction, size: _Size) -> tuple[int, int]:
-    """One pass over all pages; gives what they account for, and the largest count that a page has named.
+    """Read all pages once. Returns the number of elements found, and the largest count that a page has named.
 
-    That is distinct rows and null elements, which are counted and are no rows, as long as these are not the more.
+    Elements found are distinct rows plus null elements, since Intercom counts both. Null elements are left out when
+    they outnumber the rows.
     """
     first = _first(extraction, size)
     extraction.expect(first.counted)
@@ -91,7 +92,7 @@ def _first(extraction: Extraction, size: _Size) -> _Delivered:
 
 
 def _at_once(extraction: Extraction, size: _Size, first: _Delivered) -> tuple[int, int]:
-    """As many pages as the first one says, until many in a row bring nothing new."""
+    """Read as many pages as the first one names, in parallel batches; a batch without a new row is the end."""
     keys, counted, nulls = set(first.keys), first.counted, first.nulls
     numbers = range(2, (first.total_pages or 0) + 1)
     for start in range(0, len(numbers), PAGES_AT_ONCE):
@@ -109,7 +110,7 @@ def _at_once(extraction: Extraction, size: _Size, first: _Delivered) -> tuple[in
 
 
 def _one_by_one(extraction: Extraction, size: _Size, first: _Delivered) -> tuple[int, int]:
-    """Pages until one names no next, or a place that was read; two empty ones in a row are the end, too.
+    """Read page after page. The end is a page that names no next one, or one already read; or two empty pages in a row.
 
     Raises RetriableApiError when pages keep repeating rows.
     """
@@ -148,7 +149,7 @@ def _deliver(extraction: Extraction, size: _Size, params: dict[str, str | int], 
 
 
 def _count(extraction: Extraction) -> int:
-    """Rows that the list has, asked for by itself; where it does not say, at least those of the answer."""
+    """Rows of the whole list, by a separate request for one row; without a ``total_count``, the rows of the answer."""
     table = extraction.table
     answer = extraction.api.get(table.path, {**table.requests[0], "page": 1, "per_page": 1}, expect=table.records_at)
     counted = json_integer(answer.fields.get("total_count"))

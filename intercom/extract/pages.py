@@ -25,12 +25,12 @@ Params = Mapping[str, str | int]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Records of one answer; `size` is in bytes of JSON.
+    """The records of one answer; `size` is in bytes of JSON.
 
-    `number` counts from 1 in a row of requests of which each follows from the one before. `nulls` elements of the
-    answer's list were null, and are no records; `rejected` ones cannot be rows. `outside` usable ones were left out,
-    since they are not asked for. `newest` is how far the page has read the table: the greatest value that the watermark
-    counts, in unix seconds; None without one.
+    `number` counts from 1 within one chain of requests, such as a slice or a scroll. `nulls` counts the null elements
+    of the answer's list, which are no records. `rejected` are records that cannot be rows. `outside` counts usable
+    records that were dropped because they lie outside the window. `newest` is the greatest cursor value of the page
+    that counts for the watermark, in unix seconds; None without one.
     """
 
     number: int
@@ -49,7 +49,7 @@ class Page:
         return f"page {self.number}, request {self.request_id or 'without id'}"
 
     def seconds(self, name: str) -> list[int | None]:
-        """A timestamp field of each record in unix seconds; found once, since each step of a read asks for it."""
+        """A timestamp field of each record in unix seconds; cached, since each step of a read asks for it."""
         if name not in self._seconds:
             self._seconds[name] = all_epoch_seconds([record.get(name) for record in self.records])
         return self._seconds[name]
@@ -58,7 +58,7 @@ class Page:
 def page_of(answer: Answer, table: Table, number: int) -> Page:
     """The usable records of an answer, those that cannot be rows, and the number of null elements.
 
-    Null elements, which the reference allows among admins, are no records and no fault.
+    Null elements are neither records nor errors: the API reference allows them in the list of admins.
     """
     head = _record_head(table.required_columns, table.cursor_field)
     if answer.elements is None:
@@ -90,7 +90,7 @@ def json_integer(raw: msgspec.Raw | None) -> int | None:
 def pages_of(answer: Answer) -> dict[str, Any]:
     """The ``pages`` object of an answer; empty when it is missing, null or no object.
 
-    Raises RetriableApiError when it cannot be decoded: what it says of a next page is not known then.
+    Raises RetriableApiError when it cannot be decoded, because then it is unknown whether there is a next page.
     """
     try:
         pages = _decoded(answer.fields.get("pages"))
@@ -106,8 +106,8 @@ def pages_of(answer: Answer) -> dict[str, Any]:
 def next_params(answer: Answer) -> dict[str, str | int]:
     """Where ``pages.next`` points to, as query parameters; empty at the end.
 
-    It comes as an object, as a URL string, as null or not at all. Of a URL only the parameters are used: the host
-    stays the configured one, since the token goes with it.
+    Intercom sends ``next`` as an object, as a URL string, as null, or not at all. Only the query parameters of a URL
+    are used: requests go to the configured host alone, because they carry the token.
     """
     following = pages_of(answer).get("next")
     if isinstance(following, str):
@@ -128,5 +128,5 @@ def _decoded(raw: msgspec.Raw | None) -> Any:
 
 @lru_cache(maxsize=64)
 def _record_head(required: tuple[str, ...], cursor_field: str | None) -> RecordHead:
-    """What is asked of every record while it is read: its key, and the times that it is ordered and kept by."""
+    """Decoder of the members that a read needs of every record: required columns, ``created_at``, cursor field."""
     return RecordHead(required, filter(None, ("created_at", cursor_field)))

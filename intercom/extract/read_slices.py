@@ -1,4 +1,4 @@
-"""Reads a long search as slices by time, at the same time: these are bound by the rate limit, and not by latency."""
+"""Reads a long search as slices by time in parallel: the rate limit bounds their speed, and not the latency."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 def read_in_slices(extraction: Extraction, begun: BegunSearch, window: Window) -> SlicePlan:
     """Split the rows of a search by created_at on a first load, else by the cursor field, and read the slices.
 
-    Slices are read as soon as they are settled, while others are still cut. The plan is kept as soon as it is whole;
-    an attempt that ends before that leaves nothing to go on from.
+    Slices are read as soon as they are settled, while others are still being cut. The plan is saved once it is
+    complete; an attempt that ends earlier leaves nothing to resume from.
     """
     search, cursor_field = begun.search, str(extraction.table.cursor_field)
     outline = SlicePlan(cursor_field, cursor_field, window_bounds(extraction, window), (), by_day=extraction.by_day)
@@ -77,7 +77,7 @@ def read_planned(extraction: Extraction, plan: SlicePlan) -> None:
 
 
 def _longest_first(parts: Iterable[PlannedSlice]) -> list[PlannedSlice]:
-    """The order to begin them in: what is begun last should not take long."""
+    """The slices with most rows first, so that no long one is still being read when all others have ended."""
     return sorted(parts, key=lambda part: part.rows, reverse=True)
 
 
@@ -89,7 +89,7 @@ def _read_slice(extraction: Extraction, plan: SlicePlan, part: PlannedSlice, end
 
 
 class _SliceEnds:
-    """Delivers the ends of slices, by their places in the plan: of those read before that is known as soon as it is."""
+    """Delivers the end of each slice with its place in the plan; ends that come before the plan is kept wait for it."""
 
     def __init__(self, extraction: Extraction) -> None:
         self._extraction = extraction
@@ -107,7 +107,7 @@ class _SliceEnds:
             self._extraction.deliver(SliceEnd(places[part], found))
 
     def begin(self, plan: SlicePlan) -> None:
-        """The plan is kept."""
+        """The plan is kept: deliver the ends that have waited for it."""
         places = {part: place for place, part in enumerate(plan.parts)}
         with self._lock:
             self._places = places
@@ -116,19 +116,19 @@ class _SliceEnds:
 
 
 def _lowest(extraction: Extraction, outline: SlicePlan, begun: BegunSearch, window: Window) -> int:
-    """Where the rows to be read begin, about: slices are cut from here on, and the first one is open."""
+    """About the time of the first row, in unix seconds: slices are cut from here on, and the first one has no start."""
     if window.start is not None:
         return window.start
     first, search = begun.first, begun.search
     if search.order != "ascending":
         first = first_row(extraction.api, extraction.table, replace(search, order="ascending"))
     elif search.field != outline.field:
-        return 0  # it cannot be sorted by
+        return 0  # the API refuses to sort by it
     return _first_second(first, outline) or 0
 
 
 def _highest(extraction: Extraction, outline: SlicePlan, begun: BegunSearch, window: Window) -> int:
-    """Where the rows to be read end, about: the last slice is open. Importers make rows of the future, too."""
+    """About the time of the last row, in unix seconds; the last slice has no end. Imported rows may lie after now."""
     if window.end is not None:
         return min(window.end, extraction.run_start)
     if begun.search.order != "ascending" or begun.search.field != outline.field:
@@ -156,7 +156,7 @@ def _last(extraction: Extraction, outline: SlicePlan, part: Slice) -> int | None
 
 
 def _first_second(found: FirstPage, outline: SlicePlan) -> int | None:
-    """The time of a search's first row; None when it is not sorted by it."""
+    """The time of a search's first row, in unix seconds; None when the search is not sorted by that time."""
     if outline.sort_field != outline.field:
         return None
     return next((value for value in found.page.seconds(outline.field) if value is not None), None)

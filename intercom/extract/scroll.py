@@ -1,4 +1,4 @@
-"""Reads companies by the scroll: all of a workspace in no order, one open scroll per workspace, no going back.
+"""Reads companies by the scroll API: it returns all companies, cannot go back, and allows one scroll per workspace.
 
 Source of the API facts: Intercom REST API reference 2.14, "Scroll over all companies", "List all companies", and what
 their users report.
@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 OPEN_WAITS_SECONDS = (3, 5, 10, 20, 30)
 """Pauses before asking again while another scroll is open; it dies a minute after its last use."""
 RESTART_WAITS_SECONDS = (0, 5, 15, 30)
-"""Pauses before the next scroll, where one was not enough: at once, then slower, as the server may be in trouble."""
+"""Pauses before another scroll, where one was not enough; longer each time, as the server may be in trouble."""
 LOST_PAGE_WAITS_SECONDS = (1, 5, 15)
-"""Pauses after pages in a row that were lost; together well below the minute after which an unused scroll is dead."""
+"""Pauses after consecutive lost pages; their sum is well below the minute after which an unused scroll expires."""
 _SHORT_SCROLLS = 2
 _COUNTS_AFTERWARDS = 2
 
@@ -37,13 +37,13 @@ class _ScrollLostError(Exception):
 
 
 def read_scroll(extraction: Extraction) -> None:
-    """Deliver every company: of one scroll without a gap, or of several that fill each other's gaps.
+    """Deliver every company: from one scroll without a gap, or from several that fill each other's gaps.
 
     A scroll that is lost on the way (a 500, a token that expired) ends in a gap. A page that was lost (a 502, an answer
     that did not arrive) leaves a gap, too, and the same scroll is read on. Rows of further scrolls come twice, which
-    the merge removes. An end is believed only when there are as many companies as the list counts. That count is a
-    floor: lists leave out companies without users. Below the floor, everything is read once more, and then
-    `completeness` has the shortfall.
+    the merge removes. A scroll's end is believed only if at least as many companies came as the list API counts. The
+    list leaves out companies without users, so its count is a lower bound. If fewer came, everything is read once more;
+    if that is short as well, `completeness` gets the shortfall.
 
     Raises RetriableApiError when five scrolls have left a gap, when a scroll brings the same companies again and again,
     or when another scroll stays open for more than a minute.

@@ -1,9 +1,9 @@
 """Tells whether several scrolls over the same companies have together read everything. Pure.
 
-Every scroll walks the companies in the same order. What a scroll reads without losing a page is a gapless stretch of
-that walk, and two stretches that share a company are one. All was read when one stretch leads from the beginning to an
-end. The order is trusted only as long as the scrolls prove it: once two of them meet companies in different orders,
-only a scroll that had no gap by itself counts.
+Every scroll should return the companies in the same order. A stretch is a run of companies that one scroll has returned
+without losing a page. Two stretches that share a company are joined. Everything was read when joined stretches lead
+from the beginning to an end. If two scrolls return companies in different orders, joining proves nothing, and only a
+scroll without any gap counts.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ class ScrollCoverage:
         """Where a key was first met: a number that grows from scroll to scroll and from key to key."""
         self._next_place = 0
         self._first_places: list[int] = []
-        """Of each stretch; with it a place leads to its stretch."""
+        """The first place of each stretch, ascending; used to find the stretch of a place."""
         self._scrolls: list[int] = []
         """The scroll of each stretch."""
         self._joined: list[int] = []
-        """Each stretch's parent: a forest, as stretches become one."""
+        """The parent of each stretch in a union-find forest; joined stretches have the same root."""
         self._begun: int | None = None
-        """A stretch that starts where the walk does; all those are one."""
+        """The stretch at the beginning of the first scroll; the first stretches of later scrolls are joined to it."""
         self._ended: list[int] = []
         self._scroll = 0
         self._own: set[bytes] = set()
         self._last: bytes | None = None
         self._met: dict[int, int] = {}
-        """Of each earlier scroll the place of the key that this scroll met last."""
+        """Earlier scroll -> place of the last of its keys that this scroll has returned."""
         self._pending: str | None = None
         self._gapless = True
         self._empty_between: set[tuple[bytes | None, bytes]] = set()
@@ -49,7 +49,7 @@ class ScrollCoverage:
 
     @property
     def whole(self) -> bool:
-        """Whether the walk was read from its beginning to its end."""
+        """Whether all companies were read, from the beginning to an end."""
         if self._whole or not self._orderly or self._begun is None:
             return self._whole
         begun = self._root(self._begun)
@@ -66,7 +66,7 @@ class ScrollCoverage:
         self._join(self._begun, stretch)
 
     def add(self, keys: Sequence[bytes]) -> None:
-        """The companies of a page. One that this scroll has met before tells nothing of its place."""
+        """The companies of a page. One that this scroll has returned before is ignored: its place says nothing."""
         for key in keys:
             if key not in self._own:
                 self._own.add(key)
@@ -77,7 +77,7 @@ class ScrollCoverage:
         self._pending = "gap"
 
     def empty(self) -> None:
-        """An empty page: the end, or a gap; or nothing where an earlier scroll had one in the same place."""
+        """An empty page: the end or a gap; neither, if an earlier scroll had one between the same two companies."""
         self._pending = self._pending or "empty"
 
     def end(self) -> None:
@@ -87,7 +87,7 @@ class ScrollCoverage:
             self._whole = self._whole or self._gapless
 
     def distrust(self) -> None:
-        """Believe none of the ends until now."""
+        """Forget the ends that scrolls have reported so far."""
         self._ended.clear()
         self._whole = False
 

@@ -1,7 +1,7 @@
-"""Reads a search: few rows by one page after the other, many as slices that are read at the same time.
+"""Reads a search: page after page if it has few rows, as slices in parallel if it has many.
 
-A count that is asked for by itself tells how many rows there are; the first page of a search tells it again. Pages that
-follow each other are bound by the server's latency; slices are bound by the rate limit alone.
+A separate request counts the rows, and the first page of the search counts them again. The server's latency limits how
+fast consecutive pages are read; slices are limited by the rate limit alone.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from intercom.extract.windows import Window
 
 
 def read_search(extraction: Extraction, window: Window) -> None:
-    """Deliver every row of the window, and others; the receiver filters.
+    """Deliver every row of the window, and perhaps others, which the receiver drops.
 
-    An open window is read by ``created_at``, which hardly ever changes, so that rows which are updated meanwhile keep
-    their place. Where sorting by it is refused, ``updated_at`` serves: such rows then come again at the end.
+    An open window is sorted by ``created_at``, which hardly ever changes, so rows that are updated during the read keep
+    their place. Where the API refuses that, ``updated_at`` is used, and updated rows come again at the end.
     """
     plan = extraction.resumable.plan()
     if plan is not None:
@@ -34,7 +34,7 @@ def read_search(extraction: Extraction, window: Window) -> None:
 
 
 def _is_read_in_one(extraction: Extraction, search: CursorSearch, first: FirstPage, window: Window) -> bool:
-    """Read the search to its end by one page after the other; False when it is too long for that."""
+    """Read the search page after page; False when it is too long for that and has to be read in slices."""
     if search.order == "descending" and window.start is not None:
         return read_newest_first(extraction, search, first, window.start)
     if extraction.limits.is_long(search.counted):
@@ -45,7 +45,7 @@ def _is_read_in_one(extraction: Extraction, search: CursorSearch, first: FirstPa
 
 
 def _read_moved(extraction: Extraction) -> None:
-    """Rows that were read by a time that changes, and that moved on before they were met."""
+    """Read rows that changed since the run began: a read by a time that changes may have missed them."""
     window = Window(extraction.run_start)
     query = range_query(str(extraction.table.cursor_field), window_bounds(extraction, window))
     what = f"{extraction.table.name}, changed while it was read"

@@ -1,8 +1,8 @@
 """Splits a long search into slices that can be read at the same time.
 
-Slices are counted before they are read, and the parts of one must hold at least as many rows as it has itself: where
-they do not, it is read as it is. The field that they are cut by must be one that every row has: days may overlap, and
-what comes twice would make up for what is missing.
+Slices are counted before they are read. The parts of a slice must together count at least as many rows as the slice; if
+no way to split it meets that, the slice is read unsplit. Every row must have the field that slices are cut by: slices
+of days may overlap, and rows that are counted twice would hide missing ones.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _LARGEST_ROWS = 100 * 150
 _SLICES = 64  # about twice as many as are read at the same time, so that none is waited for in the end
 _MOST_PARTS = 16
 _TOLERANCE = 1.25
-"""A slice of up to so many times the size that is aimed at is not cut again, and neighbours are joined up to that."""
+"""Factor on the target size. A slice of up to this size is not cut again, and neighbours are joined up to this size."""
 _LOPSIDED = 0.9
-"""A piece that holds more of its whole than this is a lump: its ends are looked for before it is cut again."""
+"""A piece with more than this share of its parent's rows is asked for its last row's time before it is cut again."""
 _HEX = "0123456789abcdef"
 _ROLES = ("user", "lead")
 _LONGEST_SUFFIX = 2
@@ -31,7 +31,7 @@ _LONGEST_SUFFIX = 2
 
 @dataclass(frozen=True, slots=True)
 class SliceCount:
-    """Rows of a slice, and the second of its first one in the field that it is cut by; None: it does not say."""
+    """Rows of a slice; `first` is the first row's time in the field that slices are cut by, None if unknown."""
 
     rows: int
     first: int | None = None
@@ -73,7 +73,7 @@ class SlicePlan:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> SlicePlan:
-        """The inverse of `to_json`; KeyError, TypeError or ValueError when it is none."""
+        """The inverse of `to_json`. Raises KeyError, TypeError or ValueError for any other object."""
         return cls(
             field=str(record["field"]),
             sort_field=str(record["sort_field"]),
@@ -92,16 +92,16 @@ class _Piece:
     first: int
     last: int
     ways: tuple[tuple[Slice, ...], ...] = ()
-    """What it may be split into; the next is tried where one does not add up."""
+    """Ways to split the slice, to be tried in this order until the counts of one add up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Splitter:
     """Splits one search. `lowest` and `highest` are seconds between which its rows are expected.
 
-    `last` tells the second of a slice's last row. `narrowed_by`: slices of a single cell may be split by what their
-    rows' ``id`` ends with, by ``role``, or both. Slices of fewer rows than `smallest` are not split. Every round of
-    questions is one call of `count`, however many slices it is about.
+    `last` gives the time of a slice's last row, in unix seconds. `narrowed_by`: slices of a single cell may be split by
+    the last characters of ``id``, by ``role``, or both. Slices of fewer rows than `smallest` are not split. One call of
+    `count` counts many slices at the same time.
     """
 
     grid: Grid
@@ -115,8 +115,8 @@ class Splitter:
     def split(self, rows: int) -> Iterator[tuple[PlannedSlice, ...]]:
         """Slices that together hold the whole search of `rows` rows, each of some tens of pages.
 
-        They come after each round of questions, as soon as they are settled: the first ones can be read while others
-        are still cut. Small ones are held back until the last round, since neighbours may turn up to be joined with.
+        They are yielded after each round of counts, so the first ones can be read while others are still being cut.
+        Small slices are held back until the last round, because a neighbour to join them with may still appear.
         """
         size = max(self.smallest, min(_LARGEST_ROWS, rows // _SLICES))
         held: list[PlannedSlice] = []
@@ -139,9 +139,9 @@ class Splitter:
             yield tuple(part for part in joined if part not in held)
 
     def _round(self, pieces: list[_Piece], size: int) -> list[tuple[_Piece, list[_Piece]]]:
-        """The children of each piece, none where those of its present way do not hold what it holds.
+        """Each piece with its children; without any where the parts of its current way count too few rows.
 
-        Rows come and go while they are counted, so what does not add up is counted once more.
+        Rows come and go during the counts, so a piece whose parts do not add up is counted once more.
         """
         answers = self._counts([piece.ways[0] for piece in pieces])
         unsure = [place for place, piece in enumerate(pieces) if not _adds_up(piece, answers[place], size)]
@@ -173,7 +173,7 @@ class Splitter:
         return [[next(answers) for _ in family] for family in families]
 
     def _with_ways(self, piece: _Piece, size: int) -> _Piece:
-        """By time where the piece has several cells, else by the ends of ids, then by role."""
+        """The piece with its ways to split: by time if it has several cells, else by the end of ids, then by role."""
         if not piece.slice.narrowed:
             wanted = min(_MOST_PARTS, max(2, -(-piece.rows // size)))
             pieces = self.grid.cut(piece.slice, piece.first, piece.last, wanted)
@@ -190,7 +190,7 @@ def _adds_up(piece: _Piece, counted: Sequence[SliceCount | None], size: int) -> 
     rows = [count.rows for count in counted if count is not None]
     if len(rows) < len(counted) or sum(rows) < piece.rows:
         return False
-    # Too many would mean that a filter is not understood: each piece would then be the whole.
+    # Far more rows than the slice has mean that the API ignores the filter, and counts the whole slice for each part.
     return not piece.ways[0][0].narrowed or sum(rows) <= piece.rows + max(size, piece.rows // 10)
 
 
@@ -208,7 +208,7 @@ def in_order(parts: Iterable[PlannedSlice]) -> tuple[PlannedSlice, ...]:
 
 
 def _joined(parts: Sequence[PlannedSlice], size: int) -> Iterator[PlannedSlice]:
-    """Neighbours that are small together made one; slices without rows are read with a neighbour."""
+    """The slices, with neighbours joined that are small together; one without rows is joined with any neighbour."""
     last: PlannedSlice | None = None
     for part in parts:
         if last is not None and _may_join(last, part, size):

@@ -1,8 +1,8 @@
-"""How many rows a slice of a search should have, by how long a page takes and by what the rate limit allows. Pure.
+"""How many rows a slice of a search should have, from the seconds that a page takes and the rate limit. Pure.
 
-A slice costs requests, one that counts it and a last page that is partly filled, and saves time: its pages follow each
-other, so that one slice takes as long as they do, however much is allowed. Where pages come quickly, or where a few
-requests in flight use the rate limit up, large slices are as fast as small ones.
+Every slice costs extra requests: its count, and a last page that is partly filled. Small slices save time: the pages of
+one slice are read one after the other, however many requests the rate limit allows. Where pages come quickly, or where
+a few requests in flight use up the rate limit, large slices are as fast as small ones.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _SLICE_SECONDS = 4.5
-"""What the pages of one slice should take."""
+"""Seconds in which the pages of one slice should be read."""
 _FEWEST_PAGES = 8
-"""With fewer, every fifth request would be one that the slice itself costs."""
+"""Pages of a slice, at least. With fewer, one request in five would be overhead of the slice."""
 _SPARE = 1.5
 """Slices for each request in flight, so that some are left when others have ended."""
 

@@ -1,4 +1,4 @@
-"""The whole search of a table: what is asked of it before its rows are read, and whether they can be cut by creation.
+"""The first requests of a search, before its rows are read: its counts, and whether all rows have ``created_at``.
 
 Source of the API facts: Intercom REST API reference 2.14, "Search contacts", "Search conversations", "Sorting".
 """
@@ -24,10 +24,10 @@ _EARLY_END_SECONDS = 10 * DAY_SECONDS
 
 @dataclass(frozen=True, slots=True)
 class BegunSearch:
-    """The whole search, its first page, and its one row at the other end, asked for by itself.
+    """The whole search, its first page (`first`), and its last row, from a request of its own (`opposite`).
 
-    The two are different questions about the same rows: where an answer is well formed and wrong, such as an empty
-    one, the other one's count tells. `with_created` are the rows that have a time of creation, None if not asked for.
+    Both requests count the same rows. So if one answer is well formed and wrong, such as an empty one, the count of the
+    other shows it. `with_created` is the number of rows that have ``created_at``; None if not asked for.
     """
 
     search: CursorSearch
@@ -37,7 +37,7 @@ class BegunSearch:
 
 
 def begin_search(extraction: Extraction, window: Window) -> BegunSearch:
-    """Ask what has to be known of the whole search, all at the same time."""
+    """Send the first requests of the search, all in parallel."""
     table = extraction.table
     if window != Window():
         return _counted_and_begun(extraction, _changes(extraction, window))
@@ -77,9 +77,9 @@ def _asked_at_once(extraction: Extraction, questions: Sequence[Callable[[], Firs
 
 
 def everything(extraction: Extraction, sort_field: str) -> CursorSearch:
-    """All rows, oldest first, also one that lacks either time.
+    """A search for all rows, oldest first, including those that lack one of the two times.
 
-    Rows that change after the run began are left to the next run, else a busy end is chased.
+    Rows that change after the run began are left to the next run: in a busy workspace there would always be more.
     """
     return CursorSearch(
         what=extraction.table.name,
@@ -91,11 +91,11 @@ def everything(extraction: Extraction, sort_field: str) -> CursorSearch:
 
 
 def _changes(extraction: Extraction, window: Window) -> CursorSearch:
-    """Rows by their cursor field.
+    """A search for the rows of a window by their cursor field.
 
-    Where search cuts days, the newest first: the query has to begin two days early, and the read ends at the first
-    page that reaches back beyond the window. Else, or when two days more or less make no difference, the oldest first,
-    until all rows that were counted are read and a whole page has changed after the start of the run.
+    If search compares days, newest first: the query has to begin two days early, and the read ends at the first page
+    with a row from before the window. Otherwise, or if the window is so long that two more days make no difference,
+    oldest first, until all counted rows are read and all rows of a page have changed after the run began.
     """
     table = extraction.table
     field = str(table.cursor_field)
@@ -109,9 +109,9 @@ def _changes(extraction: Extraction, window: Window) -> CursorSearch:
 
 
 def all_have_created(extraction: Extraction, begun: BegunSearch) -> bool:
-    """Whether every row has a time of creation, so that slices by it hold them all; asked again if rows come and go.
+    """Whether every row has ``created_at``, so that slices by it include all rows; asked again, as rows come and go.
 
-    Slices of days may overlap: their sum alone would not tell.
+    The sum of the slices' counts would not show that: slices of days may overlap.
     """
     api, table, counted = extraction.api, extraction.table, begun.search.counted
     if begun.with_created is not None and begun.with_created >= counted:
@@ -128,5 +128,5 @@ def _having_created(extraction: Extraction) -> CursorSearch:
 
 
 def window_bounds(extraction: Extraction, window: Window) -> Bounds:
-    """What a search for the window has to ask for: two days more on either side where it cuts days."""
+    """The bounds to send in a search for the window: two days more on either side if it compares days."""
     return day_bounds(window) if extraction.by_day else second_bounds(window)

@@ -4,8 +4,8 @@ A window is a half-open range ``[start, end)`` of unix seconds; None is an open 
 only comparisons that every Intercom search understands, ``>`` and ``<``. What a search returns beyond the window is
 dropped by the reader (`Window.holds`), so a bound may let in too much but never too little.
 
-A slice is a part of one search, to be read on its own. Slices are cut at the cells of a grid, days or seconds, and
-neighbours share a cut: what the left one's ``<`` leaves out, the right one's ``>`` lets in, in any time zone.
+A slice is a part of one search that is read on its own. Its edges lie on a grid of days or seconds. Neighbouring slices
+share an edge: rows that the left one's ``<`` excludes match the right one's ``>``, in any time zone.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def second_bounds(window: Window) -> Bounds:
 def day_bounds(window: Window) -> Bounds:
     """Bounds for a search that compares calendar days (contacts).
 
-    Intercom cuts both the filter's value and the indexed time to a day, not certainly in the same zone: ``>`` starts
-    with the day *after* the value's. One day back makes up for that, a second day for zones up to 14 hours off UTC
-    on either side (one side being UTC, or both the same zone) and for days of 25 hours.
+    Intercom truncates both the filter's value and the indexed time to a day, perhaps in different time zones, and ``>``
+    starts with the day *after* the value's. The lower bound goes back one day for that, and a second day for zones up
+    to 14 hours off UTC on either side (one side being UTC, or both the same zone) and for days of 25 hours.
     """
     below = None if window.end is None else window.end + 2 * DAY_SECONDS
     return Bounds(above=max(0, _or_zero(window.start) - 2 * DAY_SECONDS), below=below)
@@ -88,10 +88,10 @@ class Grid:
         )
 
     def cut(self, part: Slice, lowest: int, highest: int, parts: int) -> list[Slice]:
-        """The slice in up to `parts` pieces of about as many cells; the slice alone when it has one cell only.
+        """The slice cut into up to `parts` pieces of about equally many cells; a slice of one cell is not cut.
 
-        `lowest` and `highest` are seconds between which rows are expected: cuts lie there. No row is lost beyond them,
-        since the outer pieces reach as far as the slice does.
+        Cuts lie between the unix seconds `lowest` and `highest`, where rows are expected. Rows outside of them are not
+        lost, since the outer pieces reach as far as the slice does.
         """
         first, last = self.cell(lowest), self.cell(highest) + 1
         first = first if part.start is None else max(first, part.start)
@@ -101,10 +101,10 @@ class Grid:
         edges = [part.start, *cuts, part.end]
         return [replace(part, start=edges[place], end=edges[place + 1]) for place in range(parts)]
 
-    # Days are cut at noon UTC. A search that compares days knows the bound's day, D, in a zone of its own. ``<`` ends
-    # before D; 25 hours earlier it is the day before by any clock, also one that is set back by an hour in between, so
-    # ``>`` of that begins with D or, in a few zones, a day before it: a row comes twice, never not at all. Were seconds
-    # compared, neighbours would overlap by those 25 hours.
+    # Days are cut at noon UTC. A search that compares days truncates this bound to a day D in its own time zone, and
+    # ``<`` ends before D. The bound for ``>`` lies 25 hours earlier. That is the day before D by any clock, even one
+    # that is set back by an hour in between, so ``>`` begins with D or, in a few zones, with the day before. A row may
+    # come twice, but is never missed. If the search compares seconds, neighbours overlap by those 25 hours.
 
     def _above(self, cell: int) -> int:
         return cell - 1 if self.unit == 1 else self._noon(cell) - DAY_SECONDS - _HOUR_SECONDS

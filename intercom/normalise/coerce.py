@@ -24,8 +24,8 @@ UNREADABLE: Final = (msgspec.DecodeError, ValueError, OverflowError, RecursionEr
 
 FIRST_SECOND: Final = -62_135_596_800  # 0001-01-01
 LAST_SECOND: Final = 253_402_300_799
-"""9999-12-31 23:59:59. Intercom's times are seconds, old data also has milliseconds: a number is taken for these only
-beyond `FIRST_SECOND` and `LAST_SECOND`, where no second can be meant."""
+"""9999-12-31 23:59:59. Intercom's times are seconds, old data also has milliseconds: a number is read as milliseconds
+only if it lies outside of `FIRST_SECOND` to `LAST_SECOND`, and so cannot be seconds."""
 EXACT_INTEGERS: Final = 2**53  # a float64 holds every integer up to here, and the next one becomes this one
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,7 +43,7 @@ def coerce(kind: ColumnKind, text: bytes) -> object:
 def epoch_seconds(value: Raw | None) -> int | None:
     """A timestamp in whole unix seconds (floor); None when it is absent, null or unreadable.
 
-    Reads what a TIMESTAMP column reads: seconds, or milliseconds beyond these, as number or digits, or ISO 8601.
+    Reads what a TIMESTAMP column reads: ISO 8601, or a number or digits, in seconds or (if too large) milliseconds.
     """
     if value is None:
         return None

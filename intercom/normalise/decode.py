@@ -66,7 +66,7 @@ class ObjectDecoder:
         return self._columns([row or self._absent for row in self._decode_some(join(texts))])
 
     def of_any(self, texts: Sequence[Text]) -> dict[str, Decoded]:
-        """The columns of one or more values; of one that is no such object all are absent."""
+        """The columns of one or more values; a value that is no such object counts as an object without members."""
         return self._columns([row or self._absent for row in decode_each(texts, self._shape)])
 
     def _columns(self, rows: Sequence[Struct]) -> dict[str, Decoded]:

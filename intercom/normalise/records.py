@@ -157,7 +157,7 @@ def split_records(array: Raw, head: RecordHead = _NONE) -> SplitRecords:
 
 
 def sort_out(texts: Iterable[bytes], head: RecordHead) -> SplitRecords:
-    """The same of elements of any kind, one by one; characters that are no Unicode are repaired."""
+    """As `split_records`, for elements that may be unsound JSON, one by one; invalid Unicode is repaired."""
     split = SplitRecords()
     for text in texts:
         if text == b"null":

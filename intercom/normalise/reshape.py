@@ -1,8 +1,8 @@
 """Converts rows from older declared columns to the present ones, by what the rows hold; nothing is read again.
 
-Columns that are declared as before are copied. For all others a record is made of each row and normalised like one that
-Intercom sent: of what was kept in ``_extra``, of the old columns that changed, and of the nested values that flat
-columns are taken from. A value that does not fit its new column, or has no column any more, is kept in ``_extra``.
+Columns that are declared as before are copied. For all others, a record is made of each row and normalised like one
+that Intercom sent. The record has what was kept in ``_extra``, the old columns that changed, and the nested values that
+flat columns are taken from. A value that does not fit its new column, or has no column any more, is kept in ``_extra``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Reshape:
         }
         flat = tuple(column for column in new.flat if column not in kept)
         parents = frozenset[str]().union(*map(_parents, flat))
-        # The columns that a table must declare are in the record, too.
+        # A table must declare these columns, so the normaliser's table and the record have them, too.
         needed = {*parents, *table.primary_key, *table.times, *table.carries}
         fields = tuple(column for column in new.fields if column not in kept or column.name in needed)
         self._normaliser = Normaliser(replace(table, schema=TableSchema(fields, flat)), EPOCH)
@@ -49,7 +49,7 @@ class Reshape:
         ]
 
     def rows(self, old: pa.RecordBatch) -> pa.Table:
-        """A record batch of the old columns with the new ones, as a table; ``_ingested_at`` stays."""
+        """The rows of a batch with the old columns, as a table with the new columns; ``_ingested_at`` stays."""
         held = [pc.is_valid(old.column(name)) for name in (EXTRA, *(column.name for column in self._members))]
         some = reduce(pc.or_, held)
         made = self._made(old.filter(some))

@@ -1,4 +1,4 @@
-"""Which rules make rows of records: what is told of a row by one version of the package may not hold for another."""
+"""A fingerprint of the code that makes rows of records: digests of rows are valid for the same code only."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ _RULES: Final = as_installed()  # now: the package on the disk may be another on
 
 
 def rules() -> str:
-    """The same as this process has loaded them."""
+    """The fingerprint of these modules when this process loaded them."""
     return _RULES

@@ -144,16 +144,17 @@ class Job:
         return _watermarks.get(self.lock.attempt) if self.lock else None
 
     def turn(self, table: Table, sleep: Callable[[float], None]) -> AbstractContextManager[SlotState]:
-        """Waits until a table may be read: of a workspace's companies one scroll can be open at a time.
+        """Waits until a table may be read: a workspace can have one open scroll over its companies at a time.
 
-        Only where the connection has a limit: on a server that nobody has set up nothing would free a slot left over.
+        Waits only if the connection has a limit: on a server that nobody has set up, nothing would free a slot that a
+        dead run has left.
         """
         if table.may_wait or not self.limited or self.run is None or self.run.workspace is None:
             return nullcontext(SlotState.NONE)
         return scroll_turn(self.run.workspace, sleep)
 
     def _still_ours(self, lake: Lake, table: str) -> Callable[[], None]:
-        """What raises LakeError when the lock is lost: by memory in the process that holds it, else by the store."""
+        """A check that raises LakeError when the lock is lost; its holder looks in memory, others in the store."""
         if self.lock is None:
             return lambda: None
         held, lock = _held.get(self.lock.attempt), self.lock

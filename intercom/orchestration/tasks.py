@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 log_to_runs()  # here, since every process that runs a task or a flow of ours imports this module
 
 _BYTES_OF_A_TASK = 128 << 20
-"""Files that one task merges: for less than some seconds of work a task of its own costs more than it brings."""
+"""Bytes of files that one task merges: a task with less than some seconds of work costs more than it saves."""
 
 
 @task(task_run_name="prepare {connection}", cache_policy=NO_CACHE)

@@ -1,8 +1,8 @@
 """What a run has planned and finished of a table, kept beside its staged parts for later attempts at the run.
 
 A run that is tried again (by Prefect, or from its UI) has the same id, and asks only for what is missing. Each attempt
-has a folder of its own, since two may be alive: a worker that was given up, and its successor. Nothing here is
-believed without the parts it speaks of, and the next run's compaction removes what dead runs leave.
+has a folder of its own, since two may be alive: a worker that was given up, and its successor. A checkpoint is ignored
+unless all parts that it counts are there. The next run's compaction removes what dead runs leave.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from intercom.sync.staged import Staged
 log = logging.getLogger(__name__)
 
 _LONGEST = timedelta(days=1)
-"""An older plan is not gone on from: its counts say little, and a full refresh would keep what was deleted since."""
+"""An older plan is not resumed: its counts are outdated, and a full refresh would keep rows deleted since then."""
 _PLAN = "plan"
 _DONE = "done"
 
@@ -67,7 +67,7 @@ class RunCheckpoints:
     def opened(
         cls, lake_table: LakeTable, run_id: str, key: ResumeKey, *, run_start: int, ingested_at: datetime
     ) -> Self:
-        """Those of an attempt that goes on from earlier ones, if there are any that began alike."""
+        """The checkpoints of a new attempt, which resumes earlier attempts at the run with the same key, if any."""
         checkpoints = cls(lake_table, run_id, key, run_start, ingested_at)
         files = lake_table.staged_files()
         attempts = sorted(
@@ -102,7 +102,7 @@ class RunCheckpoints:
     # -- the lake's side ------------------------------------------------------------------------------------------
 
     def save(self, staged: Staged) -> None:
-        """Write down what this attempt has staged until now, in the place of what it had before.
+        """Write down what this attempt has staged until now, in place of its previous checkpoint.
 
         Raises LakeError when the lock is lost: a run that was overtaken need not read to the end.
         """

@@ -51,7 +51,7 @@ def commit(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run) -> T
                 f"lake {lake_table.lake.url}. Another run over the same table may have removed them. Run again; the "
                 "watermark has not moved."
             )
-    # A full refresh that was short has only merged, so that an undamaged table is read as far as it was.
+    # An incomplete full refresh only merges its rows, so an undamaged table keeps its watermark and history start.
     short = run.full_refresh and not completeness.complete
     as_far = short and kept.lake_id == plan.lake_id and missing_from(kept, findings) is None
     finished = FinishedRead(
@@ -88,7 +88,7 @@ def _digests(reader: TableReader, plan: ReadPlan, latest: TableState | None) -> 
 
 
 def _coverage(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run) -> Coverage:
-    """What the rows are that were read: all of the table only where nothing was short or has to stay."""
+    """How much of the table was read: all of it only if no row was missing and rows that were not read may go."""
     if not (reader.completeness.complete and verdict.allowed):
         return Coverage.SOME
     if plan.start.replaces or reader.table.strategy is Strategy.REPLACE:
@@ -97,7 +97,7 @@ def _coverage(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run) -
 
 
 def _reached(reader: TableReader, plan: ReadPlan, latest: TableState | None, run: Run) -> int | None:
-    """The watermark after this run, which moves none when it was short or read a range with an end."""
+    """The watermark after this run; a run that was incomplete, or that read a range with an end, does not move it."""
     return watermark_after(
         plan.start.watermark,
         None if latest is None else latest.watermark,

@@ -1,7 +1,7 @@
 """Asks Intercom once more for rows that a full read lacks, before they are removed.
 
     few rows missing, the read short of what is counted       each is asked for by its own address
-    companies, whose count is a floor only                     the same
+    companies, whose count is a lower bound only               the same
     more than a fifth of the table missing                     a second read must lack them as well, and
                                                                in tables of more than 100 rows a person has said so
     any row of a small list missing                            a second read must lack it as well
@@ -77,8 +77,9 @@ def confirm_removals(read: TableReader, state: TableState | None, *, permitted: 
 def confirm_repair(read: TableReader, state: TableState, *, permitted: bool) -> None:
     """Doubt a complete read from the beginning that finds far fewer rows than the table's record has.
 
-    Such a read takes the place of files that are gone, damaged or not ours, so what it lacks would be gone with them.
-    It is doubted as a full refresh is that would remove so many rows; then it counts as incomplete, and says so.
+    Such a read replaces files that are missing, damaged or not ours, so rows that it lacks would be lost. If more than
+    a fifth of the rows is missing, it is repeated. If they are still missing then, the read of a table of more than 100
+    rows counts as incomplete, with a note, unless `permitted`.
     """
     name = read.table.name
     sound = sum(entry.rows for month, entry in state.partitions.items() if month not in state.damaged)
@@ -110,7 +111,7 @@ def _missing(read: TableReader, state: TableState | None) -> Missing:
 
 
 def _read_once_more(read: TableReader, state: TableState | None) -> Missing:
-    """What both reads lack; the shortfall of either stays."""
+    """Read once more. Returns the rows that both reads lack; keeps the larger shortfall and the notes of both."""
     first = read.completeness
     read.read_again()
     read.completeness.missing = max(read.completeness.missing, first.missing)
@@ -119,9 +120,9 @@ def _read_once_more(read: TableReader, state: TableState | None) -> Missing:
 
 
 def _ask_each(read: TableReader, missing: Missing) -> Verdict:
-    """Ask for each row by its own address: 404 lets it go, a record is staged with the others.
+    """Request each row by its own address: after a 404 it may be removed, else its record is staged with the others.
 
-    One row that was read is asked for first: where even that is not found, a 404 says nothing.
+    One row that was read is requested first: if even that is not found, a 404 proves nothing.
     """
     name = read.table.name
     if not read.table.record_path:
@@ -140,9 +141,10 @@ def _ask_each(read: TableReader, missing: Missing) -> Verdict:
 
 
 def _record(read: TableReader, key: str) -> Page | FatalApiError | None:
-    """The record of this key, as a page of its own; None when there is none, or when it is another one's by now.
+    """The record of this key, as a page of its own; None when there is none, or when the answer has another key.
 
-    One that cannot be a row is told, and not kept by its earlier version: the read has met it, or could have.
+    A record that cannot be a row is reported as rejected, and its earlier version in the lake is not kept: the read has
+    met it, or could have.
     """
     table = read.table
     try:

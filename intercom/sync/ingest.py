@@ -116,7 +116,7 @@ def _read_already(
 
 
 def _migrated(table: Table, lake_table: LakeTable, store: WatermarkStore, run: Run) -> TableState | None:
-    """The table's record, after its files have the declared columns where that can be without reading them again."""
+    """The table's record; its files are first rewritten to the declared columns, if no row has to be read again."""
     state = lake_table.state()
     _check_workspace(table, lake_table, state, run)
     return state if state is None or run.full_refresh else migrate_columns(table, lake_table, state, store)
@@ -167,7 +167,7 @@ def _reader(
 
 
 def _known(lake_table: LakeTable, plan: ReadPlan, run: Run) -> dict[bytes, RowDigest]:
-    """Rows that need not be staged when they come unchanged: none where what is read makes the table whole again."""
+    """Rows that need not be staged if they come unchanged; none unless the run reads what is new after a watermark."""
     if plan.state is None or plan.start.watermark is None or run.until is not None:
         return {}
     return lake_table.known_rows(plan.state, rules())
@@ -196,7 +196,10 @@ def _confirmed(reader: TableReader, plan: ReadPlan, run: Run) -> Verdict:
 
 
 def _strangers(table: Table, lake_table: LakeTable) -> list[str]:
-    """A line where other files than the table's lie in its folder, as its readers read them; seen by `findings`."""
+    """A warning if the table's folder has files that no run has written, since readers of the table read them, too.
+
+    `lake_table.findings` must have listed the folder before.
+    """
     paths = lake_table.files.strangers()
     if not paths:
         return []
@@ -209,7 +212,7 @@ def _strangers(table: Table, lake_table: LakeTable) -> list[str]:
 
 
 def _hints(table: Table, unknown: Sequence[str]) -> tuple[str, ...]:
-    """Fields that Intercom sent and that are not declared: names only, what they hold is the customers'."""
+    """A hint on fields that Intercom sent and that are not declared: names only, since values are customers' data."""
     if not unknown:
         return ()
     count = f"{len(unknown)}{' or more' if len(unknown) >= MOST_NAMED else ''}"

@@ -3,8 +3,8 @@
 Pages wait in a queue that is bounded in bytes: when decoding or the store cannot keep up, readers wait for room, and
 memory does not grow.
 
-The end of a slice waits in the same queue behind the slice's pages. So whoever learns of it knows that all rows before
-it were added to a part, and once that part is durable, so is the slice.
+The end of a slice waits in the same queue behind the slice's pages. When it is taken from the queue, all rows of the
+slice were added to parts; once these parts are durable, so is the slice.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ log = logging.getLogger(__name__)
 
 WAITING_BYTES = 8 << 20
 """JSON bytes of pages that may wait; in memory they are several times as large."""
-_AT_ONCE_BYTES = 3 << 20  # decoded together: what a column costs is paid once for some thousand rows
+_AT_ONCE_BYTES = 3 << 20  # JSON bytes decoded together, so a column's fixed cost is paid once for some thousand rows
 _CHECKPOINT_SECONDS = 60.0
 
 
 class Pipeline:
     """Takes pages, and ends of slices, from any thread. Leaving the block waits until all rows are staged.
 
-    From time to time, and when the read fails, `on_staged` learns what is durable, if there are more finished slices
-    than it knows of. `newest` is how far the staged pages have read the table, in unix seconds.
+    `on_staged` is called from time to time, and when the read fails, with what is durable, if more slices have been
+    finished since its last call. `newest` is the greatest `Page.newest` of the staged pages, in unix seconds.
 
     A record that fails on its way to a row is left out, and `on_rejected` gets it, with the page's request: whatever
     is in a record, the others are staged.
@@ -68,7 +68,7 @@ class Pipeline:
         self._closed = False
         self._error: BaseException | None = None
         self._slices: dict[int, Completeness] = {}
-        """Of slices whose rows were all added to a part."""
+        """Place in the plan -> completeness, of slices whose rows were all added to parts."""
         self._slices_told = self._rows_told = 0
         self._told_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
@@ -99,7 +99,7 @@ class Pipeline:
     def deliver(self, item: Page | SliceEnd) -> None:
         """Take a page, or the end of a slice; waits for room. Raises the error that has ended the decoding.
 
-        A page without records says how far the table is read.
+        A page without records is taken for its `newest` only, and ignored without one.
         """
         if isinstance(item, Page) and not item.records and item.newest is None:
             return
@@ -172,7 +172,7 @@ class Pipeline:
         return late or self._parts.rows - self._rows_told >= self._checkpoint_rows
 
     def _checkpoint(self) -> None:
-        """Tell, as soon as all rows until now are durable, which slices have come to their end by now."""
+        """Report the slices that are finished by now, as soon as all rows that were added by now are durable."""
         if len(self._slices) == self._slices_told:
             return
         slices, rows, newest = dict(self._slices), self._parts.rows, self.newest

@@ -77,7 +77,7 @@ def plan_read(
 def _history(state: TableState | None, start: StartingPoint, run: Run) -> int | None:
     """From which second on the table's history is complete after this run; None: from the beginning.
 
-    A repair reads what the record says was there, also where this run by itself would ask for less.
+    A repair reads all of the history that the record names, also if this run's own start date is later.
     """
     if state is not None and (start.watermark is not None or run.until is not None):
         return state.history_from
@@ -94,5 +94,5 @@ def _window(table: Table, start: StartingPoint, run: Run, history: int | None) -
     if run.until is not None:
         return Window(run.history_from, run.until)
     if start.watermark is None or not table.reads_by_window:
-        return Window(history)  # where all is read anyway, the merge finds every change, also one behind the cursor
+        return Window(history)  # all is read anyway, so the merge finds every change, also from before the watermark
     return Window(start.watermark - LOOKBACK_SECONDS)

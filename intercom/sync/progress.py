@@ -1,6 +1,6 @@
-"""Progress of each table of a run: counters that every reading thread adds to, and their words.
+"""Progress of each table of a run: counters that every reading thread adds to, and the texts that show them.
 
-Nothing is drawn or sent from here: the terminal, Prefect and the log look at the counters when they want to.
+Nothing is drawn or sent from here: the terminal, Prefect and the log read the counters when they want to.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from datetime import UTC, datetime
 from intercom.api.rate_limit.limiter import RateUsage
 
 _RECENT_SECONDS = 30.0
-"""The speed is that of so many last seconds: a limit that changes or a server that stalls shows soon."""
+"""The speed is measured over this many last seconds, so a changed limit or a stalled server shows soon."""
 _SAMPLE_SECONDS = 1.0
 _ESTIMATE_AFTER_SECONDS = 3.0
-"""Before that a speed says more about the first answer than about the rest."""
+"""No time left is estimated before this: the speed would depend mostly on the first answer."""
 
 
 LOGGER = "intercom.sync.progress"
-"""Of the lines that tell in the log what a terminal shows."""
+"""Name of the logger of progress lines, which say in the log what a terminal shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class TableProgress:
         self._samples = deque([(self._started, 0)])  # (second, rows by then), about one a second
 
     def expect(self, rows: int) -> None:
-        """So many rows are to be read, as far as is known now."""
+        """Set the number of rows to be read, as far as it is known now."""
         with self._lock:
             self._expected = rows
 
@@ -99,7 +99,7 @@ class TableProgress:
             self._end()
 
     def snapshot(self) -> Snapshot:
-        """The counters as they are together."""
+        """A consistent copy of the counters."""
         with self._lock:
             now = self._clock() if self._ended is None else self._ended
             return Snapshot(
@@ -176,7 +176,7 @@ class ProgressBoard:
 
 
 BOARD = ProgressBoard()
-"""Of this process: runs add to it, the display draws it."""
+"""The board of this process: runs add tables to it, the display draws it."""
 
 
 def described(snapshot: Snapshot, usage: RateUsage) -> str:

@@ -1,7 +1,7 @@
 """Reads one table of one run into staged parts: as a whole, once more, or single records by their addresses.
 
-What was read in several ways lies in the parts together; the merge keeps the newest version of each key. Only the read
-of the whole can be gone on from by a later attempt: of the others no plan is kept, and no end of a slice.
+All of these stage into the same parts, and the merge keeps the newest version of each key. A later attempt can resume
+only the first read of the whole: the others save no plan, and no ends of slices.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from intercom.tables.table import Table
 
 T = TypeVar("T")
 
-_SCROLL_WAITING_BYTES = 32 << 20  # a scroll dies after a minute without use, so it waits for the store only at last
+_SCROLL_WAITING_BYTES = 32 << 20  # a scroll expires after a minute without use, so it should hardly wait for the store
 
 
 @dataclass
@@ -42,7 +42,7 @@ class TableReader:
 
     `staged` is what this attempt has staged. `rejected` are records that could not be rows. `exact`: rows that are not
     read will be removed. `search_check` is the latest finding of how search compares dates. `known` are rows that need
-    not be staged when they come as they are known. `one_part`: what is staged may be one part for all months.
+    not be staged if they come unchanged. `one_part`: what is staged may be one part for all months.
     """
 
     table: Table
@@ -62,7 +62,7 @@ class TableReader:
 
     def __post_init__(self) -> None:
         self._normaliser = Normaliser(self.table, self.checkpoints.ingested_at)
-        # What an earlier attempt has staged is not looked at again, so nothing is sure of the rows before it.
+        # Earlier attempts may have staged other versions of known rows, so then no row is left out as unchanged.
         self.unchanged = UnchangedRows(
             self.table, {} if self.checkpoints.earlier else self.known, run_start=self.checkpoints.run_start
         )
@@ -164,19 +164,19 @@ class TableReader:
         return extraction if resumable else _begun_anew(extraction)
 
     def _checked(self, extraction: Extraction) -> Extraction:
-        """The same with bounds that are right for how search compares dates today."""
+        """The extraction with bounds that fit how search compares dates today."""
         self.search_check = check_search(extraction, self.search_check)
         if self.search_check is not None and self.search_check.by_day is not self.table.day_cut:
             self.completeness.notes.append(difference(self.table.name, self.search_check))
             extraction = replace(extraction, compares_days=self.search_check.by_day)
         plan = extraction.resumable.plan()
-        if plan is not None and extraction.by_day and not plan.by_day:  # its windows of seconds may be empty by now
+        if plan is not None and extraction.by_day and not plan.by_day:  # search by days may find no row in its slices
             return _begun_anew(extraction)
         return extraction
 
 
 def _begun_anew(extraction: Extraction) -> Extraction:
-    """The same from the beginning; it leaves nothing that a later attempt could go on from."""
+    """The extraction from its beginning, saving nothing that a later attempt could resume from."""
     receive = extraction.receive
 
     def pages_alone(item: Page | SliceEnd) -> None:

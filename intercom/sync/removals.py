@@ -24,11 +24,11 @@ from intercom.lake.table import LakeTable, StagedPart
 from intercom.tables.table import Table
 
 ASKED_ONE_BY_ONE = 200
-"""Missing rows of a table that are asked for by their own address."""
+"""Most missing rows of a table that are requested one by one, each by its own address."""
 LARGE_SHARE = 0.2
-"""More of a table's rows are removed only after a second read."""
+"""More than this share of a table's rows is removed only if a second read lacks them as well."""
 SMALL_TABLE = 100
-"""Rows up to which that read alone decides."""
+"""Rows of a table up to which the second read alone decides; for a larger table a person has to permit it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,10 @@ class Missing:
 def find_missing(
     table: Table, lake_table: LakeTable, state: TableState | None, read: Iterable[tuple[str, int]], start: int | None
 ) -> Missing:
-    """Compare the keys in the lake with those in staged parts: `read` gives attempts and how many parts of each count.
+    """Compare the keys in the lake with those in staged parts; `read` has attempts and their numbers of valid parts.
 
     `start` (unix seconds) is where the read begins by the cursor field. Memory grows with the missing keys, not with
-    the table. Files that cannot be read, or that the record does not know, hold nothing that is known.
+    the table. Files that cannot be read, or that are not in the record, count as empty.
     """
     counted = dict(read)
     waiting = {run.run_id: run.parts for run in state.staged if run.run_id not in counted} if state else {}
@@ -82,7 +82,7 @@ def find_missing(
         keys = pc.unique(joined([*stored, staged.keys(before.get(month, []), month, start)], pa.string()))
         known += len(keys)
         missing = joined([missing, _without(keys, staged.keys(now.get(month, []), month))], pa.string())
-    for month, parts in now.items():  # of another month by now
+    for month, parts in now.items():  # a row may have moved to another month
         if len(missing) == 0:
             break
         missing = _without(missing, staged.keys(parts, month))
@@ -90,7 +90,7 @@ def find_missing(
 
 
 def count_read(table: Table, lake_table: LakeTable, read: Iterable[tuple[str, int]]) -> int:
-    """Different keys in staged parts: `read` gives attempts and how many parts of each count."""
+    """The number of distinct keys in staged parts; `read` has attempts and their numbers of valid parts."""
     staged = _StagedKeys(table, lake_table)
     return sum(len(pc.unique(staged.keys(parts, month))) for month, parts in staged.by_month(dict(read)).items())
 
@@ -118,7 +118,7 @@ class _StagedKeys:
         self._parts = lake_table.parts()
 
     def by_month(self, counted: Mapping[str, int]) -> dict[str, list[StagedPart]]:
-        """Month -> parts of these attempts with rows of it; `counted` maps attempts to how many parts of each count."""
+        """Month -> parts of these attempts with rows of it; `counted` maps attempts to their numbers of valid parts."""
         found: dict[str, list[StagedPart]] = {}
         for part in self._parts:
             if part.number < counted.get(part.run_id, 0):

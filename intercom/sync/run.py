@@ -23,8 +23,8 @@ class RunRequest:
 class Run:
     """What all tables of a run share, made once, when the run holds its tables.
 
-    `started_at` becomes ``_ingested_at``; `run_start` is the server's clock before the first page, in unix seconds,
-    which may have been behind that by `doubt` seconds;
+    `started_at` becomes ``_ingested_at``; `run_start` is the server's time before the first page, in unix seconds. The
+    server's clock may have been up to `doubt` seconds behind it; 0 if the server told the time.
     `history_from` and `until` limit the cursor field, unix seconds, ``[from, until)``; `workspace` is Intercom's code
     of the workspace, None when it could not be asked. `allow_mass_removal`: a full refresh may remove a large part of a
     table. `limits`: sizes by which its reads are cut.

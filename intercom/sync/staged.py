@@ -13,9 +13,9 @@ from intercom.extract.completeness import Completeness
 class Staged:
     """Rows of one attempt that are durable, in its parts numbered below `parts`.
 
-    `rows` counts what was read, the same row perhaps more than once. `newest` is how far they reach, as
-    `Page.newest` says. `slices`: place in the plan -> completeness, of each slice that was read to its
-    end and whose rows are all in these parts.
+    `rows` counts what was read, the same row perhaps more than once. `newest` is their greatest cursor value, in unix
+    seconds, as in `Page.newest`. `slices`: place in the plan -> completeness, of each slice that was read to its end
+    and whose rows are all in these parts.
     """
 
     parts: int = 0
@@ -33,7 +33,7 @@ class Staged:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`; AttributeError, KeyError, TypeError or ValueError when it is none."""
+        """The inverse of `to_json`. Raises AttributeError, KeyError, TypeError or ValueError for any other object."""
         slices = {
             int(place): Completeness(list(one["notes"]), int(one["counted"]), int(one["missing"]))
             for place, one in record["found"].items()

@@ -10,7 +10,7 @@ from intercom.lake.watermark import Watermark
 from intercom.tables.schema import TableSchema
 
 LOOKBACK_SECONDS = 3600
-"""Intercom's search index may lag behind by minutes; an hour more is read each time and merged away."""
+"""Seconds before the watermark that every run reads again: Intercom's search index may lag behind by minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def starting_point(
 ) -> StartingPoint:
     """Decide from where to read, believing only what the lake's own record and its files agree on.
 
-    `columns` are the declared ones; files with others, that could not be rewritten, are replaced.
+    `columns` are the declared ones; a table whose files have others, and could not be rewritten, is replaced.
     """
     if full_refresh:
         return StartingPoint(None, "a full refresh was asked for", replaces=True)
@@ -73,16 +73,16 @@ def next_watermark(previous: int | None, newest_seen: int | None, run_start: int
 def watermark_after(start: int | None, latest: int | None, newest_seen: int | None, run_start: int) -> int | None:
     """The watermark of the record that a run saves over `latest`; it moves back by a full refresh or for damage only.
 
-    `start` is where the run began, None from the beginning; `newest_seen` is None when it moves no watermark. A run may
-    begin before the record's watermark, where Prefect's copy is older, and another run may have saved a later one while
-    it read: both are only ever raised.
+    `start` is where the run began, None from the beginning; `newest_seen` is None when the run must not move the
+    watermark. The record's watermark may be later than `start`, because Prefect's copy was older, or because another
+    run has saved a later one meanwhile: an incremental run never lowers either.
     """
     reached = next_watermark(start, newest_seen, run_start)
     return reached if start is None or reached is None or latest is None else max(reached, latest)
 
 
 def _has_columns(state: TableState, columns: TableSchema) -> bool:
-    """Whether every file has these columns; older records do not tell texts that are JSON from others."""
+    """Whether every file has these columns; records of older versions do not distinguish JSON from other texts."""
     same = state.fingerprint == columns.fingerprint and state.columns in (None, columns)
     return same and state.rewriting is None
 

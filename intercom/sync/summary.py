@@ -39,7 +39,7 @@ class TableResult:
 
     @property
     def read(self) -> Ingested:
-        """What was read, nothing included."""
+        """What was read; an empty result where nothing was."""
         return self.ingested or _NOTHING_READ
 
     @property
@@ -90,7 +90,7 @@ def as_text(tables: Sequence[TableResult]) -> str:
 
 
 def as_markdown(tables: Sequence[TableResult]) -> str:
-    """The same in markdown: the counts, what the run took of the allowance, the lines, then the watermarks in UTC."""
+    """The same in markdown: the counts, the share of the rate limit used, the remarks, then the watermarks in UTC."""
     traffic = total(table.read.traffic for table in tables)
     allowance = spent(traffic) + ("; without tables that failed" if failures(tables) else "")
     marked = [table for table in tables if (table.read.watermark_before, table.read.watermark_after) != (None, None)]
@@ -106,7 +106,7 @@ def as_markdown(tables: Sequence[TableResult]) -> str:
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Its lines, all columns but the first aligned to the right."""
+    """The lines of a markdown table, all columns but the first aligned to the right."""
     return [
         markdown_row(headings),
         "|---|" + "---:|" * (len(headings) - 1),
@@ -115,7 +115,7 @@ def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> li
 
 
 def markdown_row(cells: Sequence[str]) -> str:
-    """One line; no cell ends early, whatever is in it."""
+    """One line of a markdown table; ``|`` in a cell is escaped."""
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 

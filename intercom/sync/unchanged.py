@@ -1,8 +1,8 @@
-"""Leaves out rows that the lake has exactly as they are sent: none of them has to be staged, read back or compared.
+"""Leaves out rows that the lake already has as they are sent, so they need not be staged, read back or compared.
 
 A run reads rows again that an earlier one has merged: those of the lookback, and the whole table where there is no date
-filter. It knows them by a digest of their text. Texts that are equal make equal rows, under the same rules; of a text
-that differs nothing is said, and the row is merged like any other.
+filter. It recognises them by a digest of their JSON text: equal texts make equal rows, as long as the code that makes
+rows is the same (`rules`). A row whose text differs is merged like any other.
 """
 
 from __future__ import annotations
@@ -23,15 +23,17 @@ from intercom.normalise.records import Record, text_of
 from intercom.tables.table import Table
 
 NEWEST_KEPT: Final = 10_000
-"""Rows of a table that are kept at most, those that changed last, where a run reads what has changed."""
+"""Rows of a table whose digests are kept, at most, where a run reads what has changed: those that changed last."""
 WHOLE_KEPT: Final = 50_000
 """The same where every run reads the whole table; some 250 bytes each in memory."""
 FEWEST_KEPT: Final = 1_000
 """Rows that are kept in any case: of a table that seldom changes the next run reads some old ones again."""
 RECENT_SECONDS: Final = 2 * 86_400
-"""Older rows than that, against the newest one, are hardly read again: a lookback is an hour, or begins with a day."""
+"""Rows that are older than the newest one by more than this are hardly read again: a lookback is an hour, or begins
+with a day."""
 
 _CONTESTED: Final = b""
+"""In place of the digest of a row that came in several versions, or that was not made a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Kept:
         return cls(WHOLE_KEPT, WHOLE_KEPT, 0) if table.read_whole else cls(FEWEST_KEPT, NEWEST_KEPT, RECENT_SECONDS)
 
     def number(self, versions: Sequence[int], now: int) -> int:
-        """How many of these, the newest first, in unix seconds; those after `now` are as new as it."""
+        """How many rows to keep. `versions` are in unix seconds, newest first; those after `now` count as `now`."""
         oldest = min(versions[0], now) - self.seconds if versions else 0
         recent = bisect_right(versions, -oldest, key=neg)
         return min(self.most, max(self.fewest, recent))
@@ -72,17 +74,17 @@ class UnchangedRows:
         self._seen: dict[bytes, RowDigest] = {}
         self._contested = 0
         self._gone = -2
-        """The newest version of the rows that were let go; older ones are not noted any more."""
+        """The newest version of the rows that were dropped, in unix seconds; older rows are not noted any more."""
         self._lock = Lock()
 
     def without(self, page: Page) -> Page:
-        """The page without rows that are known to be in the lake as they are; it has read as far as before."""
+        """The page without the rows that the lake has unchanged; its `newest` stays."""
         with self._lock:
             versions = page.seconds(self._version) if self._version else [None] * len(page.records)
             staged = [
                 record
                 for record, at in zip(page.records, versions, strict=True)
-                # On a first load almost all rows are older than those that are kept: they cost no digest.
+                # On a first load almost all rows are older than those that are kept, so no digest is made of them.
                 if (not self._known and _second(at) < self._gone) or self._is_to_be_staged(record, at)
             ]
             self.left_out += len(page.records) - len(staged)
@@ -91,7 +93,7 @@ class UnchangedRows:
         return page if len(staged) == len(page.records) else replace(page, records=staged)
 
     def forget(self, record: bytes) -> None:
-        """A record's text was not made a row after all."""
+        """Take back what was noted of a record: it could not be made a row, so the lake will not have it."""
         digest = _digest(record)
         with self._lock:
             for key in [key for key, row in self._seen.items() if row.digest == digest]:
@@ -122,8 +124,9 @@ class UnchangedRows:
             self._seen[key] = RowDigest(digest, at)
         if seen is None or seen.digest == digest:
             return not as_known
-        # It came in another version before. If that one was left out, an older one is beaten by it: among versions that
-        # one run has read their own time decides, and as a staged row this one would count as read later.
+        # The row came in another version before. If that one was left out, since the lake has it, this one is staged
+        # only if it is not older. Among versions of one run their own time decides, but the lake's version counts as
+        # read earlier, so that any staged one would win the merge.
         was_left_out = seen.digest == _CONTESTED or (known is not None and known.digest == seen.digest)
         left_out = seen.version if was_left_out else None
         self._contested += seen.digest != _CONTESTED
@@ -131,9 +134,9 @@ class UnchangedRows:
         return left_out is None or (at is not None and at >= left_out)
 
     def _let_go(self) -> None:
-        """Keep the rows that changed last, all contested ones, and those that are known.
+        """Drop all but the rows that changed last, the contested ones, and those that are known.
 
-        Of a known row that came in another version it must not be forgotten that this one was staged.
+        A known row may have come in a new version, which was staged: that must not be forgotten.
         """
         stay = {key: row for key, row in self._seen.items() if row.digest == _CONTESTED or key in self._known}
         rows = {key: row for key, row in self._seen.items() if key not in stay}

@@ -1,13 +1,13 @@
 """Number of requests in flight, adapted by trials. Pure: time is passed in.
 
-More in flight is faster until the server is saturated; from there on each further request only slows down the others.
-That point differs between workspaces, tables and hours, so numbers are tried: a higher one stays if it brought more
-answers a second, a lower one if it brought as many. While the number is used up, latency is the number divided by
-answers a second, so this compares latencies, too; but mean ones under the same load. The best latency ever seen would
-be a wrong measure: that of a list of tags, for pages of conversations.
+More requests in flight are faster until the server is saturated; from there on each further request only slows down the
+others. That point differs between workspaces, tables and hours, so numbers are tried: a higher one stays if it brought
+more answers a second, a lower one if it brought as many. While the number is used up, latency is the number divided by
+answers a second, so the trials also compare mean latencies under the same load. The best latency ever seen would be a
+wrong measure: it may be that of a list of tags, while pages of conversations are read.
 
-The first steps are shorter: of requests that leave together after an idle time a server that is full answers the last
-ones late, one that is not answers all in about the same time.
+The first trials need fewer answers. They look at requests that leave together after an idle time: a saturated server
+answers the last ones late, any other answers all in about the same time.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _SHORTEST_REST, _LONGEST_REST = 16, 64  # measurements until the next trial; dou
 _ALIKE = 1.5
 _TOGETHER = 0.5  # share of a latency in which they may leave one after the other, as the rate limit lets them
 _RECENT = 3  # measurements, whose median is the usual speed
-# Shares of the measured time. The number alone holds requests back when it is nearly used up, and when the rate limit
-# does so for a trifle of the time only.
+# Shares of the measured time. A measurement says something about the number only if the number was nearly used up, and
+# the rate limit held requests back for a trifle of the time at most.
 _USED_UP = 0.75
 _TRIFLE, _NEARLY_ALL = 0.1, 0.9
 
@@ -83,7 +83,7 @@ class AdaptiveConcurrency:
         self._in_flight = 0
         self._rate_holds = False
         self._at = 0.0
-        self._volley: _Volley | None = None  # None: what is answered now says nothing, or the numbers are measured
+        self._volley: _Volley | None = None  # None: no volley is watched now
         self._measure(0.0)
 
     def has_place(self, in_flight: int, *, urgent: bool) -> bool:
@@ -123,7 +123,7 @@ class AdaptiveConcurrency:
             self._measure(now)
 
     def _has_room(self, volley: _Volley, now: float, sent_at: float) -> bool:
-        """Whether a whole volley was answered without any queue; one that was not is the last."""
+        """Whether a whole volley was answered without queueing. At the first sign of a queue the watch ends."""
         if sent_at >= volley.since:
             volley.add(now - sent_at)
         if volley.slowest > _ALIKE * volley.fastest or volley.held_seconds > _TOGETHER * volley.fastest:

@@ -55,7 +55,7 @@ class RateLimiter:
         self._concurrency = AdaptiveConcurrency(most_in_flight)
         self._clock = clock
         self._sleep = sleep
-        # One thread of each kind waits for time or a place, the others for their turn: no herd wakes up.
+        # One thread of each kind waits for time or a place, the others for these locks: so not all wake up at once.
         self._turn = threading.Lock()
         self._urgent_turn = threading.Lock()
         self._urgent = False  # an urgent request waits

@@ -90,7 +90,7 @@ class Quota:
         self._heard = False  # any answer or loss so far
         self._in_flight: dict[int, float] = {}
         self._sent: deque[float] = deque()  # within the last ten seconds
-        self._excused = 0  # the first so many of `_sent`: they left under a higher limit, which has fallen since
+        self._excused = 0  # how many of `_sent`, from the oldest on, left under a higher limit, which has fallen since
         self._next_at = 0.0  # when an even pace would send the next request
         self._stopped_until = 0.0
         self._count = 0
@@ -178,7 +178,7 @@ class Quota:
             return
         self._believe_limit(headers.limit, remaining)
         if window is None or reset != window.reset:
-            # What went missing after the old window's end may yet be counted in this one.
+            # Requests without an answer since the old window's end may yet be counted in this one.
             lost = window.lost if window is not None and window.over else 0
             window = self._window = _Window(reset, now, now, remaining, lost)
         window.remaining = min(window.remaining, remaining)
@@ -188,9 +188,9 @@ class Quota:
         window.ends_at = min(ends_at, now + LONGEST_WAIT_SECONDS)
 
     def _believe_limit(self, limit: int | None, remaining: int | None) -> None:
-        """Take in the server's limit. A lower one binds only requests that its own window has counted, or may yet.
+        """Adopt the server's limit. Under a lower one, only requests that its window has counted, or may yet, count.
 
-        Were earlier requests held against it, nothing could leave for most of its first window.
+        If earlier requests counted as well, nothing could leave for most of its first window.
         """
         before, self._server_limit = self.limit, limit or self._server_limit
         if self.limit < before and remaining is not None:

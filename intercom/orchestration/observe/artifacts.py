@@ -22,9 +22,9 @@ from intercom.orchestration.server.retry import client_retries
 from intercom.sync.summary import TableResult, as_markdown, verdict
 
 _RETRIES = 4
-"""Half a minute for a request: with two, artifacts were lost while the database of a server on SQLite was locked."""
+"""Retries for about half a minute. With two, artifacts were lost while the SQLite database of a server was locked."""
 _TIMEOUT_SECONDS = 10.0
-"""Instead of some minutes: a run that has done its work should not wait for a server in trouble to be told of it."""
+"""For each request, instead of minutes: a run that has done its work should not wait long for a server in trouble."""
 
 
 def keep_artifacts(job: Job, tables: Sequence[TableResult]) -> None:
@@ -51,7 +51,7 @@ def keep_artifacts(job: Job, tables: Sequence[TableResult]) -> None:
 
 @contextmanager
 def _timeout_of(client: SyncPrefectClient) -> Iterator[None]:
-    """Our time for all requests of the run's own client: also for the CSRF token that it asks for by itself."""
+    """Our time-out for all requests of the run's own client, also for the CSRF token that it requests by itself."""
     http = client._client
     before, http.timeout = http.timeout, httpx.Timeout(_TIMEOUT_SECONDS)
     try:
@@ -61,7 +61,7 @@ def _timeout_of(client: SyncPrefectClient) -> Iterator[None]:
 
 
 def _is_told(job: Job, table: TableResult) -> bool:
-    """Whether a table's history gets a row: an hourly run that finds it as it was is in the run's summary only."""
+    """Whether a table's history gets a row: an hourly run that has changed nothing is in the run's summary only."""
     merged = table.compacted
     changed = merged.new or merged.changed or merged.removed or merged.files or merged.waiting
     return bool(changed or table.error or table.read.notes or _kind(job) != "sync")

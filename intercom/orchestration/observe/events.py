@@ -1,4 +1,4 @@
-"""The event that a table has all that Intercom had, for automations that notice when it stays away."""
+"""The event that a table has all that Intercom had, for automations that notice when the event does not come."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ _HEADINGS: Final = ("run (UTC)", "kind", *_SHOWN, "lake")
 def as_history(table: TableResult, *, at: str, kind: str, lake: str, previous: str | None) -> str:
     """Markdown: this run of the table, then those that the previous version of this text shows, then remarks.
 
-    `at` is the run's end, perhaps as a link. A row has the last part of its `lake`, the whole URL of this run's is on
-    top. Of a text with other columns, as another version wrote it, nothing is taken over.
+    `at` is the run's end, perhaps as a link. A row has the last part of its lake's URL; the whole URL of this run's
+    `lake` is on top. Rows of a `previous` text with other columns, which another version wrote, are dropped.
     """
     row = [at, kind, *map(unbroken, table.cells(_SHOWN)), lake.rstrip("/").rpartition("/")[2]]
     return "\n".join(
@@ -32,7 +32,7 @@ def as_history(table: TableResult, *, at: str, kind: str, lake: str, previous: s
 
 
 def unbroken(time: str) -> str:
-    """A time that is not broken into lines, as Prefect's page does at every hyphen; what is none as it is."""
+    """A time that Prefect's page does not break into lines, as it does at every hyphen; any other text as it is."""
     if not time[:1].isdigit():
         return time
     return time.replace("-", "\N{NON-BREAKING HYPHEN}").replace(" ", "\N{NO-BREAK SPACE}")

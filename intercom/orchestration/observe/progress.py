@@ -100,7 +100,7 @@ class Reporter:
                 self._wake()
 
     def flush(self, run_id: str, seconds: float) -> bool:
-        """Wait until all is told of a run's tables, which are over, but not longer than so many seconds; was it?"""
+        """Wait, up to so many seconds, until all is told of a run's tables, which are over; False if time ran out."""
         with self._changed:
             return self._changed.wait_for(lambda: all(one.tracked.run_id != run_id for one in self._followed), seconds)
 
@@ -157,7 +157,7 @@ class Reporter:
 
 
 REPORTER = Reporter(PrefectArtifacts())
-"""Of this process, whatever runs are in it."""
+"""The reporter of this process, for all runs in it."""
 
 
 @contextmanager

@@ -28,8 +28,8 @@ _CREATIONS = 5
 def load_connection(name: str) -> Connection | None:
     """The connection of block ``intercom-connection/<slug of name>``, None when there is no such block.
 
-    Raises PrefectError when the server does not say, ConfigurationError, which names the block and the field, for
-    values that cannot be used.
+    Raises PrefectError when the server refuses or does not answer, and ConfigurationError, which names the block and
+    the field, for values that cannot be used.
     """
     slug = connection_slug(name)
     place = f"block intercom-connection/{slug}"
@@ -132,7 +132,7 @@ def save_document(
 
 
 def documents_named(kind: type[Block], names: Sequence[str]) -> list[BlockDocument]:
-    """Those of a type's documents that there are of up to 200 names, without their secrets: one request for all."""
+    """The existing documents of a type with one of up to 200 names, without their secrets, by one request."""
     asked = {
         "block_documents": {"name": {"any_": list(names)}},
         "block_types": {"slug": {"any_": [kind.get_block_type_slug()]}},

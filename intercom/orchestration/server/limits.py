@@ -1,7 +1,7 @@
 """Global concurrency limits of Prefect: one run over a connection at a time, one company scroll in a workspace.
 
-They only make runs wait for each other: what keeps the data whole is the lock in the lake. So a limit that does not
-exist and a server that does not answer hold no run up, and a slot that is lost ends none.
+They only make runs wait for each other; the lock in the lake protects the data. So a run goes on if the limit does not
+exist, if the server does not answer, or if its slot is lost.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from intercom.config.connection import connection_slug
 from intercom.orchestration.server.slots import SlotRequest, SlotState, hold_slot
 
 SCROLL_WAIT_SECONDS = 3600
-"""After this, more than a million companies take, a scroll is tried all the same: Intercom refuses a second one."""
+"""How long a scroll waits for another one: longer than a million companies take. Then it is tried all the same, since
+Intercom refuses a second scroll."""
 
 
 def sync_limit(connection: str) -> str:
@@ -32,8 +33,8 @@ def scroll_limit(workspace: str) -> str:
 def sync_turn(connection: str, idle: Callable[[], bool]) -> AbstractContextManager[SlotState]:
     """Keep other runs from a connection while the block lasts, after waiting for the one that is at work.
 
-    Outside a flow run the limit is not asked for. `idle` says whether nobody was at work since it was last asked: a
-    slot that stays taken then is not waited for. Raises BusyError.
+    Outside a flow run the limit is not used. `idle` says whether nobody was at work since its last call: then a slot
+    that is still taken is not waited for. Raises BusyError.
     """
     if FlowRunContext.get() is None:
         return nullcontext(SlotState.NONE)

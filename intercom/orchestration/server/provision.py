@@ -38,7 +38,7 @@ WORK_POOL: Final = "local-process"
 """The work pool of prefect.yaml."""
 
 _TRIAL: Final = RetryPolicy(tries=2, total_seconds=30.0, connect_seconds=5.0, read_seconds=15.0)
-"""Of the requests that try a connection: few and short, since an operator waits, and nothing depends on them."""
+"""For the requests that try a connection: few and short, since an operator waits, and nothing depends on them."""
 
 
 def check_api() -> str:

@@ -100,7 +100,7 @@ def _raise_when_busy(response: httpx.Response) -> None:
 
 
 def client_retries(most: int) -> SettingsContext:
-    """Prefect's settings with so many retries of its client; its own way to change one makes all anew, in 80 ms."""
+    """Prefect's settings with `most` retries of its client. Prefect's own way to change one rebuilds all, in 80 ms."""
     context = get_settings_context()
     client = context.settings.client.model_copy(update={"max_retries": most})
     return SettingsContext(profile=context.profile, settings=context.settings.model_copy(update={"client": client}))

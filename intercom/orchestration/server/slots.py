@@ -1,10 +1,11 @@
-"""The one slot of a global concurrency limit of Prefect: waited for, leased, renewed, given back.
+"""Waits for the one slot of a Prefect global concurrency limit, leases it, renews the lease, and gives the slot back.
 
-Not Prefect's own context manager (`prefect.concurrency.sync.concurrency`, read in 3.9.1), for what tests of this module
-show to be needed. It waits without a line in the log. It renews with three tries within seconds, and not again, while a
-server that is started anew is away for longer. It fails the run when the slot cannot be given back. And a server keeps
-slots in its database, but leases in memory by default: after a new start it answers that the lease is gone, and counts
-the slot as taken for ever. Here the holder of a forgotten lease gives the slot back, and takes it again.
+Prefect's own context manager (`prefect.concurrency.sync.concurrency`, read in 3.9.1) is not used, for reasons that the
+tests of this module show. It waits without a line in the log. It tries to renew three times within seconds and then
+gives up, while a server that is restarted is away for longer. It fails the run when the slot cannot be given back. And
+a server keeps slots in its database, but leases in memory by default: after a restart it answers that the lease is
+gone, and counts the slot as taken for ever. Here the holder of a forgotten lease gives the slot back, and takes it
+again.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class SlotState(Enum):
 
 @contextmanager
 def hold_slot(request: SlotRequest, timing: SlotTiming = TIMING) -> Iterator[SlotState]:
-    """Hold the slot while the block lasts; without it where there is no limit, no answer, or nobody who uses the slot.
+    """Hold the slot while the block lasts. The block runs without it if there is no limit, no answer, or no user of it.
 
     Raises BusyError when another run keeps the slot for too long.
     """
@@ -139,7 +140,7 @@ def _wait(slot: _Slot, request: SlotRequest, timing: SlotTiming) -> SlotState:
             if found is _Found.BUSY and waited > timing.lease and request.left_over(waited):
                 log.warning(
                     "Going on without limit %s: its slot is taken, and nobody seems to be at work. If no such run is "
-                    "under way, into another lake neither, free it: %s",
+                    "under way, not even into another lake, free the slot: %s",
                     request.limit,
                     _cure(request.limit),
                 )

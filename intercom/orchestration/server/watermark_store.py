@@ -21,10 +21,10 @@ from intercom.orchestration.server.retry import call_server, server_client
 log = logging.getLogger(__name__)
 
 _OF_A_RUN = ("run_id", "saved_at")
-"""What says when a document was saved, and not how far its table is."""
+"""Fields that say by which run and when a document was saved, and not how far its table was read."""
 
 _writing = Lock()
-"""Of this process's saves one is under way: on SQLite, which has one writer, those of many tables hinder each other."""
+"""Lets this process save one document at a time: SQLite has one writer, so saves of many tables hinder each other."""
 
 
 class BlockWatermarks:
@@ -43,7 +43,7 @@ class BlockWatermarks:
     def load(self, connection: str, table: str, lake_id: str) -> Watermark | None:
         """The saved watermark; None when there is none, or when it cannot be read: then the lake's own counts.
 
-        Raises PrefectError when the server does not give it, for which nothing is read.
+        Raises PrefectError when the server refuses or does not answer; then nothing of the table is read.
         """
         name = document_name(connection, table, lake_id)
         document = self._document(name)
@@ -64,10 +64,10 @@ class BlockWatermarks:
         return found
 
     def save(self, watermark: Watermark) -> None:
-        """Save over the older document, when its copy in the lake is saved already.
+        """Save over the older document. The lake's own record must have this watermark already.
 
-        A server that does not take it in minutes ends no run: the next one begins at the older of the two, which costs
-        time only. PrefectError when it refuses, since it would do so each time.
+        If the server does not answer for minutes, the run goes on: the next run begins at the older of the two
+        watermarks, which costs time only. Raises PrefectError when the server refuses, as it would do so each time.
         """
         name = document_name(watermark.connection, watermark.table, watermark.lake_id)
         record, known = to_record(watermark), self._read.pop(name, None)
@@ -112,7 +112,7 @@ class BlockWatermarks:
 
 
 class RunWatermarks(BlockWatermarks):
-    """Those of a run's tables, in the process that holds them: in a short run they are saved together at its end.
+    """The watermarks of a run's tables, in the process that holds them; a short run saves them together at its end.
 
     While tasks end, Prefect's server writes down their states and events. A document that is saved at that time waits
     for seconds until SQLite lets it through. A run that dies before its end leaves older documents, or none: the next
@@ -143,7 +143,7 @@ class RunWatermarks(BlockWatermarks):
 
 
 class _LastWatermark:
-    """Keeps what is saved, to hand the last of it on."""
+    """Keeps the last watermark that was saved, and does not pass it on to the store."""
 
     def __init__(self, store: WatermarkStore) -> None:
         self._store = store
@@ -160,7 +160,7 @@ class _LastWatermark:
 def saved_at_the_end(store: WatermarkStore) -> Iterator[WatermarkStore]:
     """A store for the steps of one table, each of which saves the watermark: the last one goes to `store` at the end.
 
-    Until then `store` has that of an earlier run, and so after a run that dies: the next one reads some rows again.
+    Until then, and if the run dies, `store` has the watermark of an earlier run: the next run reads some rows again.
     """
     kept = _LastWatermark(store)
     try:
