@@ -38,7 +38,7 @@ def main() -> int:
 
 
 def _steps(options: argparse.Namespace) -> Iterator[str]:
-    """The file is read first, so that a wrong one changes nothing."""
+    """Set up the server; yields a line per step. The file is read first, so that an invalid file changes nothing."""
     connections = connections_of(options.connections_file, os.environ) if options.connections_file else []
     yield f"Prefect at {check_api()}"
     yield from set_up(connections)

@@ -1,7 +1,7 @@
 """The image's HEALTHCHECK: exit status 0 while this container works, else 1 and the reason.
 
-``serve.py`` works as long as it asks Prefect for runs, which its own web server says. A container that a worker has
-started for one run ends with it, and so works as long as it is there.
+``serve.py`` works while it polls Prefect for runs, which its own web server reports. A container that a worker has
+started for one run ends with that run, so it works while it exists.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def main(first_process: Path = Path("/proc/1/cmdline")) -> int:
-    """The exit status; an answer other than 200 comes as OSError."""
+    """The exit status. `open` raises OSError also for an HTTP error status."""
     if b"serve.py" not in first_process.read_bytes():
         return 0
     past_proxies = urllib.request.build_opener(urllib.request.ProxyHandler({}))

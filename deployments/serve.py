@@ -25,20 +25,20 @@ _FOR_WORKERS: Final = ("build", "push", "pull", "work_pool")
 
 
 def served(entry: dict[str, Any]) -> RunnerDeployment:
-    """The deployment of an entry of prefect.yaml, without what only workers need."""
+    """The deployment for an entry of prefect.yaml, without the fields that only workers need."""
     options = {name: value for name, value in entry.items() if name not in _FOR_WORKERS}
     limit = options.pop("concurrency_limit", None)
     return RunnerDeployment.from_entrypoint(
         entrypoint=options.pop("entrypoint"),
         schedules=[Schedule(**schedule) for schedule in options.pop("schedules", [])],
         concurrency_limit=ConcurrencyLimitConfig(**limit) if isinstance(limit, dict) else limit,
-        paused=False,  # the last Ctrl-C has paused it
+        paused=False,  # the last Ctrl-C paused it
         **options,
     )
 
 
 def leave_to_workers(deployment: RunnerDeployment) -> None:
-    """SystemExit when the server has the deployment in a work pool, where it would stay, and fail on workers."""
+    """SystemExit if the deployment is in a work pool: it would stay there, and its runs would fail on workers."""
     name = f"{deployment.flow_name}/{deployment.name}"
     with get_client(sync_client=True) as client:
         try:
@@ -60,7 +60,7 @@ def main() -> None:
             "`prefect server start`, set PREFECT_API_URL=http://127.0.0.1:4200/api, and run this again."
         )
     os.chdir(ROOT)
-    os.environ["PWD"] = str(ROOT)  # what prefect.yaml is filled in with, also where no shell has set it
+    os.environ["PWD"] = str(ROOT)  # prefect.yaml uses $PWD, which only a shell sets
     entries = apply_values(yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"], {})
     for entry in entries:
         for name, value in entry.get("work_pool", {}).get("job_variables", {}).get("env", {}).items():

@@ -2,4 +2,4 @@
 
 from intercom._allocator import return_freed_memory
 
-return_freed_memory()  # here, because no module of this package comes earlier, and so none that imports pyarrow
+return_freed_memory()  # here, because it must run before any module of this package imports pyarrow

@@ -1,7 +1,7 @@
-"""Memory settings of a process that runs syncs: freed memory goes back to the system instead of into reserves.
+"""Memory settings of a process that runs syncs: freed memory is returned to the system instead of kept in reserve.
 
-Tens of threads take and free pages and columns of some megabytes in turn, and allocators keep reserves for each thread:
-on a first load of 60,000 contacts they were a third of the process.
+Tens of threads allocate and free pages and columns of some megabytes, and allocators keep reserves per thread. In a
+first load of 60,000 contacts these reserves were a third of the process's memory.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _ARENAS = 2
 
 
 def return_freed_memory() -> None:
-    """Arrow uses the system's allocator, unless the environment names one, and that keeps few arenas.
+    """Make Arrow use the system's allocator, and glibc use two arenas, unless environment variables say otherwise.
 
-    To be called before pyarrow is imported, which chooses then.
+    Call this before pyarrow is imported, because pyarrow chooses its allocator at import.
     """
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     if sys.platform == "linux" and "MALLOC_ARENA_MAX" not in os.environ:

@@ -1,7 +1,8 @@
 """The Prefect blocks of this package: connections with their token, which users save, and watermarks, which runs save.
 
 Prefect's block names allow lowercase letters, digits and dashes, so names are slugs: ``my_intercom`` is stored as
-``my-intercom``. Documents outlive versions: fields are only added, with a default, and never renamed.
+``my-intercom``. Saved documents are read by later package versions, so fields are only added, with a default, and never
+renamed.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ class IntercomConnection(Block):
     """Access to one Intercom workspace: its token, where its data live, and how fast it may be read.
 
     The name of the block is the connection's name in a flow's parameter `connection`, with dashes for everything but
-    letters and digits: connection `my_intercom` is block `my-intercom`. The connection `default` is the one that runs
-    use which name none.
+    letters and digits: connection `my_intercom` is block `my-intercom`. Runs that name no connection
+    use the connection `default`.
     """
 
     _block_type_name = "Intercom Connection"

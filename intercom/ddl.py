@@ -26,7 +26,7 @@ from intercom.tables.catalogue import select_tables
 from intercom.tables.table import Table
 
 FIRST_MONTH: Final = "2011-01"
-"""Nothing in Intercom was created before the year of its foundation."""
+"""Intercom was founded in 2011, so no row is older."""
 YEARS_AHEAD: Final = 5
 
 _HIVE_TYPES: Final[dict[pa.DataType, str]] = {
@@ -62,7 +62,7 @@ class Months:
 
     @property
     def partitions(self) -> list[str]:
-        """Every value that ``created_month`` may have: the months in order, then the one of rows without a time."""
+        """Every value of ``created_month``: the months in order, then ``unknown`` for rows without a time."""
         years = range(int(self.first[:4]), int(self.last[:4]) + 1)
         months = [f"{year:04d}-{month:02d}" for year in years for month in range(1, 13)]
         return [*(month for month in months if self.first <= month <= self.last), UNKNOWN_MONTH]
@@ -78,10 +78,10 @@ def athena_table(
 ) -> str:
     """One ``CREATE EXTERNAL TABLE`` for Athena and the Glue catalogue, over the lake at `location` (``s3://...``).
 
-    Months are projected as an enumeration: a projection of dates would grow by itself but has no place for the month
-    ``unknown``, and an injected one refuses queries that do not name a month. A month without a file has no rows and
-    is no error; one that is not in the list is not seen, so the table's comment says which are. Of a Delta table
-    Athena finds columns and months in its log.
+    Partition projection uses an enumeration of months. A projection of type ``date`` would include new months without a
+    change, but cannot have the month ``unknown``; one of type ``injected`` refuses queries that do not name a month. A
+    month without a file has no rows and is no error. Rows of a month that is not enumerated are not found, so the
+    table's comment says which months are. For a Delta table, Athena reads columns and months from the log.
     """
     if not re.match(r"s3://[^/]", location):
         raise ConfigurationError(f"Athena reads S3 only, and {location!r} is not there: give s3://bucket/prefix.")
@@ -124,9 +124,9 @@ def duckdb_view(
 ) -> str:
     """One ``CREATE OR REPLACE VIEW`` for DuckDB, over the lake at `location` (a folder or a URL that DuckDB reads).
 
-    Columns are named, so that a lake below a folder such as ``env=prod`` does not get a column more. DuckDB opens a
-    file when the view is made: a merge table without rows has none yet. A Delta table is read by its log, which needs
-    DuckDB's extension ``delta``.
+    Columns are named, so that a lake below a folder such as ``env=prod`` does not get an additional column. DuckDB
+    opens a file when it creates the view, which fails for a merge table without rows, because it has no file yet. A
+    Delta table is read through its log, which needs DuckDB's extension ``delta``.
     """
     columns: list[str] = [_duckdb_name(name) for name in table.schema.arrow.names]
     partitioned = table.month_field is not None
@@ -207,7 +207,7 @@ def _parser(months: Months) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print the statements that the arguments ask for; a mistake in them is exit status 2 and a line that says it."""
+    """Print the statements; exit status 2 and a line with the reason for wrong arguments."""
     parser = _parser(Months.until_years_after(datetime.now(UTC).year))
     arguments = parser.parse_args(argv)
     names = None if arguments.tables is None else [name.strip() for name in arguments.tables.split(",")]

@@ -2,7 +2,7 @@
 
     IntercomLakeError
     ├── ConfigurationError          a connection, a parameter or a lake URL is wrong; found before the first request
-    ├── ClusterError                the cluster that was to merge cannot be used; merging needs none
+    ├── ClusterError                the Dask or Ray cluster for merging cannot be used; merging works without one
     ├── ApiError                    Intercom's answer; names connection, table and request id
     │   ├── FatalApiError           asking again gives the same answer
     │   │   ├── PermissionDeniedError   401, 402, 403: token, scope, region or plan
@@ -10,13 +10,13 @@
     │   │   └── AnswerTooLargeError     an answer of more bytes than a page of any workspace has
     │   └── RetriableApiError       tries or time ran out; running the flow again may succeed
     │       └── PageTooHeavyError   the same page keeps failing with 502, 504, 408 or a time-out: ask for a smaller one
-    ├── AbandonedError              a table that is not read on, because another part of it failed or the process ends
+    ├── AbandonedError              reading a table was stopped: another part of it failed, or the process ends
     ├── SchemaError                 a record or a file that has no place in its table
-    ├── LakeError                   the lake's storage: cannot be read or written, or is not what it was
+    ├── LakeError                   the lake's storage cannot be read or written, or does not fit the lake's records
     │   ├── OvertakenError          another run has changed what this run was about to replace
     │   └── DamagedFileError        a published file is not as it was written; the next run reads the table anew
     ├── PrefectError                Prefect's server refuses what a run needs, or has not answered for minutes
-    └── BusyError                   another run has kept what this one waited for
+    └── BusyError                   another run holds what this run has waited for
 
 No message holds a token or request headers.
 """
@@ -37,11 +37,11 @@ class ClusterError(IntercomLakeError):
 
 
 class ApiError(IntercomLakeError):
-    """An answer of Intercom's API, or none, that ends a request.
+    """A request to Intercom's API has failed, with an answer or without one.
 
-    ``status`` is None when there was no answer, and of an error list in an answer of status 200 the one that goes with
-    its code; ``code`` is Intercom's own error code when the body had one;
-    ``server_time`` is the answer's Date header in unix seconds.
+    ``status`` is None if there was no answer. For an error list in an answer of status 200 it is the status that
+    belongs to the error's code. ``code`` is Intercom's own error code, if the body had one. ``server_time`` is the
+    answer's Date header in unix seconds.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class RequestRejectedError(FatalApiError):
 
 
 class AnswerTooLargeError(FatalApiError):
-    """An answer that was not read to its end, since it has more bytes than memory is kept for."""
+    """An answer has more bytes than the limit, and was not read to its end."""
 
 
 class RetriableApiError(ApiError):
@@ -81,11 +81,11 @@ class RetriableApiError(ApiError):
 
 
 class PageTooHeavyError(RetriableApiError):
-    """A page keeps failing in the way that pages do that are too heavy for the server; ask for fewer rows."""
+    """A page keeps failing with 502, 504, 408 or a time-out, as too large pages do; ask for fewer rows."""
 
 
 class AbandonedError(IntercomLakeError):
-    """A table is not read on: another part of its reading has failed, or the process was told to end."""
+    """Reading a table was stopped, because another part of its reading has failed or the process was told to end."""
 
     def __init__(self) -> None:
         super().__init__("The run was stopped before the table was read. Run again; the watermark has not moved.")
@@ -112,7 +112,7 @@ class DamagedFileError(LakeError):
 
 
 class PrefectError(IntercomLakeError):
-    """Prefect's server refuses what a run needs (`refused`), or was asked for minutes and did not answer."""
+    """Prefect's server refuses what a run needs (`refused`), or has not answered for minutes."""
 
     def __init__(self, message: str, *, refused: bool) -> None:
         super().__init__(message)
@@ -120,4 +120,4 @@ class PrefectError(IntercomLakeError):
 
 
 class BusyError(IntercomLakeError):
-    """Another run has kept what this one waited for; nothing was read or written meanwhile."""
+    """Another run holds what this run has waited for; this run has read and written nothing."""

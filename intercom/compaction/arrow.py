@@ -8,18 +8,18 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# At its first conversion pyarrow looks for pandas. Of two tables that do so at the same time one may find it half
-# imported, and fails with an AttributeError; so it is done here, while there is one thread.
+# At its first conversion pyarrow imports pandas if it is installed. If two threads do that at the same time, one may
+# find a half-imported module and fail with an AttributeError. So it is done here, while there is one thread.
 pa.array([0])
 
 
 def numbers(size: int) -> pa.Array:
-    """0 to size - 1, as uint64; made without a Python integer for each."""
+    """The numbers 0 to `size` - 1 as uint64, made without Python integers."""
     return pc.indices_nonzero(pa.repeat(pa.scalar(True), size))
 
 
 def slice_between(values: pa.Array, first: int, last: int) -> pa.Array:
-    """The slice of sorted integers with first <= value < last, counted from `first`."""
+    """The sorted integers with first <= value < last, each less `first`."""
     low = bisect_left(values, first, key=lambda value: value.as_py())
     high = bisect_left(values, last, lo=low, key=lambda value: value.as_py())
     inside: pa.Array = pc.subtract(values.slice(low, high - low), pa.scalar(first, values.type))
@@ -27,16 +27,16 @@ def slice_between(values: pa.Array, first: int, last: int) -> pa.Array:
 
 
 def taken(rows: pa.Table, indices: pa.Array) -> pa.Table:
-    """The rows of a table at `indices`; the table itself, not a copy, when these are all of its rows in order."""
+    """The rows of a table at `indices`; not a copy but the table itself if these are all rows in order."""
     everything = len(indices) == rows.num_rows and indices.cast(pa.uint64()).equals(numbers(rows.num_rows))
     return rows if everything else rows.take(indices)
 
 
 def flat(values: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """The values as one array; of a chunked array its chunks, joined."""
+    """The values as one array: the chunks of a chunked array are joined."""
     return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
 
 
 def joined(arrays: Sequence[pa.Array | pa.ChunkedArray], kind: pa.DataType) -> pa.Array:
-    """One array of type `kind` from any number of arrays, none included."""
+    """One array of type `kind` from any number of arrays, also from none."""
     return pa.concat_arrays([pa.array([], kind), *[flat(array).cast(kind) for array in arrays]])

@@ -1,7 +1,7 @@
-"""Compaction of one table: committed staged rows become the published files, one partition after the other.
+"""Compaction of one table: merges the staged rows of committed runs into the published files, by partition.
 
-The order makes every crash harmless: partitions are published, then the table's record is saved, and only then
-the parts that were read are deleted. Merging the same parts again changes nothing.
+The order of the steps makes a crash harmless: partitions are published first, then the table's record is saved, and
+last the merged parts are deleted. Merging the same parts again changes nothing.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ Publish = Callable[[Table, LakeTable, MergeWork], Sequence[PartitionResult]]
 
 @dataclass(frozen=True, slots=True)
 class Compacted(RowCounts):
-    """What a compaction did to a table; `rows` are all that it has, `waiting` ones are staged and not merged yet."""
+    """Result of a compaction: `rows` is the size of the published table, `waiting` counts staged rows not merged."""
 
     waiting: int = 0
 
     def hints(self, table: str) -> tuple[str, ...]:
-        """A line for the end of the run when rows wait."""
+        """A line for the summary of the run, if staged rows wait."""
         return (f"{table}: {self.waiting:,} staged rows wait to be merged with later ones",) if self.waiting else ()
 
 
@@ -54,13 +54,13 @@ def compact_table(
     publish: Publish = publish_partitions,
     committed: bool = False,
 ) -> Compacted:
-    """Publish everything that committed runs have staged for a table, if it is due, then delete what was read.
+    """Merge the staged parts of all committed runs into a table's published files, if due, then delete these parts.
 
-    `committed`: the run that asks has just saved the table's record. Raises LakeError when that is gone, or staged
-    parts of a committed run are missing, DamagedFileError when a published file is not as it was written: the next run
-    then reads the table again.
+    `committed`: the calling run has just saved the table's record; LakeError if the record is gone nevertheless. Raises
+    LakeError if staged parts of a committed run are missing, and DamagedFileError if a published file is damaged. The
+    next run then reads the table again.
     """
-    files = lake_table.staged_files()  # before the record: what a later run commits is not among the files to delete
+    files = lake_table.staged_files()  # before the record is read: parts that a later run commits are not deleted
     state = lake_table.state()
     if state is None:
         if committed:
@@ -79,8 +79,8 @@ def compact_table(
     if state.staged:
         findings = lake_table.findings(state)
         damage, foreign = missing_from(state, findings), not_to_be_merged(state, findings)
-        # Each attempt has a version of its own, which is in the record before a file of it appears. Files of an attempt
-        # that died are recorded as they are; should it go on after all, its later files are not in the record.
+        # Each attempt has its own version, which is saved in the record before a file with it is published. Files of an
+        # attempt that died are recorded as found. If that attempt continues after all, its later files are unknown.
         state = lake_table.save(state.compacting(uuid4().hex, intact(state, findings)))
         discarded = set(foreign) if state.read_whole else set()
         shared = SharedParts(table, lake_table)
@@ -99,7 +99,7 @@ def compact_table(
                     raise
                 log.warning("%s: %s is damaged and is left out", table.name, lake_table.files.path(error.month))
                 discarded.add(error.month)
-                # The attempt starts again: rows may have been left out of other months because this file had them.
+                # Start again: other months may have left rows out because this file has a newer version of them.
                 state = state.only_with(lake_table.published())
         state = _finish(table, lake_table, state, outcomes, damage, foreign, store)
         counts = sum((outcome.counts for outcome in outcomes), RowCounts(unchanged=moves.outdated))
@@ -112,21 +112,22 @@ def compact_table(
 
 
 def _staged_rows(state: TableState) -> int | None:
-    """Rows of all parts that wait; None when a record of an older version does not say."""
+    """Rows of all staged parts; None if the record is of an older package version, which did not count them."""
     return waiting_rows(state) if all(run.rows for run in state.staged if run.parts) else None
 
 
 def _clean_up(lake_table: LakeTable, state: TableState, files: Iterable[str]) -> None:
-    """Delete staged files of merged runs and of runs that never committed, and rejected records that are too old."""
+    """Delete staged files of merged runs and of runs that never committed, and expired rejected records."""
     waiting = {run.run_id for run in state.staged}
     lake_table.delete_staged(path for path in files if lake_table.paths.attempt_of(path) not in waiting)
     lake_table.delete_expired_rejects(datetime.now(UTC))
 
 
 def _committed(lake_table: LakeTable, state: TableState, parts: Sequence[StagedPart]) -> list[StagedPart]:
-    """The parts of committed runs, in the order in which the runs committed and the rows were read.
+    """The parts of committed runs: runs in the order of their commits, parts in the order of reading.
 
-    Parts beyond the committed number are left out: an attempt that was given up may still add some.
+    Parts beyond the committed number are ignored, because an abandoned attempt may still add some. LakeError if a
+    committed part is missing.
     """
     by_run = {
         run.run_id: sorted(
@@ -153,10 +154,10 @@ def _finish(
     foreign: Collection[str],
     store: WatermarkStore,
 ) -> TableState:
-    """Save the record of a finished compaction, over the one that it began with.
+    """Save the record of a finished compaction, replacing the one that it began with.
 
-    `damage` says which files went missing while the run was reading: the record then loses its watermark, so that the
-    next run reads everything. `foreign` files, of other writers, are recorded as the table's own if they were merged.
+    `damage` says which files went missing while the run was reading. The record then loses its watermark, so that the
+    next run reads everything. `foreign` are months whose file another writer has put there.
     """
     lake_table.commit_files(
         [outcome.added for outcome in outcomes if outcome.added],
@@ -176,10 +177,10 @@ def _finish(
 def _published(
     table: Table, lake_table: LakeTable, work: MergeWork, moves: Moves, published: Mapping[str, str], publish: Publish
 ) -> list[PartitionResult]:
-    """Merge and publish; gives one outcome for each month.
+    """Merge and publish; gives one outcome per month.
 
-    A row that moves leaves its old month before it comes to the new one: a reader of plain files may lack it in
-    between, and never finds it twice. After a crash in between the row is still staged, and the next run goes on.
+    A row that moves is removed from its old month before it is added to the new one. A reader of plain files may miss
+    the row in between, but never finds it twice. After a crash in between, the row is still staged for the next run.
     """
     if not moves:
         return list(publish(table, lake_table, work))
@@ -200,10 +201,10 @@ def _work(
     published: Mapping[str, str],
     discarded: Collection[str],
 ) -> MergeWork:
-    """What is to be merged: the partitions that the parts touch; `staged` maps months to parts.
+    """The partitions to merge: those with staged rows; `staged` maps months to parts.
 
-    When everything was read, all published partitions: some may have no rows any more. `discarded` files are replaced
-    without being read.
+    If everything was read, all published partitions too, because some may have no rows any more. Files of `discarded`
+    months are replaced without being read.
     """
     by_month = dict(staged)
     if state.read_whole and table.strategy is not Strategy.REPLACE:
@@ -211,7 +212,7 @@ def _work(
     months_of = Counter(path for paths in by_month.values() for path in paths)
     return MergeWork(
         version=state.compaction or "",
-        columns=state.columns or table.schema,  # an upgrade may have changed the table since
+        columns=state.columns or table.schema,  # not table.schema first: an upgrade may have changed it since
         coverage=state.coverage,
         months=tuple(
             PartitionWork(
@@ -228,7 +229,7 @@ def _work(
 
 
 def _by_month(table: Table, parts: Sequence[StagedPart], shared: SharedParts) -> dict[str, list[str]]:
-    """Month -> paths of the parts that have rows of it, in their order; ``""`` for a table without months."""
+    """Month -> paths of the parts with rows of that month, in order; ``""`` for an unpartitioned table."""
     found: dict[str, list[str]] = {"": []} if table.strategy is Strategy.REPLACE else {}
     for part in parts:
         months = shared.months(part.path) if shared.has(part.path) else [part.month or ""]
@@ -238,6 +239,6 @@ def _by_month(table: Table, parts: Sequence[StagedPart], shared: SharedParts) ->
 
 
 def _recorded(state: TableState, month: str, published: Mapping[str, str]) -> Partition | None:
-    """What the record says of a month's file, None for a file that has been written since."""
+    """The record's entry of a month's file; None if the file has been written since."""
     entry = state.partitions.get(month)
     return entry if entry is not None and entry.stamp == published.get(month) else None

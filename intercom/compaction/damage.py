@@ -1,4 +1,4 @@
-"""Staged parts and published files that are not as they were written: which are, and what is said of it."""
+"""Damaged staged parts and published files: finds them, and makes the errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from intercom.tables.table import Table
 
 
 def remove_damaged(table: Table, lake_table: LakeTable, parts: Mapping[str, Path], error: Exception) -> None:
-    """Delete staged parts that cannot be read, and raise LakeError if there are any: so the next run reads again."""
+    """Delete damaged staged parts and raise LakeError if there are any, so that the next run reads the table again."""
     damaged = [path for path, local in parts.items() if not is_whole(local)]
     if not damaged:
         return
@@ -25,7 +25,7 @@ def remove_damaged(table: Table, lake_table: LakeTable, parts: Mapping[str, Path
 
 
 def damaged_file(table: Table, lake_table: LakeTable, month: str, error: Exception) -> DamagedFileError:
-    """The error for a published file whose reading has raised this one."""
+    """The DamagedFileError for a published file, from the error that reading it has raised."""
     reason = "other columns than declared" if isinstance(error, SchemaError) else one_line(error)
     return DamagedFileError(
         f"{table.name}: the file {lake_table.files.path(month)} of connection {lake_table.paths.connection!r} in the "

@@ -1,10 +1,10 @@
 """Finds rows that have moved to another month: keys of staged parts are looked up in the files of all months.
 
-Only key columns are read, from an object store by byte ranges. There are two ways. Where little was staged of what a
-table has, a key is a suspect when the file of its own month does not hold it: suspects are looked up in those
-row groups of other months whose smallest and greatest key admit them. Where everything was read, or much, the keys of
-all months are compared, as 8-byte hashes; this also finds a copy that is in a wrong month already. An index of the keys
-of each month would take the place of `_Reader.held` and `_Reader.hashes_stored`.
+Only key columns are read, from an object store by byte ranges. There are two ways. If at most `LITTLE_ROWS` rows are
+staged, and not the whole table, a staged key is a suspect if the file of its own month does not have it. Suspects are
+looked up in the other months, in the row groups whose smallest and greatest key admit them. Otherwise the keys of all
+months are compared as 8-byte hashes. This also finds a copy of a row that is in a wrong month already. An index of the
+keys of each month could replace `_Reader.held` and `_Reader.hashes_stored`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 _CURE: Final = "Run with --full-refresh: the table is read again and written anew; nothing was changed now."
 LITTLE_ROWS: Final = 200_000
-"""Staged rows up to which their keys are held as text and looked up."""
+"""Most staged rows whose keys are held as text and looked up; the keys of more rows are compared as hashes."""
 
 Some = TypeVar("Some")
 Other = TypeVar("Other")
@@ -51,12 +51,12 @@ def find_moves(
     rows: int | None,
     shared: SharedParts,
 ) -> Moves:
-    """What is to be done so that each staged key is left in one month.
+    """The moves after which each staged key is in one month only.
 
-    `parts` maps the staged parts, in the order in which they were read, to their bytes, and `rows` is how many they
-    hold, None where that is not known; `published` maps months to the stamps of their files.
+    `parts` maps the staged parts, in the order of reading, to their bytes. `rows` is their number of rows, None if
+    unknown. `published` maps months to the stamps of their files.
 
-    Raises DamagedFileError when one of these cannot be read, LakeError for a damaged part.
+    Raises DamagedFileError if a published file is damaged, LakeError if a part is.
     """
     staged = {month.month for month in work.months if month.parts}
     if table.strategy is Strategy.REPLACE or not staged or len(staged | published.keys()) == 1:
@@ -78,11 +78,11 @@ def find_moves(
 
 
 Suspects = tuple[pa.Array, Iterable[str], Iterable[str]]
-"""Keys, and the months in which they may be staged and stored."""
+"""Keys that may be in two months; months in which they may be staged; months in which they may be stored."""
 
 
 def _compared(reader: _Reader) -> Suspects:
-    """Staged keys that are staged or stored in a second month as well, by comparing all keys with all."""
+    """Staged keys that are also staged or stored in a second month, found by comparing the hashes of all keys."""
     staged, stored = reader.hashes_staged(), reader.hashes_stored()
     suspects = in_two_months(staged, stored)
 
@@ -96,7 +96,7 @@ def _compared(reader: _Reader) -> Suspects:
 
 
 def _looked_up(reader: _Reader) -> Suspects:
-    """Staged keys that their own month does not hold and another one does, and those that are staged in two months."""
+    """Staged keys that another month's file has and their own month's lacks, and keys staged in two months."""
     staged = reader.staged_keys()
     everything = joined(list(staged.values()), pa.string())
     counts = pc.value_counts(everything)
@@ -109,7 +109,7 @@ def _looked_up(reader: _Reader) -> Suspects:
     suspects = pc.unique(joined([twice, *new.values()], pa.string()))
 
     def wanted(month: str) -> pa.Array:
-        """The suspects to look up in a month: without those staged in it, of which it is known that it lacks them."""
+        """The suspects to look up in a month: not those staged in it alone, which its file is known to lack."""
         if not len(new.get(month, ())):
             return suspects
         return pc.unique(joined([twice, *(keys for other, keys in new.items() if other != month)], pa.string()))
@@ -117,7 +117,7 @@ def _looked_up(reader: _Reader) -> Suspects:
     elsewhere = reader.held({month: keys for month in reader.published if len(keys := wanted(month))})
     keys = pc.unique(joined([twice, *elsewhere.values()], pa.string()))
     of_staged = [month for month, ours in staged.items() if pc.any(pc.is_in(ours, value_set=keys)).as_py()]
-    # Stored versions also of the months that the keys are staged in: they hold some of those that are staged twice.
+    # Also the months that the keys are staged in: their files may have keys that are staged in two months.
     return keys, of_staged, [month for month, found in elsewhere.items() if len(found)]
 
 
@@ -142,7 +142,7 @@ class _Reader:
     # -- staged parts -------------------------------------------------------------------------------------------
 
     def hashes_staged(self) -> dict[str, pa.Array]:
-        """Month -> hashes of its staged keys, as often as they are staged."""
+        """Month -> hashes of its staged keys, with duplicates."""
         return _by_month(self._over_parts(lambda *part: _hashes(self._staged_keys(*part))), pa.int64())
 
     def staged_keys(self) -> dict[str, pa.Array]:
@@ -160,7 +160,7 @@ class _Reader:
         return pc.unique(joined([keys for _, keys in self._over_parts(some, set(months))], pa.string()))
 
     def versions_staged(self, months: Iterable[str], keys: pa.Array) -> list[pa.Table]:
-        """The staged versions of these keys in these months, a table for each part."""
+        """The staged versions of these keys in these months, one table per part and month."""
 
         def some(path: str, month: str) -> pa.Table:
             rows = self._read_part(path, month, key_columns(self._table.primary_key, self._table.newest_by))
@@ -174,7 +174,7 @@ class _Reader:
         return flat(keys_of(self._read_part(path, month, self._table.primary_key), self._table.primary_key))
 
     def _read_part(self, path: str, month: str, columns: Sequence[str]) -> pa.Table:
-        """Columns of a part's rows of a month. A damaged part is deleted from the lake, and LakeError says so."""
+        """These columns of a part's rows of a month. A damaged part is deleted from the lake, with a LakeError."""
         if self._shared.has(path):
             return self._shared.rows(path, month).select(list(columns))
         with self._lake_table.lake.open(path, self._sizes[path]) as source:
@@ -204,7 +204,7 @@ class _Reader:
         return dict(zip(self.published, self._at_once(some, list(self.published)), strict=True))
 
     def held(self, wanted: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
-        """For each month those of the keys wanted of it that its file holds."""
+        """Month -> those of the keys in `wanted` that the month's file has."""
 
         def some(month: str) -> pa.Array:
             keys = wanted[month]
@@ -224,7 +224,7 @@ class _Reader:
         return self._at_once(some, list(months))
 
     def _stored_keys(self, month: str, among: pa.Array | None = None) -> Iterator[pa.Array]:
-        """Keys in a month's file, at least as many at a time as `among` has, which are hashed each time."""
+        """Keys in a month's file, in arrays of at least `len(among)`, because `among` is hashed once per array."""
         waiting: list[pa.Array | pa.ChunkedArray] = []
         for rows in self._stored_rows(month, self._table.primary_key, among):
             waiting.append(keys_of(rows, self._table.primary_key))
@@ -235,7 +235,7 @@ class _Reader:
             yield joined(waiting, pa.string())
 
     def _stored_rows(self, month: str, columns: Sequence[str], among: pa.Array | None = None) -> Iterator[pa.Table]:
-        """Row groups of a month's file, without those that can hold none of the keys `among`."""
+        """Row groups of a month's file, without those whose bounds exclude all keys in `among`."""
         stamp = self.published[month]
         with (
             self._lake_table.files.open(month, stamp) as source,
@@ -249,7 +249,7 @@ class _Reader:
 
     @contextmanager
     def _readable(self, month: str) -> Iterator[None]:
-        """Turn errors of reading into DamagedFileError; where everything was read, that of other columns, too."""
+        """Turn errors from a damaged file into DamagedFileError. If the whole table was read, drop a SchemaError."""
         try:
             yield
         except SchemaError:
@@ -274,7 +274,7 @@ class _Reader:
         return versions_schema(self._table.newest_by).empty_table().drop_columns([MONTH, STORED])
 
     def _versions(self, rows: pa.Table, keys: pa.Array, places: pa.Array | None) -> pa.Table:
-        """Key, decisive columns and place of those rows that have one of the keys."""
+        """Key, `newest_by` columns and place of the rows that have one of the keys."""
         found = versions_of(rows, self._table.primary_key, self._table.newest_by)
         places = pa.repeat(pa.scalar(0, pa.int64()), rows.num_rows) if places is None else places
         chosen = pc.is_in(found.column(KEY), value_set=keys)
@@ -293,7 +293,7 @@ def _with_month(rows: pa.Table, month: str, newest_by: Sequence[str], *, stored:
 
 
 def _by_month(found: Iterable[tuple[str, pa.Array]], kind: pa.DataType) -> dict[str, pa.Array]:
-    """Month -> the values found in its parts, doubles too: making them unique takes 200 bytes for each."""
+    """Month -> the values found in its parts. Duplicates are kept: removing them takes 200 bytes per value."""
     lists: dict[str, list[pa.Array]] = {}
     for month, values in found:
         lists.setdefault(month, []).append(values)
@@ -305,7 +305,7 @@ def _both(found: pa.Array, keys: pa.Array) -> pa.Array:
 
 
 def _may_hold(group: RowGroup, primary_key: tuple[str, ...], keys: pa.Array) -> bool:
-    """Whether the bounds of a row group admit one of the keys; of several columns those of the first one decide."""
+    """Whether the bounds of a row group admit one of the keys, by the first column of the primary key."""
     place = [group.column(number).path_in_schema for number in range(group.num_columns)].index(primary_key[0])
     bounds = group.column(place).statistics
     if bounds is None or not bounds.has_min_max:
@@ -314,6 +314,6 @@ def _may_hold(group: RowGroup, primary_key: tuple[str, ...], keys: pa.Array) -> 
 
 
 def _hashes(keys: pa.Array) -> pa.Array:
-    """8 bytes for each key, the same for equal ones in this process; keys of one hash are told apart by themselves."""
+    """An int64 hash per key, valid in this process only. Callers compare the keys themselves if hashes are equal."""
     found = array("q", map(hash, keys.to_pylist()))
     return pa.Array.from_buffers(pa.int64(), len(found), [None, pa.py_buffer(found)])

@@ -10,17 +10,17 @@ import pyarrow.compute as pc
 from intercom.compaction.arrow import flat
 
 KEY: Final = "_key"
-"""Column of a row's key, as `keys_of` gives it."""
+"""Name of the column with a row's key, as `keys_of` gives it."""
 
 _SEPARATOR, _ESCAPE = "\x00", "\x01"
-"""The two smallest characters, so that joined keys are in the order of their columns. No id of Intercom has them."""
+"""The two smallest characters, so that joined keys sort as their columns do. Intercom's ids contain neither."""
 
 
 def keys_of(rows: pa.Table | pa.RecordBatch, primary_key: tuple[str, ...]) -> pa.Array | pa.ChunkedArray:
-    """One string for each row: the same for equal keys, another for other keys, and in their order.
+    """One string per row: equal for equal keys, different for different keys, and in the same sort order.
 
-    Of one column it is that column itself, not a copy. Several columns are joined by a separator, which is escaped
-    where a value has it: ``("a", "bc")`` and ``("ab", "c")`` stay apart whatever is in them. No value is null.
+    A key of one column is that column itself, not a copy. Several columns are joined by a separator, which is escaped
+    in values, so that ``("a", "bc")`` and ``("ab", "c")`` stay different. Key columns must not have nulls.
     """
     if len(primary_key) == 1:
         return rows.column(primary_key[0])
@@ -30,16 +30,16 @@ def keys_of(rows: pa.Table | pa.RecordBatch, primary_key: tuple[str, ...]) -> pa
 
 
 def between(keys: pa.Array | pa.ChunkedArray, low: str, high: str, primary_key: tuple[str, ...]) -> pa.Array:
-    """For each of the keys whether its first column lies between two values, both included."""
+    """For each key: whether its first column is between `low` and `high`, both included."""
     if len(primary_key) == 1:
         return pc.and_(pc.greater_equal(keys, pa.scalar(low)), pc.less_equal(keys, pa.scalar(high)))
     low, high = map(str, _escaped(pa.array([low, high], pa.string())).to_pylist())
-    # What follows the first column is the separator, and that is smaller than the escape.
+    # The first column is followed by the separator, which is smaller than the escape character.
     return pc.and_(pc.greater_equal(keys, pa.scalar(low)), pc.less(keys, pa.scalar(high + _ESCAPE)))
 
 
 def _escaped(values: pa.Array) -> pa.Array:
-    """The values without separators, in the same order: what takes the place of each character sorts like it."""
+    """The values with separator and escape characters replaced; the replacements keep the sort order."""
     if not pc.any(pc.match_substring_regex(values, f"[{_SEPARATOR}{_ESCAPE}]")).as_py():
         return values
     values = pc.replace_substring(values, _ESCAPE, _ESCAPE + "\x02")

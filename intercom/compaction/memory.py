@@ -60,11 +60,11 @@ import pyarrow as pa
 
 _WORTH_RELEASING: Final = 4 << 20
 _UNPACKED: Final = 10
-"""Bytes that rows take in memory for each byte of their file."""
+"""Estimated bytes of rows in memory per byte of their Parquet file."""
 
 
 class MemoryBudget:
-    """At most `limit` bytes at a time; who finds too few free waits. What would take more than all is done alone."""
+    """At most `limit` bytes in use at a time; a thread waits until enough are free. A larger request runs alone."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -77,10 +77,10 @@ class MemoryBudget:
 
     @contextmanager
     def taken(self, size: int) -> Iterator[None]:
-        """Wait until `size` bytes are free, and keep them for the time of the block.
+        """Wait until `size` bytes are free, and reserve them for the time of the block.
 
-        At the end of a large one what Arrow's pool holds back goes to the system: a pool grows with each thread that
-        used it.
+        After a block of at least 4 MiB, Arrow's memory pool returns its unused memory to the system, because the pool
+        keeps memory for each thread that has used it.
         """
         size = min(size, self.limit)
         with self._changed:
@@ -97,4 +97,4 @@ class MemoryBudget:
 
 
 MERGING: Final = MemoryBudget(64 << 20)
-"""For all partitions that are merged and all files that are migrated in this process, whatever their table."""
+"""The budget of all merges of partitions and all migrations of files in this process, of all tables."""

@@ -1,9 +1,9 @@
-"""Which version of a row stays: pure decisions over key columns, as Arrow arrays.
+"""Decides which version of a row is kept, from key columns as Arrow arrays. Pure.
 
-A version is a cursor value, a time of ingestion and a position. Per primary key the newest wins: `Table.newest_by`
-names the columns to compare, in their order, and the position comes last. A stored row keeps its place against a staged
-one that is equal in these columns, which makes merging again free. Tables of versions have the primary key as one
-column (`versions_of`), however many columns it has.
+A version has a cursor value, a time of ingestion and a position. Per primary key the newest version is kept. The
+columns in `Table.newest_by` are compared in their order, and then the position. If a staged row is equal to the stored
+row in these columns, the stored row is kept, so that merging again rewrites nothing. A table of versions has the
+primary key in one column (see `versions_of`), also if the key has several columns.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def key_columns(primary_key: Sequence[str], newest_by: Sequence[str]) -> list[st
 
 
 def versions_of(rows: pa.Table, primary_key: tuple[str, ...], newest_by: Sequence[str]) -> pa.Table:
-    """The primary key as `KEY`, and the columns `newest_by`, of rows with `key_columns`; and `POSITION` if it is there.
+    """A table of versions: the primary key as `KEY`, the columns `newest_by`, and `POSITION` if `rows` has it.
 
-    Times become integers, and a missing one comes before every other.
+    Times become int64; a null time becomes the smallest int64.
     """
     columns = {KEY: keys_of(rows, primary_key)}
     for name in newest_by:
@@ -43,8 +43,8 @@ def versions_of(rows: pa.Table, primary_key: tuple[str, ...], newest_by: Sequenc
 def newest_positions(versions: pa.Table) -> pa.Array:
     """Positions (sorted, int64) of each key's newest version.
 
-    `versions` are as `versions_of` gives them, with `POSITION`, unique, growing in the order in which rows were read:
-    among rows that are equal in all else the one that was read last is the newest.
+    `versions` is a result of `versions_of` with `POSITION`. Positions are unique and grow in the order of reading: of
+    versions that are equal in all other columns, the one that was read last is the newest.
     """
     codes = flat(versions.column(KEY)).dictionary_encode().indices
     counts = pc.struct_field(pc.value_counts(codes), "counts")  # by code: codes are given in the order of appearance
@@ -55,7 +55,7 @@ def newest_positions(versions: pa.Table) -> pa.Array:
 
 
 def _last_of_each(versions: pa.Table) -> pa.ChunkedArray:
-    """Positions of the greatest row of each key (the first column), in the order of all columns."""
+    """Position of the last row of each key (the first column) when the rows are sorted by all columns."""
     if versions.num_rows == 0:
         return versions.column(POSITION)
     ordered = versions.sort_by([(name, "ascending") for name in versions.schema.names])
@@ -66,10 +66,11 @@ def _last_of_each(versions: pa.Table) -> pa.ChunkedArray:
 
 @dataclass(frozen=True, slots=True)
 class KeyMatches:
-    """Stored rows whose key was staged as well, as parallel arrays.
+    """Stored rows whose key is also staged, as parallel arrays.
 
-    `stored` (uint64) and `staged` (int32) are the numbers of the two rows. The staged version is newer where `newer`,
-    by another cursor value, and where `tie`, with the same one: it was only read later, so the content has to decide.
+    `stored` (uint64) and `staged` (int32) are the row numbers of the two versions. `newer`: the staged version is newer
+    by its cursor value. `tie`: both have the same cursor value and the staged version was read later, so the content
+    has to be compared.
     """
 
     stored: pa.Array
@@ -80,7 +81,7 @@ class KeyMatches:
 
 def match_keys(stored: pa.Table, staged: pa.Table, newest_by: Sequence[str]) -> KeyMatches:
     """Match stored versions with staged ones, both as `versions_of` gives them; the staged keys are distinct."""
-    # Flat: of no chunks at all, which is what an empty file has, older Arrows (20 to 23) crash.
+    # Flat, because Arrow 20 to 23 crash on a chunked array without chunks, which is what an empty file gives.
     found = pc.index_in(flat(stored.column(KEY)), value_set=flat(staged.column(KEY)))
     of_stored = pc.indices_nonzero(pc.is_valid(found))
     of_staged = found.take(of_stored)
@@ -94,7 +95,7 @@ def match_keys(stored: pa.Table, staged: pa.Table, newest_by: Sequence[str]) -> 
 
 
 def match_in_order(pieces: Sequence[tuple[int, KeyMatches]]) -> KeyMatches:
-    """The matches of a file from those of its consecutive pieces, each with the number of its first row."""
+    """The matches of a whole file. `pieces` are its consecutive pieces: number of the first row, and matches."""
     return KeyMatches(
         joined([pc.add(met.stored, pa.scalar(first, pa.uint64())) for first, met in pieces], pa.uint64()),
         joined([met.staged for _, met in pieces], pa.int32()),
@@ -104,11 +105,11 @@ def match_in_order(pieces: Sequence[tuple[int, KeyMatches]]) -> KeyMatches:
 
 
 def same_content(left: pa.Table, right: pa.Table) -> pa.Array:
-    """Row by row, whether two tables of one schema agree in all columns but the time of ingestion; null equals null."""
+    """For each row: whether both tables, of one schema, agree in all columns except `INGESTED_AT`; null equals null."""
     same = pa.array([True] * left.num_rows, pa.bool_())
     for name in left.schema.names:
         ours, theirs = left.column(name), right.column(name)
-        # Most columns of most months are the same throughout, which one call tells.
+        # Most columns are equal as a whole, which one call finds out.
         if name != INGESTED_AT and not ours.equals(theirs):
             same = pc.and_(same, _equal_or_null(flat(ours), flat(theirs)))
     return same
@@ -118,7 +119,7 @@ def _equal_or_null(left: pa.Array, right: pa.Array) -> pa.Array:
     equal = pc.equal(left, right)
     if pa.types.is_floating(left.type):
         equal = pc.or_(equal, pc.and_(pc.is_nan(left), pc.is_nan(right)))
-    return pc.coalesce(equal, pc.and_(pc.is_null(left), pc.is_null(right)))  # null so far where one of them is
+    return pc.coalesce(equal, pc.and_(pc.is_null(left), pc.is_null(right)))  # `equal` is null if either is
 
 
 def _sorted(values: pa.Array) -> pa.Array:

@@ -12,10 +12,11 @@ from intercom.compaction.publish import MergeWork, PartitionResult, PartitionWor
 def in_steps(
     work: MergeWork, moves: Moves, published: Mapping[str, str], *, together: bool
 ) -> tuple[MergeWork, MergeWork | None]:
-    """The work of both steps, with the moves in it; the second step is None where there is none.
+    """The work of both steps, including the moves; the second step is None if one step is enough.
 
-    First all months that do not only gain rows, each without the rows that it gains; then those that gain rows. A
-    format that shows all months `together` needs one step. `published` maps months to the stamps of their files.
+    The first step has all months except those that only gain rows, and no month gets its gained rows. The second step
+    has the months that gain rows. A format that shows all months `together` needs one step. `published` maps months to
+    the stamps of their files.
     """
     met = {month.month for month in work.months}
     untouched = [
@@ -41,7 +42,7 @@ def in_steps(
 
 
 def after(work: MergeWork, outcomes: Mapping[str, PartitionResult]) -> MergeWork:
-    """The second step, with the files that the first one left of its months according to their outcomes."""
+    """The second step, with the stored files of its months as the first step has left them."""
 
     def left(month: PartitionWork) -> PartitionWork:
         if month.month not in outcomes:
@@ -54,7 +55,7 @@ def after(work: MergeWork, outcomes: Mapping[str, PartitionResult]) -> MergeWork
 
 
 def both(first: PartitionResult | None, second: PartitionResult) -> PartitionResult:
-    """The outcome of both steps for one month; each staged row is counted once."""
+    """The combined result of both steps for one month; each staged row is counted once."""
     if first is None:
         return second
     one, two = first.counts, second.counts
@@ -71,6 +72,6 @@ def both(first: PartitionResult | None, second: PartitionResult) -> PartitionRes
 
 
 def counted_as_changed(outcome: PartitionResult, gained: int) -> PartitionResult:
-    """The outcome with `gained` rows, which came from another month, counted as changed instead of new."""
+    """The result, with the `gained` rows from other months counted as changed instead of new."""
     counts = outcome.counts
     return replace(outcome, counts=replace(counts, new=counts.new - gained, changed=counts.changed + gained))

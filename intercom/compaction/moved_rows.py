@@ -1,7 +1,7 @@
-"""Decides on rows whose month has changed: which version of a key stays, and what every other month loses. Pure.
+"""Decides on rows whose month has changed: which version of a key is kept, and which months lose theirs. Pure.
 
-The file of a month knows nothing of the others, and a row's month goes by the partition field, which may change. So
-versions of one key can meet from several months: staged in two, or staged in one and stored in another.
+Each month is merged on its own, and a row's month is that of its partition field, which may change. So versions of one
+key may be in several months: staged in two, or staged in one and stored in another.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ Keys = Mapping[str, tuple[str, ...]]
 """Month -> keys, as `keys_of` gives them."""
 
 HASHES_AT_A_TIME: Final = 1 << 16
-"""Hashes of keys that are compared at once."""
+"""About how many hashes of keys are compared at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """What months do for keys that occur in more than one of them, so that each key is left in one.
+    """Changes to months for keys that are in several months, so that each key is in one month only afterwards.
 
-    `left_out`: staged rows that a month does not take, since another month has a newer version. `evicted`: stored rows
-    that a month loses. `gained`: staged rows that a month takes and another month loses, and that the month has not
-    stored itself: they are published after the other month. `outdated` is the number of keys that were staged only in
-    versions older than the one that another month's file has.
+    `left_out`: staged rows that a month does not take, because another month has a newer version. `evicted`: stored
+    rows that are removed from a month. `gained`: staged rows that a month takes and does not have stored, and that are
+    evicted from another month, which is published first. `outdated`: number of keys whose staged versions are all older
+    than the version stored in another month.
     """
 
     left_out: Keys = field(default_factory=dict)
@@ -45,30 +45,30 @@ class Moves:
 
 
 def versions_schema(newest_by: Sequence[str]) -> pa.Schema:
-    """Columns of versions in several months: key, month, those of `newest_by` as integers, whether stored, place.
+    """Columns of a table of versions in several months: key, month, `newest_by` as int64, whether stored, place.
 
-    `PLACE` grows in the order in which staged rows were read; it is 0 for stored ones.
+    `PLACE` grows in the order in which staged rows were read; it is 0 for stored rows.
     """
     decisive: list[tuple[str, pa.DataType]] = [(name, pa.int64()) for name in newest_by]
     return pa.schema([(KEY, pa.string()), (MONTH, pa.string()), *decisive, (STORED, pa.bool_()), (PLACE, pa.int64())])
 
 
 def decide(versions: pa.Table, newest_by: Sequence[str], *, replaces: bool) -> Moves:
-    """The moves that leave the newest version of each key, and no other of its months.
+    """The moves that keep the month of each key's newest version, and remove the key from its other months.
 
-    `versions` holds all versions there are of these keys (`versions_schema`). A stored one stays against a staged one
-    that is equal; with `replaces` every staged one is newer than every stored one.
+    `versions` has all versions of these keys, with the columns of `versions_schema`. A stored version counts as newer
+    than an equal staged one. With `replaces`, every staged version counts as newer than every stored one.
     """
     if versions.num_rows == 0:
         return Moves()
-    # The newest comes last: of equal ones the stored one, and among staged ones that which was read last.
+    # The newest version sorts last: of equal ones the stored one, of equal staged ones the one that was read last.
     order = [STORED, *newest_by, PLACE, MONTH] if replaces else [*newest_by, STORED, PLACE, MONTH]
     down = {STORED} if replaces else set()
     rows = versions.sort_by([(name, "descending" if name in down else "ascending") for name in (KEY, *order)])
     keys, months, stored = (flat(rows.column(name)) for name in (KEY, MONTH, STORED))
     ends = joined([pc.not_equal(keys.slice(1), keys.slice(0, len(keys) - 1)), pa.array([True])], pa.bool_())
     lasts = pc.indices_nonzero(ends)
-    number = pc.subtract(pc.cumulative_sum(ends.cast(pa.int64())), ends.cast(pa.int64()))  # of its key, for each row
+    number = pc.subtract(pc.cumulative_sum(ends.cast(pa.int64())), ends.cast(pa.int64()))  # of its key, per row
     winner = lasts.take(number)
     home = pc.equal(months, months.take(winner))
     stays = stored.take(winner)
@@ -76,7 +76,7 @@ def decide(versions: pa.Table, newest_by: Sequence[str], *, replaces: bool) -> M
     left_out = pc.and_not(pc.invert(home), stored)
 
     def of_keys_with(rows: pa.Array) -> pa.Array:
-        """For each row whether one of its key's rows is among these."""
+        """For each row: whether its key has a row for which `rows` is True."""
         return pc.is_in(number, value_set=pc.unique(number.filter(rows)))
 
     is_winner = pc.equal(winner, numbers(len(keys)))
@@ -100,10 +100,10 @@ def _by_month(keys: pa.Array, months: pa.Array, chosen: pa.Array) -> dict[str, t
 def in_two_months(
     staged: Mapping[str, pa.Array], stored: Mapping[str, pa.Array], *, at_a_time: int = HASHES_AT_A_TIME
 ) -> pa.Array:
-    """Of hashes of keys (int64) those that are staged, and staged or stored in a second month as well.
+    """Hashes of keys (int64) that are staged in one month, and staged or stored in a second month.
 
-    Both map a month to the hashes of its keys. They are compared in shares of about `at_a_time` hashes, so that beyond
-    the hashes themselves, 8 bytes a row, memory does not grow with the table.
+    `staged` and `stored` map a month to the hashes of its keys. They are compared in shares of about `at_a_time`,
+    so that memory grows with the table only by the hashes themselves, 8 bytes per row.
     """
     total = sum(len(hashes) for months in (staged, stored) for hashes in months.values())
     shares = 1 << max(0, (total // at_a_time).bit_length())

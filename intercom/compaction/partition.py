@@ -1,9 +1,10 @@
-"""Merge one partition: local Parquet files in, a new local Parquet file out, streaming.
+"""Merges one partition: reads local Parquet files and writes a new local Parquet file, streaming.
 
-There are two passes over the stored file. The first reads key columns only and decides which rows stay; where a staged
-row has the version of a stored one, the full rows are compared, so that an unchanged table is not rewritten. The second
-copies the rows that stay, row group by row group, and adds the newest staged ones. Memory holds key columns of the
-staged rows and a few row groups, whatever the size of the partition; each file is read at most once in each pass.
+There are two passes over the stored file. The first pass reads key columns and decides which rows are kept. If a staged
+row has the same version as the stored one, the full rows are compared, so that an unchanged table is not rewritten. The
+second pass copies the kept rows, one row group after the other, and appends the newest staged rows. Memory holds the
+key columns of the staged rows and a few row groups, whatever the size of the partition. Each file is read at most once
+per pass.
 """
 
 from __future__ import annotations
@@ -37,15 +38,15 @@ from intercom.lake.parquet import ParquetReader, RowGroupWriter, noted_checksums
 
 _CURE = "Run with --full-refresh: the table is read again and written anew; nothing was changed now."
 SMALL_BYTES = 4 << 20
-"""Unpacked bytes of a stored file up to which it is read as a whole."""
+"""A stored file of at most this many uncompressed bytes is read as a whole, once."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """Rows that a merge found, each primary key once, and how many `files` it wrote; sums are of several partitions.
+    """Row counts of a merge, each primary key counted once, and the number of `files` it wrote. They can be added.
 
-    `rows` are those of the new file, or of the old one where none was written. Evicted rows and staged ones that were
-    left out are in none of the other numbers.
+    `rows` is the number of rows in the new file, or in the old file if none was written. Evicted rows, and staged rows
+    that were left out, are in none of the other counts.
     """
 
     rows: int = 0
@@ -67,18 +68,18 @@ class RowCounts:
 
 
 class PartitionMerge:
-    """Merge staged `parts`, in the order in which they were read, into the file `stored` (None: there is none).
+    """Merges staged `parts`, in the order in which they were read, into the file `stored` (None: there is none).
 
     Parts are files, or rows that are in memory already.
 
-    Of two versions of a row the newer one stays, told by the columns `newest_by` (see `merge`).
-    With `replaces` the parts are the whole new partition: stored rows that they do not hold are removed, and of rows
-    that differ the staged one wins, however old it is.
-    Staged rows of keys `left_out` are not taken, and stored rows of keys `evicted` go: they belong to other partitions.
-    These keys are as `keys_of` gives them.
+    Of two versions of a row the newer one is kept, by the columns `newest_by` (see `merge`).
+    With `replaces` the parts are the whole new partition: stored rows without a staged row are removed, and a staged
+    row that differs from the stored one replaces it, even if it is older.
+    Staged rows with keys in `left_out` are ignored, and stored rows with keys in `evicted` are removed, because they
+    belong to other partitions. These keys are as `keys_of` gives them.
 
-    A file that cannot be read raises what `parquet.is_damage` tells, a stored one of other columns SchemaError. A
-    stored file without page checksums is written anew, also where nothing else changes.
+    A damaged file raises an error for which `parquet.is_damage` is True. A stored file with other columns raises
+    SchemaError unless `replaces`. A stored file without page checksums is rewritten even if nothing else changes.
     """
 
     def __init__(
@@ -97,16 +98,16 @@ class PartitionMerge:
         self._replaces = replaces
         self._left_out, self._evicted = (pa.array(keys, pa.string()) for keys in (left_out, evicted))
         self._stored = self._open_stored(stored)
-        # A new month in one part is copied as it is: only its keys are looked at.
+        # The one part of a new month is copied as it is, and only its keys are read: no rows are held.
         self._parts = StagedParts(parts, schema, HELD_BYTES if self._stored or len(parts) > 1 else 0)
         self._rewrites = stored is not None and (self._stored is None or not noted_checksums(self._stored.metadata))
         self._columns = key_columns(primary_key, newest_by)
         sizes = _row_group_sizes(self._stored) if self._stored else []
         self._groups = len(sizes)
-        self._firsts = list(accumulate(sizes, initial=0))  # of each row group, and the number of rows
+        self._firsts = list(accumulate(sizes, initial=0))  # first row of each row group; last: all rows
         self._whole = self._read_small()
         self.copied = False
-        """Whether the file written is a part as it was, with the version that its run gave it."""
+        """Whether the written file is an unchanged copy of a part, with the version of the part."""
 
     def close(self) -> None:
         """Close the stored file."""
@@ -114,7 +115,7 @@ class PartitionMerge:
             self._stored.close()
 
     def write(self, target: Path, version: str) -> RowCounts:
-        """Write the merged partition to `target`, unless nothing changed; then `target` is not made."""
+        """Write the merged partition to `target`. If nothing changed, `target` is not written."""
         winners = self._winners()
         met = self._met(winners)
         beaten = self._beaten(met, winners, target)
@@ -140,7 +141,7 @@ class PartitionMerge:
     # -- first pass ---------------------------------------------------------------------------------------------
 
     def _winners(self) -> pa.Table:
-        """The newest staged version of each key, in the order of positions."""
+        """The newest staged version of each key, sorted by position."""
         versions = self._versions(self._parts.keys(self._columns))
         winners = versions.take(newest_positions(versions))
         if len(self._left_out) == 0:
@@ -148,10 +149,10 @@ class PartitionMerge:
         return winners.filter(pc.invert(pc.is_in(winners.column(KEY), value_set=self._left_out)))
 
     def _met(self, winners: pa.Table) -> KeyMatches:
-        """The matches of all stored rows, which are numbered through the whole file.
+        """The matches of all stored rows; row numbers count through the whole file.
 
-        At least as many stored keys are matched at a time as there are staged ones, since the staged ones are hashed
-        each time.
+        At least as many stored keys are matched at a time as there are staged keys, because each time the staged keys
+        are hashed again.
         """
         found: list[tuple[int, KeyMatches]] = []
         waiting: list[pa.Table] = []
@@ -165,7 +166,7 @@ class PartitionMerge:
         return match_in_order(found)
 
     def _gone(self) -> pa.Array:
-        """Numbers of the stored rows that are evicted; no staged row meets one of these."""
+        """Row numbers of the evicted stored rows; no staged row has the key of one of them."""
         found = []
         for group in range(self._groups if len(self._evicted) else 0):
             stored = self._read_group(group, list(self._primary_key))
@@ -174,7 +175,7 @@ class PartitionMerge:
         return joined(found, pa.uint64())
 
     def _beaten(self, met: KeyMatches, winners: pa.Table, target: Path) -> pa.Array:
-        """For each matched row: whether the staged version takes its place."""
+        """For each matched row: whether the staged version replaces the stored one."""
         if self._replaces:
             return self._differs(met, numbers(len(met.stored)), winners, target)
         beaten: pa.Array = pc.or_(met.newer, self._differs(met, pc.indices_nonzero(met.tie), winners, target))
@@ -198,7 +199,7 @@ class PartitionMerge:
     # -- second pass --------------------------------------------------------------------------------------------
 
     def _write(self, target: Path, version: str, rows: pa.Array, positions: pa.Array) -> None:
-        """Write stored rows and the staged ones at `positions`; `rows` are those that stay, or that go (see _kept)."""
+        """Write stored rows and the staged rows at `positions`; for the meaning of `rows` see `_kept`."""
         only = self._parts.holds_only(positions) if self._stored is None else None
         if only is not None:
             shutil.copyfile(only, target)  # a new month in one part is the finished file already
@@ -211,7 +212,7 @@ class PartitionMerge:
                 writer.add(staged)
 
     def _kept(self, group: int, rows: pa.Array) -> pa.Table:
-        """What stays of a stored row group: `rows` when the partition is replaced, all but `rows` otherwise."""
+        """The kept rows of a stored row group: only `rows` with `replaces`, else all except `rows`."""
         size = self._firsts[group + 1] - self._firsts[group]
         if len(rows) == (0 if self._replaces else size):
             return self._schema.empty_table()
@@ -231,7 +232,7 @@ class PartitionMerge:
         return self._stored.read_row_group(group, columns=columns)
 
     def _read_small(self) -> pa.Table | None:
-        """All rows of a small stored file, which is read once instead of once for each question; None of others."""
+        """All rows of a small stored file, so that it is read once instead of several times; None for other files."""
         if self._stored is None:
             return None
         groups = [self._stored.metadata.row_group(group) for group in range(self._groups)]
@@ -240,7 +241,7 @@ class PartitionMerge:
         return self._stored.read(use_threads=False)
 
     def _inside(self, rows: pa.Array, group: int) -> pa.Array:
-        """Of sorted row numbers those in a row group, counted from its first row."""
+        """The sorted row numbers that are in a row group, counted from its first row."""
         return slice_between(rows, self._firsts[group], self._firsts[group + 1])
 
     def _open_stored(self, path: Path | None) -> ParquetReader | None:
@@ -250,7 +251,7 @@ class PartitionMerge:
         if stored.schema_arrow.equals(self._schema):
             return stored
         stored.close()
-        if self._replaces:  # nothing of it is kept, so its columns do not matter
+        if self._replaces:  # no row of it is kept, so its columns do not matter
             return None
         raise SchemaError(f"{_name(path)} does not have the table's declared columns. {_CURE}")
 

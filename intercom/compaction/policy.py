@@ -1,4 +1,4 @@
-"""The policy that decides when staged rows are merged: a merge rewrites every month that they touch. Pure."""
+"""Decides when staged rows are merged. A merge rewrites every month with staged rows, so it may wait. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Final
 from intercom.lake.state import TableState
 
 SMALL_TABLE_ROWS: Final = 1_000_000
-"""Tables below are merged after every run."""
+"""Tables with fewer rows are merged after every run."""
 WAITING_SHARE: Final = 0.01
-"""Share of a larger table's rows that may wait: its files are not rewritten for fewer rows."""
+"""A larger table is merged when the staged rows are at least this share of its rows."""
 LONGEST_WAIT: Final = timedelta(hours=6)
-"""Age of the oldest waiting run from which the table is merged in any case."""
+"""A table is merged in any case when its oldest staged run is this old."""
 
 
 class CompactionMode(StrEnum):
@@ -25,7 +25,7 @@ class CompactionMode(StrEnum):
 
 
 def is_due(state: TableState, when: CompactionMode, now: datetime) -> bool:
-    """Whether a table's staged rows are to be merged now; under AUTO, those of a whole read never wait."""
+    """Whether to merge a table's staged rows now. Under AUTO, rows of a read of the whole table never wait."""
     if when is not CompactionMode.AUTO:
         return when is CompactionMode.ALWAYS
     if state.rows < SMALL_TABLE_ROWS or state.read_whole:
@@ -34,11 +34,11 @@ def is_due(state: TableState, when: CompactionMode, now: datetime) -> bool:
 
 
 def waiting_rows(state: TableState) -> int:
-    """Staged rows of committed runs that are not merged; those of one key are counted as often as they were read."""
+    """Number of staged rows of committed runs; a key that was read several times is counted as often."""
     return sum(run.rows for run in state.staged)
 
 
 def _oldest(state: TableState, now: datetime) -> datetime:
-    """When the first of the waiting runs committed; a run that does not say, of an older version, is due."""
+    """When the oldest staged run committed. A run of an older package version has no time, and is due at once."""
     times = [run.committed_at for run in state.staged]
     return now if not times else datetime.fromtimestamp(min(times), UTC)

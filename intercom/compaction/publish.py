@@ -32,18 +32,18 @@ from intercom.tables.table import Strategy, Table
 log = logging.getLogger(__name__)
 
 _IN_WORK = Semaphore(8)
-"""Partitions in work in this process at a time; each has its files on the local disk, also those of an object store."""
+"""Most partitions that this process merges at a time; the files of each are on the local disk meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionWork:
     """One partition to be merged: the staged `parts` in the order of reading, the stamp of the `stored` file, if any.
 
-    Of a part with rows of several months only those of this one are meant.
-    `size` is in bytes, of all these files. `left_out` are keys of staged rows that are not taken, `evicted` those of
-    stored rows that go, since the rows belong to another partition. `discarded`: the stored file is replaced, and
-    nothing of it is merged.
-    `recorded` is what the table's record says of the stored file, None where it is not the one that is recorded.
+    Of a part with rows of several months, only the rows of this month are merged.
+    `size` is the bytes of all these files. `left_out` are keys of staged rows that are ignored, `evicted` keys of
+    stored rows that are removed, because the rows belong to another partition. `discarded`: the stored file is replaced
+    without being merged.
+    `recorded` is the record's entry of the stored file, None if the stored file is not the recorded one.
     """
 
     month: str
@@ -60,7 +60,7 @@ class PartitionWork:
 class MergeWork:
     """Partitions to be merged into files of one `version`, with the `columns` that files and parts have.
 
-    Unless the `coverage` of the staged rows is SOME, a stored file that cannot be used may be left out.
+    If the `coverage` of the staged rows is WHOLE or REPLACES, a stored file that cannot be used may be left out.
     """
 
     version: str
@@ -74,7 +74,7 @@ class MergeWork:
         return sum(month.size for month in self.months)
 
     def shared_out(self, size: int) -> Iterator[MergeWork]:
-        """The same work in pieces of about `size` bytes, each of one month at least."""
+        """The work, split into pieces of at least one month and about `size` bytes."""
         months: list[PartitionWork] = []
         for month in self.months:
             months.append(month)
@@ -87,7 +87,7 @@ class MergeWork:
 
 @dataclass(frozen=True, slots=True)
 class PartitionResult:
-    """What became of a partition; `partition` is None for one that holds no row any more, `added` a file just made."""
+    """The result for one partition: `partition` is None if no row is left; `added` is the file if one was written."""
 
     month: str
     counts: RowCounts
@@ -136,16 +136,16 @@ def _publish_one(
             return PartitionResult(month.month, counts, None)
         if not counts.files:
             return PartitionResult(month.month, counts, _kept(month, old, counts.rows))
-        footer = footer_digest(new)  # a local file is no longer there when it is added
+        footer = footer_digest(new)  # before add_file, which moves the local file
         added = lake_table.add_file(new, month.month, counts.rows, month.stored)
         return PartitionResult(month.month, counts, Partition(counts.rows, version, added.stamp, footer), added)
 
 
 def _kept(month: PartitionWork, old: Path | None, rows: int) -> Partition | None:
-    """What is recorded of a stored file that stays as it is; None where there is none."""
+    """The record's entry of a stored file that is not rewritten; None if there is no stored file."""
     if month.stored is None or old is None:
         return None
-    if month.recorded is not None and month.recorded.footer:  # it was compared
+    if month.recorded is not None and month.recorded.footer:  # `check_footer` has compared the footer
         return replace(month.recorded, rows=rows)
     return Partition(rows, version_of(old) or "", month.stored, footer_digest(old))
 
@@ -153,9 +153,9 @@ def _kept(month: PartitionWork, old: Path | None, rows: int) -> Partition | None
 def _merged(
     table: Table, old: Path | None, parts: Sequence[Path | pa.Table], new: Path, work: MergeWork, month: PartitionWork
 ) -> tuple[RowCounts, str]:
-    """The counts, and the version of the file that was written."""
+    """Merge into `new`; gives the row counts and the version of the written file."""
     if table.strategy is Strategy.REPLACE:
-        files = [part for part in parts if isinstance(part, Path)]  # all of them
+        files = [part for part in parts if isinstance(part, Path)]  # no shared parts here: all parts are files
         return replace_file(table, old, files, new, work.version), work.version
     merge = PartitionMerge(
         old,

@@ -15,10 +15,10 @@ from intercom.tables.table import Table
 
 
 def replace_file(table: Table, old: Path | None, parts: Sequence[Path], new: Path, version: str) -> RowCounts:
-    """Write the rows of the parts, in the order of reading, to the file `new`. They are held in memory.
+    """Write the rows of the parts, in the order of reading, to the file `new`. All rows are held in memory.
 
-    Of rows that were read more than once, on pages that overlap or because the list was read twice, the last one stays.
-    Where nothing changed, `new` is not written.
+    If a row was read several times, because pages overlap or the list was read twice, the last one is kept. If nothing
+    changed, `new` is not written.
     """
     schema = table.schema.arrow
     parts_of_run = [_rows(part).select(schema.names).cast(schema) for part in parts]
@@ -59,7 +59,7 @@ def _by_key(rows: pa.Table, primary_key: Sequence[str]) -> dict[tuple[Any, ...],
 
 
 def _has_columns(path: Path, schema: pa.Schema) -> bool:
-    """Whether a file can be read and has these columns; if not, it is replaced."""
+    """Whether a file's footer can be read and has these columns."""
     try:
         return bool(footer_of(path).schema.to_arrow_schema().equals(schema))
     except (pa.ArrowException, OSError):

@@ -1,9 +1,9 @@
-"""Rewrites a table's files, month by month, when its declared columns have changed; nothing is asked of Intercom.
+"""Rewrites a table's files, month by month, when its declared columns have changed, without requests to Intercom.
 
-First staged rows are merged, with the old columns, so that only published files are left. Then the version of the new
-files is saved in the record, each file is replaced in one step, and last the record is saved with the new columns. A
-run that dies in between leaves some months with old columns and some with new ones; the version in their footers tells
-which, and the next run goes on from there.
+First, staged rows are merged with the old columns, so that only published files are left. Then the version of the new
+files is saved in the record, and each file is replaced in one step. Last, the record is saved with the new columns. A
+run that dies in between leaves some months with old columns and some with new ones. The version in a file's footer
+tells which columns it has, and the next run continues from there.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _CURE = "Run with --full-refresh: the table is read again and written anew; the 
 
 
 def migrate_columns(table: Table, lake_table: LakeTable, state: TableState, store: WatermarkStore) -> TableState:
-    """The table's record, after its files were rewritten where their columns are not the declared ones.
+    """Rewrite the table's files whose columns are not the declared ones; gives the table's new record.
 
-    Not migrated are replace tables, which are read whole anyway, and tables whose files are missing or foreign or whose
-    record does not tell the old columns: they are read again as a whole.
+    Some tables are not migrated but read again as a whole: replace tables, tables with missing or foreign files, and
+    tables whose record does not say the old columns.
 
-    Raises DamagedFileError when a file is not as it was written (the next run repairs that by reading everything), and
-    SchemaError when it has other columns than the record says.
+    Raises DamagedFileError if a file is damaged (the next run repairs it by reading everything), and SchemaError if a
+    file has other columns than the record says.
     """
     if table.strategy is Strategy.REPLACE or (state.columns in (None, table.schema) and state.rewriting is None):
         return state
@@ -55,13 +55,13 @@ def migrate_columns(table: Table, lake_table: LakeTable, state: TableState, stor
         compact_table(before, lake_table, store)
         state = lake_table.state() or state
     if state.rewriting is not None and state.rewriting.to != table.schema:
-        # Some files have columns of a declaration in between: that migration is finished first.
+        # An earlier migration to other columns did not finish: finish it first.
         state = _rewrite(replace(table, schema=state.rewriting.to), lake_table, state)
     return state if state.columns == table.schema else _rewrite(table, lake_table, state)
 
 
 def _declared(table: Table, columns: TableSchema | None) -> Table | None:
-    """The table with these columns; None when it contradicts them, for example because they lack the present key."""
+    """The table with these columns; None if they are invalid for it, for example without its primary key."""
     try:
         return None if columns is None else replace(table, schema=columns)
     except ValueError:
@@ -92,7 +92,7 @@ def _rewrite(table: Table, lake_table: LakeTable, state: TableState) -> TableSta
 def _rewrite_one(
     table: Table, lake_table: LakeTable, state: TableState, old: TableSchema, version: str, month: str, stamp: str
 ) -> tuple[Partition, PublishedFile | None]:
-    """Rewrite a month's file unless that is done; gives the partition, and the file if it is a new one."""
+    """Rewrite a month's file unless it is rewritten already; gives the partition, and the new file or None."""
     with (
         lake_table.files.fetch(month) as stored,
         lake_table.lake.scratch() as written,
@@ -121,7 +121,7 @@ def _rewrite_one(
 
 @contextmanager
 def _named(table: Table, lake_table: LakeTable, month: str) -> Iterator[None]:
-    """Turn Arrow's errors of a damaged file into DamagedFileError, which names the file and what to do."""
+    """Turn Arrow's errors for a damaged file into DamagedFileError, which names the file and the cure."""
     try:
         yield
     except Exception as error:

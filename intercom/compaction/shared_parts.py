@@ -1,4 +1,4 @@
-"""Staged parts with rows of several months: what a small run leaves. Each is read once and divided by month."""
+"""Staged parts with rows of several months, as small runs write them. Each is read once and divided by month."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from intercom.lake.table import LakeTable
 from intercom.tables.table import Table
 
 HELD_BYTES: Final = 32 << 20
-"""Arrow bytes of parts that stay in memory while their months are merged; others are read again for each month."""
+"""Most Arrow bytes of parts that are kept in memory; parts beyond that are read again for each month."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Divided:
-    """The rows of a part, month after month: `places` has the row number that each had when it was read."""
+    """The rows of a part, sorted by month. `places` has their row numbers in the part; `months`: (first row, size)."""
 
     rows: pa.Table
     places: pa.Array
@@ -40,12 +40,12 @@ class SharedParts:
         self._lock = Lock()
 
     def has(self, path: str) -> bool:
-        """Whether a staged part is one of these, by its place."""
+        """Whether a staged part is shared by several months, judged by its path."""
         place = self._lake_table.paths.run_and_month(path)
         return self._table.month_field is not None and place is not None and place[1] is None
 
     def months(self, path: str) -> list[str]:
-        """The months that a part has rows of."""
+        """The months of a part's rows."""
         return list(self._divided(path).months)
 
     def rows(self, path: str, month: str) -> pa.Table:
@@ -56,7 +56,7 @@ class SharedParts:
         return rows if path in self._held else rows.take(pa.array(range(rows.num_rows), pa.int64()))
 
     def places(self, path: str, month: str) -> pa.Array:
-        """For each of these rows its number in the part: the order in which rows of all months were read."""
+        """For each row of `rows(path, month)`: its row number in the part, which is the order of reading."""
         found = self._divided(path)
         return found.places.slice(*found.months.get(month, (0, 0)))
 

@@ -1,4 +1,4 @@
-"""A buffer of numbered groups of rows: in memory, and beyond a bound in files on the local disk."""
+"""A buffer of numbered groups of rows, in memory up to a bound, and beyond that in files on the local disk."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Self
 import pyarrow as pa
 
 HELD_BYTES = 32 << 20
-"""Rows in memory, in Arrow bytes."""
+"""Most Arrow bytes of rows in memory."""
 
 
 class SpillBuffer:

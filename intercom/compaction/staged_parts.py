@@ -1,7 +1,7 @@
-"""The staged parts of one partition as one sequence of rows; a row's position is its place in the order of reading.
+"""The staged parts of one partition as one sequence of rows. A row's position is its place in the order of reading.
 
-There may be hundreds of parts: their files are opened one at a time, and parts that fit into memory are read once.
-Opening a small part costs more than reading its rows.
+There may be hundreds of parts. Their files are opened one at a time. If all parts fit into memory, each is read only
+once, because opening a small part takes longer than reading its rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from intercom.compaction.spill import SpillBuffer
 from intercom.lake.parquet import ParquetReader, is_whole, noted_checksums, open_parquet
 
 HELD_BYTES = 32 << 20
-"""Rows of a small partition stay in memory between the passes."""
+"""Most Arrow bytes of staged rows that are kept in memory between the two passes of a merge."""
 
 _BLOCK_BYTES = 16 << 20
 _PLACE = "_place"
@@ -27,7 +27,7 @@ _PLACE = "_place"
 class StagedParts:
     """Parts in the order in which they were read, with the columns of `schema`: files, or rows in memory.
 
-    Of files at most `held_bytes` are kept in memory.
+    The rows of files are kept in memory if they take at most `held_bytes` (Arrow bytes).
     """
 
     def __init__(self, parts: Sequence[Path | pa.Table], schema: pa.Schema, held_bytes: int = HELD_BYTES) -> None:
@@ -40,7 +40,7 @@ class StagedParts:
         self._checkable = True
 
     def keys(self, columns: list[str]) -> pa.Table:
-        """These columns of all rows, and POSITION (int64). Comes before `rows` and `lists`, which need the sizes."""
+        """These columns of all rows, and POSITION (int64). Call it before `rows` and `lists`, which need its sizes."""
         found = [self._schema.empty_table().select(columns)]
         for number in range(len(self._files) + len(self._given)):
             if number in self._given:
@@ -57,7 +57,7 @@ class StagedParts:
         return keys.append_column(POSITION, numbers(keys.num_rows).cast(pa.int64()))
 
     def rows(self, positions: pa.Array) -> Iterator[pa.Table]:
-        """Rows at sorted `positions`, in tables of at most one row group; a part without any is not opened."""
+        """Rows at sorted `positions`, in tables of at most one row group. A part without such rows is not opened."""
         first = 0
         for number, last in enumerate(self._ends):
             wanted = slice_between(positions, first, last)
@@ -66,9 +66,10 @@ class StagedParts:
             first = last
 
     def lists(self, wanted: Sequence[pa.Array], waiting: SpillBuffer) -> Iterator[tuple[int, pa.Table]]:
-        """For each list of positions its number and the rows at them, in their order; a list comes when it is complete.
+        """For each list of positions in `wanted`: its index, and the rows at these positions, in the list's order.
 
-        No part is read twice, however the lists are interleaved: rows of incomplete lists are kept in `waiting`.
+        A list is yielded as soon as its rows are complete. Rows of incomplete lists are kept in `waiting`, so that no
+        part is read twice, however the lists are interleaved.
         """
         if len(self._given) + len(self._held) == len(self._ends):
             yield from ((number, self._in_memory(positions)) for number, positions in enumerate(wanted))
@@ -91,19 +92,19 @@ class StagedParts:
                     yield number, rows
 
     def holds_only(self, positions: pa.Array) -> Path | None:
-        """The one part there is, if these sorted positions are all of its rows, and it can be published as it is."""
+        """The only part, if these sorted positions are all its rows and its file is undamaged; else None."""
         if self._ends != [len(positions)] or self._given or not self._checkable:
             return None
-        # Every page of rows that are held was read and compared with its checksum; `rows` says what is wrong.
+        # Held rows were read with page checksums verified. For a damaged file, None lets `rows` raise the error.
         return self._files[0] if 0 in self._held or is_whole(self._files[0]) else None
 
     def _in_memory(self, positions: pa.Array) -> pa.Table:
-        """Rows at these positions, in their order, of parts that are all in memory."""
+        """Rows at these positions, in the order of `positions`, if all parts are in memory."""
         tables = [self._given.get(number, self._held.get(number)) for number in range(len(self._ends))]
         return taken(pa.concat_tables([table for table in tables if table is not None]), positions)
 
     def _hold(self, number: int, file: ParquetReader) -> pa.Table | None:
-        """All rows of a part, which are kept while all parts so far fit into memory; else None, and none is kept."""
+        """All rows of a part, kept in memory. If the parts so far do not fit, all kept rows are dropped."""
         encoded = sum(file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups))
         rows = self._typed(file.read()) if encoded <= self._free_bytes else None
         if rows is None or rows.nbytes > self._free_bytes:
@@ -132,7 +133,7 @@ class StagedParts:
 
 
 def _blocks(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Consecutive tables joined to some megabytes: what is done per block is cheap then."""
+    """Consecutive tables, joined to blocks of at least 16 Arrow MiB, so that fixed costs per block are small."""
     waiting: list[pa.Table] = []
     size = 0
     for rows in tables:
@@ -146,7 +147,7 @@ def _blocks(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 def _split(block: pa.Table, owner: pa.Array) -> Iterator[tuple[int, pa.Table]]:
-    """The rows of each owner, an owner being given for each row of the block."""
+    """(owner, its rows) for each owner; `owner` has the owner of each row of the block."""
     owners = [number.as_py() for number in pc.unique(owner)]
     if len(owners) == 1:
         yield owners[0], block

@@ -1,4 +1,4 @@
-"""Deletes many objects of a store, in few requests where the store can do that."""
+"""Deletes many objects of a store, up to 1,000 in one request where the store has such a request."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 _IN_ONE_REQUEST = 1000
-"""Keys in one request: S3 takes no more."""
+"""Most keys in one request; S3 accepts no more."""
 _AT_A_TIME = 16
 
 
 def remove(fs: Any, paths: Sequence[str]) -> None:
-    """Remove objects of an fsspec filesystem, full paths; those that are gone already are no error."""
+    """Remove objects of an fsspec filesystem by their full paths; a missing object is no error."""
     left = _removed_in_bulk(fs, paths) if len(paths) > 1 and hasattr(fs, "call_s3") else paths
     with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="remove") as pool:
         for _ in pool.map(lambda path: _remove(fs, path), left):
@@ -29,10 +29,10 @@ def _remove(fs: Any, path: str) -> None:
 
 
 def _removed_in_bulk(fs: Any, paths: Sequence[str]) -> list[str]:
-    """Remove objects a thousand at a time; gives those that have to be removed one by one.
+    """Remove objects in batches of 1,000; gives the paths that have to be removed one by one.
 
-    S3's own request, since ``fs.rm`` takes ``*`` and ``[`` in a path for a pattern and does not say which objects of
-    a batch the store refused to remove.
+    The request is S3's ``DeleteObjects`` and not ``fs.rm``, because ``fs.rm`` reads ``*`` and ``[`` in a path as a
+    pattern and does not say which objects of a batch the store refused to remove.
     """
     left: list[str] = []
     for first in range(0, len(paths), _IN_ONE_REQUEST):
@@ -41,7 +41,7 @@ def _removed_in_bulk(fs: Any, paths: Sequence[str]) -> list[str]:
         wanted = {"Objects": [{"Key": key} for key in batch], "Quiet": True}
         try:
             answer = fs.call_s3("delete_objects", Bucket=bucket, Delete=wanted)
-        except Exception as error:  # some servers have no such request, some want a checksum that is not sent any more
+        except Exception as error:  # some servers lack this request, or require a checksum that is no longer sent
             log.debug("objects are removed one by one, since the store refuses batches: %s", error)
             return [*left, *paths[first:]]
         left += [batch[refused["Key"]] for refused in answer.get("Errors", [])]

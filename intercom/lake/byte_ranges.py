@@ -1,4 +1,4 @@
-"""A read-only file over an object of a store: one request for each piece, the first one fetches the end."""
+"""A read-only file over an object of a store: one request per range, the first one for the end of the file."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import io
 from collections.abc import Callable
 
 _END_BYTES = 256 << 10
-"""What is asked for first: the footer of a Parquet file and, of a small one, all the rest."""
+"""Bytes of the first request, from the end: they hold the footer of a Parquet file, or all of a small file."""
 
 
 class ByteRanges(io.RawIOBase):
-    """A file of `size` bytes; `fetch` gives its bytes from one place to another one, exclusive."""
+    """A file of `size` bytes; `fetch(start, end)` gives the bytes from `start` to `end`, `end` excluded."""
 
     def __init__(self, fetch: Callable[[int, int], bytes], size: int) -> None:
         super().__init__()
@@ -32,12 +32,12 @@ class ByteRanges(io.RawIOBase):
         return self._place
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place, counted from the beginning, from here or from the end."""
+        """Move to `offset`, counted from the beginning, the present position or the end; gives the new position."""
         self._place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
         return self._place
 
     def read(self, size: int = -1) -> bytes:
-        """So many bytes, fewer at the end; all that are left with -1."""
+        """`size` bytes, fewer at the end of the file; all the rest for -1."""
         first = self._place
         last = self._size if size < 0 else min(first + size, self._size)
         if last <= first:
@@ -46,7 +46,7 @@ class ByteRanges(io.RawIOBase):
         return self._bytes(first, last)
 
     def read_end(self) -> None:
-        """Ask for the end of the file, where its footer is. OSError when something else comes than was asked for."""
+        """Fetch the end of the file, which holds the footer. OSError when the answer has another number of bytes."""
         self._end = self._fetch(self._end_from, self._size)
         if len(self._end) != self._size - self._end_from:
             raise OSError(f"{self._size - self._end_from} bytes were asked for, and {len(self._end)} came")

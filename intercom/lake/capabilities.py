@@ -1,4 +1,4 @@
-"""What a store can do beyond keeping files, found by trying it: once for each store in a process."""
+"""Optional capabilities of a store, found out by a trial write: once for each store in a process."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from intercom.lake.store import Store
 log = logging.getLogger(__name__)
 
 _found: dict[tuple[str, str], bool] = {}
-"""What was found out in this process, by capability and store."""
+"""(capability, store) -> whether the store has it, as tried in this process."""
 _finding = Lock()
 
 
 class Capabilities:
-    """What the store of a lake can do; `scratch` gives a local file for the time of a block.
+    """Capabilities of a lake's store; `scratch` gives a local file for the time of a block.
 
     Raises LakeError when the store cannot be written at all.
     """
@@ -31,7 +31,7 @@ class Capabilities:
         self._store, self._errors, self._scratch = store, errors, scratch
 
     def creates_exclusively(self) -> bool:
-        """Whether of two creators of one file exactly one succeeds; a store that cannot do that is named in the log."""
+        """Whether exactly one of two writers that create the same file succeeds; if not, the log says so."""
         return self._has(
             "exclusive creation",
             self._why_not_exclusive,
@@ -43,7 +43,7 @@ class Capabilities:
         )
 
     def replaces_conditionally(self) -> bool:
-        """Whether a file is replaced only while it is the version that was seen; never without exclusive creation."""
+        """Whether the store can replace a file only if its ETag still matches; False without exclusive creation."""
         conditional = self._store.conditional
         if conditional is None or not self.creates_exclusively():
             return False
@@ -56,7 +56,7 @@ class Capabilities:
         )
 
     def _has(self, capability: str, why_not: Callable[[], str | None], tell: Callable[[str], None]) -> bool:
-        """Whether `why_not` gives no reason against the capability, tried and logged once in a process."""
+        """Whether the store has the capability: `why_not` gives None. Tried and logged once in a process."""
         with _finding:
             if (capability, self._store.key) not in _found:
                 obstacle = why_not()
@@ -71,9 +71,9 @@ class Capabilities:
         return self._tried(self._creates_twice)
 
     def _creates_twice(self, written: Path, path: str) -> str | None:
-        refusal = self._refusal(written, path) and self._refusal(written, path)  # twice, else a hiccup would count
+        refusal = self._refusal(written, path) and self._refusal(written, path)  # twice: one error may be transient
         if refusal is not None:
-            with self._errors.told("write", path):  # a store that takes nothing has another fault
+            with self._errors.told("write", path):  # LakeError if the store refuses a plain write too
                 self._store.put(written, path)
             return f"it refuses to ({refusal})"
         return "a second one replaced the first" if self._store.create(written, path) else None
@@ -86,7 +86,7 @@ class Capabilities:
         return None
 
     def _tried(self, why_not: Callable[[Path, str], str | None]) -> str | None:
-        """Try something with a finished local file, and with a path that is free and is gone afterwards."""
+        """Call `why_not` with a finished local file and an unused path of the lake, which is deleted afterwards."""
         path = f"_locks/probe-{uuid.uuid4().hex}.json"
         try:
             with self._scratch(".json") as written:
@@ -94,5 +94,5 @@ class Capabilities:
                 with self._errors.told("create", path):
                     return why_not(written, path)
         finally:
-            with suppress(Exception):  # what stays does no harm, and what went wrong before is to be told
+            with suppress(Exception):  # a leftover probe does no harm; the error before it must be raised
                 self._store.delete([path])

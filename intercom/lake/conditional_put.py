@@ -1,7 +1,7 @@
-"""Conditional writes of objects: creates one only where there is none, replaces one only while it is as it was seen.
+"""Conditional writes of objects: create one only if none exists, replace one only if its ETag still matches.
 
 Source: Amazon S3 User Guide, "Conditional writes": ``If-Match`` with an ETag, ``If-None-Match: *`` for a new object;
-412 when the condition does not hold, 404 when the object is gone, 409 while another write of it is under way.
+status 412 when the condition does not hold, 404 when the object is gone, 409 while another write of it runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TRIES = 5
 IN_ONE_REQUEST = 48 << 20
 PIECE = 16 << 20
 _MOST_PIECES = 9_000
-"""Pieces of one upload; S3 takes 10,000."""
+"""Most pieces of one upload; S3 allows 10,000."""
 _AT_A_TIME = 3
 
 
@@ -27,9 +27,10 @@ class ConditionFailed(Exception):
 
 
 def create(fs: Any, path: str, data: bytes) -> bool:
-    """Write an object of an fsspec filesystem, full path, unless it exists; False when it does.
+    """Write an object of an fsspec filesystem, by its full path, unless it exists; False when it exists.
 
-    Raises what the filesystem raises when the store refuses.
+    False also when the store has answered 409 (another write is under way) to all tries. Raises the filesystem's error
+    when the store refuses for another reason.
     """
     for _ in range(_TRIES):
         try:
@@ -38,7 +39,7 @@ def create(fs: Any, path: str, data: bytes) -> bool:
             return False
         except OSError as error:
             status = _status_of(error)
-            if status == _DOES_NOT_HOLD:  # s3fs takes it for that only where the answer is worded as AWS does
+            if status == _DOES_NOT_HOLD:  # s3fs raises FileExistsError only for the wording of AWS
                 return False
             if status != _UNDER_WAY:
                 raise
@@ -51,7 +52,7 @@ class ConditionalPut:
     """Replaces objects below the root of an S3 filesystem; paths are relative to it.
 
     Files of more bytes than `in_one_request` are uploaded in pieces, which are held in memory while they are sent.
-    Raises ConditionFailed where another version, or none, is there, and else what the filesystem raises.
+    Raises ConditionFailed when another version of the object, or no object, is there; else the filesystem's errors.
     """
 
     def __init__(self, fs: Any, root: str, *, in_one_request: int = IN_ONE_REQUEST, piece: int = PIECE) -> None:
@@ -61,8 +62,8 @@ class ConditionalPut:
     def read(self, path: str) -> tuple[bytes, str] | None:
         """An object's content and ETag; None when there is none.
 
-        The ETag is asked for first: of an object that is replaced in between it is the older one, which replaces
-        nothing.
+        The ETag is read before the content. If the object is replaced in between, the ETag is outdated, and a
+        replacement with it fails instead of overwriting content that was not read.
         """
         try:
             etag = str(self._fs.info(self._at(path), refresh=True)["ETag"])
@@ -71,12 +72,12 @@ class ConditionalPut:
             return None
 
     def replace(self, path: str, data: bytes, etag: str | None) -> str:
-        """Put an object in place of the version `etag`, or where there is none if that is None; gives its new ETag."""
+        """Replace the version `etag` of an object, or create the object if `etag` is None; gives the new ETag."""
         condition = _condition(etag)
         try:
             answer = _conditionally(lambda: self._fs.call_s3("put_object", **self._named(path), Body=data, **condition))
         except ConditionFailed:
-            found = self.read(path)  # sent again after a break in the network, and the first one is there
+            found = self.read(path)  # a retry fails if the first request, whose answer was lost, has succeeded
             if found is None or found[0] != data:
                 raise
             return found[1]
@@ -105,17 +106,17 @@ class ConditionalPut:
                 lambda: fs.call_s3("complete_multipart_upload", **upload, MultipartUpload=pieces, **_condition(etag))
             )
         except BaseException:
-            with suppress(Exception):  # what went wrong before is to be told
+            with suppress(Exception):  # the error before it must be raised
                 fs.call_s3("abort_multipart_upload", **upload)
             raise
 
     def why_not(self, path: str) -> str | None:
-        """Why the store does not replace conditionally, found by trying it with one path; None when it does.
+        """Why the store does not replace conditionally, found by trial writes to `path`; None when it does.
 
-        Raises what the filesystem raises when the store does not take the object without a condition either.
+        Raises the filesystem's error when the store refuses an unconditional write, too.
         """
         self._fs.pipe_file(self._at(path), b"{}")
-        for _ in range(2):  # twice, else a hiccup would switch it off
+        for _ in range(2):  # twice, so that one transient error does not switch it off
             try:
                 found = self.read(path)
                 assert found is not None
@@ -137,7 +138,7 @@ class ConditionalPut:
                 return f"a condition that does not hold is answered by something else ({error})"
             return "a condition that does not hold is ignored"
         there = self.read(path)
-        return None if there == (b'{"by": "the right ETag"}', etag) else "another ETag is told than was answered"
+        return None if there == (b'{"by": "the right ETag"}', etag) else "it answers and lists different ETags"
 
     def _named(self, path: str) -> dict[str, str]:
         bucket, key, _ = self._fs.split_path(self._at(path))

@@ -1,4 +1,4 @@
-"""What lies in the lake of a table, compared with what its record says. Pure."""
+"""A table's files in the lake, compared with the table's record. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from intercom.lake.state import Partition, TableState
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What lies in the lake now.
+    """A table's files that are in the lake now.
 
-    `published`: month -> stamp; `versions` and `rows`: month -> version and number of rows in the file's footer, for
-    files that are not recorded with this stamp; `staged`: run -> number of parts.
+    `published`: month -> stamp. `versions` and `rows`: month -> version and number of rows in the file's footer, only
+    for files whose stamp is not the recorded one. `staged`: run -> number of parts.
     """
 
     published: Mapping[str, str]
@@ -23,9 +23,9 @@ class Findings:
 
 
 def missing_from(state: TableState, findings: Findings) -> str | None:
-    """What the record promises and the lake does not hold, in words; None when all is there, and nothing beside it.
+    """How the files differ from the record, in words; None when they do not.
 
-    Rows that wait to be merged and make the table whole mend what is there and should not be.
+    Unknown and damaged files are not reported when the staged rows are the whole table: the merge leaves them out.
     """
     gone = sorted(month for month in state.partitions if month not in findings.published)
     if gone:
@@ -46,19 +46,19 @@ def missing_from(state: TableState, findings: Findings) -> str | None:
 
 
 def replaced_files(state: TableState, findings: Findings) -> set[str]:
-    """Months whose file somebody else has put there, from a backup say."""
+    """Months with a recorded file that another writer has replaced, for example from a backup."""
     changed = {month for month in state.partitions if findings.published.get(month) != state.partitions[month].stamp}
     return {m for m in changed & set(findings.published) if not state.knows(m, findings.versions.get(m))}
 
 
 def unknown_files(state: TableState, findings: Findings) -> set[str]:
-    """Months that the table does not have by its record, and that have a file: a removed one that is back, say."""
+    """Months that have a file but no entry in the record, for example a deleted file that was restored."""
     added = findings.published.keys() - state.partitions.keys()
     return {month for month in added if not state.knows(month, findings.versions.get(month))}
 
 
 def adopted(findings: Findings) -> dict[str, Partition]:
-    """The files that lie there, for a table whose record is lost: nothing tells ours from others."""
+    """Partitions for a table whose record is lost: every file with a version counts, ours or not."""
     return {
         month: Partition(findings.rows.get(month, 0), version, findings.published[month])
         for month, version in findings.versions.items()
@@ -67,14 +67,14 @@ def adopted(findings: Findings) -> dict[str, Partition]:
 
 
 def not_to_be_merged(state: TableState, findings: Findings) -> set[str]:
-    """Months whose file a run that has read everything leaves out: what is in there is not the table's any more."""
+    """Months whose file is left out of the merge by a run that has read everything: its rows are not the table's."""
     return replaced_files(state, findings) | unknown_files(state, findings) | set(state.damaged)
 
 
 def intact(state: TableState, findings: Findings) -> dict[str, Partition]:
-    """The partitions as they lie there now, without those that are gone or were put there by somebody else.
+    """The partitions by the files there are now, without files that are gone or were put there by another writer.
 
-    Among them are new ones that a compaction has published before it died.
+    They include new files that a compaction published before it died.
     """
     other = replaced_files(state, findings)
     added = findings.published.keys() - state.partitions.keys() - unknown_files(state, findings)
@@ -89,7 +89,7 @@ def intact(state: TableState, findings: Findings) -> dict[str, Partition]:
 
 
 def _as_found(entry: Partition, version: str, stamp: str) -> Partition:
-    """The entry of a file that lies there now; one of another version has a footer that nobody has noted."""
+    """The entry of a file that is there now. Its footer digest is unknown if the version is not the recorded one."""
     return replace(entry, version=version, stamp=stamp, footer=entry.footer if version == entry.version else "")
 
 

@@ -13,24 +13,24 @@ from intercom.lake.layout import FIRST_FORMAT
 
 @dataclass(frozen=True, slots=True)
 class LakeIdentity:
-    """Who a lake is, made once: watermarks belong to an identity, not to a URL."""
+    """The id of a lake, made once. Watermarks belong to this id and not to a URL, so a lake can be moved."""
 
     id: str
     format: int
 
     @classmethod
     def new(cls) -> Self:
-        """Of a lake that nobody has written yet."""
+        """The identity of a new lake."""
         return cls(uuid.uuid4().hex, FIRST_FORMAT)
 
     @classmethod
     def from_json(cls, text: bytes) -> Self:
-        """The identity in a ``lake.json``; KeyError, TypeError or ValueError when it is none."""
+        """The identity in a ``lake.json``. KeyError, TypeError or ValueError when the text is no identity."""
         record = json.loads(text)
         if not isinstance(record["id"], str) or not record["id"]:
             raise ValueError("it has no id")
         return cls(record["id"], int(record["format"]))
 
     def to_json(self) -> dict[str, Any]:
-        """The record, made now."""
+        """The record for ``lake.json``, with the present time as `created_at`."""
         return {"id": self.id, "format": self.format, "created_at": datetime.now(UTC).isoformat()}

@@ -1,4 +1,4 @@
-"""Names of everything in a lake, both ways: value to path and path to value.
+"""Paths of all files in a lake: made from values, and parsed back into values.
 
     data/<connection>/<table>/created_month=YYYY-MM/data.parquet      merge tables
     data/<connection>/<table>/data.parquet                            replace tables
@@ -25,21 +25,21 @@ from urllib.parse import quote
 
 FIRST_FORMAT = 1
 FORMAT = 2
-"""Version of what a lake's own files say, in ``_state/lake.json`` and in every record; a later one is refused.
+"""Version of the format of ``_state/lake.json`` and of every record. A record of a later format is refused.
 
-Only a record of which parts wait has format 2: a part of a partitioned table may have rows of several months, which
-versions that know format 1 alone would publish as one file. Everything else is written as format 1.
+A record is written in format 2 only while staged parts wait to be merged. A part of a partitioned table may have rows
+of several months, and package versions that know only format 1 would publish such a part as one file. Everything else
+is written in format 1.
 
-Which versions are read: every record of both formats. Fields have been added to them, and a record from before has none
-of these; each then has the value that says least: ``""`` for a partition's `footer`, 0 for a staged run's `rows` and
-`committed_at`, True for `complete`, None for `columns`, `rewriting`, `search_check`, `refused` and `digests`, nothing
-in `notes` and `damaged`, and no number of a `Generation`. What is read of a watermark's block, says
-`watermark.from_record`.
+Records of both formats are read. Fields were added over time, and older records lack them. A missing field gets this
+default: ``""`` for a partition's `footer`, 0 for a staged run's `rows` and `committed_at`, True for `complete`, None
+for `columns`, `rewriting`, `search_check`, `refused` and `digests`, empty for `notes` and `damaged`, and no number for
+a `Generation`. For the documents of watermark blocks see `watermark.from_record`.
 """
 
 LAKE_FILE = "_state/lake.json"
 UNKNOWN_MONTH = "unknown"
-"""Partition of rows without a time to go by: a real value, since Hive's null partition upsets some readers."""
+"""Partition of rows without a time to go by. Some readers fail on Hive's null partition, so this is a plain value."""
 
 _VERSIONED = re.compile(r"[0-9a-f]{32}\.parquet")
 _PART = re.compile(r"part-(\d+)\.parquet")
@@ -57,7 +57,7 @@ class TableFormat(StrEnum):
 def folder_name(name: str) -> str:
     """A connection's name as one folder: letters, digits, ``_``, ``-``, ``.`` stay, the rest is percent-encoded.
 
-    ``.`` and ``..`` would walk out of their folder and are encoded too.
+    ``.`` and ``..`` are encoded too, because as folder names they lead out of the lake's layout.
     """
     if name.strip(".") == "":
         return name.replace(".", "%2E")
@@ -70,13 +70,13 @@ def partition_folder(month: str) -> str:
 
 
 def partition_month(folder: str) -> str | None:
-    """``2026-01`` for ``created_month=2026-01``; None for a folder that is no partition of ours."""
+    """``2026-01`` for ``created_month=2026-01``; None for any other folder name."""
     match = _PARTITION.fullmatch(folder)
     return match.group(1) if match else None
 
 
 def part_number(part: str) -> int:
-    """The number in a staged part's name; -1 for a file that is named in another way."""
+    """The number in a staged part's name; -1 for any other file name."""
     match = _PART.fullmatch(part.rsplit("/", 1)[-1])
     return int(match.group(1)) if match else -1
 
@@ -110,11 +110,11 @@ class TablePaths:
 
     @property
     def rejected(self) -> str:
-        """Folder of records that could not be rows."""
+        """Folder of the table's rejected records."""
         return f"_rejected/{folder_name(self.connection)}/{self.table}"
 
     def rejected_of(self, run_id: str) -> str:
-        """Those of one run."""
+        """The file of one run's rejected records."""
         return f"{self.rejected}/{folder_name(run_id)}.jsonl"
 
     def published(self, month: str | None) -> str:
@@ -122,7 +122,7 @@ class TablePaths:
         return f"{self.data}/data.parquet" if month is None else f"{self.data}/{partition_folder(month)}/data.parquet"
 
     def versioned(self, month: str, name: str) -> str:
-        """One version of a month's file in a Delta table, `name` in 32 hex digits; month ``""`` is the whole table."""
+        """A month's file in a Delta table; `name` is 32 hex digits, month ``""`` is an unpartitioned table."""
         return f"{self.data}/{partition_folder(month)}/{name}.parquet" if month else f"{self.data}/{name}.parquet"
 
     @property
@@ -147,11 +147,11 @@ class TablePaths:
         return f"{self.staging}/{run_id}/{middle}part-{number:06d}.parquet"
 
     def checkpoint(self, attempt: str, name: str) -> str:
-        """A file beside an attempt's staged parts that says what it has planned or finished."""
+        """A file beside an attempt's staged parts that records what the attempt has planned or finished."""
         return f"{self.staging}/{attempt}/{name}.json"
 
     def attempt_of(self, staged: str) -> str:
-        """The attempt whose folder a staged file lies in, a part or not."""
+        """The attempt that a file below `staging` belongs to, whether it is a part or not."""
         return staged.removeprefix(f"{self.staging}/").split("/")[0]
 
     def month_of(self, published: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The files of a lake on a local disk: each whole or absent, also after a power cut."""
+"""The files of a lake on a local disk. Each file is complete or absent, even after a power cut."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LocalStore:
         self.url = self.key = f"file://{self.root}"
 
     def walk(self, folder: str) -> dict[str, FileStat]:
-        """Every file below a folder, without those that are removed meanwhile; does not follow links to folders."""
+        """Every file below a folder, except files removed during the walk; links to folders are not followed."""
         found: list[tuple[str, FileStat]] = []
         folders = [self._at(folder)]
         while folders:
@@ -52,7 +52,7 @@ class LocalStore:
         return set(os.listdir(self._at(folder)))  # noqa: PTH208 - names are asked for
 
     def stat(self, path: str) -> FileStat:
-        """What the disk says of one file."""
+        """Size and stamp of one file."""
         return FileStat.of(Path(self._at(path)).stat())
 
     def modified(self, path: str) -> datetime | None:
@@ -74,14 +74,14 @@ class LocalStore:
         shutil.copyfile(self._at(path), copy)
 
     def put(self, written: Path, path: str) -> FileStat | None:
-        """Move a finished file to where it is to be seen, in one step; folders are made."""
+        """Rename a finished file to its final path, in one step; missing folders are created."""
         target = self._finish(written, path)
         found = FileStat.of(written.stat())
         _place(target, lambda: written.replace(target))
         return found
 
     def create(self, written: Path, path: str) -> bool:
-        """Show a finished file under a name that nobody has yet, in one step; False when somebody has."""
+        """Link a finished file to its final path, in one step; False when a file is there already."""
         target = self._finish(written, path)
         try:
             _place(target, lambda: _link(written, target))
@@ -90,9 +90,9 @@ class LocalStore:
         return True
 
     def delete(self, paths: Iterable[str]) -> None:
-        """Remove files, gone ones too, and then the folders that got empty, but not the root.
+        """Remove files, then the folders that are empty now, except the root. A missing file is no error.
 
-        What is gone stays gone after a power cut: each folder that lost an entry is synced, once.
+        The removal survives a power cut: each folder that lost an entry is synced, once.
         """
         folders = set()
         for path in map(self._at, paths):
@@ -100,14 +100,14 @@ class LocalStore:
                 os.unlink(path)  # noqa: PTH108 - a Path for each of many thousand files costs more than their removal
             folders.add(os.path.dirname(path))  # noqa: PTH120
         for folder in {_prune(folder, self.root) for folder in folders}:
-            with suppress(FileNotFoundError):  # there never was one, or somebody has removed it since
+            with suppress(FileNotFoundError):  # the folder never existed, or was removed since
                 sync(Path(folder))
 
     def _at(self, path: str) -> str:
         return f"{self.root}/{path}"
 
     def _finish(self, written: Path, path: str) -> Path:
-        """Make a written file durable and readable for others; gives its place."""
+        """Make a written file durable and readable for other users; gives its final path."""
         _open_to_readers(written)
         sync(written)
         return Path(self._at(path))
@@ -123,14 +123,17 @@ def sync(path: Path) -> None:
 
 
 def _open_to_readers(written: Path) -> None:
-    """Give a file that was private while it was written the rights that new files have in the process."""
-    with suppress(OSError):  # a disk without rights
+    """Give a file, private so far, the permissions that new files of this process get."""
+    with suppress(OSError):  # a filesystem without permissions
         written.chmod(_rights_of_new_files(written.parent))
 
 
 @cache
 def _rights_of_new_files(folder: Path) -> int:
-    """0o666 less the umask, which can only be asked for by setting it, for all threads; so by a file, once a folder."""
+    """0o666 without the umask, read from a probe file once per folder.
+
+    Reading the umask itself needs `os.umask`, which sets it for all threads.
+    """
     probe = folder / f"{uuid.uuid4().hex}.probe"
     os.close(os.open(probe, os.O_CREAT | os.O_EXCL, 0o666))
     try:
@@ -140,7 +143,7 @@ def _rights_of_new_files(folder: Path) -> int:
 
 
 def _place(target: Path, step: Callable[[], object]) -> None:
-    """Take a step that puts a file into its folder, which another table's clean-up may remove just before."""
+    """Make the target's folder and run `step`; again when another table's clean-up removes the folder in between."""
     for tries_left in reversed(range(_FOLDER_TRIES)):
         try:
             _make_folder(target.parent)
@@ -149,7 +152,7 @@ def _place(target: Path, step: Callable[[], object]) -> None:
         except FileNotFoundError:
             if not tries_left:
                 raise
-    with suppress(FileNotFoundError):  # somebody has removed the file again, and its folder with it
+    with suppress(FileNotFoundError):  # the file and its folder were removed again
         sync(target.parent)
 
 
@@ -158,7 +161,7 @@ def _link(written: Path, target: Path) -> None:
         os.link(written, target)
     except (FileExistsError, FileNotFoundError):
         raise
-    except OSError:  # no hard links here (exFAT, some network shares): exclusive, but not in one step
+    except OSError:  # no hard links (exFAT, some network shares): exclusive, but not in one step
         _copy(written, target)
 
 
@@ -174,7 +177,7 @@ def _copy(written: Path, target: Path) -> None:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each entry durable."""
+    """Create a folder and its parents, and sync each parent, so that the new entries survive a power cut."""
     if folder.is_dir():
         return
     _make_folder(folder.parent)
@@ -184,7 +187,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _prune(folder: str, root: str) -> str:
-    """Remove empty folders upwards, down to the root exclusively; gives the first that stays."""
+    """Remove `folder` and its parents while they are empty, except the root; gives the first folder that is kept."""
     while folder.startswith(f"{root}/"):
         try:
             os.rmdir(folder)  # noqa: PTH106

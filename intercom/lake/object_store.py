@@ -1,7 +1,7 @@
-"""The files of a lake in any other store than a local disk, as objects of an fsspec filesystem.
+"""The files of a lake in a store other than the local disk, as objects of an fsspec filesystem.
 
-``with fs.open(path, "wb")`` is never used for data, since it publishes what was written so far when its body raises:
-a file is written aside, on local disk, and sent by one put.
+``with fs.open(path, "wb")`` is never used for data, because it publishes an incomplete object when its body raises. A
+file is written to the local disk first, and uploaded by one put.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class ObjectStore:
         return {str(name).rstrip("/").rpartition("/")[2] for name in self._fs.ls(self._at(folder), detail=False)}
 
     def stat(self, path: str) -> FileStat:
-        """What the store says of one object."""
+        """Size and stamp of one object, as the store reports them."""
         return _stat(self._fs.info(self._at(path)))
 
     def modified(self, path: str) -> datetime | None:
-        """What the store says; not every fsspec filesystem can tell."""
+        """When the object was last written; None where the fsspec filesystem does not report it."""
         self._fs.invalidate_cache()
         try:
             found: datetime = self._fs.modified(self._at(path))
@@ -57,7 +57,7 @@ class ObjectStore:
         return bytes(self._fs.cat_file(self._at(path), start=start, end=end))
 
     def local_path(self, path: str) -> Path | None:  # noqa: ARG002 - as of every object
-        """None: it has to be downloaded."""
+        """None: an object has to be downloaded."""
         return None
 
     def download(self, path: str, copy: Path) -> None:
@@ -70,11 +70,11 @@ class ObjectStore:
         return None
 
     def create(self, written: Path, path: str) -> bool:
-        """Upload a small file unless there is an object, by a condition that the store is asked to hold."""
+        """Upload a small file unless the object exists, by a conditional request."""
         return create(self._fs, self._at(path), written.read_bytes())
 
     def delete(self, paths: Iterable[str]) -> None:
-        """Remove objects, many in one request where the store can do that."""
+        """Remove objects, up to 1,000 in one request where the store has such a request."""
         bulk_delete.remove(self._fs, [self._at(path) for path in paths])
 
     def _at(self, path: str) -> str:
@@ -82,9 +82,9 @@ class ObjectStore:
 
 
 def _stat(info: Mapping[str, Any]) -> FileStat:
-    """Size and, whichever the store tells, ETag or time of the last change.
+    """Size, and a stamp of the size with the ETag or, where the store reports none, the time of the last change.
 
-    Some stores spell them in one way in a listing and in another when they are asked for one file.
+    Quotes are removed, because some stores quote an ETag in a listing but not for a single object, or the reverse.
     """
     version = next((info[name] for name in ("ETag", "etag", "LastModified", "mtime", "created") if info.get(name)), "")
     if isinstance(version, datetime):

@@ -1,8 +1,8 @@
 """Reading and writing of Parquet files: compression, page checksums, row groups, versions in footers.
 
-Every page has a checksum (CRC-32 of its bytes, as the Parquet format has it), and whoever reads values opens the file
-with `open_parquet`, which compares them: without that pyarrow gives wrong values for bytes that have changed on the
-disk, with no error. Nothing else of the package imports `pyarrow.parquet`.
+Every page has a checksum: the CRC-32 of its bytes, as the Parquet format defines it. Values are read only through
+`open_parquet`, which verifies the checksums. Without that, pyarrow returns wrong values, and no error, for bytes that
+have changed on the disk. No other module of the package imports `pyarrow.parquet`.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ _ROWS_FOR_DICTIONARIES = 1_024
 ParquetReader: TypeAlias = pq.ParquetFile
 """A Parquet file that is open to be read."""
 Footer: TypeAlias = pq.FileMetaData
-"""What a Parquet file says of itself: rows, columns, statistics, notes."""
+"""A Parquet file's footer: number of rows, columns, statistics, key-value metadata."""
 RowGroup: TypeAlias = pq.RowGroupMetaData
-"""What a footer says of a row group."""
+"""The metadata of one row group, from the footer."""
 
 
 class ParquetFile:
-    """A Parquet file being written, zstd level 1, with page checksums: half the size of snappy for the same time.
+    """A Parquet file being written, with page checksums, in zstd level 1: half the size of snappy in the same time.
 
-    `version` goes into its footer: who wrote it, so that a file of the same size from a backup can be told apart.
-    Beside it stands that the pages have checksums, which nothing else in the file says.
-    Without `dictionaries` a file is no larger, as zstd finds what repeats, and takes 40 % less to write and to read
-    whole; queries of a few columns like them.
+    `version` is written into the footer. It names the run or compaction that wrote the file, so that a file of the same
+    size from a backup can be told apart. The footer also notes that the pages have checksums; nothing else in the file
+    says so.
+    Without `dictionaries` a file is no larger, because zstd compresses repeated values, and writing it or reading it
+    whole takes 40 % less time. Queries of a few columns are faster with dictionaries.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, version: str, *, dictionaries: bool = True) -> None:
@@ -53,7 +54,7 @@ class ParquetFile:
         self._opened(rows).write_table(rows, row_group_size=row_group_size)
 
     def _opened(self, rows: pa.Table) -> pq.ParquetWriter:
-        """The writer; for a few rows dictionaries cost a third of the time and save nothing."""
+        """The writer, without dictionaries for few rows: there they take a third of the time and save nothing."""
         if self._writer is None:
             self._writer = pq.ParquetWriter(
                 self._path,
@@ -69,28 +70,28 @@ class ParquetFile:
 
 
 def open_parquet(source: Path | RawIOBase | BytesIO) -> ParquetReader:
-    """A Parquet file to read values from, with the checksums of its pages compared; to be closed, or used in a `with`.
+    """A Parquet file open for reading, with page checksums verified. The caller closes it, or uses it in a `with`.
 
-    `source` is a path or an open file.
-    Raises what `is_damage` tells, here or when rows are read, for a file that is not as it was written.
+    `source` is a path or an open file. For a damaged file, this call or a later read raises an error for which
+    `is_damage` is True.
     """
     return pq.ParquetFile(source, page_checksum_verification=True)  # type: ignore[arg-type, unused-ignore]
 
 
 def footer_of(path: Path) -> Footer:
-    """The footer of a Parquet file: rows, columns, statistics, no values. Raises as `open_parquet`."""
+    """The footer of a Parquet file, without reading values. Raises the same errors as `open_parquet`."""
     return pq.read_metadata(path)
 
 
 class ChangedFooterError(OSError):
-    """A footer that can be read and is not the one that was written: rows, types or statistics in it may be wrong."""
+    """A readable footer that is not the one that was written: its row counts, types or statistics may be wrong."""
 
     def __init__(self) -> None:
         super().__init__("its footer is not the one that was written")
 
 
 def footer_digest(path: Path) -> str:
-    """16 hex digits for the bytes of a file's footer, which has no checksum of its own; "" where there is none."""
+    """Digest of a file's footer, 16 hex digits; "" for a file without a footer. Parquet footers have no checksum."""
     with path.open("rb") as file:
         end = file.seek(0, 2)
         file.seek(max(0, end - 8))
@@ -102,18 +103,18 @@ def footer_digest(path: Path) -> str:
 
 
 def check_footer(path: Path, digest: str) -> None:
-    """Raise ChangedFooterError when a file has another footer than the one of this digest; "" fits every file."""
+    """Raise ChangedFooterError when the footer of a file does not have this digest; "" skips the check."""
     if digest and footer_digest(path) != digest:
         raise ChangedFooterError
 
 
 def version_of(path: Path) -> str | None:
-    """The version in a file's footer; None for a file of others, or one that is no Parquet."""
+    """The version in a file's footer; None for a file of another program, or one that is no Parquet file."""
     return _version_in(_notes(path))
 
 
 def noted_version(footer: Footer) -> str | None:
-    """The same of a footer that has been read."""
+    """As `version_of`, for a footer that was read already."""
     return _version_in(footer.metadata or {})
 
 
@@ -123,25 +124,25 @@ def _version_in(notes: dict[bytes, bytes]) -> str | None:
 
 
 def rows_of(path: Path) -> int:
-    """The number of rows by a file's footer."""
+    """The number of rows according to a file's footer."""
     return int(footer_of(path).num_rows)
 
 
 def has_checksums(path: Path) -> bool:
-    """Whether the footer says that the pages have checksums; files of the first versions have none."""
+    """Whether the footer says that the pages have checksums; the first package versions wrote none."""
     return _notes(path).get(_CHECKSUMS) == _OF_PAGES
 
 
 def noted_checksums(footer: Footer) -> bool:
-    """The same of a footer that has been read."""
+    """As `has_checksums`, for a footer that was read already."""
     return (footer.metadata or {}).get(_CHECKSUMS) == _OF_PAGES
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether an error from reading says that a file is not as it was written: no Parquet, cut short, bytes changed.
+    """Whether an error from reading means that a file is damaged: no Parquet file, cut short, or bytes changed.
 
-    Arrow's own word for pages and footers that it cannot decode is an OSError without a number. What says nothing of
-    the file, such as no memory or a disk that cannot be read, is no damage.
+    For pages and footers that it cannot decode, Arrow raises an OSError without an errno. An error that says nothing
+    about the file's content, such as lack of memory or a disk that cannot be read, is no damage.
     """
     if isinstance(error, OSError):
         return error.errno is None and "[errno" not in str(error).lower()
@@ -151,7 +152,7 @@ def is_damage(error: Exception) -> bool:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether every row of a Parquet file can be read and is as it was written; what `is_damage` denies is raised."""
+    """Whether every row of a Parquet file can be read with valid checksums. Errors that are no damage are raised."""
     try:
         with open_parquet(path) as file:
             for _ in file.iter_batches():
@@ -164,7 +165,7 @@ def is_whole(path: Path) -> bool:
 
 
 def _notes(path: Path) -> dict[bytes, bytes]:
-    """What the writer has noted in the footer; nothing where there is no footer that can be read."""
+    """Key-value metadata of the footer; empty when the footer cannot be read."""
     try:
         return footer_of(path).metadata or {}
     except (pa.ArrowException, OSError):
@@ -178,7 +179,7 @@ ROW_GROUP_ROWS = 122_880
 
 
 class RowGroupWriter:
-    """Writes tables of one schema to a Parquet file in row groups of a bounded number of bytes."""
+    """Writes tables of one schema to a Parquet file, in row groups of at most about `ROW_GROUP_BYTES` Arrow bytes."""
 
     def __init__(self, path: Path, schema: pa.Schema, version: str) -> None:
         self._file = ParquetFile(path, schema, version)
@@ -195,7 +196,7 @@ class RowGroupWriter:
                 self._flush()
 
     def add(self, rows: pa.Table) -> None:
-        """Take rows; a row group is written when enough of them wait."""
+        """Collect rows, and write them as row groups once `ROW_GROUP_BYTES` or `ROW_GROUP_ROWS` are reached."""
         if rows.num_rows == 0:
             return
         self._waiting.append(rows)
@@ -206,7 +207,7 @@ class RowGroupWriter:
 
     def _flush(self) -> None:
         if self._waiting:
-            # Cut evenly: two row groups of a stored file stay two, also when the first has lost some rows and waits.
+            # Cut evenly, so that two row groups of a stored file stay two when the first one has lost some rows.
             size = -(-self._rows // max(1, round(self._bytes / ROW_GROUP_BYTES)))
             self._file.write(pa.concat_tables(self._waiting), row_group_size=min(size, ROW_GROUP_ROWS))
         self._waiting, self._rows, self._bytes = [], 0, 0

@@ -1,4 +1,4 @@
-"""Names this process and its host, and tells whether the process that left its name in a file is gone."""
+"""Identifies this process and its host, and finds out whether a process identified in a file still runs."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Any, Self
 
 _PROC = Path("/proc")
 _ENDED = ("Z", "X", "x")
-"""States of a process that runs no more, but that its parent has not asked about yet."""
+"""States in ``/proc`` of a process that has ended, but whose parent has not yet read its exit status."""
 
 _STOPPED = ("T", "t")
-"""States of a process that somebody has stopped, and may never let go on."""
+"""States in ``/proc`` of a process that is stopped, and may never continue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process as others can look for it.
+    """A process, identified so that other processes can look for it.
 
-    `space` is where its number means something: the boot of a machine and the process namespace (each container has its
-    own). Where there is no ``/proc`` it is empty and the host's name alone counts; on a Linux that does not tell it is
-    None, and the process counts as one of another host. `started` (clock ticks since the boot) tells it from a later
-    one of the same number; None where it is not known.
+    `space` says where `pid` is valid: the boot id of the machine, and the process namespace (each container has its
+    own). It is empty on systems other than Linux, where the host's name alone counts. It is None on a Linux where
+    ``/proc`` does not tell it; then the process counts as one of another host. `started` is the start time in clock
+    ticks since the boot, or None if unknown; it tells the process from a later one with the same `pid`.
     """
 
     host: str
@@ -35,12 +35,12 @@ class Process:
 
     @classmethod
     def current(cls) -> Self:
-        """The process that asks."""
+        """The calling process."""
         return cls(socket.gethostname(), _space(), os.getpid(), _started(os.getpid()))
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`; of a record that is none, a process of no host, of which nothing is known."""
+        """The inverse of `to_json`. An invalid record gives a process of an unknown host, which no process can see."""
         try:
             return cls(str(record["host"]), record["space"], int(record["pid"]), record["started"])
         except (KeyError, TypeError, ValueError):
@@ -51,24 +51,24 @@ class Process:
         return asdict(self)
 
     def can_see(self, other: Process) -> bool:
-        """Whether the other one's number means the same process here."""
+        """Whether the other process's `pid` is valid here: same host and same `space`."""
         return self.space is not None and (self.host, self.space) == (other.host, other.space) and os.name == "posix"
 
     def has_outlived(self, other: Process) -> bool:
-        """Whether the other one is certainly gone; False also when that cannot be seen from here."""
+        """Whether the other process has certainly ended; False also when this cannot be found out from here."""
         if not self.can_see(other):
             return False
         try:
-            os.kill(other.pid, 0)  # asks whether there is one; sends nothing
+            os.kill(other.pid, 0)  # signal 0 only tests whether the process exists
         except ProcessLookupError:
             return True
-        except OSError:  # somebody else's process
+        except OSError:  # it exists, but belongs to another user
             pass
         state, started = _stat(other.pid)
         return state in _ENDED or (None not in (started, other.started) and started != other.started)
 
     def sees_at_work(self, other: Process) -> bool:
-        """Whether the other one is certainly there and not stopped; False also when that cannot be seen from here."""
+        """Whether the other process certainly runs and is not stopped; False also when this cannot be found out."""
         if not self.can_see(other) or other.started is None:
             return False
         state, started = _stat(other.pid)
@@ -90,7 +90,7 @@ def _started(pid: int) -> int | None:
 
 
 def _stat(pid: int) -> tuple[str | None, int | None]:
-    """State and start of a process, as far as ``/proc`` tells."""
+    """State and start time (clock ticks since the boot) of a process from ``/proc``; None where unknown."""
     try:
         text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
         fields = text.rpartition(")")[2].split()  # the name before it may hold spaces and brackets

@@ -1,4 +1,4 @@
-"""A table's published files: which partitions there are, reading one, putting one in its place."""
+"""A table's published files: list the partitions, read one, replace one."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from intercom.lake.store import stamped_size
 
 @dataclass(frozen=True, slots=True)
 class PublishedFile:
-    """A file that is its partition, or is about to be: `path` in the lake, `size` in bytes, `stamp` as in `stamps`.
+    """The file of a partition, published or put aside until `commit`: `path` in the lake, `size` in bytes.
 
-    `columns` and `statistics` (JSON) are what a format with a log says of the file in there.
+    `stamp` is as in `PublishedFiles.stamps`. `columns` and `statistics` (JSON) are written into the log of a format
+    that has one.
     """
 
     month: str
@@ -36,20 +37,20 @@ class PublishedFile:
 class PublishedFiles(Protocol):
     """The published files of one table; months are ``YYYY-MM``, ``unknown``, or ``""`` for an unpartitioned table.
 
-    `stamps` raises ConfigurationError when the files there are of another format. `together`: what a compaction
-    changes is shown by `commit`, in one step; else each partition is shown when it is added or dropped.
+    `stamps` raises ConfigurationError when the table's files have another format. With `together`, readers see all
+    changes of a compaction at once, after `commit`; else they see each partition's change at `add` or `drop`.
     """
 
     together: bool
 
     def stamps(self) -> dict[str, str]:
-        """Month -> stamp of each partition, from a fresh look: two versions of a file differ in their stamp."""
+        """Month -> stamp of each partition, from a fresh listing. Two versions of a file have different stamps."""
 
     def stamp(self, month: str) -> str:
         """One partition's entry of `stamps`."""
 
     def strangers(self) -> list[str]:
-        """Files that are none of the table's, and that its readers read as well, at the last look; by path."""
+        """Paths of files that do not belong to the table but that readers would read too, at the last listing."""
 
     def path(self, month: str) -> str:
         """Where a partition's file is in the lake."""
@@ -58,24 +59,24 @@ class PublishedFiles(Protocol):
         """A local, readable copy of a partition's file for the time of the block."""
 
     def open(self, month: str, stamp: str) -> AbstractContextManager[Path | ByteRanges]:
-        """A partition's file to read some columns of, for the time of the block; `stamp` is its entry of `stamps`."""
+        """A partition's file for reading some columns, for the time of the block; `stamp` is its entry of `stamps`."""
 
     def add(self, written: Path, month: str, rows: int, over: str | None) -> PublishedFile:
-        """Put a finished local file of `rows` rows into the lake; visible now, or with `commit`.
+        """Put a finished local file of `rows` rows into the lake. Readers see it at once, or after `commit`.
 
-        `over` is the stamp of the file that it replaces, None where there was none. Raises OvertakenError, now or with
-        `commit`, when another run has put another one there since.
+        `over` is the stamp of the file that it replaces, None if there is none. Raises OvertakenError, now or at
+        `commit`, when another run has replaced that file since.
         """
 
     def drop(self, month: str, over: str) -> None:
-        """Take away a partition without rows, whose file has this stamp; else as `add`."""
+        """Remove a partition that has no rows any more; `over` is the stamp of its file. Else as `add`."""
 
     def commit(self, added: Sequence[PublishedFile], dropped: Sequence[str]) -> None:
-        """All files of a compaction are added: show them together, where the format can do that."""
+        """End of a compaction: make its changes visible, in a format that shows them together."""
 
 
 class PlainFiles:
-    """One Parquet file per partition under a fixed name; each is replaced by itself, in one atomic step."""
+    """One Parquet file per partition under a fixed name. Each file is replaced on its own, in one atomic step."""
 
     together = False
 
@@ -84,7 +85,7 @@ class PlainFiles:
         self._strangers: list[str] = []
 
     def stamps(self) -> dict[str, str]:
-        """Month -> what the storage says of the file."""
+        """Month -> stamp of the file, from the storage."""
         listed = self._lake.stamps(self._paths.data)
         check_format(self._lake, self._paths, listed, TableFormat.PARQUET)
         months = {path: self._month(path) for path in listed}
@@ -92,11 +93,11 @@ class PlainFiles:
         return {month: listed[path] for path, month in months.items() if month is not None}
 
     def strangers(self) -> list[str]:
-        """Files of other names than ours, but those that all readers pass over."""
+        """Files with other names than the table's, without those that all readers skip."""
         return self._strangers
 
     def stamp(self, month: str) -> str:
-        """What the storage says of the partition's file."""
+        """The stamp of the partition's file, from the storage."""
         return self._lake.stamp(self.path(month))
 
     @contextmanager
@@ -118,13 +119,13 @@ class PlainFiles:
         return PublishedFile(month, path, there.size, rows, there.stamp)
 
     def drop(self, month: str, over: str) -> None:
-        """Delete the partition's file, after a look at it."""
+        """Delete the partition's file; OvertakenError when its stamp is not `over`."""
         path = self.path(month)
         self._lake.check_stamp(path, over)
         self._lake.delete([path])
 
     def commit(self, added: Sequence[PublishedFile], dropped: Sequence[str]) -> None:
-        """Nothing is left to do."""
+        """Does nothing: `add` and `drop` were visible at once."""
 
     def path(self, month: str) -> str:
         """``data.parquet`` in the month's folder, or in the table's."""
@@ -144,7 +145,8 @@ class PlainFiles:
 def check_format(lake: Lake, paths: TablePaths, files: Iterable[str], asked: TableFormat) -> None:
     """Raise ConfigurationError when there is a file of another format than the one `asked` for.
 
-    The names tell, not a record: also without its log a Delta table has files that a glob must not find twice.
+    The format is told by the file names and not by a record, because a glob would also read the files of a Delta table
+    that has lost its log.
     """
     for path in files:
         found = paths.format_of(path)

@@ -1,10 +1,11 @@
-"""Records that cannot become rows: each is kept as sent and counted; too many of them end the table's reading.
+"""Records that cannot become rows. Each is kept as sent and counted; too many of them fail the table's read.
 
     _rejected/<connection>/<table>/<run-id>.jsonl       one JSON object a line
 
-A line has the ``reason``, the ``request_id``, the ``time`` at which the record came (ISO 8601, UTC), the ``digest`` of
-its text (SHA-256, hex) and the text: ``record``, or ``record_base64`` where it is no UTF-8. A record that lies in an
-earlier file is not written again. Files are kept for `KEPT`. What is in a record is shown nowhere else.
+A line has the ``reason``, the ``request_id``, the ``time`` at which the record was received (ISO 8601, UTC), the
+``digest`` of its text (SHA-256, hex) and the text: ``record``, or ``record_base64`` if it is not valid UTF-8. A record
+that is in an earlier file is not written again. Files are deleted after `KEPT`. The content of a record appears nowhere
+else, for example not in logs.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from intercom.tables.schema import ColumnKind
 log = logging.getLogger(__name__)
 
 MOST: Final = 100
-"""Of a run and table. More is no odd record here and there but an answer of another kind."""
+"""Most rejected records of a run and table. More of them mean that the answers as a whole have changed."""
 FIRST: Final = 10
-"""Where so many records come before the first that can be a row, there may be none at all."""
+"""The read also fails after this many rejected records if no record could be a row so far."""
 KEPT: Final = timedelta(days=90)
 _REQUESTS_SHOWN: Final = 3
 
@@ -47,7 +48,7 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A record that was rejected first in an answer to this request, at this time."""
+    """A rejected record, and the first request, with its time, whose answer had it."""
 
     rejected: Rejected
     request_id: str | None
@@ -55,9 +56,9 @@ class _Found:
 
 
 class RejectedRecords:
-    """Those of one run of one table. Any thread may add to them; leaving the block writes them down, come what may.
+    """The rejected records of one run of one table. Any thread may add to them. Leaving the block always saves them.
 
-    A record that comes twice, because pages are read again, is one; the same text twice in a page is two.
+    A record that is read again, with its page, counts once; the same text twice in one page counts twice.
     """
 
     def __init__(self, lake: Lake, paths: TablePaths, run_id: str, now: Clock = _now) -> None:
@@ -84,7 +85,7 @@ class RejectedRecords:
             log.warning("%s: rejected records could not be kept: %s", self._paths.table, second)
 
     def recall(self) -> None:
-        """Take in what earlier tries of this run have written: the pages that it was on are not read again."""
+        """Load what earlier attempts at this run have saved, because their pages are not read again."""
         with self._lock:
             for line in self._lines(self._file):
                 entry = _entry(line)
@@ -96,9 +97,9 @@ class RejectedRecords:
                     self._times |= Counter({digest: 1})
 
     def take(self, good: int, rejected: Sequence[Rejected], request_id: str | None) -> None:
-        """Note what a page had: usable records (less where some of these failed later) and others.
+        """Count the records of a page: usable ones (fewer if some of them failed later) and rejected ones.
 
-        Raises SchemaError when there are too many others.
+        Raises SchemaError when there are too many rejected records.
         """
         with self._lock:
             self._good += good
@@ -109,7 +110,7 @@ class RejectedRecords:
                 digest = sha256(one.text).hexdigest()
                 here[digest] += 1
                 self._found.setdefault(digest, _Found(one, request_id, self._now()))
-            self._times |= here  # of both counts the larger one
+            self._times |= here  # the larger count of each digest
             total = self._times.total()
             if total > MOST:
                 raise self._too_many(f"which is more than {MOST}")
@@ -117,14 +118,14 @@ class RejectedRecords:
                 raise self._too_many("which is every one that came")
 
     def holds(self, name: str, key: str) -> bool:
-        """Whether one of them had this key in the member `name`, as far as it can be read."""
+        """Whether a rejected record has this key in its member `name`, as far as its text can be parsed."""
         with self._lock:
             texts = [found.rejected.text for found in self._found.values()]
         sent = ((members(text) or {}).get(name, b"null") for text in texts)
         return any(coerce(ColumnKind.STRING, value) == key for value in sent)
 
     def save(self) -> None:
-        """Write down what no file has yet; LakeError when the lake refuses."""
+        """Save the records that no file has yet; LakeError when the lake cannot be written."""
         with self._lock:
             if self._saved == len(self._found):
                 return
@@ -138,7 +139,7 @@ class RejectedRecords:
             self._saved = len(self._found)
 
     def notes(self, *, replaces: bool) -> tuple[str, ...]:
-        """A line for the end of the run when there are any; ``replaces``: rows that were not read go."""
+        """A line for the end of the run, if records were rejected; `replaces`: the run removes rows it has not read."""
         total = self._times.total()
         if not total:
             return ()
@@ -211,7 +212,7 @@ def _line(digest: str, found: _Found) -> bytes:
 
 
 def _entry(line: bytes) -> dict[str, Any]:
-    """What a line says; nothing for what is no line of ours."""
+    """A parsed line; empty if the line is not in the format of this module."""
     try:
         entry: Any = json.loads(line)
     except (ValueError, RecursionError):
@@ -220,5 +221,5 @@ def _entry(line: bytes) -> dict[str, Any]:
 
 
 def _digest(line: bytes) -> str:
-    """The digest that a line names; empty for what is no line of ours."""
+    """The digest in a line; empty if the line is not in the format of this module."""
     return str(_entry(line).get("digest", ""))

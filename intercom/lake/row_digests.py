@@ -1,10 +1,10 @@
-"""Digests of rows as Intercom sent them: what the next run need not stage, because the lake has it.
+"""Digests of rows as Intercom sent them. The next run does not stage a row whose digest is the same.
 
-    _state/<connection>/<table>.digests.parquet      one line for each row: key, digest, version
+    _state/<connection>/<table>.digests.parquet      columns: key, digest, version
 
-The table's record names the digests that are true of it (`TableState.digests`): a file that a run wrote before it died,
-or that an overtaken run wrote late, has another mark in its footer and counts as none. Whoever writes a record without
-the mark, an older version of this package for one, ends them.
+The digests are valid only if the mark in the file's footer is the one in the table's record (`TableState.digests`). A
+file that a run wrote before it died, or that an overtaken run wrote late, has another mark and is ignored. A record
+without a mark, for example one saved by an older version of this package, makes the digests invalid.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _SCHEMA = pa.schema(_TYPES)
 
 
 class RowDigest(NamedTuple):
-    """A row as it was sent: 16 bytes for its text, and its version in unix seconds, None where it has none."""
+    """A row as it was sent: the 16-byte digest of its text, and its version in unix seconds or None."""
 
     digest: bytes
     version: int | None
 
 
 def read_digests(lake: Lake, paths: TablePaths, mark: str) -> dict[bytes, RowDigest]:
-    """Key -> digest, of the digests with this mark; none where the file is another one, damaged or gone."""
+    """Key -> digest, if the file has this mark; empty if it has another mark, is damaged or is missing."""
     content = lake.read_bytes(paths.digests)
     if content is None:
         return {}
@@ -53,7 +53,7 @@ def read_digests(lake: Lake, paths: TablePaths, mark: str) -> dict[bytes, RowDig
 
 
 def write_digests(lake: Lake, paths: TablePaths, mark: str, rows: Mapping[bytes, RowDigest]) -> None:
-    """Write the digests, in one step, in the place of those that are there."""
+    """Replace the table's digests in one step."""
     lines: dict[str, list[Any]] = {
         "key": list(rows),
         "digest": [row.digest for row in rows.values()],

@@ -1,7 +1,8 @@
 """Private folders for unfinished files: one for each process, removed once it is empty.
 
-A killed process leaves its folder. Its name says which process that was, so the next run removes it where it can see
-that the process is gone, and after a day where it cannot: it was one of another machine or container.
+A killed process leaves its folder behind. The folder's name identifies the process. The next run removes the folder if
+it can see that the process is gone. If it cannot see that, because the process belonged to another machine or
+container, it removes the folder after a day.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ _ABANDONED_SECONDS = 24 * 3600
 
 _lock = Lock()
 _open: dict[tuple[int, Path], tuple[Path, int]] = {}
-"""By process (a fork has folders of its own) and by what holds it: the folder, and how many use it."""
+"""(process id, base folder) -> private folder and its number of users. A forked process has its own folders."""
 
 
 class ScratchFolder:
-    """Where unfinished files of a lake go: below a folder of its `own`, else below the system's folder for such files.
+    """Where unfinished files of a lake are written: below the folder `own`, or the system's temporary folder if None.
 
-    What killed processes have left there is removed before the first file is made. Raises OSError.
+    Files that killed processes have left there are removed before the first file is made. Raises OSError.
     """
 
     def __init__(self, own: Path | None) -> None:
@@ -41,7 +42,7 @@ class ScratchFolder:
 
     @property
     def base(self) -> Path:
-        """The folder of private folders."""
+        """The parent of the processes' private folders."""
         return self._own or Path(tempfile.gettempdir())
 
     @contextmanager
@@ -59,9 +60,9 @@ class ScratchFolder:
 
 @contextmanager
 def scratch_file(base: Path, suffix: str) -> Iterator[Path]:
-    """A file that is there, empty, and can be read by this user alone; what is left of it is removed at the end.
+    """A new empty file that only this user can read; it is removed at the end if it still exists.
 
-    `base` is a folder of such folders. Raises OSError.
+    `base` is the parent of the private folders. Raises OSError.
     """
     key = (os.getpid(), base)
     folder = _enter(key)
@@ -76,16 +77,16 @@ def scratch_file(base: Path, suffix: str) -> Iterator[Path]:
 
 
 def private_folder(base: Path) -> Path:
-    """A new folder of this process below `base`, for whoever makes it to remove; `sweep` does where it was killed."""
+    """A new folder of this process below `base`. The caller removes it; `sweep` does if the process was killed."""
     folder = base / _name(Process.current())
     folder.mkdir(mode=0o700)
     return folder
 
 
 def sweep(base: Path) -> None:
-    """Remove what processes have left below `base` that are gone, or that cannot be seen and wrote nothing for a day.
+    """Remove folders below `base` whose process is gone, or cannot be seen from here and wrote nothing for a day.
 
-    Folders of other users and links stay; so does what another process removes at the same time.
+    Links and folders of other users are kept. Errors, for example when another process sweeps too, are ignored.
     """
     here, oldest = Process.current(), time.time() - _ABANDONED_SECONDS
     with suppress(OSError), os.scandir(base) as entries:
@@ -96,7 +97,7 @@ def sweep(base: Path) -> None:
 
 
 def _sweep_loose(base: Path) -> None:
-    """Remove files of a day ago that lie in `base` itself, where older versions have left them."""
+    """Remove files directly in `base` that are older than a day; older package versions left files there."""
     oldest = time.time() - _ABANDONED_SECONDS
     for path in base.iterdir():
         with suppress(OSError):  # another process sweeps too, or the file is another user's
@@ -130,7 +131,7 @@ def _name(process: Process) -> str:
 
 
 def _place(process: Process) -> str:
-    """Where a process's number means something, in few letters; of a process that does not know it nobody can say."""
+    """12 hex digits for the host and namespace in which a process id is valid; random if the process does not know."""
     place = uuid.uuid4().hex if process.space is None else f"{process.host} {process.space}"
     return hashlib.sha256(place.encode()).hexdigest()[:12]
 

@@ -1,4 +1,4 @@
-"""Staged runs: parts that runs have left in the lake to be merged, and how much of the table they are."""
+"""Staged runs: parts that runs have left in the lake to be merged, and how much of the table they cover."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any, Self
 
 
 class Coverage(IntEnum):
-    """How much of a table staged rows are; of several runs that wait together the greatest counts."""
+    """How much of a table staged rows cover. If several runs wait to be merged, the greatest value counts."""
 
     SOME = 0
-    """They are merged into what lies there."""
+    """Some rows: they are merged into the published files."""
     WHOLE = 1
-    """Every row that Intercom has of the table's history: what lies there need not be right."""
+    """Every row of the table's history in Intercom: published files may be damaged or missing."""
     REPLACES = 2
-    """The same, and the table is to have no other row."""
+    """As `WHOLE`, and the merge removes every row that was not read."""
 
 
 @dataclass(frozen=True, slots=True)
 class StagedRun:
-    """Parts that an attempt at a finished run has left for compaction, numbered below `parts`.
+    """Parts that an attempt at a committed run has staged; their numbers are 0 to `parts` - 1.
 
-    `rows` are those of the parts, `committed_at` is in unix seconds; both are 0 when they are not known.
+    `rows` is the number of rows in the parts, `committed_at` is in unix seconds; both are 0 when unknown.
     """
 
     run_id: str
@@ -33,7 +33,7 @@ class StagedRun:
     committed_at: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object. Two booleans stand for `Coverage`, so that every version reads them."""
+        """A JSON object. `Coverage` is stored as two booleans, so that every package version can read it."""
         return {
             "run_id": self.run_id,
             "parts": self.parts,
@@ -45,7 +45,7 @@ class StagedRun:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`; TypeError or ValueError when it is none."""
+        """The inverse of `to_json`; TypeError or ValueError for another object."""
         fields = dict(record)
         replaces, whole = fields.pop("replaces", False), fields.pop("whole", False)
         coverage = Coverage.REPLACES if replaces else Coverage.WHOLE if whole else Coverage.SOME

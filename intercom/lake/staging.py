@@ -1,8 +1,8 @@
 """Staged parts: rows of a run that is still reading, kept in the lake outside the table until they are merged.
 
-Rows are split by month of the table's partition field and written in the background when enough of them wait, the
-largest months first, so that memory does not grow with the table, parts are not too small, and no page waits for the
-store. What was never enough to be split is one part with rows of all months: a file costs more than the rows of a small
+Rows are split by month of the table's partition field. When enough rows are held, the largest months are written in the
+background. So memory does not grow with the table, parts are not too small, and no page waits for the store. A run with
+too few rows to be split writes one part with rows of all months, because a file costs more than the rows of a small
 run.
 """
 
@@ -26,19 +26,19 @@ from intercom.lake.storage import Lake
 SPLIT_BYTES = 8 << 20
 """Arrow bytes that are collected before they are split by month."""
 HELD_BYTES = 24 << 20
-"""Arrow bytes of split months that wait for more rows of their month."""
+"""Arrow bytes of rows, split by month, that are held for more rows of their month."""
 WRITING_BYTES = 16 << 20
-"""Arrow bytes of parts that are on their way to the store."""
+"""Arrow bytes of parts that are being written to the store."""
 
 
 class PartWriter:
     """Collects record batches of one table and run, and stages them as parts, numbered from `first` on.
 
-    Each part has rows of one month. Only when there are few in all and `one_part` allows it, their first part has rows
-    of several months: whoever merges it reads it as a whole, so that several of these must not wait for a merge.
+    Each part has rows of one month. Exception: if the run has few rows and `one_part` is True, the first part may have
+    rows of several months. The merge reads such a part as a whole, so only one of them may wait at a time.
 
-    Leaving the block without an exception waits until every part is durable; `parts` and `rows` count them then.
-    With an exception, parts that are not yet on their way are dropped. To be used by one thread.
+    Leaving the block without an exception waits until every part is durable; `parts` and `rows` are final then.
+    With an exception, parts whose write has not begun are dropped. To be used by one thread.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class PartWriter:
     ) -> None:
         self.rows = 0
         self.parts = first
-        """Parts that are durable, all of them numbered below this."""
+        """The number after the last durable part: all parts below it are in the lake."""
         self._lake, self._paths, self._run_id, self._schema = lake, paths, run_id, schema
         self._one_part = one_part
         self._partition_field, self._split_bytes, self._held_bytes = partition_field, split_bytes, held_bytes
@@ -129,7 +129,7 @@ class PartWriter:
             self._write(month)
 
     def _one_month(self, rows: pa.Table) -> str | None:
-        """The month of all these rows; None where they are of several, or not of months."""
+        """The month of all these rows; None if they have several months or the table has no months."""
         months = [] if self._partition_field is None else ByMonth(rows, self._partition_field).months
         return months[0] if len(months) == 1 else None
 
@@ -137,12 +137,12 @@ class PartWriter:
         self._start(month, pa.concat_tables(self._held.pop(month)), self._sizes.pop(month))
 
     def _start(self, month: str | None, rows: pa.Table, size: int) -> None:
-        """Begin to write a part of these rows, once there is room for its `size` among those that are being written."""
+        """Write a part in the background, once the parts being written leave room for its `size` (Arrow bytes)."""
         self._settle(self._writing_bytes - size)
         self._writing.append((self._pool.submit(self._stage, next(self._numbers), month, rows), size))
 
     def _settle(self, most: int) -> None:
-        """Wait until at most so many bytes are on their way (-1: none), and see what has arrived meanwhile."""
+        """Wait until at most `most` Arrow bytes are being written (-1: no part at all), and count finished parts."""
         while self._writing and (self._writing[0][0].done() or sum(size for _, size in self._writing) > most):
             self._writing[0][0].result()
             self._writing.popleft()
@@ -159,9 +159,9 @@ class PartWriter:
 
 
 class ByMonth:
-    """Rows in the order of their months, by a time in UTC; within a month they keep their order.
+    """Rows sorted by the UTC month of a time column; within a month they keep their order.
 
-    `months` are ``YYYY-MM``, ``unknown`` for rows without the time. `order` has the row numbers, month after month.
+    `months` are ``YYYY-MM``, or ``unknown`` for rows without the time. `order` has the row numbers, month after month.
     """
 
     def __init__(self, rows: pa.Table, partition_field: str) -> None:
@@ -172,7 +172,7 @@ class ByMonth:
         self._ends = runs.run_ends.to_pylist()
 
     def slices(self) -> Iterator[tuple[str, int, int]]:
-        """For each month where its rows begin in `order`, and how many they are."""
+        """For each month: (month, index in `order` of its first row, number of rows)."""
         for month, first, end in zip(self.months, [0, *self._ends], self._ends, strict=False):
             yield month, first, end - first
 
@@ -180,7 +180,7 @@ class ByMonth:
 def split_by_month(rows: pa.Table, partition_field: str) -> Iterator[tuple[str, pa.Table]]:
     """``(YYYY-MM, rows)`` for each month of a time in UTC; ``unknown`` for rows without one.
 
-    Rows of several months are copied, so that those of one can be let go while others are kept.
+    Rows of several months are copied, so that the memory of one month can be freed while others are kept.
     """
     found = ByMonth(rows, partition_field)
     if len(found.months) <= 1:
@@ -192,4 +192,4 @@ def split_by_month(rows: pa.Table, partition_field: str) -> Iterator[tuple[str, 
 
 
 def _month(begin: datetime | None) -> str:
-    return UNKNOWN_MONTH if begin is None else f"{begin.year:04d}-{begin.month:02d}"  # %Y is not padded everywhere
+    return UNKNOWN_MONTH if begin is None else f"{begin.year:04d}-{begin.month:02d}"  # not every platform pads %Y

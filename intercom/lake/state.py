@@ -1,9 +1,10 @@
-"""A table's record in the lake: what is published and staged, how far it was read, how complete that is.
+"""A table's record in the lake: what is published and staged, how far the table was read, how complete it is.
 
-A watermark says that everything that changed up to here is in *this* lake. It is kept twice: in a `WatermarkStore`
-(Prefect blocks) and in the lake itself as part of the table's `TableState`. Both are written after the rows are
-durable. The smaller one counts, the lake's own when the store has none, and none when the lake's own is gone or
-does not match what lies in the lake: reading too much is repaired by the merge, reading too little by nothing.
+A watermark says that all changes up to this time are in *this* lake. It is kept twice: in a `WatermarkStore` (Prefect
+blocks) and in the lake as part of the table's `TableState`. Both are written after the rows are durable. The smaller
+value counts. If the store has none, the lake's value counts. If the lake's value is gone or does not match the files in
+the lake, there is no watermark, and the table is read from the beginning: the merge removes duplicates of rows that are
+read twice, but nothing restores rows that are never read.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from intercom.tables.schema import TableSchema
 class Partition:
     """A published file as it was when the table was last compacted.
 
-    `version` is in its footer and travels with it; `stamp` is what the storage says of it, and is free to ask. `footer`
-    is the footer's digest, "" when it is not known.
+    `version` is written in the file's footer and stays with a copy. `stamp` comes from the storage's listing, without
+    reading the file. `footer` is the digest of the footer, "" if unknown.
     """
 
     rows: int
@@ -36,7 +37,7 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class ColumnMigration:
-    """A change of columns under way: files of this `version` have the columns `to` already."""
+    """A change of columns that has begun: files of this `version` have the columns `to` already."""
 
     version: str
     to: TableSchema
@@ -44,11 +45,11 @@ class ColumnMigration:
 
 @dataclass(frozen=True, slots=True)
 class FinishedRead:
-    """What a run that has read a table says of it; fields are those of the record that it becomes a part of.
+    """The result of a run that has read a table, to be committed to the table's record (`TableState.committed`).
 
-    `staged` are the parts of the attempt that got to the end, `earlier` those of attempts that it builds on. `columns`
-    are the declared ones, in which all of these parts are. `to_replace`: it was meant to replace the table, which it
-    does when it covers it.
+    `staged` are the parts of the attempt that finished, `earlier` the parts of attempts that it continues. `columns` is
+    the declaration that all these parts were written with. `to_replace`: the run was meant to replace the table. It
+    does so only if the coverage of `staged` says that it read the whole table.
     """
 
     staged: StagedRun
@@ -71,7 +72,7 @@ class FinishedRead:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """Which of a table's records one is: its number, and what the store or its content tells it by."""
+    """Identifies one version of a table's record: its number, and its ETag or the digest of its content (`mark`)."""
 
     number: int
     mark: str
@@ -88,14 +89,14 @@ class TableState:
     more than an index may be wrong, and `notes` has a line for each search or list that stayed short at all, and
     for records that could not be rows.
     `search_check` says how the table's search compares dates (`intercom.extract.date_comparison.SearchCheck` as JSON),
-    None where nobody has looked. `refused` is why run `run_id` failed although it has read everything: a large part
+    None if it was never checked. `refused` is why run `run_id` failed although it has read everything: a large part
     of the table would have been removed. `columns` is the declaration that all files and waiting parts were written
-    by, but for those that `rewriting` has done; None when it is not known, and when files of two declarations
-    lie in the lake. `damaged` are months whose file is not to be merged any more, because it cannot be read or holds
-    rows that are not the table's: the table is read from the beginning, and they are written anew without it.
-    `digests` is the mark of the row digests that are true of the table (`intercom.lake.row_digests`), None without any.
-    `generation` is the record that this one was read from and is saved over, None when there was none; it is no part
-    of what a record says.
+    with, except files that `rewriting` has done; None when it is unknown, or when the lake has files of two
+    declarations. `damaged` are months whose file is not merged any more, because it cannot be read or has
+    rows that are not the table's: the table is read from the beginning, and these months are written without the file.
+    `digests` is the mark of the row digests that are valid for the table (`intercom.lake.row_digests`), None if there
+    are none. `generation` identifies the record that this one was read from and will replace, None if there was none;
+    it is not saved as a field of the record.
     """
 
     lake_id: str
@@ -137,7 +138,7 @@ class TableState:
             fields["columns"] = self.columns.to_json()
         if self.rewriting is not None:
             fields["rewriting"] = {"version": self.rewriting.version, "to": self.rewriting.to.to_json()}
-        # Beside the partitions, since versions of this package without it take no other field there.
+        # Not inside the partitions: older versions of this package fail on an unknown field there.
         fields["footers"] = {month: entry.pop("footer") for month, entry in fields["partitions"].items()}
         waiting = any(run.parts for run in self.staged)
         return {"format": FORMAT if waiting else FIRST_FORMAT, "rows": self.rows, **fields}
@@ -178,14 +179,14 @@ class TableState:
             digests=record.get("digests"),
         )
 
-    # -- what becomes of a record: each gives the next one ---------------------------------------------------------
+    # -- changes of a record: each gives the new record -----------------------------------------------------------
 
     def committed(self, read: FinishedRead, intact: Mapping[str, Partition], waiting: Collection[str]) -> TableState:
-        """A run has read the table, and its parts are in the lake.
+        """The record after a run that has read the table and staged its parts.
 
-        `intact` are the partitions, and `waiting` the names of the staged runs, of this record that lie in the lake as
-        they should: where everything was read, the others are not missed any more. Rows that were to replace the table
-        and cannot lie beside files that may have other columns: then no declaration is the columns of all.
+        `intact` are this record's partitions, and `waiting` the ids of its staged runs, whose files are undamaged in
+        the lake. If the run has read everything, all others are dropped from the record. A run that was to replace the
+        table but did not read all of it leaves files whose columns may differ from its parts'; `columns` is None then.
         """
         everything = read.staged.coverage is not Coverage.SOME
         fits = everything or not read.to_replace
@@ -213,9 +214,9 @@ class TableState:
         return after.with_staged(read.staged, *read.earlier)
 
     def with_staged(self, run: StagedRun, *earlier: StagedRun) -> TableState:
-        """The state with one more run to compact; a run that replaces the table supersedes those before it.
+        """The record with one more run to compact; a run that replaces the table supersedes the runs before it.
 
-        `earlier` are attempts at the same run whose parts it builds on.
+        `earlier` are attempts at the same run whose parts it continues.
         """
         replaces, whole = run.coverage is Coverage.REPLACES, run.coverage is not Coverage.SOME
         added = (*earlier, run) if run.parts or replaces or (earlier and whole) else earlier
@@ -224,20 +225,20 @@ class TableState:
         return replace(self, staged=(*kept, *added))
 
     def compacting(self, version: str, found: Mapping[str, Partition]) -> TableState:
-        """A compaction into files of this version begins; `found` are the files that it finds, as they lie there."""
+        """The record when a compaction into files of this version begins; `found` are the partitions there are now."""
         return replace(self, partitions={**self.partitions, **found}, compaction=version)
 
     def only_with(self, months: Collection[str]) -> TableState:
-        """The partitions of these months, since the files of others have gone."""
+        """The record with the partitions of these months only; the files of other months are gone."""
         return replace(self, partitions={month: entry for month, entry in self.partitions.items() if month in months})
 
     def compacted(
         self, merged: Mapping[str, Partition | None], *, foreign: Collection[str], lost: bool, saved_at: datetime
     ) -> TableState:
-        """All that waited is merged; `merged` are the months that this has met, None for one without rows.
+        """The record when all staged rows are merged; `merged` has each merged month's file, None if no row is left.
 
-        `foreign` months had a file that is not the table's before: their rows are in the table now, unless staged rows
-        were all of it. `lost`: files were not there any more, so that the next run has to read everything.
+        `foreign` months had a file of another writer. Its rows are in the table now, unless the staged rows were the
+        whole table; so the months count as damaged. `lost`: files were missing, so the next run has to read everything.
         """
         kept = {month: entry for month, entry in self.partitions.items() if month not in merged}
         return replace(
@@ -252,13 +253,13 @@ class TableState:
         )
 
     def migrating(self, columns: TableSchema, version: str) -> TableState:
-        """The files are to be rewritten with these columns, as files of this version; one under way goes on."""
+        """The record when files begin to be rewritten with these columns and version; a migration under way goes on."""
         if self.rewriting is not None:
             return self
         return replace(self, rewriting=ColumnMigration(version, columns), digests=None)
 
     def migrated(self, columns: TableSchema, rewritten: Mapping[str, Partition], *, saved_at: datetime) -> TableState:
-        """All files have these columns; `rewritten` are the partitions that were there."""
+        """The record when all files have these columns; `rewritten` are the partitions now."""
         return replace(
             self,
             fingerprint=columns.fingerprint,
@@ -269,13 +270,13 @@ class TableState:
         )
 
     def with_damage(self, month: str) -> TableState:
-        """A month's file is damaged: the next run reads the table from the beginning."""
+        """The record with this month's file marked as damaged: the next run reads the table from the beginning."""
         return self if month in self.damaged else replace(self, damaged=(*self.damaged, month), digests=None)
 
-    # -- what it says ----------------------------------------------------------------------------------------------
+    # -- questions -------------------------------------------------------------------------------------------------
 
     def knows(self, month: str, version: str | None) -> bool:
-        """Whether a published file of this version is ours: recorded, or of work on the files that died half-way."""
+        """Whether a published file of this version is the table's: recorded, or of a merge or migration that died."""
         pending = {run.run_id for run in self.staged} | ({self.compaction} if self.staged else set())
         if self.rewriting is not None:
             pending.add(self.rewriting.version)
@@ -284,12 +285,12 @@ class TableState:
 
     @property
     def coverage(self) -> Coverage:
-        """How much of the table all rows are that wait to be merged."""
+        """How much of the table the staged rows cover."""
         return max((run.coverage for run in self.staged), default=Coverage.SOME)
 
     @property
     def read_whole(self) -> bool:
-        """Whether rows wait to be merged that make the table whole, whatever lies there."""
+        """Whether the staged rows are the whole table, whatever is in the published files."""
         return self.coverage is not Coverage.SOME
 
 

@@ -1,11 +1,11 @@
-"""Saves a table's record only over the version that was read, in one step: a run that was overtaken fails.
+"""Saves a table's record only if it is still the version that was read, in one step; else OvertakenError.
 
-    _state/<connection>/<table>.json             the record; without it the table has none
-    _state/<connection>/<table>.<generation>     the same, where generations are counted: the step of saving it
+    _state/<connection>/<table>.json             the record; if it is missing, the table has no record
+    _state/<connection>/<table>.<generation>     a copy, where creating it is the atomic step of saving
 
-How that is one step depends on the store: it replaces the record only while its ETag is the one that was read
-(``If-Match``); or one of all who have read a generation can create the next one, as on local disks; or, on a store that
-can do neither, the record is looked at just before it is written.
+The atomic step depends on the store. With ``If-Match``, the store replaces the record only if its ETag is the one that
+was read. With exclusive creation, as on local disks, only one of the runs that have read a generation can create the
+next one. A store with neither gets no atomic step: the record is read again just before it is written.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _telling = Lock()
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A record as it lies there: None when there is none; what is no JSON object lacks every field of a record."""
+    """The record in the lake, None if there is none. Content that is no JSON object has none of a record's fields."""
 
     record: dict[str, Any] | None
     generation: Generation
@@ -62,7 +62,7 @@ class StateFile:
         self._stem = name.removesuffix(_ENDING)
 
     def read(self) -> Found:
-        """The record that counts."""
+        """The current record."""
         if self._way() is _Way.ETAG:
             found = self._lake.read_with_etag(self._path)
             record, etag = (None, "") if found is None else (_parsed(found[0]), found[1])
@@ -73,9 +73,9 @@ class StateFile:
         return self._greatest()
 
     def save(self, record: Mapping[str, Any], over: Generation | None) -> Generation:
-        """Save the record over the generation that was read, None where there was none, in one step.
+        """Replace the generation `over` that was read (None: there was no record) by this record, in one step.
 
-        Raises OvertakenError when another one, or none, is there.
+        Raises OvertakenError when another generation, or no record, is there.
         """
         way = self._way()
         self._tell(way)
@@ -101,9 +101,9 @@ class StateFile:
         return _Way.NUMBER if self._lake.local or self._lake.creates_exclusively() else _Way.LOOK
 
     def _greatest(self) -> Found:
-        """The greatest generation counts, but none without the record itself, and not before a later record.
+        """The current record: the copy with the greatest generation, if the record exists and is older than the copy.
 
-        A record without a number was written by an older version of the program, or by hand: it is the latest.
+        A record without a number was written by an older package version or by hand, and counts as the latest.
         """
         greatest = max(self._numbers(), default=0)
         record = _parsed(self._lake.read_bytes(self._path))
@@ -117,7 +117,7 @@ class StateFile:
         return Found(record, Generation(max(greatest, number or 0), _digest(record)))
 
     def _take(self, number: int, record: Mapping[str, Any], *, first: bool) -> None:
-        """Create a generation, which one run can; OvertakenError when another one has, or the record is gone."""
+        """Create a generation's file. OvertakenError when another run has created it, or when the record is gone."""
         if not self._lake.create_json(self._at(number), record) and self._lake.read_json(self._at(number)) != record:
             raise overtaken(self._lake.url, self._path)
         record_there = self._lake.read_bytes(self._path)
@@ -127,7 +127,7 @@ class StateFile:
             raise overtaken(self._lake.url, self._path)
 
     def _numbers(self) -> list[int]:
-        """The generations there are."""
+        """The generations that have a file."""
         endings = (
             name.removeprefix(f"{self._stem}.") for name in self._lake.names(self._folder) if self._is_ours(name)
         )
@@ -148,7 +148,7 @@ class StateFile:
 
 
 def _parsed(content: bytes | None) -> dict[str, Any] | None:
-    """The JSON object; of content that is none an object with the field `_DAMAGED` alone."""
+    """The JSON object; for other content an object with the field `_DAMAGED` alone; None for None."""
     if content is None:
         return None
     with suppress(ValueError):
@@ -159,11 +159,11 @@ def _parsed(content: bytes | None) -> dict[str, Any] | None:
 
 
 def _number(record: dict[str, Any] | None) -> int | None:
-    """The generation that a record says it is; None when it does not say."""
+    """The generation number in a record; None if there is none."""
     number = (record or {}).get("generation")
     return number if isinstance(number, int) else None
 
 
 def _digest(record: dict[str, Any] | None) -> str:
-    """Of what a record says, however it is spelled."""
+    """SHA-256 of a record's values, independent of the order and format of its JSON text; "" for None."""
     return "" if record is None else hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""A lake: files under one root URL, each whole or absent. The only module that imports fsspec.
+"""A lake: files under one root URL, each complete or absent. The only module that imports fsspec.
 
-Local folders and any fsspec URL behave alike. Files are written aside, on local disk, and published by one atomic
-step of the store that they are in.
+Local folders and all fsspec URLs behave alike. A file is first written to the local disk, and then published by one
+atomic step of the store.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from intercom.lake.store import FileStat, Store, stamped_etag
 log = logging.getLogger(__name__)
 
 ANY: Final = "any"
-"""No stamp: whatever lies there, or nothing, is replaced."""
+"""In place of a stamp: a write replaces whatever file is there, or none."""
 _SMALL_BYTES: Final = 64 << 20
 
 _Item = TypeVar("_Item")
@@ -58,7 +58,7 @@ class Lake:
             )
         on_s3 = url.startswith(("s3://", "s3a://"))
         if on_s3:
-            # Listings of another writer's objects must never come from a cache: a part that is not seen is lost.
+            # Listings must never come from a cache: a part of another writer that is not listed is lost.
             options |= {"use_listings_cache": False, "skip_instance_cache": True}
         try:
             self.filesystem, root = fsspec.core.url_to_fs(url, **options)
@@ -77,13 +77,13 @@ class Lake:
         self._told = self._errors.told
         self._capabilities = Capabilities(self.store, self._errors, self.scratch)
         self._scratch = ScratchFolder(self.store.local_path("_tmp"))
-        self._gives_ranges = True  # until one does not, although it gives whole files
+        self._gives_ranges = True  # until the store fails to give a range of a file that it gives whole
 
     def each(self, work: Callable[[_Item], _Done], items: Sequence[_Item], size: int) -> list[_Done]:
-        """The results of some work on files of `size` bytes in all, several at the same time where that pays.
+        """The results of `work` on items whose files have `size` bytes in all; in several threads where that is faster.
 
-        Where they are small and at hand, two threads for one table use a third more CPU and save no time: the other
-        tables of a run have theirs.
+        For small files on a local disk, two threads per table use a third more CPU and save no time, because the other
+        tables of the run have threads of their own.
         """
         if self.local and size < _SMALL_BYTES:
             return [work(item) for item in items]
@@ -94,11 +94,10 @@ class Lake:
 
     @contextmanager
     def scratch(self, suffix: str = ".parquet") -> Iterator[Path]:
-        """A local path for a file to be written and published; what is left of it is removed at the end.
+        """A local path for a file to be written and published; the file is removed at the end if it still exists.
 
-        On a local lake it lies below ``_tmp/``, on the lake's own disk, so that publishing is a rename; else in the
-        system's folder for such files. Nobody but this user can read it. What the operating system refuses while it is
-        written is a LakeError.
+        For a local lake the path is below ``_tmp/`` on the lake's own disk, so that publishing is a rename; else it is
+        in the system's temporary folder. Only this user can read the file. An OSError in the block becomes a LakeError.
         """
         path = self._scratch.base
         try:
@@ -121,7 +120,7 @@ class Lake:
 
     @contextmanager
     def open(self, path: str, size: int) -> Iterator[Path | ByteRanges]:
-        """A file of `size` bytes to read pieces of: the file itself on a local lake, else what asks for byte ranges."""
+        """A file of `size` bytes for reading parts of it: the file itself on a local lake, else a `ByteRanges`."""
         here = self.store.local_path(path)
         if here is not None:
             yield here
@@ -137,8 +136,8 @@ class Lake:
     def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> FileStat:
         """Put a finished Parquet file of exactly `rows` rows at `path` in one atomic step; gives size and stamp.
 
-        `over` is the stamp of the file that it replaces, None where there is none: raises OvertakenError when another
-        one lies there. Where `replaces_conditionally` the store itself sees to that, else it is looked at just before.
+        `over` is the stamp of the file that it replaces, None if there is none. Raises OvertakenError when another file
+        is there. If `replaces_conditionally`, the store checks that; else the stamp is read just before the write.
         """
         with self._told("write", path):
             found = footer_of(written).num_rows
@@ -166,7 +165,7 @@ class Lake:
             return self.store.stat(path).stamp
 
     def check_stamp(self, path: str, over: str | None) -> None:
-        """Raise OvertakenError unless the file of this stamp lies there; None: unless there is no file."""
+        """Raise OvertakenError unless the file has the stamp `over`; for None, unless there is no file."""
         with self._told("read", path):
             try:
                 found: str | None = self.store.stat(path).stamp
@@ -176,7 +175,7 @@ class Lake:
             raise overtaken(self.url, path)
 
     def delete(self, paths: Iterable[str]) -> None:
-        """Remove files; those that are gone already are no error. Folders of a local lake that get empty go too."""
+        """Remove files; a missing file is no error. On a local lake, folders that become empty are removed, too."""
         wanted = list(dict.fromkeys(paths))
         if not wanted:
             return
@@ -187,12 +186,12 @@ class Lake:
     # -- records ------------------------------------------------------------------------------------------------
 
     def read_json(self, path: str) -> Any | None:
-        """The parsed JSON file, None when there is none. ValueError when it is no JSON."""
+        """The parsed JSON file; None if there is no file. ValueError if it is not JSON."""
         text = self.read_bytes(path)
         return None if text is None else json.loads(text)
 
     def read_bytes(self, path: str) -> bytes | None:
-        """A small file, None when there is none."""
+        """The content of a small file; None if there is no file."""
         with self._told("read", path):
             try:
                 return self.store.read(path)
@@ -200,16 +199,16 @@ class Lake:
                 return None
 
     def read_with_etag(self, path: str) -> tuple[bytes, str] | None:
-        """The content of a small file and what `replace_json` replaces it by; None when there is none.
+        """Content and ETag of a small file, the ETag as `replace_json` takes it; None if there is no file.
 
-        Only where `replaces_conditionally`, like `replace_json`.
+        Like `replace_json`, only for a store that `replaces_conditionally`.
         """
         assert self.store.conditional is not None
         with self._told("read", path):
             return self.store.conditional.read(path)
 
     def names(self, folder: str) -> Iterable[str]:
-        """Names of what lies directly in a folder, from a fresh listing; none when there is no such folder."""
+        """Names of the files and folders directly in a folder, from a fresh listing; none if it does not exist."""
         with self._told("list", folder):
             try:
                 return self.store.names(folder)
@@ -228,9 +227,9 @@ class Lake:
                 self._put(written, path)
 
     def create_json(self, path: str, record: Mapping[str, Any]) -> bool:
-        """Write a small JSON file unless it exists; False when it does. Exclusive where `creates_exclusively` says so.
+        """Write a small JSON file unless it exists; False if it exists. Atomic if `creates_exclusively`.
 
-        After a break in the network False may also mean that this very call has written it before.
+        After a network error, False may also mean that a first request of this very call has written the file.
         """
         exclusively = self.local or self.creates_exclusively()
         with self.scratch(".json") as written:
@@ -245,9 +244,9 @@ class Lake:
         return True
 
     def replace_json(self, path: str, record: Mapping[str, Any], etag: str | None) -> str:
-        """Write a small JSON file over the version `etag`, or where there is none if that is None; gives its own.
+        """Replace the version `etag` of a small JSON file, or create the file if `etag` is None; gives the new ETag.
 
-        Raises OvertakenError when another version, or none, is there.
+        Raises OvertakenError when another version, or no file, is there.
         """
         assert self.store.conditional is not None
         with self._told("write", path):
@@ -282,7 +281,7 @@ class Lake:
         if found is None:
             new = LakeIdentity.new()
             self.create_json(LAKE_FILE, new.to_json())
-            found = self._read_identity() or new  # of two creators at the same time one has won: ask who
+            found = self._read_identity() or new  # another run may have been first: ask again
         if found.format > FORMAT:
             raise LakeError(
                 f"The lake {self.url} has format {found.format}, this version of intercom-lake knows {FORMAT}. "
@@ -316,7 +315,7 @@ class Lake:
         return self.store.put(written, path)
 
     def _has_end(self, file: ByteRanges, path: str) -> bool:
-        """Whether a store gives parts of a file; some send the checksum of the whole with them, which is refused."""
+        """Whether the store gives ranges of a file. Some send the whole file's checksum with a range, which fails."""
         try:
             file.read_end()
         except (LakeError, OSError) as error:
@@ -330,5 +329,5 @@ class Lake:
 
 
 def _as_json(record: Mapping[str, Any]) -> bytes:
-    """Indented for people; the standard library does that in Python, many times slower."""
+    """JSON text, indented for human readers; by msgspec, because `json` indents in Python, many times slower."""
     return msgspec.json.format(msgspec.json.encode(record), indent=1)

@@ -1,4 +1,4 @@
-"""What a storage raises, as errors that say what was tried where and what to do, without secrets."""
+"""Turns errors of a storage into LakeErrors: they name the action, the path and the cure, and have no secrets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class StorageErrors:
 
     @contextmanager
     def told(self, verb: str, path: str) -> Iterator[None]:
-        """Turn whatever the storage raises into a LakeError: that it cannot do this with that path."""
+        """Turn any error of the storage into a LakeError that says: cannot `verb` `path`."""
         try:
             yield
         except LakeError:
@@ -37,18 +37,18 @@ class StorageErrors:
             raise self.refused(verb, path, error) from self.cause(error)
 
     def refused(self, verb: str, path: str, error: Exception) -> LakeError:
-        """The LakeError for what a storage has raised; to be raised from `cause`."""
+        """The LakeError for an error of the storage; to be raised from `cause(error)`."""
         return LakeError(
             f"Cannot {verb} {path} in the lake {self._url}: {type(error).__name__}: {self.text(error).rstrip('.')}. "
             f"{_cure(error)}; then run again."
         )
 
     def text(self, error: BaseException) -> str:
-        """An error's text in one line, without secrets of the store's options and signatures in addresses."""
+        """An error's text, without the secrets in storage options and without passwords and signatures in URLs."""
         return self._mask.clean(without_passwords(str(error)))
 
     def cause(self, error: BaseException) -> BaseException | None:
-        """The error to be shown as the cause: none when it, or what caused it, tells a secret."""
+        """The error to be shown as the cause; None if its text, or the text of one of its causes, has a secret."""
         cause: BaseException | None = error
         while cause is not None:
             if without_passwords(str(cause)) != str(cause) or self._mask.finds(str(cause)):
@@ -58,7 +58,7 @@ class StorageErrors:
 
 
 def overtaken(url: str, path: str) -> OvertakenError:
-    """Another run has changed a file of the lake with this URL since this run has read it."""
+    """The OvertakenError for a file that another run has changed since this run read it."""
     return OvertakenError(
         f"This run was overtaken by another run, which has changed {path} in the lake {url} since this one "
         "read it. Nothing more is written by this run, and its watermark has not moved; run again."
@@ -66,7 +66,7 @@ def overtaken(url: str, path: str) -> OvertakenError:
 
 
 def _cure(error: Exception) -> str:
-    """What to do about a refusal; pyarrow's errors tell their number in the text only."""
+    """What the user can do about an error; pyarrow's errors have their errno only in the text."""
     number = getattr(error, "errno", None)
     if number in _FULL or any(f"[errno {full}]" in str(error).lower() for full in _FULL):
         return "Make room there"

@@ -1,4 +1,4 @@
-"""What a lake asks of the store that its files are in; local disks and object stores each have one answer."""
+"""The interface of a lake's store, with one implementation for local disks and one for object stores."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from intercom.lake.conditional_put import ConditionalPut
 
 
 class FileStat(NamedTuple):
-    """A file as its store tells of it: `size` in bytes, and a `stamp` in which two versions of a file differ.
+    """What the store reports of a file: `size` in bytes, and a `stamp` that differs between two versions of it.
 
-    A stamp is size and time of the last change on a local disk, size and ETag on S3: of a copy it is another one.
+    On a local disk a stamp is size and time of the last change, on S3 size and ETag. A copy has another stamp.
     """
 
     size: int
@@ -22,32 +22,32 @@ class FileStat(NamedTuple):
 
     @classmethod
     def of(cls, found: os.stat_result) -> FileStat:
-        """Of a local file; it stays the same when the file is renamed."""
+        """From the `os.stat` of a local file; a rename does not change it."""
         return cls(found.st_size, f"{found.st_size}:{found.st_mtime_ns}")
 
 
 class Store(Protocol):
-    """The files below one root, each whole or absent; paths are relative to it.
+    """The files below one root, each complete or absent; paths are relative to the root.
 
-    Raises FileNotFoundError where a file or a folder is not there, unless a method says otherwise, and else whatever
-    the operating system or the filesystem raises. Listings are fresh.
+    Methods raise FileNotFoundError for a missing file or folder unless they say otherwise, and any other error of the
+    operating system or the filesystem unchanged. Listings are never cached.
     """
 
     url: str
     key: str
-    """What tells this store from all others."""
+    """Identifies this store among all stores."""
     at_a_time: int
-    """Files that pay to be moved at the same time: more where each is waited for."""
+    """Files that are transferred at the same time; more for a store with network latency."""
     conditional: ConditionalPut | None
-    """What replaces a file only while it is the version that was seen; None where the store has no such request."""
+    """Replaces a file only if its ETag still matches; None if the store has no such request."""
     looks_first: bool
-    """Whether `create` is known not to be exclusive, since it looks for the file and then writes it."""
+    """Whether `create` is known not to be exclusive, because it tests for the file first and then writes it."""
 
     def walk(self, folder: str) -> dict[str, FileStat]:
         """Every file below a folder, by path, sorted; empty when there is no such folder."""
 
     def names(self, folder: str) -> set[str]:
-        """Names of what lies directly in a folder."""
+        """Names of the files and folders directly in a folder."""
 
     def stat(self, path: str) -> FileStat:
         """One file's entry of `walk`."""
@@ -56,35 +56,36 @@ class Store(Protocol):
         """When a file was last written, by the store's own clock; None where the store does not say."""
 
     def read(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
-        """A file's content, or its bytes from one place to another one, exclusive."""
+        """A file's content, or its bytes from `start` to `end`, `end` excluded."""
 
     def local_path(self, path: str) -> Path | None:
-        """The file itself, where it lies on a disk of this machine; None where it has to be downloaded."""
+        """The file itself, if it is on a disk of this machine; None if it has to be downloaded."""
 
     def download(self, path: str, copy: Path) -> None:
         """Write a file's content into a local one."""
 
     def put(self, written: Path, path: str) -> FileStat | None:
-        """Put a finished local file in place of whatever is there, in one atomic step; a local disk moves it away.
+        """Write a finished local file to `path`, replacing any file there, in one atomic step.
 
-        Gives its entry of `walk`; None where only the store knows that, and another writer may have come after it.
+        On a local disk, `written` is moved. Gives the file's entry of `walk`; None if only the store could tell it, and
+        another writer may have replaced the file since.
         """
 
     def create(self, written: Path, path: str) -> bool:
-        """Put a finished local file where there is none, in one atomic step, as far as the store can do that.
+        """Write a finished local file to `path` unless a file is there; in one atomic step if the store can do that.
 
-        False when there is one; after a break in the network also when this very call has put it before.
+        False if a file is there; after a network error also if a first request of this very call has written it.
         """
 
     def delete(self, paths: Iterable[str]) -> None:
-        """Remove files; those that are gone already are no error."""
+        """Remove files; a missing file is no error."""
 
 
 def stamped_etag(stamp: str | None) -> str | None:
-    """The ETag that an object's stamp tells, as S3 spells it; None without a stamp."""
+    """The ETag in an object's stamp, quoted as S3 does; None for None."""
     return None if stamp is None else f'"{stamp.partition(":")[2]}"'
 
 
 def stamped_size(stamp: str | None) -> int:
-    """The bytes that a stamp tells; 0 without a stamp."""
+    """The size in bytes in a stamp; 0 for None."""
     return 0 if stamp is None else int(stamp.split(":")[0])

@@ -33,9 +33,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StagedPart:
-    """One staged part; `number` counts from 0 within a run.
+    """One staged part.
 
-    `month` is None for tables that are not partitioned, and for a part with rows of several months.
+    `month` is None if the table is not partitioned, or if the part has rows of several months.
     """
 
     run_id: str
@@ -44,17 +44,17 @@ class StagedPart:
 
     @property
     def number(self) -> int:
-        """The order in which parts of a run were made."""
+        """The part's number within its run, from 0, in the order in which the parts were made."""
         return part_number(self.path)
 
 
 class LakeTable:
-    """One table's record and files in one lake. Every question is answered from a fresh listing.
+    """One table's record and files in one lake. Every answer comes from a fresh listing.
 
-    What changes the table goes through the methods here, each of which asks for the lock just before its step: outside
-    this folder `lake` and `files` are for reading only. Not guarded is what does no harm when two runs do it: parts and
-    rejected records have names of their own for each run, old rejected records may go at any time, and the first to
-    make a lake's identity wins.
+    All changes of the table go through methods of this class, which check the lock just before each step. Code outside
+    `intercom.lake` uses `lake` and `files` for reading only. Some steps need no lock, because two runs may do them at
+    the same time: parts and rejected records have names of their own for each run, expired rejected records may be
+    deleted at any time, and of two runs that make the lake's identity, the first one counts.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class LakeTable:
         )
 
     def state(self) -> TableState | None:
-        """The table's record; None when there is none or when it is damaged, which only makes a run read more."""
+        """The table's record; None if it is missing or damaged. A run without a record only reads more rows."""
         return self._parsed(self._record.read())
 
     def _parsed(self, found: Found) -> TableState | None:
@@ -91,72 +91,72 @@ class LakeTable:
     # -- guarded steps: LakeError when the lock is lost -----------------------------------------------------------
 
     def save(self, state: TableState) -> TableState:
-        """Save the table's record over the one that it was read from, in one step; gives it as it is saved now.
+        """Replace the record that `state` was read from, in one step; gives the state with its new generation.
 
-        Raises OvertakenError when another run has saved one since, or the record is gone.
+        Raises OvertakenError when another run has saved a record since, or the record is gone.
         """
         self.still_ours()
         over = state.generation
         if over is None:
             found = self._record.read()
             if found.record is not None and self._parsed(found) is None:
-                over = found.generation  # a damaged one counts as none
+                over = found.generation  # a damaged record counts as none, and is replaced
         return replace(state, generation=self._record.save(state.to_json(), over))
 
     def note_damage(self, month: str) -> None:
-        """Keep in the record that a month's file is damaged: the next run reads the table from the beginning."""
+        """Mark a month's file as damaged in the record: the next run reads the table from the beginning."""
         state = self.state()
         if state is not None and month not in state.damaged:
             self.save(state.with_damage(month))
 
     def add_file(self, written: Path, month: str, rows: int, over: str | None) -> PublishedFile:
-        """Put a month's finished file into the lake; as `PublishedFiles.add`."""
+        """Write a month's finished file to the lake; as `PublishedFiles.add`."""
         self.still_ours()
         return self.files.add(written, month, rows, over)
 
     def drop_file(self, month: str, over: str) -> None:
-        """Take away the file of a month without rows; as `PublishedFiles.drop`."""
+        """Remove the file of a month that has no rows any more; as `PublishedFiles.drop`."""
         self.still_ours()
         self.files.drop(month, over)
 
     def commit_files(self, added: Sequence[PublishedFile], dropped: Sequence[str]) -> None:
-        """Show what was added and dropped; as `PublishedFiles.commit`."""
+        """Make added and dropped files visible; as `PublishedFiles.commit`."""
         self.still_ours()
         self.files.commit(added, dropped)
 
     def delete_staged(self, paths: Iterable[str]) -> None:
-        """Delete files of the table's staging; those that are gone are fine."""
+        """Delete files in the table's staging folder; a missing file is no error."""
         self.still_ours()
         self.lake.delete(paths)
 
     def write_checkpoint(self, attempt: str, name: str, record: Mapping[str, Any]) -> None:
-        """Write what an attempt at a run notes for the next one, beside its parts."""
+        """Write a checkpoint of an attempt, beside its parts, for the next attempt at the same run."""
         self.still_ours()
         self.lake.write_json(self.paths.checkpoint(attempt, name), record)
 
     def write_digests(self, rows: Mapping[bytes, RowDigest], rules: str) -> str:
-        """Write the digests of rows that these rules have made; gives the mark for the record that they are true of."""
+        """Write the digests of rows normalised by `rules`; gives the mark to be kept in the table's record."""
         self.still_ours()
         mark = f"{uuid4().hex}-{rules}"
         write_digests(self.lake, self.paths, mark, rows)
         return mark
 
-    # -- steps without a guard, see above -------------------------------------------------------------------------
+    # -- steps that need no lock, see above -----------------------------------------------------------------------
 
     def part_writer(
         self, attempt: str, schema: pa.Schema, *, partition_field: str | None, first: int, one_part: bool
     ) -> PartWriter:
-        """What stages the rows of an attempt at a run, as parts numbered from `first` on; `one_part` as there."""
+        """Stages the rows of an attempt at a run, as parts numbered from `first` on; arguments as for `PartWriter`."""
         return PartWriter(
             self.lake, self.paths, attempt, schema, partition_field=partition_field, first=first, one_part=one_part
         )
 
     def rejected_records(self, run_id: str) -> RejectedRecords:
-        """What keeps the records of a run that cannot be rows."""
+        """Keeps the records of a run that cannot be rows."""
         return RejectedRecords(self.lake, self.paths, run_id)
 
     def delete_expired_rejects(self, now: datetime) -> None:
-        """Delete rejected records that are kept no longer."""
+        """Delete files of rejected records that are older than `rejected_records.KEPT`."""
         remove_expired(self.lake, self.paths, now)
 
     def lake_id(self) -> str:
@@ -174,7 +174,7 @@ class LakeTable:
         return self.parts_of(self.staged_files())
 
     def staged_files(self) -> dict[str, int]:
-        """Every file of the table's staging -> bytes: parts, and what attempts at runs note about them."""
+        """Path -> bytes of every file in the table's staging folder: parts, and checkpoints of attempts."""
         return self.lake.list(self.paths.staging)
 
     def parts_of(self, files: Iterable[str]) -> list[StagedPart]:
@@ -183,9 +183,9 @@ class LakeTable:
         return [StagedPart(*place, path) for path, place in found if place is not None]
 
     def findings(self, state: TableState | None) -> Findings:
-        """Published files and number of parts per run, for comparison with the record.
+        """Published files and number of parts per run, to be compared with the record.
 
-        Only files that are not recorded with their stamp are opened: after a crash, or when a lake was copied.
+        A file is opened only if its stamp is not the recorded one, for example after a crash or in a copied lake.
         """
         recorded = {run.run_id: run.parts for run in state.staged} if state else {}
         counts = Counter(part.run_id for part in self.parts() if part.number < recorded.get(part.run_id, math.inf))
@@ -197,7 +197,10 @@ class LakeTable:
         return Findings(published, dict(counts), versions, {month: rows for month, (_, rows) in found.items()})
 
     def _footer(self, month: str, recorded: Partition | None) -> tuple[str | None, int]:
-        """Version and number of rows in the footer of a published file; no version where it is another month's."""
+        """Version and row count in a published file's footer.
+
+        (None, 0) if it has no version, or the recorded version but not the recorded footer digest.
+        """
         with self.files.fetch(month) as path:
             version = version_of(path)
             same = recorded is not None and version == recorded.version and recorded.footer
@@ -206,10 +209,10 @@ class LakeTable:
             return version, rows_of(path)
 
     def known_rows(self, state: TableState, rules: str) -> dict[bytes, RowDigest]:
-        """Key -> digest of rows that lie in the lake, if these rules have made them; of a record that the lake fits.
+        """Key -> digest of rows in the lake; empty if other `rules` have normalised them. `state` must fit the lake.
 
-        None at all when a file is not the one that was written: an old one may have the size and the time of the new
-        one on a local disk, but not its footer. A store's ETag goes by the content.
+        On a local disk, also empty if a file's footer is not the recorded one: an older file may have the same size and
+        time of change, and so the same stamp. In an object store the stamp has the ETag, which depends on the content.
         """
         if state.digests is None or not state.digests.endswith(f"-{rules}"):
             return {}
@@ -222,7 +225,7 @@ class LakeTable:
             return bool(entry.footer) and footer_digest(path) == entry.footer
 
     def watermark(self, cursor_field: str, state: TableState) -> Watermark:
-        """The watermark as it is kept outside the lake, from the table's record."""
+        """The table's watermark, from its record, in the form that is kept outside the lake."""
         return Watermark(
             connection=self.paths.connection,
             table=self.paths.table,

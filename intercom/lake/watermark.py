@@ -1,4 +1,4 @@
-"""A table's watermark: how far it has been read into one lake; its form as a record; the store outside the lake."""
+"""A table's watermark (how far it was read into one lake), its JSON form, and the interface of its store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TEXTS = ("connection", "table", "lake_id", "lake_url", "cursor_field")
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """One table's watermark in one lake; `value` in unix seconds, UTC, None before any row was seen."""
+    """One table's watermark in one lake; `value` is in unix seconds, None while no row was seen."""
 
     connection: str
     table: str
@@ -34,7 +34,7 @@ class WatermarkStore(Protocol):
         """The saved watermark, or None when there is none for this table in this lake."""
 
     def save(self, watermark: Watermark) -> None:
-        """Keep the watermark in place of an older one."""
+        """Save the watermark, replacing an older one of the same table and lake."""
 
 
 def to_record(watermark: Watermark) -> dict[str, Any]:
@@ -44,9 +44,9 @@ def to_record(watermark: Watermark) -> dict[str, Any]:
 
 
 def from_record(record: Any, place: str) -> Watermark:
-    """The inverse of `to_record`; ConfigurationError, which begins with `place`, for anything else.
+    """The inverse of `to_record`. Raises ConfigurationError, whose message begins with `place`, for an invalid record.
 
-    Only what names the table and its lake has to be there, as in documents of older versions.
+    Only the fields in `_TEXTS` are required, because documents of older versions may lack the others.
     """
     if not isinstance(record, Mapping):
         raise ConfigurationError(f"{place}: expected an object, not {type(record).__name__}.")
@@ -79,4 +79,4 @@ def _time(text: Any, place: str) -> datetime | None:
         time = None
     if time is None:
         raise ConfigurationError(f"{place}: no time, such as 2026-11-02T08:58:43Z.")
-    return time if time.tzinfo else time.replace(tzinfo=UTC)  # as the field of the block says
+    return time if time.tzinfo else time.replace(tzinfo=UTC)  # the block's field says UTC

@@ -1,7 +1,7 @@
 """A simulated Intercom workspace behind a real HTTP server, for tests and for a demo without an account.
 
-It answers as the REST API 2.14 does, and where that is in doubt, as ``Workspace.options`` says. It shares no code with
-the client, so that a wrong reading of the API on one side shows up on the other.
+It answers as the REST API 2.14 does. Where the API's behaviour is in doubt, ``Workspace.options`` decide. The sandbox
+shares no code with the client, so that a misunderstanding of the API on one side makes tests fail.
 """
 
 from intercom.sandbox.answers import Answer

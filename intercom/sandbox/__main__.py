@@ -14,17 +14,17 @@ from intercom.sandbox.workspace import Workspace
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m intercom.sandbox", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--contacts", type=int, default=300)
     parser.add_argument("--companies", type=int, default=80)
     parser.add_argument("--conversations", type=int, default=150)
     parser.add_argument("--articles", type=int, default=40)
-    parser.add_argument("--timezone", default="UTC", help="zone whose days cut contact search")
-    parser.add_argument("--history-days", type=int, default=5 * 365, help="records were created within these")
+    parser.add_argument("--timezone", default="UTC", help="time zone of the calendar days that contact search compares")
+    parser.add_argument("--history-days", type=int, default=5 * 365, help="records were created within this many days")
     parser.add_argument("--one-day", action="store_true", help="every record was created and changed yesterday")
     parser.add_argument("--rate-limit", type=int, default=166, help="requests per 10 seconds")
-    parser.add_argument("--latency-ms", type=float, default=0.0, help="waited before each answer")
+    parser.add_argument("--latency-ms", type=float, default=0.0, help="milliseconds to wait before each answer")
     parser.add_argument("--no-compress", dest="compress", action="store_false", help="never send gzip")
     return parser
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         history_days=arguments.history_days,
         one_day=arguments.one_day,
     )
-    gc.freeze()  # a million records are not looked through again and again for garbage
+    gc.freeze()  # so that garbage collection does not scan a million records again and again
     with SandboxServer(
         workspace,
         rate_limit=arguments.rate_limit,

@@ -29,7 +29,7 @@ SCROLL_BROKEN = "Request failed due to an internal network error. Please restart
 
 @dataclass(slots=True)
 class Answer:
-    """Status, headers and body; ``declared_length`` lies about the body's size when set."""
+    """Status, headers and body. If set, ``declared_length`` is sent as Content-Length, whatever the body's size."""
 
     status: int
     body: bytes
@@ -66,7 +66,7 @@ def list_answer(kind: str, records_key: str, records: list[bytes], rest: dict[st
     tail = (("]," if rest else "]") + json.dumps(rest)[1:]).encode()
     if not records:
         return Answer(200, head + tail)
-    # In one go: copying a page once more takes longer than finding its records.
+    # One join: copying a page again takes longer than finding its records.
     framed = [head + records[0], *records[1:]]
     framed[-1] += tail
     return Answer(200, b",".join(framed))

@@ -44,7 +44,7 @@ class Endpoints:
         }
 
     def answer(self, method: str, path: str, params: Params, body: Any) -> Answer:
-        """The right answer; Refusal when the request is not one the API accepts."""
+        """The answer to a request; raises Refusal for a request that the API does not accept."""
         with self._workspace.lock:
             if method == "GET" and path in self._lists:
                 return self._lists[path](params)
@@ -72,7 +72,7 @@ class Endpoints:
         return json_answer(me | {"email_verified": True, "has_inbox_seat": True, "avatar": None, "app": app})
 
     def _search(self, path: str, body: Any) -> Answer:
-        # The query string is not looked at: paging there is ignored, and gives the first page for ever.
+        # The query string is ignored: a client that sends its cursor there gets the first page each time.
         table, kind, records_key = self._searches[path]
         if not isinstance(body, dict):
             raise Refusal(400, "The body must be a JSON object", "bad_request")
@@ -117,7 +117,7 @@ class Endpoints:
         return list_answer("list", "data", companies.bodies(keys), rest)
 
     def _companies(self, params: Params) -> Answer:
-        """The list by page number. It leaves out companies without users, and so does its count."""
+        """The list by page number. Companies without users are neither listed nor counted."""
         size = whole_number(params, "per_page", COMPANIES_PER_PAGE)
         if size > COMPANIES_MOST_PER_PAGE:
             message = f"per_page must be {COMPANIES_MOST_PER_PAGE} at most"

@@ -39,7 +39,7 @@ class Reset(Exception):
 
 @dataclass(slots=True)
 class Fault:
-    """Which requests fail, and how; ``hits`` counts those that did."""
+    """Which requests fail, and how; ``hits`` counts the requests that have failed."""
 
     kind: FaultKind
     path: str | None = None
@@ -65,16 +65,16 @@ class Fault:
 
     @property
     def kills_scroll(self) -> bool:
-        """An internal error ends the open scroll (API reference, scroll over companies)."""
+        """Whether the fault ends the open scroll, as status 500 does (API reference, scroll over companies)."""
         return self.kind == "status" and self.status == 500
 
     @property
     def bare(self) -> bool:
-        """Sent by a proxy in front of the API: no rate headers."""
+        """Whether the answer comes from a proxy in front of the API, and so has no rate headers."""
         return self.kind in ("html", "redirect")
 
     def answer(self, path: str, request_id: str, execute: Callable[[], Answer]) -> Answer:
-        """The answer in place of the right one; Reset when there is none."""
+        """The faulty answer; raises Reset if the connection is to be closed without an answer."""
         if self.kind == "delay":
             time.sleep(self.seconds)
             return execute()
@@ -88,7 +88,7 @@ class Fault:
         return answer
 
     def _untrue(self, right: Answer) -> Answer:
-        """The right answer made wrong; a refusal stays one."""
+        """The right answer, changed to a wrong one if its status is 200."""
         if right.status == 200:
             match self.kind:
                 case "shard_away":
@@ -135,7 +135,7 @@ class Fault:
 
 
 class Faults:
-    """The faults still to come, in the order they were asked for; thread-safe."""
+    """The configured faults, in the order in which they were added; thread-safe."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
@@ -150,7 +150,7 @@ class Faults:
             self._faults.clear()
 
     def match(self, request: LoggedRequest) -> Fault | None:
-        """The fault for this request, if any: the first that matches, has waited long enough and is not used up."""
+        """The fault for this request, if any: the first that matches, after ``after`` matches, and is not used up."""
         with self._lock:
             due = None
             for fault in self._faults:

@@ -1,6 +1,6 @@
 """The rate limit: fixed windows on the workspace's clock (developer pages: "Rate limiting").
 
-The minute's quota is dealt out over 10-second windows, and the headers tell the window's number.
+The quota per minute is divided into 10-second windows, and the headers give the numbers of the current window.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ class RateLimit:
         self._window = -1
         self._used = 0
         self.let_through: dict[int, int] = {}
-        """Requests that were answered with something else than 429, by the number of their window."""
+        """Number of a window -> requests in it that were not refused with 429."""
 
     def take(self) -> Allowance:
-        """Take one request from the window; a refused one costs nothing."""
+        """Take one request from the current window; a refused request does not count."""
         with self._lock:
             self._roll()
             allowed = self._used < self.limit
             self._used += allowed
             self.let_through[self._window] = self.let_through.get(self._window, 0) + allowed
-            # Whole seconds, as the header has them: never before the window really ends.
+            # Whole seconds, as in the header, rounded up: not before the window ends.
             reset = math.ceil((self._window + 1) * self.window_seconds)
             return Allowance(allowed, self.limit, max(0, self.limit - self._used), reset)
 

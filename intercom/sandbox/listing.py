@@ -1,4 +1,4 @@
-"""Lists by page number: which records a page has, and how it tells where the next one is."""
+"""Lists by page number: which records a page has, and how it links to the next page."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Numbered:
 
 
 def whole_number(params: Params, name: str, default: int) -> int:
-    """A query parameter that must be a positive number; Refusal 400 else."""
+    """A query parameter as a positive whole number; raises Refusal 400 if it is none."""
     text = params.get(name, str(default))
     if not text.isdecimal() or int(text) < 1:
         raise Refusal(400, f"{name} must be a positive number", "parameter_invalid", name)

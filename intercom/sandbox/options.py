@@ -1,4 +1,4 @@
-"""Options of a workspace: what differs between workspaces, and every fact of the API that is in doubt."""
+"""Options of a workspace: differences between workspaces, and every behaviour of the API that is in doubt."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class Options:
     """How this workspace answers; every field may be changed while the server runs."""
 
     timezone: str = "UTC"
-    """Zone whose calendar days cut the date filters of contact search; GET /me tells it."""
+    """Time zone of the calendar days that the date filters of contact search compare; GET /me has it."""
     index_timezone: str | None = None
-    """Zone in which stored times are put into days, when it is not the zone of the filter's value."""
+    """Time zone of the days of stored times, if it is not the zone of the filter's value (`timezone`)."""
     contacts_by_second: bool = False
     """Contact search compares seconds instead of days, as the preview version of the API does."""
     conversations_by_day: bool = False
@@ -24,13 +24,13 @@ class Options:
     search_end: tuple[Literal["null", "absent", "no_cursor", "pages_null", "pages_absent"], ...] = ("null", "absent")
     """How the last page of a search says that it is the last, taken in turn."""
     empty_page_every: int | None = None
-    """Each n-th page of a search has no records and yet a next page; at least 2."""
+    """n (at least 2): each n-th page of a search has no records, but links to a next page."""
     articles_next: Literal["object", "string", "null", "absent"] = "object"
     articles_max_per_page: int = 150
     articles_over_max: Literal["clamp", "refuse"] = "clamp"
     articles_total_pages: bool = True
     heavy_above: dict[str, int] = field(default_factory=dict)
-    """Path to the per_page above which its pages answer 502."""
+    """Path -> the per_page above which it answers 502."""
     scroll_ttl_seconds: float = 60.0
     scroll_page_size: int = 100
     null_admin: bool = False

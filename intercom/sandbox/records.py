@@ -1,4 +1,4 @@
-"""One table of the sandbox: records as the bytes that are served, and the orders in which searches read them.
+"""One table of the sandbox: records as the bytes that are served, and sorted views of them for searches.
 
 A record is kept as JSON text and never re-encoded as a whole, so that a decimal such as ``1.10`` or an integer beyond
 64 bits leaves the server byte for byte as it was put in.
@@ -34,7 +34,7 @@ def raw(text: str) -> msgspec.Raw:
 
 
 def position(value: Value, key: str) -> Position:
-    """Where a record with this sort value stands; the id decides between equals."""
+    """The sort position of a record with this sort value; records with equal values sort by id."""
     if value is None:
         return (0, 0, key)
     if isinstance(value, int | float):
@@ -44,7 +44,7 @@ def position(value: Value, key: str) -> Position:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as served, with the three fields that every search needs at hand."""
+    """A record as served, with the three fields that every search needs."""
 
     key: str
     created_at: int | None
@@ -69,7 +69,7 @@ class Record:
     def value(self, path: str) -> Value:
         """The value at a dotted path; ``name[]`` collects over a list, a missing step is null.
 
-        A body that is no JSON object, as tests let the server send it, has nothing but nulls.
+        All values are null in a body that is no JSON object, which some tests serve.
         """
         if path == "id":
             return self.key
@@ -80,7 +80,7 @@ class Record:
         if path == WALK:
             return crc32(self.key.encode())
         if path == UNSORTED:
-            # Moves when the record changes: a reader that sends no sort loses rows, as users of the real API did.
+            # Changes with the record: a reader that sends no sort loses rows, as with the real API.
             return crc32(f"{self.key}.{self.updated_at}".encode())
         first, *steps = path.split(".")
         try:
@@ -100,7 +100,7 @@ _times = msgspec.json.Decoder(_Times)
 
 @cache
 def _member(name: str) -> msgspec.json.Decoder[Any]:
-    """Reads one top-level field as ``value`` and skips the others, in a fraction of the time."""
+    """A decoder that reads one top-level field as ``value``; skipping the others takes a fraction of the time."""
     return msgspec.json.Decoder(msgspec.defstruct("_Member", [("value", Any, None)], rename={"value": name}))
 
 
@@ -119,7 +119,7 @@ class RecordTable:
         self._records: dict[str, Record] = {}
         self._orders: dict[tuple[str, str], list[Position]] = {}
         self._columns: dict[str, dict[str, Value]] = {}
-        self.version = 0  # moves with each change: what was derived from the table is stale then
+        self.version = 0  # increases with each change, which makes cached results stale
 
     def __len__(self) -> int:
         return len(self._records)
@@ -165,9 +165,9 @@ class RecordTable:
             del column[key]
 
     def order(self, field: str, ending: str = "") -> list[Position]:
-        """Positions of all records, or of those whose id ends so, ascending by this field and then by id.
+        """Positions of all records, or of those whose id ends with ``ending``, ascending by this field and then by id.
 
-        Sorted once, kept up to date after that.
+        The view is sorted once and then updated with each change.
         """
         view = (field, ending)
         if view not in self._orders:
@@ -184,7 +184,7 @@ class RecordTable:
         return self._columns[field]
 
     def after(self, field: str, start: Position | None, count: int) -> list[Position]:
-        """Up to ``count`` positions behind ``start``, ascending."""
+        """Up to ``count`` positions after ``start``, ascending."""
         order = self.order(field)
         first = 0 if start is None else bisect_right(order, start)
         return order[first : first + count]

@@ -1,8 +1,8 @@
 """The one open scroll over companies (API reference: "Scroll over all companies").
 
-The token stays the same on every page, dies ``ttl`` seconds after its last use and cannot be closed. A server error
-kills it. The walk goes by a hash of the id, so companies that come or go in mid-walk do not shift it: a deleted one
-vanishes, a new one is seen only if its place is still ahead.
+The token is the same on every page, expires ``ttl`` seconds after its last use and cannot be closed. A server error
+ends the scroll. Companies are read in the order of a hash of the id, so that companies created or deleted
+meanwhile do not shift the others: a deleted one is not read, a new one is read only if its place was not passed yet.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Scroll:
     def page(
         self, companies: RecordTable, token: str | None, *, now: float, ttl: float, size: int
     ) -> tuple[list[str], str]:
-        """Keys of the next page and the token; Refusal 400 while another is open, 404 for a token that is dead."""
+        """Keys of the next page, and the token. Refusal 400 if another scroll is open, 404 for an expired token."""
         if self._walk is not None and now - self._walk.last_used > ttl:
             self._walk = None
         walk = self._open(now) if token is None else self._continue(token)
@@ -41,7 +41,7 @@ class Scroll:
         if found:
             walk.position = found[-1]
         else:
-            self._walk = None  # the empty page is the end, and the token is dead from here on
+            self._walk = None  # the empty page is the end, and the token is invalid from now on
         return [key for _, _, key in found], walk.token
 
     def kill(self) -> None:

@@ -1,4 +1,4 @@
-"""The HTTP server in front of a workspace: credentials, version, rate limit, faults, and a log of what was asked."""
+"""The HTTP server of a workspace: checks credentials, version and rate limit, applies faults, logs requests."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ class SandboxServer:
     """Serves a workspace on the loopback interface; use it as a context manager.
 
     ``rate_limit`` requests are allowed in each window of ``window_seconds``; ``rate_headers=False`` leaves the
-    X-RateLimit headers out. ``latency_seconds`` is waited before each answer. Port 0 takes a free one.
-    ``compress=False`` never sends gzip: it costs more than the rest of an answer, which blurs measurements of a client.
+    X-RateLimit headers out. The server waits ``latency_seconds`` before each answer. Port 0 takes a free port.
+    ``compress=False`` never sends gzip. Compression takes more time than the rest of an answer, which would distort
+    measurements of a client.
     """
 
     def __init__(
@@ -100,16 +101,17 @@ class SandboxServer:
         every: int = 10,
         where: Callable[[LoggedRequest], bool] | None = None,
     ) -> Fault:
-        """Let requests fail: those to ``path`` (None: any), after ``after`` of them, ``times`` times.
+        """Make requests to ``path`` (None: any path) fail: the first ``after`` succeed, the next ``times`` fail.
 
-        ``executed`` says that the server does the work before the answer is lost, so that a scroll moves on.
-        ``body`` (text, bytes or JSON) replaces the fault's own, ``headers`` come on top, ``seconds`` is for "delay".
-        ``where`` restricts the fault to some requests of the path, for example to one query; only these are counted
+        ``executed``: the server executes the request before the answer is lost, so that a scroll advances. ``body``
+        (text, bytes or JSON) replaces the fault's default body, ``headers`` are added, ``seconds`` is the time of
+        "delay". ``where`` restricts the fault to some requests of the path, for example to one query; only these count
         for ``after`` and ``times``.
 
-        Three kinds are the right answer made wrong, well formed and with status 200. "shard_away": no records, a count
-        of 0, no next page. "short": each ``every``-th record of a page left out, under the same count. "shifted": a
-        record of the page twice, and another one not. A scroll has moved on by such a page.
+        Three kinds change the right answer to one that is well formed, has status 200 and is wrong. "shard_away": no
+        records, a count of 0, no next page. "short": each ``every``-th record of a page is missing, with the same
+        count. "shifted": one record of the page is there twice and another one is missing. A scroll advances by such a
+        page.
         """
         fault = Fault(kind, path, status, times, after, body, headers or {}, executed, seconds, every, where)
         self._faults.add(fault)
@@ -119,7 +121,7 @@ class SandboxServer:
         self._faults.clear()
 
     def before_request(self, callback: Callable[[LoggedRequest], object]) -> None:
-        """Run this before each request is executed, outside of locks: it may change the workspace."""
+        """Call ``callback`` before each request is executed; no lock is held, so it may change the workspace."""
         self._hooks.append(callback)
 
     def clear_hooks(self) -> None:
@@ -130,12 +132,12 @@ class SandboxServer:
         self._limit.use(requests)
 
     def requests_by_window(self) -> list[int]:
-        """Requests within the limit in each window of it, from the first request on."""
+        """Number of requests that the limit let through, per window, from the first request's window on."""
         counts = dict(self._limit.let_through)
         return [counts.get(window, 0) for window in range(min(counts), max(counts) + 1)] if counts else []
 
     def requests(self, path: str | None = None) -> list[LoggedRequest]:
-        """What was asked so far, of one path or of all."""
+        """The logged requests, to one path or to all."""
         with self._lock:
             return [request for request in self.log if path in (None, request.path)]
 
@@ -144,7 +146,7 @@ class SandboxServer:
             self.log.clear()
 
     def _respond(self, method: str, target: str, headers: Headers, body: bytes) -> Answer:
-        """One request from arrival to answer; Reset when there is to be none."""
+        """Log and answer one request; raises Reset to close the connection without an answer."""
         arrived = time.monotonic()
         request = self._record(arrived, method, target, headers, body)
         for hook in list(self._hooks):
@@ -181,7 +183,7 @@ class SandboxServer:
         return request
 
     def _checked(self, request: LoggedRequest, headers: Headers, body: bytes, request_id: str) -> Answer:
-        """Credentials first: an answer without valid ones has no rate headers."""
+        """Answer after the checks. Credentials are checked first: without valid ones there are no rate headers."""
         self._authenticate(headers.get("Authorization"))
         allowance = self._limit.take()
         fault = self._faults.match(request) if allowance.allowed else None

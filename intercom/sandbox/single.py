@@ -1,4 +1,4 @@
-"""One record by its own address. Some records have fields there that lists and searches leave out."""
+"""One record by its id. Some records have fields here that lists and searches leave out."""
 
 from __future__ import annotations
 

@@ -16,13 +16,13 @@ from intercom.sandbox.answers import Answer
 from intercom.sandbox.faults import Reset
 
 Headers = Mapping[str, str]
-"""Names as ``Content-Type`` is spelled, however they were sent."""
+"""Header names are in title case, as in ``Content-Type``, however they were sent."""
 Respond = Callable[[str, str, Headers, bytes], Answer]
-WORTH_GZIP = 1_000  # bytes: below that the header costs more than it saves
+WORTH_GZIP = 1_000  # bytes; compressing a smaller body costs more than it saves
 
 
 class _Handler(StreamRequestHandler):
-    """One connection. The standard library's handler takes longer to read the head than the rest of an answer takes."""
+    """One connection. Not http.server's handler, which reads the request head slower than all the rest takes."""
 
     disable_nagle_algorithm = True
     server: _Server
@@ -43,7 +43,7 @@ class _Handler(StreamRequestHandler):
         return start[0], start[1], headers, self.rfile.read(int(headers.get("Content-Length", 0)))
 
     def _answer(self, method: str, target: str, headers: Headers, body: bytes) -> bool:
-        """Send the answer; whether the connection stays open."""
+        """Send the answer; True if the connection stays open."""
         try:
             answer = self.server.respond(method, target, headers, body)
         except Reset:
@@ -58,7 +58,7 @@ class _Handler(StreamRequestHandler):
         fields["Content-Length"] = str(answer.declared_length or len(payload))
         head = f"HTTP/1.1 {answer.status} {_reason(answer.status)}\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        # Together: in packets of their own, headers and body would cost a delayed acknowledgement each.
+        # One call: headers and body in separate packets would each wait for a delayed acknowledgement.
         self.connection.sendall(head.encode("latin-1") + b"\r\n" + payload)
         return honest and headers.get("Connection", "").lower() != "close"
 
@@ -110,7 +110,7 @@ class _Server(ThreadingTCPServer):
 
 
 class Transport:
-    """A server on the loopback interface with a thread of its own."""
+    """A server on the loopback interface, run by its own thread."""
 
     def __init__(self, respond: Respond, port: int, *, compress: bool) -> None:
         self._server = _Server(respond, port, compress=compress)

@@ -1,4 +1,4 @@
-"""Answers that are well formed and wrong: what a search index sends while a part of it is away or out of date."""
+"""Answers that are well formed but wrong, as of a search index of which a part is missing or out of date."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _with(fields: Fields, name: str, records: list[msgspec.Raw]) -> bytes:
 
 
 def _list_of(body: bytes) -> tuple[Fields, str | None]:
-    """The members of an answer, and the one that holds its records, if any does."""
+    """The members of an answer, and the name of the one that has its records, or None."""
     fields = _fields.decode(body)
     return fields, next((name for name in LISTS if name in fields and bytes(fields[name])[:1] == b"["), None)
 

@@ -1,4 +1,4 @@
-"""The state of a simulated workspace: its records, its clock and the truth that tests compare with."""
+"""The state of a simulated workspace: its records and its clock. Tests compare the lake with its records."""
 
 from __future__ import annotations
 
@@ -102,15 +102,15 @@ class Workspace:
             workspace.tables["contacts"].put(copy)
         for table in workspace.searches:
             for field in INDEXED:
-                workspace.tables[table].order(field)  # here and not in the first answer: a million take a second
+                workspace.tables[table].order(field)  # not in the first answer: a million take a second
         return workspace
 
     def time(self) -> float:
-        """The workspace's clock, with fractions of the second."""
+        """The workspace's time in unix seconds, with fractions."""
         return self.clock.time()
 
     def now(self) -> int:
-        """The workspace's clock in unix seconds, as records have them."""
+        """The workspace's time in whole unix seconds, as in records."""
         return int(self.clock.time())
 
     def travel_to(self, unix_second: float) -> None:
@@ -151,7 +151,7 @@ class Workspace:
             return self._row(table, str(id))
 
     def delete(self, table: str, id: str | int) -> None:
-        """Remove a record: it is gone from lists and searches at once, and nothing tells that it was there."""
+        """Remove a record from all lists and searches at once, without a trace."""
         with self.lock:
             self.tables[table].remove(str(id))
 
@@ -161,7 +161,7 @@ class Workspace:
 
 
 def key_of(fields: Mapping[str, Any]) -> str:
-    """The id of a record; built-in data attributes have none and go by ``model:name``."""
+    """The id of a record; for built-in data attributes, which have none, ``model:name``."""
     number = fields.get("id")
     if isinstance(number, msgspec.Raw):
         number = json.loads(bytes(number))

@@ -1,4 +1,4 @@
-"""The table catalogue: what is copied, from where, and how it is kept. Adding a table is one entry and a schema.
+"""The table catalogue: which tables are copied, from where, and how. A new table needs one entry and a schema.
 
 Source: Intercom REST API reference 2.14 (developers.intercom.com), one page per entry's path.
 """

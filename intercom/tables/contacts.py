@@ -13,9 +13,9 @@ CONTACTS: Final = Table(
     access=Access.SEARCH,
     records_at=("data",),
     schema=TableSchema(
-        # Component `contact`. owner_id is a number although admins.id is a string. Observed only: from
-        # opted_in_subscription_types to the end. Nested lists hold 10 elements at most; their total_count has
-        # them all.
+        # Component `contact`. owner_id is a number although admins.id is a string. Observed only: all fields from
+        # opted_in_subscription_types to the end. Nested lists have 10 elements at most; their total_count counts
+        # all elements.
         fields=(
             *columns(ColumnKind.STRING, "type id external_id workspace_id role email email_domain phone name"),
             *columns(ColumnKind.INT, "owner_id"),
@@ -44,5 +44,5 @@ CONTACTS: Final = Table(
     record_path="/contacts/",
     scope="read and list users and companies",
     narrowed_by=("id", "role"),
-    day_cut=True,  # the seconds of a timestamp filter are dropped; conversations keep them
+    day_cut=True,  # contact search drops the time of day of a timestamp filter; conversation search does not
 )

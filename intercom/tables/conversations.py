@@ -13,9 +13,9 @@ CONVERSATIONS: Final = Table(
     access=Access.SEARCH,
     records_at=("conversations",),
     schema=TableSchema(
-        # Component `conversation_list_item`: what a search answers, without conversation_parts. An unassigned
-        # *_assignee_id is null or 0. topics and ticket are only in the description's examples; observed:
-        # company and after.
+        # Component `conversation_list_item`: a conversation in a search result, without conversation_parts. An
+        # unassigned *_assignee_id is null or 0. topics and ticket are only in the description's examples. Observed
+        # only: all fields from company to the end.
         fields=(
             *columns(ColumnKind.STRING, "type id title"),
             *columns(ColumnKind.TIMESTAMP, "created_at updated_at waiting_since snoozed_until"),

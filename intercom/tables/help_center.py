@@ -1,4 +1,4 @@
-"""What the help center shows: articles."""
+"""Articles of the help center."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ ARTICLES: Final = Table(
     access=Access.PAGES,
     records_at=("data",),
     schema=TableSchema(
-        # Component `article_list_item`. updated_at is that of the default language; statistics only come with
-        # one article.
+        # Component `article_list_item`. updated_at is that of the default language. statistics are only in the answer
+        # for a single article.
         fields=(
             *columns(ColumnKind.STRING, "type id workspace_id title description body"),
             *columns(ColumnKind.INT, "author_id"),

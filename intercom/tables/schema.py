@@ -4,7 +4,7 @@ Source of the fields: Intercom's OpenAPI description of API version 2.14 (github
 ``descriptions/2.14/api.intercom.io.yaml``); each schema below names its component there. Fields that the description
 lacks but real records have are declared too and marked *observed*. All times are unix seconds in UTC.
 
-The types never depend on the data: files of one table that differ in a type cannot be read together.
+The types never depend on the data, because files of one table whose column types differ cannot be read together.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 import pyarrow as pa
 
 EXTRA: Final = "_extra"
-"""Column for members without a column and values that did not fit theirs: a JSON object as text, null when empty."""
+"""Column for members without a column, and values that do not fit their column: JSON object text, null if empty."""
 INGESTED_AT: Final = "_ingested_at"
 """Column for the time of the run that read the row."""
 EACH: Final = "*"
@@ -28,7 +28,7 @@ COUNT: Final = "#"
 
 
 class ColumnKind(StrEnum):
-    """What a column holds; JSON is text exactly as sent, TIMESTAMP has microseconds in UTC."""
+    """The kind of a column's values. JSON is the text exactly as sent; TIMESTAMP is in microseconds, UTC."""
 
     STRING = "string"
     INT = "int"
@@ -55,9 +55,9 @@ _ARROW_TYPES: Final[dict[ColumnKind, pa.DataType]] = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column and where in a record its values are.
+    """A column, and where its values are in a record.
 
-    ``path`` () is the record's own member ``name``; a flat column has the members to follow, for example
+    An empty ``path`` means the record's member ``name``. A flat column has a path of member names, for example
     ``("location", "country")``. ``otherwise`` is a second path for rows where the first has no value.
     """
 
@@ -85,14 +85,14 @@ class TableSchema:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits of the names and types in order: another fingerprint, another file layout."""
+        """16 hex digits: a hash of column names and types in order. Equal fingerprints mean equal file layouts."""
         layout = "\n".join(f"{column.name}:{column.type}" for column in self.arrow)
         return hashlib.sha256(layout.encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object, hence `Any`: column name -> kind, of a flat column a list of kind and paths.
+        """A JSON object: column name -> kind; for a flat column a list of kind, path and second path.
 
-        Unlike `arrow` it tells JSON from strings.
+        Unlike `arrow`, it distinguishes JSON columns from strings.
         """
         own = {column.name: str(column.kind) for column in self.fields}
         return own | {

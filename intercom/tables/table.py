@@ -1,4 +1,4 @@
-"""What a table is: where its records are read, and how they are kept."""
+"""The definition of a table: where its records are read, and how its rows are kept in the lake."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from intercom.tables import schema as schemas
 from intercom.tables.schema import TableSchema
 
 MOST_PER_PAGE = 150
-"""Rows of a page at most. Source: Intercom REST API reference 2.14, "Pagination"."""
+"""Most records of a page. Source: Intercom REST API reference 2.14, "Pagination"."""
 
 NARROWING = frozenset({"id", "role"})
 """Members by which a search of one day can be split: the end of an id (hexadecimal), the role of a contact."""
@@ -26,7 +26,7 @@ class Access(StrEnum):
 
 
 class Strategy(StrEnum):
-    """What a run does with the rows that the lake has."""
+    """What a run does with the rows that the lake has already."""
 
     MERGE = "merge"  # one row per primary key, the newest by the cursor field
     REPLACE = "replace"  # the table becomes what was read, every row of it once
@@ -34,21 +34,22 @@ class Strategy(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """One table's facts. A contradiction among them is a ValueError that names the table, at import.
+    """The definition of one table. Contradictory values raise a ValueError that names the table, at import.
 
-    ``name`` is also the folder in the lake, ``path`` is below the region's base URL, ``records_at`` is the path
-    of the member of an answer that holds the records, outermost name first. ``per_page`` is how many of them are asked
-    for at once, where a page has a size. ``scope`` says which permission the token needs. ``requests`` has the query
-    parameters of each chain of requests that together read the table; those in ``carries`` become columns.
+    ``name`` is also the folder in the lake. ``path`` is below the region's base URL. ``records_at`` is the path of the
+    member of an answer that has the records, outermost name first. ``per_page`` is the number of records to ask for per
+    page, if the endpoint has pages. ``scope`` names the permission that the token needs. The table is read by one chain
+    of requests per entry of ``requests``, which has the query parameters; parameters in ``carries`` become columns.
 
-    ``required`` are the columns without which a record is refused; empty: those of the primary key. ``cursor_field`` is
-    what the watermark counts; ``version_field`` tells versions of a row apart, empty: the cursor field does.
-    ``partition_field`` is the time whose month is the partition of a merge table's row; None: the table is one file.
+    A record that lacks one of the columns in ``required`` is rejected; if empty, these are the primary key's columns.
+    The watermark is a value of ``cursor_field``. ``version_field`` orders versions of a row; if empty, the cursor field
+    does. ``partition_field`` is the time whose month is the partition of a row of a merge table; if None, the table is
+    one file.
 
     ``day_cut``: search compares calendar days of the workspace's time zone instead of seconds. ``narrowed_by`` are
     members by which the rows of a single day can be split further, of `NARROWING`. ``record_path``, ending with a
-    slash, is where records are found by their id, empty where they cannot be; ``record_omits`` are members that a
-    record has only there, which are no part of the table.
+    slash, is the address of a single record, before its id; empty if there is none. ``record_omits`` are members that
+    only the answer there has; they are not part of the table.
     """
 
     name: str
@@ -134,41 +135,41 @@ class Table:
 
     @property
     def read_whole(self) -> bool:
-        """Whether every run reads every row; of a table that is searched it reads what has changed."""
+        """Whether every run reads every row; a run of a searched table reads only changed rows."""
         return not self.reads_by_window
 
     @property
     def required_columns(self) -> tuple[str, ...]:
-        """Columns without which a record is refused."""
+        """Columns without which a record is rejected."""
         return self.required or self.primary_key
 
     @property
     def times(self) -> tuple[str, ...]:
-        """Columns that the table goes by: cursor, version, and of a merge table the partition's time; each once."""
+        """The time columns that the table needs: cursor, version and, for a merge table, partition field; each once."""
         return tuple(dict.fromkeys(name for name in (self.cursor_field, self.version_field, self.month_field) if name))
 
     @property
     def month_field(self) -> str | None:
-        """The column whose month is the partition of a row; None where the table is one file, as of replace tables."""
+        """The column whose month is the partition of a row; None if the table is one file, as replace tables are."""
         return self.partition_field if self.strategy is Strategy.MERGE else None
 
     @property
     def reads_by_window(self) -> bool:
-        """Whether a run can ask for the rows of a range of the cursor field alone."""
+        """Whether a run can request only the rows in a range of the cursor field."""
         return self.access is Access.SEARCH
 
     @property
     def may_wait(self) -> bool:
-        """Whether its reading may stand still; an open scroll dies after a minute."""
+        """Whether the reading may pause. A scroll may not: it expires after a minute without a request."""
         return self.access is not Access.SCROLL
 
     @property
     def newest_by(self) -> tuple[str, ...]:
-        """Columns that tell the newer of two versions of a row; the first one that differs decides.
+        """Columns that decide which of two versions of a row is newer; the first column that differs decides.
 
-        A search may answer from an index that lags, so the version field comes first there. Where all rows are read
-        the later read is the newer one: the cursor value may have gone back, or be gone. Rows without a version of
-        their own go by the time of reading alone.
+        In a searched table the version field comes first, because a search may answer from an outdated index. In a
+        table that is read whole, the version that was read later is newer, because the cursor value may have decreased
+        or be missing. If the table has no version field, only the time of reading decides.
         """
         version = self.version_field or self.cursor_field
         if version is None:

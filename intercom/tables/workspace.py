@@ -13,7 +13,7 @@ TAGS: Final = Table(
     access=Access.LIST,
     records_at=("data",),
     schema=TableSchema(
-        # Component `tag`. applied_at and applied_by are absent where tags are listed by themselves.
+        # Component `tag`. The list of tags does not have applied_at and applied_by.
         fields=(
             *columns(ColumnKind.STRING, "type id name"),
             *columns(ColumnKind.TIMESTAMP, "applied_at"),
@@ -31,7 +31,7 @@ SEGMENTS: Final = Table(
     access=Access.LIST,
     records_at=("segments",),
     schema=TableSchema(
-        # Component `segment`. count only comes with include_count=true.
+        # Component `segment`. count is only sent with include_count=true.
         fields=(
             *columns(ColumnKind.STRING, "type id name"),
             *columns(ColumnKind.TIMESTAMP, "created_at updated_at"),
@@ -91,7 +91,8 @@ DATA_ATTRIBUTES: Final = Table(
     access=Access.LIST,
     records_at=("data",),
     schema=TableSchema(
-        # Component `data_attribute`. Built-in attributes have no id and no times. Observed: multiline and after.
+        # Component `data_attribute`. Built-in attributes have no id and no times. Observed
+        # only: all fields from multiline to the end.
         fields=(
             *columns(ColumnKind.STRING, "type"),
             *columns(ColumnKind.INT, "id"),
@@ -105,7 +106,7 @@ DATA_ATTRIBUTES: Final = Table(
         ),
     ),
     # Contacts and companies both have a `name`, a `created_at`, ...; an archived attribute may share even
-    # model and name with a live one, so neither key may be used to drop rows without looking at the id.
+    # model and name with a live one, so rows are not dropped by this key alone, without comparing the id.
     primary_key=("model", "name"),
     required=("name",),
     strategy=Strategy.REPLACE,

@@ -1,4 +1,4 @@
-"""Prefect's UI in a headless Chromium, which is the system's: Playwright brings none here."""
+"""Prefect's UI in the system's headless Chromium; Playwright's own browser is not installed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def chromium() -> str | None:
 
 
 class Browser:
-    """One page that sees Prefect's server and nothing else: the UI also calls out, which would tell of every test."""
+    """One page that can reach only Prefect's server, because the UI also makes requests to other hosts."""
 
     def __init__(self, page: Page, prefect: Prefect) -> None:
         self.page = page
@@ -43,7 +43,7 @@ class Browser:
         self.root = root + (settings["v2_base_url"] if settings.get("default_ui") == "v2" else "")
 
     def open(self, path: str, landmark: str) -> None:
-        """Go to a page of the UI that Prefect prefers, and wait for the text that it must have."""
+        """Go to a page of Prefect's default UI, and wait for the text `landmark`."""
         self.page.goto(f"{self.root}/{path}")
         expect(self.page.get_by_text(landmark).first).to_be_visible(timeout=60_000)
 
@@ -51,7 +51,7 @@ class Browser:
         self.open(f"deployments/deployment/{deployment}/run", "advanced (Optional)")
 
     def choose_tables(self, *names: str) -> list[str]:
-        """Choose these in the run form's list; all names that it offers."""
+        """Choose these tables in the run form; gives all names that its list offers."""
         self.field("tables").click()
         options = self.page.get_by_role("listbox").get_by_role("option")
         offered = options.all_inner_texts()
@@ -61,7 +61,7 @@ class Browser:
         return offered
 
     def field(self, parameter: str) -> Locator:
-        """The field that the parameter's label belongs to, whatever else it calls itself."""
+        """The input field that the parameter's label belongs to, found by the label's `for`."""
         label = self.page.get_by_text(f"{parameter} (Optional)", exact=True)
         return self.page.locator(f'[id="{label.get_attribute("for")}"]')
 

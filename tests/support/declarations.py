@@ -61,7 +61,7 @@ EARLIER["all of it"] = declared_as(
 
 @contextmanager
 def declared(**schemas: TableSchema) -> Iterator[None]:
-    """For the time of the block some tables are declared like this, as in another version of this package."""
+    """Within the block, these tables have these schemas, as in another version of this package."""
     tables = {name: replace(table, schema=schemas.get(name, table.schema)) for name, table in TABLES.items()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tests.support.rig.TABLES", tables)

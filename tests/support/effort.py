@@ -1,4 +1,4 @@
-"""How much a test tries: enough to find a fault that is there in `make test`, much more in `make soak`."""
+"""How much a test tries: few cases in `make test`, many in `make soak`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _T = TypeVar("_T")
 
 
 def effort(few: _T, many: _T) -> _T:
-    """The first, a number or some cases, in `make test`; the second, a greater one or all cases, in `make soak`."""
+    """`few` in `make test`, `many` in `make soak`: numbers, or collections of cases."""
     return many if SOAK else few
 
 
 def tried(what: str, count: int) -> None:
-    """Tell `make soak` what a test has tried, e.g. ``tried("kills", 50)``."""
+    """Report to `make soak` how much a test has tried, e.g. ``tried("kills", 50)``."""
     if log := os.environ.get("SOAK_LOG"):
         with Path(log).open("a") as lines:
             print(json.dumps([what, count]), file=lines)

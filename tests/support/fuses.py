@@ -1,4 +1,4 @@
-"""Runs that die: before a chosen step that changes the lake, the watermarks or a Delta log."""
+"""Kills runs before a chosen step that changes the lake, the watermarks or a Delta log."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from tests.support.rig import MemoryWatermarks
 
 
 class Killed(BaseException):
-    """The process is gone; nothing may catch this."""
+    """Stands for the death of the process, so no code under test may catch it."""
 
 
 class Fuse:
-    """Dies before the n-th step that changes the lake or the watermarks; steps after it never happen."""
+    """Raises Killed at the `burns_at`-th step that changes the lake or the watermarks, and at every later step."""
 
     def __init__(self, burns_at: int | None) -> None:
         self.steps = 0
         self.burns_at = burns_at
 
     def step(self, act: Callable[[], Any]) -> Any:
-        """Dying just after a step is dying before the next one: nothing changes in between."""
+        """Count and do a step. Dying just after a step is the same as dying before the next one."""
         self.steps += 1
         if self.burns_at is not None and self.steps >= self.burns_at:
             raise Killed

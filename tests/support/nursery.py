@@ -1,7 +1,7 @@
-"""Runs in processes of their own that can be killed, cheaply: a process that has imported everything forks for each.
+"""Runs in processes of their own that can be killed. They are cheap: a process with all imports done forks them.
 
-``python -m tests.support.nursery`` reads one JSON order a line and answers each with how its process ended: the time
-that it took, or null when it was killed. The runs are what the flow does, without Prefect.
+``python -m tests.support.nursery`` reads one JSON order per line and answers with one JSON line when its process has
+ended: the seconds that it took, or null if it was killed. A run does what the flow does, without Prefect.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from tests.support.prefect_server import inherited
 
 @dataclass(frozen=True)
 class Order:
-    """One run; it is killed after so many seconds."""
+    """One run; it is killed after `seconds`, if given."""
 
     run_id: str
     connection: str
@@ -118,7 +118,7 @@ def _serve() -> None:
 
 
 def _kill_after(child: int, seconds: float) -> None:
-    """Unless it ends by itself before."""
+    """Kill the child after `seconds`, unless it has ended before."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
@@ -128,7 +128,7 @@ def _kill_after(child: int, seconds: float) -> None:
 
 
 def _end(order: Order) -> None:
-    """The child: run, and leave without what the parent had left to do."""
+    """The child process: run, then exit without the parent's exit handlers."""
     status = 1
     try:
         _sync(order)

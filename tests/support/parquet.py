@@ -18,7 +18,7 @@ def write_parquet(path: Path, rows: Any, row_group_size: int | None = None, vers
 
 
 def damaged(path: Path, target: Path, column: str, row_group: int = 0) -> Path:
-    """A copy with 20 bad bytes in the middle of a column's pages; size and footer stay."""
+    """A copy with 20 wrong bytes in the middle of a column's pages, and the same size and footer."""
     content = bytearray(path.read_bytes())
     group = pq.read_metadata(path).row_group(row_group)
     chunk = next(

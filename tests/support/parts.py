@@ -1,4 +1,4 @@
-"""Pages of made-up contacts, what stages them, and what lies in the lake of them."""
+"""Pages of synthetic contacts, a writer that stages them, and the staged parts in a lake."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _raw(value: object) -> Any:
 
 
 class SlowLake(Lake):
-    """Parts are published when the gate is open; `refuses` makes the n-th one fail."""
+    """A lake that publishes only while `gate` is set; the part with number `refuses` fails with LakeError."""
 
     def __init__(self, url: str, *, refuses: int | None = None) -> None:
         super().__init__(url)
@@ -66,7 +66,7 @@ def batch(*pages: Page) -> Any:
 
 
 def staged(lake: Lake) -> dict[str, list[str]]:
-    """Part -> its ids."""
+    """Path of a staged part -> ids of its rows."""
     return {
         path: [
             str(key) for key in pq.read_table(Path(lake.url.removeprefix("file://")) / path).column("id").to_pylist()

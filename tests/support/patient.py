@@ -23,7 +23,7 @@ class Patient:
         folder.mkdir()
 
     def run(self, seconds: float | None = None, **options: Any) -> float | None:
-        """Seconds of a run, None when it was killed after so many."""
+        """Do a run, killed after `seconds` if given; gives the seconds it took, None if it was killed."""
         order = Order(
             f"run-{next(_runs)}", CONNECTION, self.rig.server.base_url, self.rig.server.token, self.rig.lake_url,
             str(self._watermarks), self.tables, self.rig.storage, seconds=seconds, **options,
@@ -36,7 +36,7 @@ class Patient:
             assert list((self.rig.lake_folder / "_tmp").iterdir()) == []
 
     def change(self) -> None:
-        """Beyond the lookback, so that a row which is lost once is lost for ever."""
+        """Change rows two hours later: beyond the lookback, so that a lost row is never read again."""
         workspace = self.rig.workspace
         workspace.travel(7200)
         for row in workspace.rows("contacts")[::3]:
@@ -47,9 +47,9 @@ class Patient:
 
 
 def kill_increments(patient: Patient, moments: random.Random, kills: int) -> int:
-    """Kill so many increments of one lake, every fifth a full refresh; each time a clean run makes the lake exact.
+    """Kill `kills` increments of one lake, every fifth a full refresh; each time a clean run must make it exact.
 
-    Gives how many were killed: the others had ended before.
+    Gives how many were killed; the others had ended before.
     """
     whole = patient.run()
     killed = 0

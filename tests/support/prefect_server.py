@@ -34,9 +34,9 @@ def inherited() -> dict[str, str]:
 
 
 def new_database() -> Path:
-    """A database of Prefect's server with nothing in it, kept with the virtual environment for each of its versions.
+    """An empty database of Prefect's server, kept in the virtual environment, one per version of Prefect.
 
-    To make one takes a server twenty seconds of CPU, more than all else about its start.
+    Making one takes twenty seconds of CPU, more than the rest of the server's start.
     """
     home = Path(sys.prefix) / f"prefect-database-{version('prefect')}"
     home.mkdir(exist_ok=True)
@@ -54,7 +54,7 @@ def new_database() -> Path:
 
 @cache
 def warm_python() -> WarmPython:
-    """One for all tests of this process; it is ended with it."""
+    """One `WarmPython` for all tests of this process; it is stopped when this process ends."""
     python = WarmPython(inherited(), ROOT)
     atexit.register(python.stop)
     return python
@@ -170,13 +170,13 @@ class Prefect:
         return state
 
     def newest_run(self) -> dict[str, Any]:
-        """The flow run that has begun last, of those that have ended by themselves."""
+        """The flow run that began last, of those in state COMPLETED or FAILED."""
         ended = {"state": {"type": {"any_": ["COMPLETED", "FAILED"]}}}
         found = self.post("flow_runs/filter", {"flow_runs": ended, "sort": "START_TIME_DESC", "limit": 1})
         return dict(found[0])
 
     def tasks_named(self, beginning: str, flow_run: str) -> list[str]:
-        """Names of task runs of a flow run that begin like this."""
+        """Names, beginning with `beginning`, of the task runs of a flow run."""
         found = self.post("task_runs/filter", {"task_runs": {"flow_run_id": {"any_": [flow_run]}}, "limit": 200})
         return [run["name"] for run in found if run["name"].startswith(beginning)]
 

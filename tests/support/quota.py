@@ -88,9 +88,9 @@ class Events:
 
 
 class Run:
-    """Workers against a server. ``budget`` decides alone unless ``limiter``: then the whole limiter does.
+    """Workers against a server. With ``limiter``, a `RateLimiter` decides when to send; else a bare `Quota` does.
 
-    ``beside`` another one it is a process of its own on the same token: playing one of them plays both.
+    A run ``beside`` another run simulates a second process with the same token: playing one of them plays both.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Run:
         while self._waiting:
             outcome = self.gate.try_acquire()
             if not isinstance(outcome, Permit):
-                # Without end: whatever comes back asks again.
+                # infinite: the next answer asks again
                 return None if outcome == math.inf else self.ask_at(self.now + min(outcome, 0.05))
             self._waiting -= 1
             self.in_flight.append((self.now, self.setting.workers - self._waiting))
@@ -182,7 +182,7 @@ class Run:
         self.at(self.now + there, arrive)
 
     def queue_for(self, work: float) -> float:
-        """Seconds until one of the server's places is free for so many seconds of work."""
+        """Reserve ``work`` seconds at one of the server's places; gives the seconds until that place is free."""
         if not self._busy_until:
             return 0.0
         begins = max(self.now, heapq.heappop(self._busy_until))
@@ -190,7 +190,7 @@ class Run:
         return begins - self.now
 
     def speed(self, since: float, until: float) -> float:
-        """Answers a second in this time."""
+        """Answers per second between ``since`` and ``until`` (seconds)."""
         return sum(since <= when < until for when in self.answered) / (until - since)
 
     def most_in_flight(self, since: float = 0.0, until: float = math.inf) -> int:
@@ -201,14 +201,14 @@ class Run:
         return sum(self.server.refused.values())
 
     def utilisation(self, first: int = 1, last: int | None = None) -> float:
-        """The share of what others left to us in these windows that was used."""
+        """Our requests in these windows, divided by the quota that other users left."""
         numbers = range(self.first + first, self.first + (last or self.setting.windows))
         allowed = sum(self.server.limit_at(w) - self.server.others[w] for w in numbers)
         return sum(self.server.ours[w] for w in numbers) / allowed
 
 
 class _Bare:
-    """A budget in the limiter's shape, without a number in flight."""
+    """A `Quota` with the methods of the limiter, without a bound on requests in flight."""
 
     def __init__(self, cap: int | None, clock: Callable[[], float]) -> None:
         self._budget = Quota(cap)

@@ -1,7 +1,7 @@
-"""A table of a lake as the engines that people read it with see it, each by a glob or by the table's folder.
+"""Reads a table of a lake with several query engines, by a glob or by the table's folder.
 
-Every reader gives one Arrow table: ``READERS[name](Path(lake) / TablePaths(connection, table).data)``. Rows come in no
-order. Strings are `string` whatever Arrow's flavour of them the engine has, and nothing else is converted.
+Every reader gives one Arrow table: ``READERS[name](Path(lake) / TablePaths(connection, table).data)``. Rows are in
+no defined order. All of Arrow's string types are converted to `string`; nothing else is converted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 def _duckdb_glob(folder: Path) -> pa.Table:
     with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")  # times are shown, and handed on, in the session's zone
+        connection.execute("SET TimeZone = 'UTC'")  # the session's time zone becomes that of the Arrow columns
         rows: pa.Table = connection.sql(f"FROM read_parquet('{folder}/**/*.parquet')").to_arrow_table()
         return rows
 
@@ -95,7 +95,7 @@ _ENGINES: dict[str, Reader] = {
     "pyarrow-read_table": _pyarrow_read_table,
 }
 if importlib.util.find_spec("pyspark") and shutil.which("java"):
-    # 490 MB, built from source: not among the tests' dependencies, but it takes part where somebody has it.
+    # 490 MB, built from source: not a dependency of the tests, but tested if it is installed.
     _ENGINES["spark-folder"] = _spark_folder
 
 

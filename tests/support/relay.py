@@ -1,4 +1,4 @@
-"""Prefect's API with faults: an address that passes requests on, or answers itself."""
+"""Prefect's API with faults: a proxy that forwards requests, or answers them with an error status."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.prefect_server import Prefect
 
 @contextmanager
 def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """A server in this process; its address."""
+    """Run a server in a thread of this process; gives its URL."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -29,9 +29,9 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 
 @contextmanager
 def relayed(prefect: Prefect, fault: Callable[[str, str], int | None]) -> Iterator[str]:
-    """An address of Prefect's API that answers by the status which `fault` gives for a method and a path below it.
+    """The URL of a proxy of Prefect's API that answers with the status that `fault(method, path)` gives.
 
-    None passes the request on. What is no plain request, as the stream of events is not, gets a 500.
+    For None, the request is forwarded; but a WebSocket request, such as the stream of events, gets a 500.
     """
     api = urlsplit(prefect.api)
 

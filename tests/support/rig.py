@@ -34,7 +34,7 @@ CONNECTION = "acme"
 in_both_formats = pytest.mark.parametrize("table_format", list(TableFormat))
 IN_SLICES = ReadLimits(smallest_slice=24)
 in_slices = pytest.mark.parametrize("limits", [IN_SLICES], ids=["in slices"])
-"""Searches of a few rows are split, as those of some thousand are."""
+"""Searches of a few rows are read in slices, which otherwise only searches of some thousand rows are."""
 _runs = count(1)
 
 
@@ -55,7 +55,7 @@ class MemoryWatermarks:
 class Rig:
     """`sync` is one run; `check` compares the lake with the workspace.
 
-    `per_page`: rows of a page, where they are not those that the table declares: many pages without many rows.
+    `per_page`: rows per page instead of the number that the table declares, for many pages with few rows.
     """
 
     server: SandboxServer
@@ -155,7 +155,7 @@ class Rig:
     def check(self, tables: Iterable[str] = TABLES) -> None:
         """Every table of the lake is exactly what the workspace serves now, and nothing is left in staging."""
         for table in tables:
-            if table == "data_attributes":  # of which archived ones are not served
+            if table == "data_attributes":  # archived ones are not served
                 assert_exact(self.workspace.rows(table), self.rows(table), table)
             else:
                 served = [record.body for record in self.workspace.tables[table]]
@@ -163,17 +163,17 @@ class Rig:
         assert self.lake().list("_staging") == {}
 
     def serve_short(self, times: int) -> None:
-        """From now on so many searches of contacts claim ten rows more than they give: those that changed last."""
+        """Make the next `times` pages of contact searches have only the three newest rows, but a total_count of 13."""
         rows = sorted(self.workspace.rows("contacts"), key=lambda row: int(row["updated_at"]), reverse=True)
         body = {"type": "list", "data": rows[:3], "total_count": 13, "pages": None}
         self.server.fail("/contacts/search", kind="status", status=200, body=body, times=times, where=is_page)
 
 
 def is_page(request: LoggedRequest) -> bool:
-    """Whether a search asks for a page of rows; one row is asked for to count."""
+    """Whether a search requests a page of rows; a request for one row only counts."""
     return request.body is not None and request.body["pagination"]["per_page"] > 1
 
 
 def is_of_everything(request: LoggedRequest) -> bool:
-    """Whether the whole search is asked for, to read or to count it, and not a range."""
+    """Whether a request, to read or to count, is for the whole search and not for a range of it."""
     return request.body is not None and request.body["query"].get("operator") == "OR"

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def children_get_sigint() -> Iterator[None]:
-    """Processes that are started in the block take SIGINT as in a terminal: a child inherits that it is ignored.
+    """Processes started in the block react to SIGINT as in a terminal, also if this process ignores it.
 
-    A handler of the parent becomes the default in a child, without `preexec_fn`, which is unsafe beside threads. The
-    handler is set in the main thread only, which is where pytest runs tests.
+    A child inherits an ignored signal, but a signal with a handler gets the default action in the child. So a handler
+    is set here. This avoids `preexec_fn`, which is unsafe with threads. A handler can only be set in the main thread,
+    in which pytest runs tests.
     """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

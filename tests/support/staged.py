@@ -40,13 +40,13 @@ SEARCHED = replace(TABLES["contacts"], schema=COLUMNS)
 READ_WHOLE = replace(TABLES["companies"], schema=COLUMNS)
 TWO_COLUMNS = replace(SEARCHED, primary_key=("id", "owner_id"), partition_field="begun_at", record_path="")
 TWO_COLUMNS_READ_WHOLE = replace(READ_WHOLE, primary_key=("id", "owner_id"), partition_field="begun_at", record_path="")
-"""Keys of two columns, and months by another time than `created_at`."""
+"""Tables with a primary key of two columns, partitioned by the month of `begun_at` instead of `created_at`."""
 ONE_FILE = replace(TWO_COLUMNS_READ_WHOLE, name="tags", partition_field=None)
-"""No months. The name is that of a table which is one file, by which a `LakeTable` goes."""
+"""An unpartitioned table. It is named `tags` because `LakeTable` looks up by name whether a table has months."""
 
 
 class Row(NamedTuple):
-    """A row as Intercom sends it: its partition's time by the month, 0 for January 2026; `updated_at` in seconds."""
+    """A row as Intercom sends it. `month` counts months from January 2026 (0); `updated_at` is in unix seconds."""
 
     id: str
     month: int | None
@@ -65,7 +65,7 @@ class StagedTable:
     storage: dict[str, Any] = field(default_factory=dict)
     runs: int = 0
     counted: bool = True
-    """Whether the table's record says how many rows wait; those of the first versions did not."""
+    """Whether the table's record has the number of staged rows; records of the first package versions do not."""
     split: bool = False
     """Whether each month is staged as a part of its own, as large runs do, and not as one part."""
 
@@ -77,7 +77,7 @@ class StagedTable:
         return LakeTable(lake or self.lake(), paths, table_format=self.table_format)
 
     def stage(self, rows: Sequence[Row], *, whole: bool = False, replaces: bool = False) -> None:
-        """Rows are staged as one part for each stretch, or for each of its months, in the order of reading."""
+        """Stage rows in the order of reading, as one part per stretch (see `stretches`), or per month of it."""
         self.runs += 1
         lake_table, run_id = self.lake_table(), f"run-{self.runs}"
         coverage = Coverage.REPLACES if replaces else Coverage.WHOLE if whole else Coverage.SOME
@@ -101,7 +101,7 @@ class StagedTable:
         return tuple(getattr(row, name) for name in self.table.primary_key)
 
     def rows(self) -> list[Row]:
-        """All rows that a reader finds; each lies in its month."""
+        """All rows that a reader finds; asserts that each is in the partition of its month."""
         found: list[Row] = []
         for month, rows in self._files():
             here = rows_of(rows, self.table.month_field or "created_at")
@@ -127,14 +127,14 @@ class StagedTable:
 
 
 class WatchedLake(Lake):
-    """A reader with a plain glob looks after each step that changes a table, and must find no key twice."""
+    """A lake that reads the table with a plain glob after each step that changes it, and asserts unique keys."""
 
     def __init__(self, staged: StagedTable) -> None:
         super().__init__(staged.url, staged.storage)
-        self.at_a_time = 1  # else a file may go between being listed and being read
+        self.at_a_time = 1  # else a file may be deleted between listing and reading it
         self._staged = staged
         self.missing: list[set[tuple[str, ...]]] = []
-        """Keys that were there before, not seen after each step."""
+        """For each step: keys that existed at the beginning and were not found after the step."""
         self._all = {staged.key(row) for row in staged.rows()}
 
     def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> FileStat:
@@ -155,7 +155,7 @@ class WatchedLake(Lake):
 
 
 def stretches(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """Rows cut where the same key comes again, so that all that is known of their order is in the parts' numbers."""
+    """Rows, cut before each repeated id, so that only the parts' numbers tell the order of versions of a key."""
     stretch: list[Row] = []
     for row in rows:
         if row.id in {other.id for other in stretch}:

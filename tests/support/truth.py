@@ -1,4 +1,4 @@
-"""The whole lake against the whole truth of the sandbox: every row, every field, nothing else."""
+"""Compares the whole lake with all records of the sandbox: every row, every field, nothing else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Row = dict[str, Any]
 def read_lake(url: str, connection: str, table: str, **storage: Any) -> pa.Table:
     """All rows that a plain glob finds below the table's folder; every file must have the declared schema.
 
-    Of a Delta table the rows of its present version.
+    For a Delta table, the rows of its current version.
     """
     fs, root = fsspec.core.url_to_fs(url, **storage)
     fs.invalidate_cache()
@@ -58,7 +58,7 @@ def read_delta(uri: str, table: Table, **storage: Any) -> pa.Table:
 
 
 def check_partition(path: str, rows: pa.Table, table: Table) -> None:
-    """Rows lie in the partition of the month in which they were created, in UTC."""
+    """Assert that rows are in the partition of the UTC month in which they were created."""
     if table.strategy is Strategy.REPLACE:
         return
     folder = path.split("/")[-2]
@@ -69,7 +69,7 @@ def check_partition(path: str, rows: pa.Table, table: Table) -> None:
 
 
 def assert_exact(expected: Sequence[Row | bytes], found: pa.Table, table: str) -> None:
-    """The rows found are the expected records, given as they are or in JSON, each once, with every value served."""
+    """Assert that `found` has exactly the expected records (dicts or JSON), each once, with every value."""
     declared = {column.name: column for column in TABLES[table].schema.fields}
     want = Counter(
         _frozen_body(record, table) if isinstance(record, bytes) else _frozen(_canonical(record, declared))
@@ -85,12 +85,12 @@ def assert_exact(expected: Sequence[Row | bytes], found: pa.Table, table: str) -
 
 @lru_cache(maxsize=20_000)
 def _frozen_body(body: bytes, table: str) -> str:
-    """Of a record in JSON; most are the same at each of a test's checks."""
+    """`_frozen` for a record in JSON; cached, because most records are the same in each check of a test."""
     return _frozen(_canonical(json.loads(body), {column.name: column for column in TABLES[table].schema.fields}))
 
 
 def _recovered(row: Row, declared: dict[str, Column]) -> Row:
-    """A record again from its lake row: columns first, then what went to ``_extra``."""
+    """The record, rebuilt from its lake row: columns first, then the members in ``_extra``."""
     record: Row = {}
     for name, column in declared.items():
         value = row[name]

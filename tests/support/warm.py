@@ -1,7 +1,7 @@
-"""Processes under test that begin with everything imported: one process imports it, and forks for each of them.
+"""Processes under test that start with all imports done: one process imports everything and forks for each of them.
 
-To import Prefect and this package takes a process two to three seconds of CPU, most of what a short run costs, and a
-hundred tests start one. A forked process has its own environment, folder, arguments and output, reads Prefect's
+Importing Prefect and this package takes two to three seconds of CPU, most of the cost of a short run, and a hundred
+tests start a process. A forked process has its own environment, folder, arguments and output, reads Prefect's
 settings and sets up logging from them as a new one does, and ends as one, with all handlers of its exit. What depends
 on the imports themselves is tested with processes of their own, in `tests/cli/test_start.py`.
 """
@@ -25,7 +25,7 @@ from typing import Any
 
 
 class WarmPython:
-    """`run` is `subprocess.run([sys.executable, ...])` for a script or ``-c`` and a program."""
+    """`run` works like `subprocess.run([sys.executable, ...])`, for a script, or for ``-c`` and a program."""
 
     def __init__(self, environment: Mapping[str, str], root: Path) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="warm-")
@@ -37,7 +37,7 @@ class WarmPython:
     def run(
         self, command: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: float
     ) -> subprocess.CompletedProcess[str]:
-        """TimeoutExpired after so many seconds; the process is killed then."""
+        """Run a command; after `timeout` seconds the process is killed, with TimeoutExpired."""
         with tempfile.TemporaryDirectory(dir=self._folder.name) as folder, self._connected() as connection:
             out, err = Path(folder) / "out", Path(folder) / "err"
             order = {"command": list(command), "env": dict(env), "cwd": str(cwd), "out": str(out), "err": str(err)}
@@ -53,7 +53,7 @@ class WarmPython:
             return subprocess.CompletedProcess(list(command), status, out.read_text(), err.read_text())
 
     def _connected(self) -> socket.socket:
-        """It listens once everything is imported."""
+        """A connection to the forking process, which listens once its imports are done."""
         for _ in range(1200):
             connection = socket.socket(socket.AF_UNIX)
             with suppress(FileNotFoundError, ConnectionRefusedError):
@@ -71,7 +71,7 @@ class WarmPython:
 
 
 def _serve(address: str) -> None:
-    """Fork for each connection a process that tells how the one under test has ended."""
+    """For each connection, fork a process that runs the process under test and reports its exit status."""
     import prefect.main  # noqa: F401 -- all of what follows is imported before the first fork
 
     import intercom.cli.run
@@ -106,7 +106,7 @@ def _supervise(connection: socket.socket) -> None:
 
 
 def _become(order: Mapping[str, Any]) -> None:
-    """Run it here; the exit it ends with passes through `_serve`, so the interpreter ends as any other."""
+    """Run the command in this process. Its SystemExit passes through `_serve`, so that all exit handlers run."""
     for number, path, flags in (
         (0, os.devnull, os.O_RDONLY),
         (1, order["out"], os.O_CREAT | os.O_WRONLY | os.O_APPEND),
@@ -120,7 +120,7 @@ def _become(order: Mapping[str, Any]) -> None:
     os.chdir(order["cwd"])
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    # What these have read from another environment when they were imported.
+    # These read the environment at import, which was another one.
     import fsspec.config
     from prefect.context import refresh_global_settings_context
     from prefect.logging.configuration import setup_logging

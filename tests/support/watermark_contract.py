@@ -1,4 +1,4 @@
-"""What every `WatermarkStore` does: the one of runs, and those that stand in for it in tests."""
+"""Tests that every `WatermarkStore` must pass: the store of runs, and those that replace it in tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from intercom.lake.watermark import Watermark, WatermarkStore
 
 
 def watermark(connection: str = "My_Acme") -> Watermark:
-    """One of a table and of a connection whose names a block cannot have as they are."""
+    """A watermark whose connection and table have names that are not valid in a block name."""
     return Watermark(
         connection=connection,
         table="data_attributes",
@@ -32,11 +32,11 @@ class WatermarkStoreContract:
 
     @pytest.fixture
     def first(self) -> Watermark:
-        """Of a connection that no other test has."""
+        """A watermark of a connection that no other test uses."""
         return watermark(f"My_Acme_{uuid4().hex}")
 
     def test_what_was_saved_last_is_loaded_as_it_was(self, store: WatermarkStore, first: Watermark) -> None:
-        """Also an earlier one, which a full refresh may leave, and nothing that an older one had."""
+        """Also if the saved value is earlier, as after a full refresh; no field of an older watermark remains."""
         assert _loaded(store, first) is None
         for saved in (
             first,
@@ -52,7 +52,7 @@ class WatermarkStoreContract:
             {"connection": f"another_{uuid4().hex}"},
             {"table": "tags"},
             {"lake_id": "ffffffffffff"},
-            {"lake_id": "1a2b3c4dffff"},  # alike in the eight characters that a document is named by
+            {"lake_id": "1a2b3c4dffff"},  # same first eight characters, which name the document
         ],
         ids=["connection", "table", "lake", "lake of a like name"],
     )

@@ -1,4 +1,4 @@
-"""How deltalake, which has a storage layer of its own, finds the store and the credentials of a lake."""
+"""URL, options and credentials of a lake's store for deltalake, which does not use fsspec."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _ENCRYPTION = {"ServerSideEncryption": "AWS_SERVER_SIDE_ENCRYPTION", "SSEKMSKeyI
 
 
 def table_uri(lake: Lake, folder: str) -> str:
-    """The address of a folder of the lake as deltalake takes it.
+    """The URI of a folder of the lake for deltalake.
 
-    Raises ConfigurationError where there can be no Delta table: deltalake knows local folders and S3 only of what we
-    can give it, and it looks for ``%41`` in one place as ``A``, in another as it is.
+    Raises ConfigurationError where Delta tables are not supported: in stores other than local folders and S3, and in
+    paths with ``%``, because deltalake decodes ``%41`` to ``A`` in some of its steps and not in others.
     """
     path = f"{lake.url}/{folder}"
     if not lake.local and not path.startswith(("s3://", "s3a://")):
@@ -40,9 +40,9 @@ def table_uri(lake: Lake, folder: str) -> str:
 
 
 def storage_options(lake: Lake) -> dict[str, str]:
-    """Options of deltalake for the lake's store, with the credentials that s3fs uses just now; none for a local lake.
+    """deltalake's options for the lake's store, with the credentials that s3fs uses now; empty for a local lake.
 
-    Holds secrets. Credentials of a role end after some time: to be asked for whenever a table is opened.
+    They hold secrets. Call this each time a table is opened, because the credentials of a role expire.
     """
     if lake.local:
         return {}
@@ -52,7 +52,7 @@ def storage_options(lake: Lake) -> dict[str, str]:
     options = {
         "AWS_REGION": _region(fs, bucket),
         **_credentials(fs),
-        # One of two commits of the same version must fail; elsewhere only the table's lock keeps runs apart.
+        # Of two commits of the same version one must fail. In other stores only the table's lock prevents both.
         **(
             {"AWS_CONDITIONAL_PUT": "etag"}
             if lake.creates_exclusively()
@@ -69,7 +69,7 @@ def storage_options(lake: Lake) -> dict[str, str]:
 
 
 def credentials_in(options: Mapping[str, str]) -> list[str]:
-    """The credentials among these options. No error may show them: S3 repeats a token that it refuses."""
+    """The credentials among these options. They are removed from errors: S3 repeats a token that it refuses."""
     names = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
     return [options[name] for name in names if options.get(name)]
 
@@ -100,7 +100,7 @@ def _credentials(fs: Any) -> dict[str, str]:
 
 
 async def _resolved(session: Any) -> Any:
-    """Credentials of the environment, a profile or a role, renewed where they were about to end."""
+    """Credentials of the environment, a profile or a role, renewed if they are about to expire."""
     found = await session.get_credentials()
     return None if found is None else await found.get_frozen_credentials()
 

@@ -1,7 +1,7 @@
-"""A table's published files as a Delta table: whatever a compaction changes is shown by one commit of its log.
+"""A table's published files as a Delta table: one commit of its log makes all changes of a compaction visible.
 
-New files are put beside the old ones, under names of their own, and nobody sees them before the log names them. Old
-ones stay for readers that have begun with them, for a week after the log has dropped them.
+New files are written beside the old ones under unique names, and readers do not see them before the log lists them. Old
+files are kept for a week after the log has dropped them, for readers that still use them.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 class _Snapshot:
     """The table at a version of its log: month -> (path, bytes) of the month's one file.
 
-    `broken` are months that the log names, but not with one file that is there: files that were deleted, or that other
-    programs have written.
+    `broken` are months that the log lists without exactly one existing file of this package: the file was deleted, or
+    other programs have written files.
     """
 
     version: int | None
@@ -41,7 +41,7 @@ class _Snapshot:
 
 
 class DeltaFiles:
-    """The files that the present version of a Delta table names; partitioned by `created_month`, or one file.
+    """The files of the current version of a Delta table, partitioned by `created_month`, or one file.
 
     Raises ConfigurationError when deltalake is not installed or cannot work with the lake.
     """
@@ -52,41 +52,41 @@ class DeltaFiles:
         self._lake, self._paths = lake, paths
         self._log = DeltaLog(lake, paths)
         self._read: tuple[Mapping[str, int], Version] | None = None
-        """Files of the log and their bytes, with what was read from them."""
+        """Log files (path -> bytes), and the version that was read from them."""
         self._seen: _Snapshot | None = None
 
     def stamps(self) -> dict[str, str]:
-        """Month -> bytes and name of its file; only of files that are there."""
+        """Month -> stamp (bytes and name of the file), of months whose file exists. Reads the log if it has changed."""
         self._seen = self._look()
         return {month: _stamp(*file) for month, file in self._seen.files.items()}
 
     def stamp(self, month: str) -> str:
-        """Bytes and name of the month's file when the table was last looked at."""
+        """Stamp (bytes and name) of the month's file in the last snapshot."""
         return _stamp(*self._snapshot().files[month])
 
     def strangers(self) -> list[str]:
-        """None: readers of a Delta table open only what its log names."""
+        """Empty: readers of a Delta table open only files that its log lists."""
         return []
 
     def path(self, month: str) -> str:
-        """The month's file when the table was last looked at."""
+        """The path of the month's file in the last snapshot."""
         return self._snapshot().files[month][0]
 
     @contextmanager
     def fetch(self, month: str) -> Iterator[Path]:
-        """The month's file when the table was last looked at."""
+        """The month's file in the last snapshot."""
         with self._lake.fetch(self.path(month)) as file:
             yield file
 
     @contextmanager
     def open(self, month: str, stamp: str) -> Iterator[Path | ByteRanges]:
-        """The month's file when the table was last looked at."""
+        """The month's file in the last snapshot."""
         path, _ = self._snapshot().files[month]
         with self._lake.open(path, stamped_size(stamp)) as file:
             yield file
 
     def add(self, written: Path, month: str, rows: int, over: str | None) -> PublishedFile:  # noqa: ARG002 - seen by `commit`
-        """Put the file beside the month's present one; `commit` shows it."""
+        """Write the file beside the month's current file; `commit` makes it visible."""
         footer = footer_of(written)
         path = self._paths.versioned(month, uuid.uuid4().hex)
         size = self._lake.publish(written, path, rows=rows).size
@@ -94,12 +94,12 @@ class DeltaFiles:
         return PublishedFile(month, path, size, rows, _stamp(path, size), columns, statistics_of(footer))
 
     def drop(self, month: str, over: str) -> None:
-        """Nothing yet: `commit` takes the month out of the table."""
+        """Does nothing: `commit` removes the month from the table."""
 
     def commit(self, added: Sequence[PublishedFile], dropped: Sequence[str]) -> None:
-        """One commit: these files are their months, and the dropped months are gone; then files of old go.
+        """One commit: each added file replaces its month, dropped months are removed; then expired files are deleted.
 
-        LakeError when another run has changed one of these months since the table was looked at.
+        LakeError when another run has changed one of these months since the last snapshot.
         """
         seen = self._snapshot()
         gone = seen.broken.union(month for month in dropped if month in seen.files)
@@ -131,20 +131,20 @@ class DeltaFiles:
         return _Snapshot(version.number, there, frozenset(named.keys() - there.keys()))
 
     def _version(self, log_files: Mapping[str, int]) -> Version:
-        """What the log says; read again only when it has changed, since on S3 that takes many requests."""
+        """The newest version in the log. Read again only if the log files changed: on S3 it takes many requests."""
         if self._read is None or self._read[0] != log_files:
             self._read = (log_files, self._log.newest() if log_files else Version(None, {}))
         return self._read[1]
 
     def _is_ours(self, path: str) -> bool:
-        """Files of other programs may have columns that differ in detail, so they are replaced and never merged."""
+        """Whether this package wrote the file. Others may have slightly other columns, so they are never merged."""
         return self._paths.format_of(path) is TableFormat.DELTA
 
     def _is_log(self, path: str) -> bool:
         return path.startswith(f"{self._paths.delta_log}/")
 
     def _make_durable(self) -> None:
-        """Make the commit survive a power cut, as the table's record will; object stores do that by themselves."""
+        """Sync new log files of a local lake, so that the commit survives a power cut like the table's record."""
         if not self._lake.local:
             return
         for path in filter(self._is_log, self._lake.list(self._paths.delta_log)):
@@ -154,7 +154,7 @@ class DeltaFiles:
                     sync(file.parent)
 
     def _vacuum(self) -> None:
-        """Delete what no reader can need any more; where that fails they take space, until the next commit."""
+        """Delete expired files. If that fails, they take space until the next commit tries again."""
         try:
             self._lake.delete(f"{self._paths.data}/{path}" for path in self._log.expired())
         except LakeError as error:

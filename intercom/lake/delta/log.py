@@ -1,4 +1,4 @@
-"""The log of one Delta table: which files are the table, and commits that change that. All that touches deltalake."""
+"""The log of one Delta table: lists its files, and commits changes. The only module that calls deltalake."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from deltalake.transaction import AddAction
 
 _COMMITS_PER_CHECKPOINT = "10"
-"""As Spark has it, instead of deltalake's 100: on S3 each commit since the last checkpoint is a request per reader."""
+"""Spark's default, instead of deltalake's 100: on S3 a reader needs a request per commit after the checkpoint."""
 
 _NOISE = re.compile(r"\x1b\[[0-9;]*m|↳|\n\s+0: .*", re.DOTALL)
-"""What stands around the text of deltalake's messages: colours and stack traces."""
+"""Colour codes and stack traces in deltalake's messages, which are removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """The table after commit `number`: its files, path in the table's folder -> bytes. None before the first commit."""
+    """A version of the table: `number` (None before the first commit); `files`, path in the table's folder -> bytes."""
 
     number: int | None
     files: dict[str, int]
 
 
 class DeltaLog:
-    """Reads and commits; each call opens the table anew, with the credentials of that moment.
+    """Reads the log and commits to it; each call opens the table again with fresh credentials.
 
     Raises ConfigurationError when deltalake is not installed or cannot work with the lake, LakeError when the log
     cannot be read or written.
@@ -55,14 +55,14 @@ class DeltaLog:
         self._uri = table_uri(lake, paths.data)
 
     def newest(self) -> Version:
-        """The table as its log, which there must be, has it now."""
+        """The newest version of the table; the log must exist."""
         with self._opened("read") as options:
             table = self._table(options)
             entries = pa.table(table.get_add_actions(flatten=True)).select(["path", "size_bytes"]).to_pylist()
             return Version(table.version(), {entry["path"]: entry["size_bytes"] for entry in entries})
 
     def commit(self, base: int | None, added: Sequence[PublishedFile], dropped: Collection[str]) -> None:
-        """One commit on top of version `base`: these files become their months, dropped months have none.
+        """One commit on top of version `base`: each added file replaces its month, dropped months have no file.
 
         LakeError when another commit since `base` has changed one of these months.
         """
@@ -81,10 +81,10 @@ class DeltaLog:
             )
 
     def expired(self) -> list[str]:
-        """Files in the table's folder that no reader can need any more, by path in that folder.
+        """Paths, in the table's folder, of files that may be deleted.
 
-        Those are files that left the table longer ago than its property ``delta.deletedFileRetentionDuration`` says (a
-        week), and files as old that never came into it.
+        These are files that were removed from the table longer ago than its property
+        ``delta.deletedFileRetentionDuration`` says (a week), and files of that age that were never part of the table.
         """
         with self._opened("read") as options:
             return self._table(options).vacuum(dry_run=True, full=True)
@@ -109,7 +109,7 @@ class DeltaLog:
 
     @contextmanager
     def _opened(self, verb: str) -> Iterator[dict[str, str]]:
-        """Options for deltalake; whatever it raises becomes a LakeError without them."""
+        """Options for deltalake. Its errors become a LakeError without the credentials in these options."""
         options: dict[str, str] = {}
         try:
             options = storage_options(self._lake)
@@ -140,7 +140,7 @@ def _added(paths: TablePaths, new: PublishedFile) -> AddAction:
 
 
 def _schema(added: Sequence[PublishedFile]) -> Schema:
-    """The table's columns: those of the files, and the partition's, which is in no file."""
+    """The table's columns: those of the files, and the partition column, which is not stored in the files."""
     from deltalake import Schema
 
     columns = added[0].columns

@@ -10,21 +10,21 @@ from typing import Any
 from intercom.lake.parquet import Footer
 
 BOUNDED = ("id", "created_at", "updated_at")
-"""Columns whose bounds are in the log: those by which rows are looked up."""
+"""Columns with statistics in the log: those that queries filter by."""
 _MILLISECOND = timedelta(milliseconds=1)
 
 
 def statistics_of(footer: Footer) -> str:
-    """Delta's statistics, JSON: rows of the file, and bounds and nulls of the columns that are asked for most.
+    """Delta's statistics as JSON: number of rows; minimum, maximum and null count of the columns in `BOUNDED`.
 
-    `footer` is pyarrow's metadata of the file. A column whose row groups do not all tell is left out.
+    `footer` is pyarrow's metadata of the file. A column without statistics in one of its row groups is left out.
     """
     found: dict[str, Any] = {"numRecords": footer.num_rows, "minValues": {}, "maxValues": {}, "nullCount": {}}
     for name, groups in _columns(footer):
         if not all(each is not None and each.has_null_count for each in groups):
             continue
         found["nullCount"][name] = sum(each.null_count for each in groups)
-        filled = [each for each in groups if each.num_values > 0]  # without the nulls
+        filled = [each for each in groups if each.num_values > 0]  # num_values does not count nulls
         if filled and all(each.has_min_max for each in filled):
             found["minValues"][name] = _log_value(min(each.min for each in filled))
             if (most := _log_value(max(each.max for each in filled), up=True)) is not None:
@@ -33,9 +33,9 @@ def statistics_of(footer: Footer) -> str:
 
 
 def _columns(footer: Footer) -> Iterator[tuple[str, list[Any]]]:
-    """Name and statistics per row group of the bounded columns; None for a row group without.
+    """Name, and statistics per row group, of the columns in `BOUNDED`; None for a row group without statistics.
 
-    Any: bounds are of the column's type.
+    `Any`, because the bounds have the type of the column.
     """
     positions = {footer.schema.column(index).path: index for index in range(footer.num_columns)}
     for name in BOUNDED:
@@ -48,9 +48,9 @@ def _groups(footer: Footer, column: int) -> Iterable[Any]:
 
 
 def _log_value(value: Any, *, up: bool = False) -> Any:
-    """A value of any type as the log has it: times in milliseconds, UTC, which for an upper bound must not fall short.
+    """A bound as Delta's log stores it: a time is cut to milliseconds, UTC; with `up` it is rounded up.
 
-    None where that would lie after the year 9999.
+    None if the rounded time is after the year 9999.
     """
     if not isinstance(value, datetime):
         return value

@@ -1,10 +1,10 @@
-"""The files that locks are made of: one heartbeat per attempt at a run, numbered generations per table.
+"""The files of locks: one heartbeat per attempt at a run, and numbered generations per table.
 
-    _locks/runs/<attempt>.json                                  written again and again while the run lives
+    _locks/runs/<attempt>.json                                  rewritten regularly while the run lives
     _locks/tables/<connection>/<table>/<generation>.json        names the attempt that took the table
 
-The greatest generation of a table counts. It is never removed before a greater one is there, so that numbers only grow
-and one that was seen free a while ago cannot be won again.
+The greatest generation of a table counts. It is deleted only after a greater one exists. So the numbers only grow, and
+a run that acts on an outdated listing cannot take a generation that was taken before.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _To = TypeVar("_To")
 
 
 def heartbeat_path(attempt: str) -> str:
-    """Where an attempt shows that it lives."""
+    """Path of the heartbeat of an attempt."""
     return f"_locks/runs/{attempt}.json"
 
 
@@ -36,7 +36,7 @@ class LockFiles:
     connection: str
 
     def path(self, table: str, generation: int) -> str:
-        """Where a generation says who has taken it."""
+        """Path of a generation, whose content names the attempt that took it."""
         return f"{self._folder}/{table}/{generation:06d}.json"
 
     def generations(self, tables: Iterable[str], table: str | None = None) -> dict[str, list[int]]:
@@ -49,7 +49,7 @@ class LockFiles:
         return {name: sorted(numbers) for name, numbers in found.items()}
 
     def heartbeats(self) -> dict[str, dict[str, Any]]:
-        """Path -> heartbeat of every run over the connection that has not released its tables, or never will."""
+        """Path -> heartbeat of every run over the connection whose heartbeat was not deleted, dead runs included."""
         paths = list(self.lake.list("_locks/runs"))
         found = {path: beat for path, beat in zip(paths, self.each(self.read, paths), strict=True) if beat is not None}
         return {
@@ -57,7 +57,7 @@ class LockFiles:
         }
 
     def read(self, path: str) -> dict[str, Any] | None:
-        """A record; None when it is gone, an empty one when it is damaged or not written to its end."""
+        """The JSON object at a path; None if it is missing, empty if it is damaged or incomplete."""
         try:
             record = self.lake.read_json(path)
         except ValueError:
@@ -65,7 +65,7 @@ class LockFiles:
         return record if record is None or isinstance(record, dict) else {}
 
     def each(self, do: Callable[[_From], _To], items: Iterable[_From]) -> list[_To]:
-        """Do something for each item, at the same time where every request is a way to go."""
+        """The results of `do` for each item; in several threads if the lake is not local."""
         items = list(items)
         if self.lake.local or len(items) < 2:
             return [do(item) for item in items]
@@ -79,9 +79,9 @@ class LockFiles:
 
 @dataclass(frozen=True, slots=True)
 class LockToken:
-    """What a run holds, as plain values: another process can ask the store with it whether that is still so.
+    """The tables that a run has locked, as plain values: another process can check with it that the lock still holds.
 
-    `generations` is empty when the store is no place for locks; then nothing is ever lost.
+    `generations` is empty if the store does not support locks; then `check` never fails.
     """
 
     attempt: str
@@ -89,7 +89,7 @@ class LockToken:
     generations: Mapping[str, int] = field(default_factory=dict)
 
     def check(self, lake: Lake, table: str) -> None:
-        """Raise LakeError when the table is not held any more. One listing and one read."""
+        """Raise LakeError if the run does not hold the table any more. Takes one listing and one read."""
         if table not in self.generations:
             return
         files = LockFiles(lake, self.connection)
@@ -99,7 +99,7 @@ class LockToken:
 
 
 def lost(tables: Iterable[str], attempt: str, why: str = "") -> str:
-    """What a run is told whose lock is gone."""
+    """The error message for a run that has lost its lock."""
     return (
         f"The lock on {', '.join(tables)} was lost by {attempt}{why}. Nothing more is written by this run; "
         "run again when no other one is under way."

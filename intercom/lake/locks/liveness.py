@@ -1,7 +1,7 @@
-"""Tells whether the run that holds a table has ended: by its process, else by watching its heartbeat.
+"""Finds out whether the run that holds a table has ended: by its process, else by watching its heartbeat.
 
-A run has ended when its process is proven gone, or when its heartbeat was watched standing still for the whole
-expiry, by the watcher's own clock. Times of files prove nothing: the clock of a disk or a store may be set meanwhile.
+A run has ended if its process is certainly gone, or if its heartbeat did not change for the whole expiry, by the
+watcher's own clock. File times are not used, because the clock of a disk or a store may be changed.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ log = logging.getLogger(__name__)
 
 
 def boot_clock() -> float:
-    """Seconds of a clock that goes on while the machine sleeps, where there is one."""
+    """Seconds of a clock that also counts while the machine sleeps, if the system has one; else the monotonic clock."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
 class LockTiming:
-    """How often a run shows that it lives, and how long it may be silent before others take its tables, in seconds.
+    """Times of locks, in seconds: a run writes its heartbeat every `heartbeat`, and its lock expires after `expiry`.
 
-    `margin` is how often a silent run is looked at; it is watched for that much longer than its lock lasts. A run stops
-    believing in its own lock one heartbeat before others do.
+    `margin` is the pause between two looks at the heartbeat of another run. Other runs are watched for `expiry` +
+    `margin`. A run stops relying on its own lock one `heartbeat` before `expiry`.
     """
 
     heartbeat: float = 15.0
@@ -45,26 +45,26 @@ _released: set[str] = set()
 
 
 def released(attempt: str) -> None:
-    """Note that an attempt of this process has ended; its heartbeat may stay behind."""
+    """Note that an attempt of this process has ended, because its heartbeat file may be left behind."""
     _released.add(attempt)
 
 
 class OtherRuns:
-    """Other runs, judged from one attempt."""
+    """Judges, for one attempt, whether other runs have ended."""
 
     def __init__(self, files: LockFiles, process: Process, timing: LockTiming) -> None:
         self._files, self._process, self._timing = files, process, timing
         self._seen: dict[str, tuple[Mapping[str, Any], float]] = {}
-        """Attempt -> the heartbeat that was first seen, and how long this one had watched by then."""
+        """Attempt -> the heartbeat that was first seen, and the value of `_watched` then."""
         self._watched = 0.0
 
     def await_end(
         self, others: Mapping[str, str], stay_alive: Callable[[], None]
     ) -> dict[str, Mapping[str, Any] | None]:
-        """The last heartbeats of runs (attempt -> a table of each) that have ended; None when it was taken away.
+        """Wait until all `others` (attempt -> one of its tables) have ended; gives their last heartbeats.
 
-        Raises LakeError when one lives. While they are watched, all at the same time, `stay_alive` is called every now
-        and then.
+        A heartbeat is None if its file is gone. Raises LakeError if one of the runs lives. All runs are watched at the
+        same time, and `stay_alive` is called after each pause.
         """
         ended: dict[str, Mapping[str, Any] | None] = {}
         while True:
@@ -98,14 +98,14 @@ class OtherRuns:
         return self._watched - since >= longest
 
     def _watch(self) -> None:
-        """Let time pass. What a machine slept through counts little: a run beside this one has slept as well."""
+        """Pause. Each pause counts at most one heartbeat: if this machine slept, a run on it has slept as well."""
         began = self._timing.clock()
         self._timing.sleep(self._timing.margin)
         self._watched += min(self._timing.clock() - began, self._timing.heartbeat)
 
 
 class IdleCheck:
-    """Whether anybody is at work on a connection's tables, by the heartbeats in the lake; nothing is taken."""
+    """Whether no run works on a connection's tables, judged by the heartbeats in the lake, without taking a lock."""
 
     def __init__(self, lake: Lake, connection: str, timing: LockTiming | None = None) -> None:
         self._files, self._timing = LockFiles(lake, connection), timing or LockTiming()
@@ -113,9 +113,9 @@ class IdleCheck:
         self._seen_at = 0.0
 
     def lasts(self) -> bool:
-        """True when no run has shown that it lives since a look that is longer ago than locks last.
+        """True if no heartbeat has changed or appeared since a call that is at least `expiry` seconds ago.
 
-        False on the first look, where the store is no place for locks, and where it cannot be asked.
+        False at the first call, if the store does not support locks, and if it cannot be read.
         """
         now = self._timing.clock()
         if self._seen is not None and now - self._seen_at < self._timing.expiry:

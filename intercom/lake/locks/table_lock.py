@@ -1,10 +1,10 @@
 """A lock on tables of a lake, so that two runs over one table never work at the same time.
 
-Each attempt at a run has one heartbeat object, and each table a generation object that names the attempt which took
-it. A table is free when all its generations are those of runs that have ended. Taking it creates the next generation,
-which one contender can do; then it is made sure of, in this order: write the own heartbeat, list the generations, read
-the heartbeats of the former owners again. A former owner that was only asleep goes the other way round: every beat
-writes its heartbeat first and lists the generations then, so at least one of the two sees the other.
+Each attempt at a run has one heartbeat file. Each table has a generation file, which names the attempt that took the
+table. A table is free if the runs of all its generations have ended. To take it, a run creates the next generation,
+which only one run can do. Then it verifies, in this order: it writes its heartbeat, lists the generations, and reads
+the heartbeats of the former owners again. A former owner that was only suspended writes its heartbeat first and then
+lists the generations, at every beat. So at least one of the two runs sees the other.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _Heartbeat = Mapping[str, Any] | None
 class TableLocks:
     """The tables of one connection that one attempt at a run holds: all or none.
 
-    As a context manager it takes them, keeps them with a thread of its own, and releases them; LakeError when another
-    run has one of them. Where the store is no place for locks nothing is taken, and nothing is ever lost.
+    As a context manager it takes the tables, renews the lock in a thread, and releases it. LakeError if another run
+    holds one of them. If the store does not support locks, nothing is taken, and `check` never fails.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class TableLocks:
     ) -> None:
         self.attempt = f"{run_id}.{uuid4().hex[:8]}"
         self._lake, self._files = lake, LockFiles(lake, connection)
-        self._tables = sorted(set(tables))  # one order for all: of two that want the same, one gets it
+        self._tables = sorted(set(tables))  # same order in all runs: of two that want the same, one gets it
         self._timing, self._process = timing or LockTiming(), process or Process.current()
         self._other_runs = OtherRuns(self._files, self._process, self._timing)
         self._heartbeat = {
@@ -63,7 +63,7 @@ class TableLocks:
         self._lost: str | None = None
         self._beating = RLock()
         self._ended = Event()
-        context = copy_context()  # the run's, else the thread's lines are not in the run's log
+        context = copy_context()  # the run's context, so that the thread logs to the run's log
         self._thread = Thread(target=context.run, args=(self._beat_on,), name=f"lock {self.attempt}", daemon=True)
 
     def __enter__(self) -> Self:
@@ -78,10 +78,10 @@ class TableLocks:
         self.release()
 
     def acquire(self) -> None:
-        """Take the tables; LakeError, and none is taken, when another run that lives has one of them.
+        """Take all tables; if another live run holds one of them, take none and raise LakeError.
 
-        A run on this host that is gone is replaced at once; another one is watched until it shows that it lives, or its
-        lock has expired.
+        The lock of a dead run on this host is taken over at once. Any other run is watched until its heartbeat changes
+        or its lock expires.
         """
         if not self._lake.creates_exclusively():
             return
@@ -94,18 +94,18 @@ class TableLocks:
             raise
 
     def check(self) -> None:
-        """Raise LakeError when the lock is lost. A look into memory, unless the last heartbeat is too long ago."""
+        """Raise LakeError if the lock is lost. Asks the store only if the last heartbeat is too long ago."""
         if self._taken and not self.held():
             self.renew()
         if self._lost is not None:
             raise LakeError(self._lost)
 
     def held(self) -> bool:
-        """Whether nobody else can have taken the tables yet, as far as is known without asking the store."""
+        """Whether no other run can have taken the tables yet, as far as is known without asking the store."""
         return self._lost is None and self._timing.clock() < self._held_until
 
     def renew(self) -> None:
-        """Show that the run lives, and find out whether its tables were taken by others meanwhile."""
+        """Write the heartbeat, and find out whether another run has taken one of the tables."""
         with self._beating:
             if self._lost is not None:
                 return
@@ -114,7 +114,7 @@ class TableLocks:
                 self._give_up(overtaken)
 
     def release(self) -> None:
-        """Let others take the tables."""
+        """Release the lock: other runs may take the tables."""
         self._ended.set()
         with self._beating:
             if not self._beats or self._lost is not None:
@@ -128,11 +128,11 @@ class TableLocks:
 
     @property
     def token(self) -> LockToken:
-        """What another process needs to ask the store whether a table is still held."""
+        """What another process needs to check that a table is still held."""
         return LockToken(self.attempt, self._files.connection, dict(self._taken))
 
     def _take(self) -> bool:
-        """Take what is not taken yet and make sure of all; False when somebody else came in between: look again."""
+        """Take the tables not taken yet, then verify all. False if another run interfered: the caller tries again."""
         found = self._files.generations(self._tables)
         owners = self._owners(found)
         ended = self._other_runs.await_end(owners, self._stay_alive)
@@ -151,13 +151,13 @@ class TableLocks:
         return True
 
     def _owners(self, found: Mapping[str, list[int]]) -> dict[str, str]:
-        """Attempt -> a table of which it has a generation, without this one. Damaged generations belong to nobody."""
+        """Other attempt -> one table of which it has a generation. Damaged generations belong to no attempt."""
         places = [(table, one) for table in self._tables for one in found[table] if self._taken.get(table) != one]
         records = self._files.each(lambda place: self._files.read(self._files.path(*place)), places)
         owners: dict[str, str] = {}
         for (table, generation), record in zip(places, records, strict=True):
             attempt = str((record or {}).get("attempt", ""))
-            if attempt == self.attempt:  # created, though the answer was lost on its way
+            if attempt == self.attempt:  # created by this attempt, but the answer was lost
                 self._taken[table] = generation
             elif attempt:
                 owners.setdefault(attempt, table)
@@ -171,7 +171,7 @@ class TableLocks:
         return True
 
     def _overtaken(self) -> dict[str, int]:
-        """Beat, and then list those of our tables whose greatest generation is not ours, with it. The order matters."""
+        """Write the heartbeat, and then find own tables whose greatest generation is not ours. Order matters."""
         started = self._timing.clock()
         self._beat()
         newest = self._files.generations(self._taken)
@@ -186,7 +186,7 @@ class TableLocks:
 
     def _give_up(self, overtaken: Mapping[str, int]) -> None:
         table, generation = next(iter(overtaken.items()))
-        self._lost = lost(overtaken, self.attempt)  # whatever becomes of the question who it was
+        self._lost = lost(overtaken, self.attempt)  # set first, since the next read, of who took it, may fail
         taker = self._files.read(self._files.path(table, generation)) or {}
         self._lost = lost(overtaken, self.attempt, f": silent for too long, replaced by run {taker.get('run_id', '?')}")
         self._lake.delete([heartbeat_path(self.attempt)])
@@ -202,7 +202,7 @@ class TableLocks:
         self._lake.write_json(heartbeat_path(self.attempt), self._heartbeat | beat)
 
     def _beat_on(self) -> None:
-        """The thread's work. What fails is tried again soon; `check` does not rely on it."""
+        """The thread's loop. A failed renewal is tried again after `margin` seconds; `check` does not rely on it."""
         pause, told = self._timing.heartbeat, False
         while not self._ended.wait(pause):
             try:

@@ -1,6 +1,6 @@
-"""Calendar days in a zone, as half-open spans of unix seconds: what the date filters of contact search compare.
+"""Calendar days in a time zone, as half-open spans of unix seconds; date filters of contact search compare them.
 
-A day is found by its local date, never by adding 86,400 seconds: it has 23 or 25 hours where clocks change.
+A day is found by its local date and not by adding 86,400 seconds, because it has 23 or 25 hours when clocks change.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ def local_date(second: int, zone: str) -> date:
 def day_start(day: date, zone: str) -> int:
     """The first second of this date in the zone.
 
-    Where the clock skips midnight, Python reads the missing time with the offset before the change, which is the very
-    second of the change; where midnight comes twice, the first one counts.
+    If clocks skip midnight, Python uses the offset before the change, which gives the second of the change. If midnight
+    occurs twice, the first one counts.
     """
     return int(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).timestamp())
 
@@ -26,8 +26,8 @@ def day_start(day: date, zone: str) -> int:
 def day_span(second: int, zone: str, index_zone: str) -> tuple[int, int]:
     """First second of the value's day, and of the day after it.
 
-    The value is put into a day of ``zone``; where that day begins is asked in ``index_zone``, the zone of the stored
-    times. They differ in workspaces whose searches miss contacts around midnight.
+    The value's date is taken in ``zone``; the start of that date is taken in ``index_zone``, the zone of the stored
+    times. The zones differ in workspaces whose searches miss contacts around midnight.
     """
     day = local_date(second, zone)
     return day_start(day, index_zone), day_start(day + timedelta(days=1), index_zone)

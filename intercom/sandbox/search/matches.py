@@ -1,7 +1,7 @@
-"""Which records a condition picks, in the order of a search, without a look at each where times alone decide.
+"""The records that match a condition, in the order of a search; a condition on times alone needs no full scan.
 
-A workspace may have a million contacts, and a reader that plans its windows asks for many counts: the ends of a span
-of times are found in the sorted view of that time.
+A workspace may have a million contacts, and a reader that plans its windows requests many counts. So the ends of a span
+of times are found by bisection in the view sorted by that time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ INDEXED = ("updated_at", "created_at")
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """``positions[low:high]``, ascending; ``total`` is greater where only the first were asked for."""
+    """``positions[low:high]``, ascending. ``total`` counts all matches, also if only the first ones are here."""
 
     positions: list[Position]
     low: int
@@ -31,7 +31,7 @@ class Matches:
 
 
 def quick_matches(table: RecordTable, condition: Condition, sort: str) -> Matches | None:
-    """All matches where they are one stretch of a sorted view, else None."""
+    """All matches, if they are one contiguous stretch of a sorted view; else None."""
     if sort not in INDEXED:
         return None
     if isinstance(condition, Group) and not condition.every:
@@ -43,7 +43,7 @@ def quick_matches(table: RecordTable, condition: Condition, sort: str) -> Matche
 def first_matches(
     table: RecordTable, condition: Condition, sort: str, *, descending: bool, most: int
 ) -> Matches | None:
-    """The first matches and the count of all, where walking in order meets them sooner than sorting; else None."""
+    """The first matches and the count of all, if scanning in sort order is faster than sorting; else None."""
     stretch = next((stretch for field in INDEXED if (stretch := _stretch_of(condition, field))), None)
     if stretch is None:
         return None
@@ -57,7 +57,7 @@ def first_matches(
 
 
 def all_matches(table: RecordTable, condition: Condition, sort: str) -> Matches:
-    """Every match, found among the records of the narrowest stretch that all of them lie in."""
+    """All matches, found by testing the records of the narrowest stretch that contains them."""
     parts = _flat(condition)
     ending = next((part.ending[-1] for part in parts if isinstance(part, Check) and part.ending), "")
     stretches = [_Stretch(part, ending) for part in parts if isinstance(part, Span) and part.path in INDEXED]
@@ -83,7 +83,7 @@ class _Stretch:
 
 
 def _stretch_of(condition: Condition, field: str) -> _Stretch | None:
-    """The condition as one stretch by this field, when it is no more than that."""
+    """The condition as one stretch by this field; None if it is more than that."""
     parts = _flat(condition)
     spans = [part for part in parts if isinstance(part, Span) and part.path == field]
     endings = [part.ending for part in parts if isinstance(part, Check) and len(part.ending) == 1]
@@ -101,7 +101,7 @@ def _flat(condition: Condition) -> list[Condition]:
 
 
 def _widest(table: RecordTable, either: Group, sort: str) -> Matches | None:
-    """One of several conditions is a stretch, and no record outside of it matches another one."""
+    """The matches, if one of several OR conditions is a stretch that has the matches of all others; else None."""
     stretches = [stretch.matches(table) for part in either.parts if (stretch := _stretch_of(part, sort)) is not None]
     if not stretches:
         return None
@@ -111,7 +111,7 @@ def _widest(table: RecordTable, either: Group, sort: str) -> Matches | None:
 
 
 def _kept(table: RecordTable, condition: Condition, places: list[Position]) -> list[Position]:
-    """Those of the places whose records match, in the same order."""
+    """The places whose records match the condition, in the same order."""
     if not places:
         return places
     if isinstance(condition, Group):

@@ -14,7 +14,7 @@ from intercom.sandbox.search.fields import Field, FieldType, field_of
 
 MAX_DEPTH = 2
 MAX_FILTERS = 15
-# Old data hold milliseconds: beyond the seconds of the years 1 to 9999 no second is meant.
+# Old data have milliseconds: a number outside the seconds of the years 1 to 9999 is one of milliseconds.
 SECONDS_FROM = -62_135_596_800
 MILLISECONDS_FROM = 253_402_300_800
 
@@ -36,7 +36,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A test on one field's value; ``ending`` when it is no more than what the id ends with."""
+    """A test on one field's value; ``ending`` is set if it only tests what the id ends with."""
 
     path: str
     holds: Test
@@ -55,7 +55,7 @@ Condition = Span | Check | Group
 
 
 def seconds_of(value: Any) -> float | None:
-    """A stored time as unix seconds: old data hold milliseconds and digit strings as well."""
+    """A stored time as unix seconds; old data also have milliseconds and digit strings. None if it is no number."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -147,7 +147,7 @@ class QueryReader:
 
 
 def _test(operator: str, wanted: Any) -> Test:
-    """The operator's test; on a field with several values one that fits is enough."""
+    """The operator's test; a field with several values matches if one of them does."""
     if operator in ("!=", "NIN", "!~"):
         positive = _test({"!=": "=", "NIN": "IN", "!~": "~"}[operator], wanted)
         return lambda value: not positive(value)

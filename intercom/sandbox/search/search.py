@@ -1,7 +1,8 @@
-"""Search as the API does it: filter, sort, a cursor that names a position, one page at a time.
+"""Search as in the API: filter, sort, and one page at a time by a cursor.
 
 A cursor is the base64 of ``[sort value, id, page]`` of the last record delivered. It is neither an offset nor a
-snapshot: nothing shifts when records before it come or go, and a record that moves behind it is not delivered.
+snapshot. If records before it are added or deleted, the following pages do not shift. A record that moves to a place
+before it, which was passed already, is not delivered.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from intercom.sandbox.search.matches import Matches, all_matches, first_matches,
 from intercom.sandbox.search.query import Condition, QueryReader
 
 MAX_PER_PAGE = 150
-KEPT_RESULTS = 64  # a reader may have one chain for each of 16 endings of the id under way, and count others
+KEPT_RESULTS = 64  # a reader may run one chain per last character of the id (16), and count others
 ORDERS = {"ascending": False, "asc": False, "descending": True, "desc": True}
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place in the sorted result; ``after`` is None in front of the first record."""
+    """A place in the sorted result, after the position ``after``; None is before the first record."""
 
     after: Position | None = None
     page: int = 1
@@ -50,7 +51,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a search asks for, checked."""
+    """The checked parameters of a search request."""
 
     query: Any
     condition: Condition
@@ -62,7 +63,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Keys of one page, and where the next one starts (None at the end)."""
+    """Keys of one page, and the cursor of the next one (None at the end)."""
 
     keys: list[str]
     total_count: int
@@ -108,7 +109,7 @@ class Search:
         )
 
     def page(self, request: Request) -> Page:
-        """The page behind the request's cursor."""
+        """The page after the request's cursor."""
         matches = self._matches(request)
         found, low, high = matches.positions, matches.low, matches.high
         number, after, size = request.cursor.page, request.cursor.after, request.per_page
@@ -145,7 +146,7 @@ class Search:
         return field, ORDERS[order]
 
     def _matches(self, request: Request) -> Matches:
-        """The matching records in order; those of a search that looks at each record are kept until one changes."""
+        """The matching records in order. Results of a full scan are cached until a record of the table changes."""
         table, condition, sort = self._table, request.condition, request.sort
         quick = quick_matches(table, condition, sort)
         if quick is not None:

@@ -11,7 +11,7 @@ Fields = dict[str, Any]
 
 
 def article(sources: Sources) -> Fields:
-    """An article: drafts have no URL, some are standalone, some come in several languages."""
+    """An article. Drafts have no URL, some articles have no parent, some have several languages."""
     created, updated = sources.times()
     key = sources.numeric_id("articles", 6_871_000)
     sources.remember("articles", key)

@@ -13,7 +13,7 @@ Fields = dict[str, Any]
 
 
 def company(sources: Sources) -> Fields:
-    """A company: keys without a value are left out, spend is an integer or a decimal, no plan is ``{}``."""
+    """A company. Keys without a value are left out, monthly_spend is an integer or decimal, no plan is ``{}``."""
     created, updated = sources.times()
     key = sources.hex_id(created)
     sources.remember("companies", key)
@@ -39,14 +39,14 @@ def company(sources: Sources) -> Fields:
 
 
 def _spend(sources: Sources) -> Any:
-    """Integers by the specification; decimals occur, and one above 2**53 only keeps its digits as text."""
+    """An integer, as specified, or a decimal, as observed. Integers above 2**53 keep their digits only as text."""
     if sources.chance(0.02):
         return raw("9007199254740993")
     return sources.number(0, 9_000) if sources.chance(0.6) else raw(f"{sources.number(0, 9_000)}.50")
 
 
 def _optional(sources: Sources, created: int, key: str) -> Fields:
-    """Fields that many records do not have at all."""
+    """Fields that many records lack."""
     values: Fields = {
         "remote_created_at": created - sources.number(0, 9_999) if sources.chance(0.8) else None,
         "last_request_at": sources.past(created),

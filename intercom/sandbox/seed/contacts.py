@@ -12,7 +12,7 @@ Fields = dict[str, Any]
 
 
 def contact(sources: Sources) -> Fields:
-    """A contact with the types that vary in real ones: avatar, signed_up_at, custom attributes, omitted keys."""
+    """A contact. As in real ones, types of avatar, signed_up_at and custom attributes vary, and keys are omitted."""
     created, updated = sources.times()
     key = sources.hex_id(created)
     sources.remember("contacts", key)
@@ -43,7 +43,7 @@ def contact(sources: Sources) -> Fields:
 
 
 def address_name(key: str) -> str:
-    """What an e-mail address has before the ``@``."""
+    """The part of an e-mail address before the ``@``."""
     return f"user.{key[-8:]}+a"
 
 
@@ -84,7 +84,7 @@ def _activity(sources: Sources, created: int, updated: int) -> Fields:
 
 
 def _signed_up(sources: Sources, created: int) -> int | str | None:
-    """Set by customers: seconds as a rule; old data hold milliseconds, digit strings and dates before 1970."""
+    """A value set by customers: usually seconds; old data have milliseconds, digit strings and dates before 1970."""
     draw = sources.random.random()
     if draw < 0.02:
         return created * 1000
@@ -158,7 +158,7 @@ def _unlisted(sources: Sources) -> Fields:
 
 
 def custom_values(sources: Sources) -> Fields:
-    """Custom attributes: one name is a number here and a string there, and numbers keep their text."""
+    """Custom attributes. A value's type differs between records, and numbers keep their text."""
     values: Fields = {
         "seats": sources.number(1, 500) if sources.chance(0.7) else str(sources.number(1, 500)),
         "lifetime_value": raw(f"{sources.number(0, 99_999)}.{sources.number(0, 9)}0"),

@@ -11,7 +11,7 @@ Fields = dict[str, Any]
 
 
 def conversation(sources: Sources) -> Fields:
-    """A conversation: nobody assigned is null or 0, teammates come in two shapes, statistics may be null."""
+    """A conversation. Without assignee the id is null or 0, teammates have two shapes, statistics may be null."""
     created, updated = sources.times()
     key = sources.numeric_id("conversations", 215_470_000)
     sources.remember("conversations", key)
@@ -123,7 +123,7 @@ def _statistics(sources: Sources, created: int, updated: int) -> Fields | None:
 
 
 def _linked(sources: Sources) -> Fields:
-    """Cut to a few objects when ``has_more`` is true."""
+    """Linked objects; only some of them are listed if ``has_more`` is true."""
     many = sources.chance(0.05)
     data = [{"type": "ticket", "id": str(number), "category": None} for number in range(10 if many else 0)]
     return {"type": "list", "data": data, "total_count": 23 if many else 0, "has_more": many}

@@ -1,4 +1,4 @@
-"""Copies of contacts with ids, addresses and times of their own: a million of them take seconds, not minutes."""
+"""Copies of contacts with own ids, addresses and times: a million of them are made in seconds, not minutes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from intercom.sandbox.seed.sources import Sources
 
 
 def copied_contacts(originals: Sequence[Record], count: int, sources: Sources) -> Iterator[Record]:
-    """So many contacts in the order of created_at; all but id, times, e-mail and user id is an original's."""
+    """``count`` contacts, sorted by created_at, copied from the originals except id, times, e-mail and user id."""
     templates = cycle([_Template(record) for record in originals])
-    # In this order, so that a page's records lie side by side in memory: reads of new ones cost most of an answer.
+    # Sorted, so that a page's records are adjacent in memory: cache misses take most of the time of an answer.
     times = sorted(sources.times() for _ in range(count))
     for (created, updated), template in zip(times, templates, strict=False):
         yield template.filled(sources.hex_id(created), created, updated)
 
 
 class _Template:
-    """A record's text with holes for what is a contact's own."""
+    """A record's text with placeholders for the values that differ between copies."""
 
     def __init__(self, record: Record) -> None:
         key, number = record.key, user_number(record.key)

@@ -1,4 +1,4 @@
-"""What all makers of records draw from: random numbers, ids, times, and the records made so far."""
+"""Random numbers, ids, times, and ids of the records made so far, for all makers of records."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Sources:
-    """Draws for one workspace; every draw moves the same seeded generator."""
+    """Random values for one workspace, all from one seeded generator."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Sources:
         return f"{created_at & 0xFFFFFFFF:08x}{self.random.getrandbits(64):016x}"
 
     def numeric_id(self, table: str, first: int) -> str:
-        """The next id of a table with numeric ids; they come with gaps."""
+        """The next id of a table with numeric ids, which have gaps."""
         made = self.made.get(table)
         return str(int(made[-1]) + self.number(1, 9) if made else first)
 
@@ -76,9 +76,11 @@ class Sources:
         return self.choice(made) if made else None
 
     def times(self) -> tuple[int, int]:
-        """created_at and updated_at: five years, denser lately; an import within one second; edges of local days.
+        """created_at and updated_at, in unix seconds.
 
-        With ``one_day`` it is all of yesterday, by the workspace's calendar.
+        They are within the last ``history_days``, more of them recently. Some records have the same second, like an
+        import; some were updated at the edge of a local day. With ``one_day``, all times are within yesterday's local
+        date.
         """
         if self._only_day is not None:
             start, end = self._only_day
@@ -98,7 +100,7 @@ class Sources:
         return created, updated
 
     def past(self, since: int) -> int:
-        """A time between this one and the present."""
+        """A time between ``since`` and now, in unix seconds."""
         return since + int((self.now - since) * self.random.random())
 
     def maybe(self, share: float, value: T) -> T | None:
@@ -115,7 +117,7 @@ class Sources:
 
 
 def addressable_list(kind: str, ids: Sequence[str], url: str, total: int | None = None) -> dict[str, Any]:
-    """Bare references, ten at most however many there are (API reference, contact model)."""
+    """A list of references with at most ten elements, whatever its total count (API reference, contact model)."""
     total = len(ids) if total is None else total
     data = [{"id": key, "type": kind, "url": f"/{PLURALS[kind]}/{key}"} for key in ids[:10]]
     return {"type": "list", "data": data, "url": url, "total_count": total, "has_more": total > len(data)}
