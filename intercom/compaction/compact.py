@@ -118,7 +118,7 @@ def _staged_rows(state: TableState) -> int | None:
 
 def _clean_up(lake_table: LakeTable, state: TableState, files: Iterable[str]) -> None:
     """Delete staged files of merged runs and of runs that never committed, and expired rejected records."""
-    waiting = {run.run_id for run in state.staged}
+    waiting = {run.attempt for run in state.staged}
     lake_table.delete_staged(path for path in files if lake_table.paths.attempt_of(path) not in waiting)
     lake_table.delete_expired_rejects(datetime.now(UTC))
 
@@ -130,19 +130,19 @@ def _committed(lake_table: LakeTable, state: TableState, parts: Sequence[StagedP
     committed part is missing.
     """
     by_run = {
-        run.run_id: sorted(
-            (part for part in parts if part.run_id == run.run_id and part.number < run.parts), key=lambda p: p.number
+        run.attempt: sorted(
+            (part for part in parts if part.attempt == run.attempt and part.number < run.parts), key=lambda p: p.number
         )
         for run in state.staged
     }
     for run in state.staged:
-        if len(by_run[run.run_id]) != run.parts:
+        if len(by_run[run.attempt]) != run.parts:
             raise LakeError(
-                f"Run {run.run_id} staged {run.parts} parts for {lake_table.paths.table}, but "
-                f"{len(by_run[run.run_id])} are in {lake_table.lake.url}/{lake_table.paths.staging}. Run again: the "
+                f"Attempt {run.attempt} staged {run.parts} parts for {lake_table.paths.table}, but "
+                f"{len(by_run[run.attempt])} are in {lake_table.lake.url}/{lake_table.paths.staging}. Run again: the "
                 "whole table will be read."
             )
-    return [part for run in state.staged for part in by_run[run.run_id]]
+    return [part for run in state.staged for part in by_run[run.attempt]]
 
 
 def _finish(

@@ -39,7 +39,7 @@ def missing_from(state: TableState, findings: Findings) -> str | None:
         return f"{files} of the table {_is_are(added)} there that no run has left there ({_list(added)})"
     if state.damaged and not state.read_whole:
         return f"{_count(state.damaged, 'published file')} {_is_are(state.damaged)} damaged ({_list(state.damaged)})"
-    lost = [run.run_id for run in state.staged if findings.staged.get(run.run_id, 0) != run.parts]
+    lost = [run.attempt for run in state.staged if findings.staged.get(run.attempt, 0) != run.parts]
     if lost:
         return f"staged rows of {_count(lost, 'run')} are gone ({_list(lost)})"
     return None

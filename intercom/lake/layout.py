@@ -141,10 +141,10 @@ class TablePaths:
             return TableFormat.DELTA
         return TableFormat.PARQUET if name == "data.parquet" else None
 
-    def part(self, run_id: str, month: str | None, number: int) -> str:
+    def part(self, attempt: str, month: str | None, number: int) -> str:
         """A staged part; parts of one run and month sort by name in the order in which they were read."""
         middle = "" if month is None else f"{partition_folder(month)}/"
-        return f"{self.staging}/{run_id}/{middle}part-{number:06d}.parquet"
+        return f"{self.staging}/{attempt}/{middle}part-{number:06d}.parquet"
 
     def checkpoint(self, attempt: str, name: str) -> str:
         """A file beside an attempt's staged parts that records what the attempt has planned or finished."""

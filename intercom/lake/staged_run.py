@@ -26,7 +26,7 @@ class StagedRun:
     `rows` is the number of rows in the parts, `committed_at` is in unix seconds; both are 0 when unknown.
     """
 
-    run_id: str
+    attempt: str
     parts: int
     coverage: Coverage = Coverage.SOME
     rows: int = 0
@@ -35,7 +35,7 @@ class StagedRun:
     def to_json(self) -> dict[str, Any]:
         """A JSON object. `Coverage` is stored as two booleans, so that every package version can read it."""
         return {
-            "run_id": self.run_id,
+            "run_id": self.attempt,
             "parts": self.parts,
             "replaces": self.coverage is Coverage.REPLACES,
             "whole": self.coverage is not Coverage.SOME,
@@ -45,8 +45,9 @@ class StagedRun:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`; TypeError or ValueError for another object."""
+        """The inverse of `to_json`; KeyError, TypeError or ValueError for another object."""
         fields = dict(record)
+        attempt = fields.pop("run_id")
         replaces, whole = fields.pop("replaces", False), fields.pop("whole", False)
         coverage = Coverage.REPLACES if replaces else Coverage.WHOLE if whole else Coverage.SOME
-        return cls(coverage=coverage, **fields)
+        return cls(attempt, coverage=coverage, **fields)

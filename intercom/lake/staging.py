@@ -45,7 +45,7 @@ class PartWriter:
         self,
         lake: Lake,
         paths: TablePaths,
-        run_id: str,
+        attempt: str,
         schema: pa.Schema,
         *,
         partition_field: str | None,
@@ -58,7 +58,7 @@ class PartWriter:
         self.rows = 0
         self.parts = first
         """The number after the last durable part: all parts below it are in the lake."""
-        self._lake, self._paths, self._run_id, self._schema = lake, paths, run_id, schema
+        self._lake, self._paths, self._attempt, self._schema = lake, paths, attempt, schema
         self._one_part = one_part
         self._partition_field, self._split_bytes, self._held_bytes = partition_field, split_bytes, held_bytes
         self._writing_bytes = writing_bytes
@@ -153,9 +153,9 @@ class PartWriter:
 
     def _stage(self, number: int, month: str | None, rows: pa.Table) -> None:
         with self._lake.scratch() as path:
-            with ParquetFile(path, self._schema, self._run_id, dictionaries=False) as file:
+            with ParquetFile(path, self._schema, self._attempt, dictionaries=False) as file:
                 file.write(rows)
-            self._lake.publish(path, self._paths.part(self._run_id, month, number), rows=rows.num_rows)
+            self._lake.publish(path, self._paths.part(self._attempt, month, number), rows=rows.num_rows)
 
 
 class ByMonth:

@@ -209,7 +209,7 @@ class TableState:
             ingested_at=read.ingested_at,
             saved_at=read.saved_at,
             partitions=intact if everything else self.partitions,
-            staged=tuple(run for run in self.staged if not everything or run.run_id in waiting),
+            staged=tuple(run for run in self.staged if not everything or run.attempt in waiting),
         )
         return after.with_staged(read.staged, *read.earlier)
 
@@ -220,8 +220,8 @@ class TableState:
         """
         replaces, whole = run.coverage is Coverage.REPLACES, run.coverage is not Coverage.SOME
         added = (*earlier, run) if run.parts or replaces or (earlier and whole) else earlier
-        names = {entry.run_id for entry in added}
-        kept = () if replaces else tuple(entry for entry in self.staged if entry.run_id not in names)
+        names = {entry.attempt for entry in added}
+        kept = () if replaces else tuple(entry for entry in self.staged if entry.attempt not in names)
         return replace(self, staged=(*kept, *added))
 
     def compacting(self, version: str, found: Mapping[str, Partition]) -> TableState:
@@ -277,7 +277,7 @@ class TableState:
 
     def knows(self, month: str, version: str | None) -> bool:
         """Whether a published file of this version is the table's: recorded, or of a merge or migration that died."""
-        pending = {run.run_id for run in self.staged} | ({self.compaction} if self.staged else set())
+        pending = {run.attempt for run in self.staged} | ({self.compaction} if self.staged else set())
         if self.rewriting is not None:
             pending.add(self.rewriting.version)
         recorded = self.partitions.get(month)

@@ -38,7 +38,7 @@ class StagedPart:
     `month` is None if the table is not partitioned, or if the part has rows of several months.
     """
 
-    run_id: str
+    attempt: str
     month: str | None
     path: str
 
@@ -187,8 +187,8 @@ class LakeTable:
 
         A file is opened only if its stamp is not the recorded one, for example after a crash or in a copied lake.
         """
-        recorded = {run.run_id: run.parts for run in state.staged} if state else {}
-        counts = Counter(part.run_id for part in self.parts() if part.number < recorded.get(part.run_id, math.inf))
+        recorded = {run.attempt: run.parts for run in state.staged} if state else {}
+        counts = Counter(part.attempt for part in self.parts() if part.number < recorded.get(part.attempt, math.inf))
         published = self.published()
         kept = state.partitions if state else {}
         other = [month for month, stamp in published.items() if month not in kept or kept[month].stamp != stamp]

@@ -74,7 +74,7 @@ class RunCheckpoints:
             {name for path in files if (name := lake_table.paths.attempt_of(path)).startswith(f"{run_id}.")}
         )
         if attempts:
-            checkpoints._go_on(attempts, Counter((part.run_id, part.number) for part in lake_table.parts_of(files)))
+            checkpoints._go_on(attempts, Counter((part.attempt, part.number) for part in lake_table.parts_of(files)))
         return checkpoints
 
     def recalled(self) -> Completeness:

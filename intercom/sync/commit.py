@@ -45,9 +45,9 @@ def commit(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run) -> T
     if latest is None:
         kept = replace(kept, partitions=adopted(findings))
     for part in (*earlier, staged):
-        if findings.staged.get(part.run_id, 0) != part.parts:
+        if findings.staged.get(part.attempt, 0) != part.parts:
             raise LakeError(
-                f"{table.name}: {part.parts} parts were staged, but {findings.staged.get(part.run_id, 0)} are in the "
+                f"{table.name}: {part.parts} parts were staged, but {findings.staged.get(part.attempt, 0)} are in the "
                 f"lake {lake_table.lake.url}. Another run over the same table may have removed them. Run again; the "
                 "watermark has not moved."
             )
@@ -72,7 +72,7 @@ def commit(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run) -> T
         refused=verdict.refused,
         digests=_digests(reader, plan, latest),
     )
-    waiting = {old.run_id for old in kept.staged if findings.staged.get(old.run_id, 0) == old.parts}
+    waiting = {old.attempt for old in kept.staged if findings.staged.get(old.attempt, 0) == old.parts}
     return lake_table.save(kept.committed(finished, intact(kept, findings), waiting))
 
 

@@ -102,7 +102,7 @@ def confirm_repair(read: TableReader, state: TableState, *, permitted: bool) -> 
 
 def _staged(read: TableReader) -> list[tuple[str, int]]:
     """Attempts and their parts that hold what was read."""
-    earlier = [(run.run_id, run.parts) for run in read.checkpoints.staged_runs()]
+    earlier = [(run.attempt, run.parts) for run in read.checkpoints.staged_runs()]
     return [*earlier, (read.checkpoints.attempt, read.staged.parts)]
 
 

@@ -69,7 +69,7 @@ def find_missing(
     the table. Files that cannot be read, or that are not in the record, count as empty.
     """
     counted = dict(read)
-    waiting = {run.run_id: run.parts for run in state.staged if run.run_id not in counted} if state else {}
+    waiting = {run.attempt: run.parts for run in state.staged if run.attempt not in counted} if state else {}
     staged = _StagedKeys(table, lake_table)
     now, before = staged.by_month(counted), staged.by_month(waiting)
     known = 0
@@ -121,7 +121,7 @@ class _StagedKeys:
         """Month -> parts of these attempts with rows of it; `counted` maps attempts to their numbers of valid parts."""
         found: dict[str, list[StagedPart]] = {}
         for part in self._parts:
-            if part.number < counted.get(part.run_id, 0):
+            if part.number < counted.get(part.attempt, 0):
                 months = self._shared.months(part.path) if self._shared.has(part.path) else [part.month or ""]
                 for month in months:
                     found.setdefault(month, []).append(part)

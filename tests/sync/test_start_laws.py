@@ -52,7 +52,7 @@ STATES = st.builds(
     complete=st.booleans(),
     notes=st.lists(st.text()).map(tuple),
     columns=st.sampled_from([None, TAGS.schema]),
-    staged=st.lists(STAGED_RUNS, unique_by=lambda run: run.run_id).map(tuple),
+    staged=st.lists(STAGED_RUNS, unique_by=lambda run: run.attempt).map(tuple),
 )
 
 
@@ -64,7 +64,7 @@ def as_recorded(state: TableState) -> Findings:
     """The lake holds exactly what the record says."""
     return Findings(
         published={month: entry.stamp for month, entry in state.partitions.items()},
-        staged={run.run_id: run.parts for run in state.staged},
+        staged={run.attempt: run.parts for run in state.staged},
     )
 
 
@@ -229,11 +229,11 @@ def test_staged_parts_that_are_gone_mean_from_the_beginning(
     """No part of the run, or another number of them than was committed."""
     run = data.draw(st.sampled_from(state.staged))
     all_parts = as_recorded(state)
-    staged = {run_id: parts for run_id, parts in all_parts.staged.items() if run_id != run.run_id}
+    staged = {run_id: parts for run_id, parts in all_parts.staged.items() if run_id != run.attempt}
     if found != run.parts:
-        point = start(state, saved, Findings(all_parts.published, {**staged, run.run_id: found}))
+        point = start(state, saved, Findings(all_parts.published, {**staged, run.attempt: found}))
         assert (point.watermark, point.replaces) == (None, False)
-        assert run.run_id in point.reason
+        assert run.attempt in point.reason
     assert start(state, saved, Findings(all_parts.published, staged)).watermark is None
 
 
@@ -261,7 +261,7 @@ def test_a_file_of_another_stamp_counts_only_with_a_version_of_ours(
     month = data.draw(st.sampled_from(sorted(state.partitions)))
     findings = Findings({**found.published, month: stamp}, found.staged, {month: version})
     recorded = state.partitions[month]
-    ours = {recorded.version, *(run.run_id for run in state.staged), *([state.compaction] if state.staged else [])}
+    ours = {recorded.version, *(run.attempt for run in state.staged), *([state.compaction] if state.staged else [])}
     ours |= {rewriting.version} if rewriting else set()
     same = recorded.footer if version in (None, recorded.version) else ""
     believed = stamp == recorded.stamp or (version is not None and version in ours)
@@ -312,7 +312,7 @@ def test_a_file_that_the_record_does_not_know_is_damage_unless_a_compaction_may_
     state = replace(state, partitions=kept)
     found = as_recorded(state)
     findings = Findings({**found.published, month: stamp}, found.staged, {month: version}, {month: rows})
-    pending = {run.run_id for run in state.staged} | ({state.compaction} if state.staged else set())
+    pending = {run.attempt for run in state.staged} | ({state.compaction} if state.staged else set())
     if version is not None and version in pending:
         assert missing_from(state, findings) is None
         assert not_to_be_merged(state, findings) == set()

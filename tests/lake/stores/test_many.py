@@ -44,10 +44,10 @@ def test_all_of_many_parts_are_listed_counted_and_deleted(store: Backend, reques
     store.put(PATHS.part("run.bbbbbbbb", "2026-08", 0), b"y")
     lake_table = LakeTable(store.lake(), PATHS)
     found = lake_table.parts()
-    assert sorted(part.number for part in found if part.run_id == "run.aaaaaaaa") == list(range(MANY))
+    assert sorted(part.number for part in found if part.attempt == "run.aaaaaaaa") == list(range(MANY))
     assert lake_table.findings(None).staged == {"run.aaaaaaaa": MANY, "run.bbbbbbbb": 1}
     requests.clear()
-    lake_table.lake.delete(part.path for part in found if part.run_id == "run.aaaaaaaa")
+    lake_table.lake.delete(part.path for part in found if part.attempt == "run.aaaaaaaa")
     assert requests == ({"delete_objects": 2} if store.kind.s3 else {})
     assert list(lake_table.staged_files()) == [PATHS.part("run.bbbbbbbb", "2026-08", 0)]
 
