@@ -49,7 +49,7 @@ check: $(VENV)/.test
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder $(PYTEST)
+	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder $(PYTEST)
 
 MINUTES ?= 30
 soak: $(VENV)/.test
