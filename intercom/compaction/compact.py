@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -82,7 +82,7 @@ def compact_table(
         # Each attempt has its own version, which is saved in the record before a file with it is published. Files of an
         # attempt that died are recorded as found. If that attempt continues after all, its later files are unknown.
         state = lake_table.save(state.compacting(uuid4().hex, intact(state, findings)))
-        discarded = set(foreign) if state.read_whole else set()
+        discarded = set(foreign) if state.staged_whole else set()
         shared = SharedParts(table, lake_table)
         while True:
             published = lake_table.published()
@@ -94,7 +94,7 @@ def compact_table(
                 outcomes = _published(table, lake_table, work, moves, published, publish)
                 break
             except DamagedFileError as error:
-                if error.month in discarded or not (state.read_whole or table.strategy is Strategy.REPLACE):
+                if error.month in discarded or not (state.staged_whole or table.strategy is Strategy.REPLACE):
                     lake_table.note_damage(error.month)
                     raise
                 log.warning("%s: %s is damaged and is left out", table.name, lake_table.files.path(error.month))
@@ -108,7 +108,7 @@ def compact_table(
         "%s: %d rows new, %d changed, %d unchanged, %d removed; files written: %d",
         *(table.name, counts.new, counts.changed, counts.unchanged, counts.removed, counts.files),
     )
-    return Compacted(state.rows, counts.new, counts.changed, counts.unchanged, counts.removed, counts.files)
+    return Compacted(**{**asdict(counts), "rows": state.rows})
 
 
 def _staged_rows(state: TableState) -> int | None:
@@ -207,7 +207,7 @@ def _work(
     months are replaced without being read.
     """
     by_month = dict(staged)
-    if state.read_whole and table.strategy is not Strategy.REPLACE:
+    if state.staged_whole and table.strategy is not Strategy.REPLACE:
         by_month = {month: [] for month in published} | by_month
     months_of = Counter(path for paths in by_month.values() for path in paths)
     return MergeWork(
@@ -230,12 +230,8 @@ def _work(
 
 def _by_month(table: Table, parts: Sequence[StagedPart], shared: SharedParts) -> dict[str, list[str]]:
     """Month -> paths of the parts with rows of that month, in order; ``""`` for an unpartitioned table."""
-    found: dict[str, list[str]] = {"": []} if table.strategy is Strategy.REPLACE else {}
-    for part in parts:
-        months = shared.months(part.path) if shared.has(part.path) else [part.month or ""]
-        for month in months:
-            found.setdefault(month, []).append(part.path)
-    return found
+    nothing: dict[str, list[str]] = {"": []} if table.strategy is Strategy.REPLACE else {}
+    return nothing | {month: [part.path for part in found] for month, found in shared.by_month(parts).items()}
 
 
 def _recorded(state: TableState, month: str, published: Mapping[str, str]) -> Partition | None:

@@ -28,7 +28,7 @@ def is_due(state: TableState, when: CompactionMode, now: datetime) -> bool:
     """Whether to merge a table's staged rows now. Under AUTO, rows of a read of the whole table never wait."""
     if when is not CompactionMode.AUTO:
         return when is CompactionMode.ALWAYS
-    if state.rows < SMALL_TABLE_ROWS or state.read_whole:
+    if state.rows < SMALL_TABLE_ROWS or state.staged_whole:
         return True
     return waiting_rows(state) >= WAITING_SHARE * state.rows or now - _oldest(state, now) >= LONGEST_WAIT
 

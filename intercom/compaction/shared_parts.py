@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from threading import Lock
 from typing import Final
@@ -11,7 +12,7 @@ import pyarrow as pa
 from intercom.compaction.damage import remove_damaged
 from intercom.lake.parquet import is_damage, open_parquet
 from intercom.lake.staging import ByMonth
-from intercom.lake.table import LakeTable
+from intercom.lake.table import LakeTable, StagedPart
 from intercom.tables.table import Table
 
 HELD_BYTES: Final = 32 << 20
@@ -44,9 +45,14 @@ class SharedParts:
         place = self._lake_table.paths.run_and_month(path)
         return self._table.month_field is not None and place is not None and place[1] is None
 
-    def months(self, path: str) -> list[str]:
-        """The months of a part's rows."""
-        return list(self._divided(path).months)
+    def by_month(self, parts: Iterable[StagedPart]) -> dict[str, list[StagedPart]]:
+        """Month -> the parts with rows of it, in their order; ``""`` is the month of a part without months."""
+        found: dict[str, list[StagedPart]] = {}
+        for part in parts:
+            months = list(self._divided(part.path).months) if self.has(part.path) else [part.month or ""]
+            for month in months:
+                found.setdefault(month, []).append(part)
+        return found
 
     def rows(self, path: str, month: str) -> pa.Table:
         """A month's rows of a part, in the order in which they were read, with the columns that the part has."""

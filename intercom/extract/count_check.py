@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 from intercom.errors import RetriableApiError
-from intercom.extract.distinct_keys import keys_of
+from intercom.extract.distinct_keys import row_keys
 from intercom.extract.pages import Page
 
 _IDLE_PAGES = 5
@@ -75,7 +75,7 @@ class CountCheck:
 
         Raises RetriableApiError when the pages make no progress: the same rows, or none, again and again.
         """
-        keys = [hash(key) for key in keys_of(page)]
+        keys = [hash(key) for key in row_keys(page)]
         progress = False
         for key, second in zip_longest(keys, changed):
             late = self._until is not None and second is not None and second > self._until

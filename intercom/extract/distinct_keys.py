@@ -51,7 +51,7 @@ class DistinctKeys:
         Raises RetriableApiError when several pages in a row, with or without records, have brought no new row, or
         when far more rows have come than are counted.
         """
-        keys = keys_of(page)
+        keys = row_keys(page)
         self.note(keys, page.number, page.request_id)
         return keys
 
@@ -76,7 +76,7 @@ class DistinctKeys:
         )
 
 
-def keys_of(page: Page) -> list[bytes]:
+def row_keys(page: Page) -> list[bytes]:
     """Keys of a page's records, in their order, followed by the keys of those that cannot be rows."""
     times: Counter[bytes] = Counter()
     odd = []

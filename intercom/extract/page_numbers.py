@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from intercom.errors import RequestRejectedError
-from intercom.extract.distinct_keys import DistinctKeys, keys_of
+from intercom.extract.distinct_keys import DistinctKeys, row_keys
 from intercom.extract.extraction import Extraction
 from intercom.extract.pages import json_integer, next_params, page_of, pages_of, place_of
 
@@ -140,7 +140,7 @@ def _deliver(extraction: Extraction, size: _Size, params: dict[str, str | int], 
     return _Delivered(
         number,
         answer.request_id,
-        frozenset(keys_of(page)),
+        frozenset(row_keys(page)),
         page.nulls,
         json_integer(answer.fields.get("total_count")) or 0,
         total if isinstance(total, int) else None,
@@ -153,4 +153,4 @@ def _count(extraction: Extraction) -> int:
     table = extraction.table
     answer = extraction.api.get(table.path, {**table.requests[0], "page": 1, "per_page": 1}, expect=table.records_at)
     counted = json_integer(answer.fields.get("total_count"))
-    return len(keys_of(page_of(answer, table, 1))) if counted is None else counted
+    return len(row_keys(page_of(answer, table, 1))) if counted is None else counted

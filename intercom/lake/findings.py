@@ -34,10 +34,10 @@ def missing_from(state: TableState, findings: Findings) -> str | None:
     if other:
         return f"{_count(other, 'published file')} {_is_are(other)} not as we left {_it_them(other)} ({_list(other)})"
     added = sorted(unknown_files(state, findings))
-    if added and not state.read_whole:
+    if added and not state.staged_whole:
         files = _count(added, "file")
         return f"{files} of the table {_is_are(added)} there that no run has left there ({_list(added)})"
-    if state.damaged and not state.read_whole:
+    if state.damaged and not state.staged_whole:
         return f"{_count(state.damaged, 'published file')} {_is_are(state.damaged)} damaged ({_list(state.damaged)})"
     lost = [run.attempt for run in state.staged if findings.staged.get(run.attempt, 0) != run.parts]
     if lost:

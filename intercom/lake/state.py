@@ -248,7 +248,7 @@ class TableState:
             partitions=kept | {month: entry for month, entry in merged.items() if entry is not None},
             staged=(),
             compaction=None,
-            damaged=() if self.read_whole else tuple(sorted({*self.damaged, *foreign})),
+            damaged=() if self.staged_whole else tuple(sorted({*self.damaged, *foreign})),
             saved_at=saved_at,
         )
 
@@ -289,7 +289,7 @@ class TableState:
         return max((run.coverage for run in self.staged), default=Coverage.SOME)
 
     @property
-    def read_whole(self) -> bool:
+    def staged_whole(self) -> bool:
         """Whether the staged rows are the whole table, whatever is in the published files."""
         return self.coverage is not Coverage.SOME
 

@@ -119,13 +119,7 @@ class _StagedKeys:
 
     def by_month(self, counted: Mapping[str, int]) -> dict[str, list[StagedPart]]:
         """Month -> parts of these attempts with rows of it; `counted` maps attempts to their numbers of valid parts."""
-        found: dict[str, list[StagedPart]] = {}
-        for part in self._parts:
-            if part.number < counted.get(part.attempt, 0):
-                months = self._shared.months(part.path) if self._shared.has(part.path) else [part.month or ""]
-                for month in months:
-                    found.setdefault(month, []).append(part)
-        return found
+        return self._shared.by_month(part for part in self._parts if part.number < counted.get(part.attempt, 0))
 
     def keys(self, parts: Iterable[StagedPart], month: str, start: int | None = None) -> pa.Array:
         """The keys of the parts' rows of this month, without rows from before `start`, in unix seconds."""

@@ -47,7 +47,9 @@ class Kept:
     @classmethod
     def of(cls, table: Table) -> Kept:
         """The rows of a table that the next run may read again."""
-        return cls(WHOLE_KEPT, WHOLE_KEPT, 0) if table.read_whole else cls(FEWEST_KEPT, NEWEST_KEPT, RECENT_SECONDS)
+        return (
+            cls(FEWEST_KEPT, NEWEST_KEPT, RECENT_SECONDS) if table.reads_by_window else cls(WHOLE_KEPT, WHOLE_KEPT, 0)
+        )
 
     def number(self, versions: Sequence[int], now: int) -> int:
         """How many rows to keep. `versions` are in unix seconds, newest first; those after `now` count as `now`."""
@@ -106,7 +108,7 @@ class UnchangedRows:
         A row that came in two versions is left out: which one stays is not known here.
         """
         # Where all was read, what is known and did not come again may be gone.
-        rows = self._seen if self._table.read_whole else {**self._known, **self._seen}
+        rows = {**self._known, **self._seen} if self._table.reads_by_window else self._seen
         newest = self._newest(rows)
         return dict(newest[: self._kept.number([_age(row) for row in newest], self._run_start)])
 

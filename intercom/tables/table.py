@@ -134,11 +134,6 @@ class Table:
             raise ValueError(f"Table {self.name!r} takes flat columns from fields without members: {', '.join(solid)}.")
 
     @property
-    def read_whole(self) -> bool:
-        """Whether every run reads every row; a run of a searched table reads only changed rows."""
-        return not self.reads_by_window
-
-    @property
     def required_columns(self) -> tuple[str, ...]:
         """Columns without which a record is rejected."""
         return self.required or self.primary_key
@@ -175,4 +170,4 @@ class Table:
         if version is None:
             return (schemas.INGESTED_AT,)
         by_version = (version, schemas.INGESTED_AT)
-        return by_version[::-1] if self.read_whole else by_version
+        return by_version if self.reads_by_window else by_version[::-1]

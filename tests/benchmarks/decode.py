@@ -12,7 +12,7 @@ import orjson
 import pyarrow as pa
 
 from intercom.api.response import Answer
-from intercom.extract.distinct_keys import keys_of
+from intercom.extract.distinct_keys import row_keys
 from intercom.extract.pages import Page, page_of
 from intercom.lake.parquet import ParquetFile
 from intercom.lake.staging import SPLIT_BYTES, split_by_month
@@ -80,7 +80,7 @@ def _batches(pages: Sequence[msgspec.Raw]) -> Iterator[pa.RecordBatch]:
 def _read(text: msgspec.Raw) -> Page:
     """A page as a search reads it: its records, their keys, and the time that it is ordered by."""
     page = page_of(Answer({CONTACTS.records_at[0]: text}, None, None), CONTACTS, 1)
-    keys_of(page)
+    row_keys(page)
     page.seconds("created_at")
     return page
 

@@ -30,7 +30,7 @@ def after(table: Table, change: Sequence[Row]) -> list[Row]:
     rows = {(row.id, row.owner_id): row for row in FIRST}
     for row in change:
         old = rows.get((row.id, row.owner_id))
-        if old is None or table.read_whole or (row.updated_at or 0) > (old.updated_at or 0):
+        if old is None or not table.reads_by_window or (row.updated_at or 0) > (old.updated_at or 0):
             rows[row.id, row.owner_id] = row
     return sorted(rows.values())
 

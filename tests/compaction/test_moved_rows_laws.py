@@ -60,7 +60,7 @@ class Model:
 
     def version(self, row: Row, run: int) -> tuple[int, ...]:
         cursor = -1 if row.updated_at is None else row.updated_at
-        return (run, cursor) if self._table.read_whole else (cursor, run)
+        return (cursor, run) if self._table.reads_by_window else (run, cursor)
 
     def key(self, row: Row) -> tuple[str, ...]:
         return tuple(getattr(row, name) for name in self._table.primary_key)

@@ -53,7 +53,7 @@ def test_a_part_gives_its_rows_by_month_in_the_order_of_reading(staged: StagedTa
     lake_table = staged.lake_table()
     shared, path = SharedParts(staged.table, lake_table), only_part(lake_table)
     assert shared.has(path)
-    assert sorted(shared.months(path)) == ["2026-01", "2026-03", "unknown"]
+    assert sorted(shared.by_month(lake_table.parts())) == ["2026-01", "2026-03", "unknown"]
     assert [ids(shared.rows(path, month)) for month in ("2026-01", "2026-03", "unknown", "2026-02")] == [
         ["b", "e"], ["a", "d"], ["c"], [],
     ]  # fmt: skip
@@ -73,7 +73,7 @@ def test_a_part_that_fits_into_memory_is_read_once(staged: StagedTable, held_byt
 
     lake_table.lake.fetch = counting  # type: ignore[method-assign]
     shared = SharedParts(staged.table, lake_table, held_bytes)
-    for month in shared.months(path)[:2]:
+    for month in list(shared.by_month(lake_table.parts()))[:2]:
         assert len(shared.rows(path, month)) > 0
     assert fetched == reads
 

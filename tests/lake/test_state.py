@@ -83,7 +83,7 @@ def test_a_read_of_everything_misses_nothing_that_is_gone(coverage: Coverage, ke
     assert after.partitions == INTACT
     assert after.staged == (*kept, *read.earlier, read.staged)
     assert (after.columns, after.fingerprint, after.rewriting) == (NEW, NEW.fingerprint, None)
-    assert (after.coverage, after.read_whole) == (coverage, True)
+    assert (after.coverage, after.staged_whole) == (coverage, True)
     assert after.damaged == ("2026-02",)
 
 

@@ -18,8 +18,8 @@ from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Table
 
 SEARCHED, READ_WHOLE = TABLES["contacts"], TABLES["companies"]
-assert READ_WHOLE.read_whole
-assert not SEARCHED.read_whole
+assert not READ_WHOLE.reads_by_window
+assert SEARCHED.reads_by_window
 
 
 class Sent(NamedTuple):
@@ -64,7 +64,7 @@ def merged(table: Table, lake: dict[str, Stored], rows: list[Sent], run: int) ->
 
     def place(row: Stored) -> tuple[int, int]:
         version = -1 if row.sent.version is None else row.sent.version
-        return (row.run, version) if table.read_whole else (version, row.run)
+        return (version, row.run) if table.reads_by_window else (row.run, version)
 
     staged: dict[str, Stored] = {}
     for row in rows:
