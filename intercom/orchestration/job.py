@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -34,8 +33,6 @@ from intercom.orchestration.server.watermark_store import BlockWatermarks, RunWa
 from intercom.sync.run import Run, RunRequest
 from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Table
-
-log = logging.getLogger(__name__)
 
 _held: dict[str, TableLocks] = {}
 """By attempt: the locks that this process holds."""
@@ -184,8 +181,7 @@ def holding_tables(job: Job) -> Iterator[Job]:
             raise
         finally:
             _held.pop(locks.attempt, None)
-            for table, refused in _watermarks.pop(locks.attempt).save_kept().items():  # of a run that was broken off
-                log.warning("%s: %s", table, refused)
+            _watermarks.pop(locks.attempt, None)  # of a run that was interrupted without a save: it should end at once
 
 
 def _watermarks_of(job: Job, lake: Lake) -> RunWatermarks:
