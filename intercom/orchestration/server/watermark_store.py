@@ -38,6 +38,7 @@ class BlockWatermarks:
         self._names = set(names)
         self._read: dict[str, BlockDocument | None] = {}
         self._refused: PrefectError | None = None
+        self._unanswered: PrefectError | None = None
         self._reading = Lock()
 
     def load(self, connection: str, table: str, lake_id: str) -> Watermark | None:
@@ -87,10 +88,8 @@ class BlockWatermarks:
                     "merged by the next run. Let the runs' API key write blocks, and run again.",
                     refused=True,
                 ) from error
-            log.warning(
-                "%s: %s The watermark is in the lake's own record; the next run begins at the block's older one and "
-                "reads some rows again.", watermark.table, error,
-            )  # fmt: skip
+            self._unanswered = error
+            _tell_unsaved(watermark.table, error)
 
     def _document(self, name: str) -> BlockDocument | None:
         with self._reading:
@@ -132,11 +131,19 @@ class RunWatermarks(BlockWatermarks):
             super().save(self._kept.pop(watermark.table))
 
     def save_kept(self) -> dict[str, PrefectError]:
-        """Save what is not saved yet. Gives the error of each table whose document the server refuses."""
-        refused = {}
+        """Save what is not saved yet. Gives the error of each table whose document the server refuses.
+
+        Once the server has not answered for minutes, it is not waited for again for the other tables.
+        """
+        refused: dict[str, PrefectError] = {}
+        self._unanswered = None
         for table in list(self._kept):
+            watermark = self._kept.pop(table)
+            if self._unanswered is not None:
+                _tell_unsaved(table, self._unanswered)
+                continue
             try:
-                super().save(self._kept.pop(table))
+                super().save(watermark)
             except PrefectError as error:
                 refused[table] = error
         return refused
@@ -174,6 +181,13 @@ def saved_at_the_end(store: WatermarkStore) -> Iterator[WatermarkStore]:
         raise
     if kept.last is not None:
         store.save(kept.last)
+
+
+def _tell_unsaved(table: str, error: PrefectError) -> None:
+    log.warning(
+        "%s: %s The watermark is in the lake's own record; the next run begins at the block's older one and reads some "
+        "rows again.", table, error,
+    )  # fmt: skip
 
 
 def document_name(connection: str, table: str, lake_id: str) -> str:

@@ -109,6 +109,25 @@ def test_a_long_run_saves_a_tables_watermark_when_the_table_is_done(
     assert run.save_kept() == {}
 
 
+def test_at_the_end_of_a_run_a_server_that_is_gone_is_waited_for_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = []
+
+    def gone(what: str, _ask: object) -> None:
+        asked.append(what)
+        raise PrefectError("It was asked for 5 minutes.", refused=False)
+
+    monkeypatch.setattr(watermark_store, "call_server", gone)
+    run = RunWatermarks()
+    for table in ("contacts", "companies", "articles"):
+        run.save(replace(watermark(), table=table))
+    assert run.save_kept() == {}
+    assert len(asked) == 1
+    for table in ("contacts", "companies", "articles"):
+        assert f"{table}: It was asked for 5 minutes. The watermark is in the lake's own record" in caplog.text
+
+
 def test_tables_that_wait_for_the_same_answer_do_not_each_ask_a_server_that_is_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
