@@ -1,36 +1,40 @@
 """A flow's parameters as shell options, read from the text of its file: help and mistakes are answered without Prefect.
 
 The names, types and defaults are the flow function's own, the help is its docstring's. A parameter may be a group, a
-model in `intercom.config.parameters`: then its fields are options like all others.
+model in `intercom.config.parameters`: then its fields are options like all others, shown apart.
 
-The text is read, and the function not imported, so that ``--help`` takes 0.3 to 0.4 s. On the same busy machine of two
-cores the import of Pydantic alone took 0.6 s, and that of `intercom.config.parameters` with the names of tables 1.7 s.
+The text is read, and the function not imported: the help of a command takes 0.2 s, most of it cyclopts, and the import
+of Prefect alone ten times that.
 """
 
 from __future__ import annotations
 
-import argparse
 import ast
+import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter, Token
 
 from intercom.config.storage_options import parse_options
 from intercom.errors import ConfigurationError
 
 _DESCRIBED = re.compile(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
 _GROUPS_FILE = Path(__file__).parents[1] / "config" / "parameters.py"
+_RARE = Group("Rarely needed", sort_key=1)
 
 
 @dataclass(frozen=True, slots=True)
 class FlowOptions:
-    """A flow's name, a parser of its parameters, and which of the options are the fields of which parameter."""
+    """A flow's name and summary, its options as parameters of a function, and which of them are fields of which group."""
 
     flow: str
-    parser: argparse.ArgumentParser
+    summary: str
+    options: Sequence[inspect.Parameter]
     groups: Mapping[str, list[str]]
 
     def parameters(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,9 +43,23 @@ class FlowOptions:
         inside = {name for names in self.groups.values() for name in names}
         return {name: value for name, value in options.items() if name not in inside} | grouped
 
+    def command(
+        self, name: str, run: Callable[[dict[str, Any]], int], more: Sequence[inspect.Parameter] = ()
+    ) -> Callable[..., int]:
+        """A function for cyclopts with these options and `more`: it calls `run` with all of them, by name."""
+
+        def command(**options: Any) -> int:
+            defaults = {option.name: option.default for option in (*self.options, *more)}
+            return run(defaults | options)
+
+        command.__name__, command.__doc__ = name, self.summary
+        command.__signature__ = inspect.Signature([*self.options, *more], return_annotation=int)  # type: ignore[attr-defined]
+        command.__annotations__ = {option.name: option.annotation for option in (*self.options, *more)}
+        return command
+
 
 @dataclass(frozen=True, slots=True)
-class _Parameter:
+class _Field:
     name: str
     annotation: ast.expr | None
     default: ast.expr
@@ -57,25 +75,29 @@ def flow_options(path: Path, groups_file: Path = _GROUPS_FILE) -> FlowOptions:
     models = {node.name: node for node in _body_of(groups_file) if isinstance(node, ast.ClassDef)}
     summary, _, described = (ast.get_docstring(flow) or "").partition("Args:\n")
     helps = dict(_DESCRIBED.findall(described))
-    parser = argparse.ArgumentParser(description=summary.strip(), formatter_class=_DefaultsThatSayMore)
+    options: list[inspect.Parameter] = []
     groups: dict[str, list[str]] = {}
     for parameter, default in zip(flow.args.args, flow.args.defaults, strict=True):
         name, annotation = parameter.arg, parameter.annotation
         if isinstance(annotation, ast.Name) and annotation.id in models:
             fields = list(_fields_of(annotation, models))
             groups[name] = [field.name for field in fields]
+            options += [_option(field, group=_RARE) for field in fields]
         else:
-            fields = [_Parameter(name, annotation, default, helps.get(name, ""))]
-        for field in fields:
-            _add(parser, field)
-    return FlowOptions(flow.name, parser, groups)
+            options.append(_option(_Field(name, annotation, default, helps.get(name, ""))))
+    return FlowOptions(flow.name, " ".join(summary.split()), options, groups)
 
 
-class _DefaultsThatSayMore(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows an option's default, unless it is empty: then the option's own text says what happens without it."""
+def flag(name: str, described: str, group: Group | None = None) -> inspect.Parameter:
+    """An option that is given or not."""
+    return _parameter(name, bool, False, group, help=described, negative=(), show_default=False)
 
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        return super()._get_help_string(action) if action.default else action.help
+
+def _parameter(name: str, kind: Any, default: Any, group: Group | None, **shown: Any) -> inspect.Parameter:
+    if group is not None:
+        shown["group"] = group
+    annotation = Annotated[kind, Parameter(**shown)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _body_of(path: Path) -> list[ast.stmt]:
@@ -94,7 +116,7 @@ def _is_flow(decorator: ast.expr) -> bool:
     return isinstance(name, ast.Name) and name.id == "flow"
 
 
-def _fields_of(model: ast.expr, models: Mapping[str, ast.ClassDef]) -> Iterator[_Parameter]:
+def _fields_of(model: ast.expr, models: Mapping[str, ast.ClassDef]) -> Iterator[_Field]:
     """Fields of the model, those that it inherits first, as Pydantic has them, each with its default."""
     if not isinstance(model, ast.Name) or model.id not in models:
         return
@@ -104,7 +126,7 @@ def _fields_of(model: ast.expr, models: Mapping[str, ast.ClassDef]) -> Iterator[
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and field.value:
             given = _given(field.value)
             text = str(ast.literal_eval(given["description"])) if "description" in given else ""
-            yield _Parameter(field.target.id, field.annotation, given["default"], text)
+            yield _Field(field.target.id, field.annotation, given["default"], text)
 
 
 def _given(value: ast.expr) -> dict[str | None, ast.expr]:
@@ -112,20 +134,30 @@ def _given(value: ast.expr) -> dict[str | None, ast.expr]:
     return {one.arg: one.value for one in value.keywords} if isinstance(value, ast.Call) else {"default": value}
 
 
-def _add(parser: argparse.ArgumentParser, parameter: _Parameter) -> None:
-    option = f"--{parameter.name.replace('_', '-')}"
-    kind = "" if parameter.annotation is None else ast.unparse(parameter.annotation)
-    default = ast.literal_eval(parameter.default)
-    described = " ".join(parameter.described.split())
-    if choices := _choices(parameter.annotation):
-        parser.add_argument(option, choices=choices, default=default, help=described)
-    elif kind == "bool":
-        parser.add_argument(option, action="store_true", help=described)
-    elif kind in _KINDS:
-        convert, shown = _KINDS[kind]
-        parser.add_argument(option, type=convert, default=default, metavar=shown, help=described)
-    else:
-        raise ValueError(f"Parameter {parameter.name!r} has the type {kind!r}, which no shell option has.")
+def _option(field: _Field, group: Group | None = None) -> inspect.Parameter:
+    kind = "" if field.annotation is None else ast.unparse(field.annotation)
+    default = ast.literal_eval(field.default)
+    described = " ".join(field.described.split())
+    if kind == "bool":
+        return flag(field.name, described, group)
+    if choices := _choices(field.annotation):
+        return _parameter(field.name, str, default, group, help=described, choices=choices)
+    if kind not in _KINDS:
+        raise ValueError(f"Parameter {field.name!r} has the type {kind!r}, which no shell option has.")
+    convert, metavar = _KINDS[kind]
+    return _parameter(
+        field.name,
+        Any,
+        default,
+        group,
+        help=described,
+        metavar=metavar,
+        converter=_converter(convert),
+        n_tokens=1,
+        accepts_keys=False,
+        negative=(),
+        show_default=bool(default),  # without a default the option's own text says what happens
+    )
 
 
 def _choices(annotation: ast.expr | None) -> list[str] | None:
@@ -135,27 +167,41 @@ def _choices(annotation: ast.expr | None) -> list[str] | None:
     return list(ast.literal_eval(annotation.slice))
 
 
+def _converter(convert: Callable[[str], Any]) -> Callable[[Any, Sequence[Token]], Any]:
+    def converted(_kind: Any, tokens: Sequence[Token]) -> Any:
+        return convert(tokens[-1].value)
+
+    return converted
+
+
 def _object_or_name(text: str) -> dict[str, Any] | str:
     try:
         return parse_options(text)
     except ConfigurationError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        raise ValueError(str(error)) from None
 
 
-def _names(text: str) -> list[str]:
+def names(text: str) -> list[str]:
     """Names separated by commas; none at all is a mistake, such as an unset shell variable, and must not mean all."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise argparse.ArgumentTypeError("give at least one name")
-    return names
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise ValueError("give at least one name")
+    return found
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no day. Write it as YYYY-MM-DD") from None
 
 
 _KINDS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "ConnectionName": (str, "TEXT"),
-    "LakeURL": (str, "TEXT"),
-    "FilePath | None": (str, "TEXT"),
-    "Sequence[TableName]": (_names, "A,B,..."),
+    "ConnectionName": (str, "NAME"),
+    "LakeURL": (str, "URL"),
+    "FilePath | None": (str, "FILE"),
+    "Sequence[TableName]": (names, "A,B,..."),
     "StoreText | StoreObject | None": (_object_or_name, "JSON|BLOCK"),
-    "Day | None": (date.fromisoformat, "YYYY-MM-DD"),
+    "Day | None": (_day, "YYYY-MM-DD"),
 }
 """By annotation: how an option's text becomes the parameter, and how the help shows it."""

@@ -1,7 +1,7 @@
-"""Run a flow's file from the shell: its options are the flow's own parameters.
+"""Run a flow from the shell: its options are the flow's own parameters.
 
-The options are read first, without Prefect, whose import takes seconds. Then its temporary server starts in a process
-of its own, which takes longer, while this one imports what the run needs.
+Options and settings are checked first, without Prefect, whose import takes seconds. Then its temporary server starts in
+a process of its own, which takes longer, while this one imports what the run needs.
 """
 
 from __future__ import annotations
@@ -10,39 +10,66 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cyclopts import App
+
+from intercom.cli.app import call
 from intercom.cli.demo import LAKE, demo_connection, use_own_prefect
-from intercom.cli.options import flow_options
+from intercom.cli.endings import COMPLETED, FAILED, WRONG_SETTINGS, InterruptedCommand, ending_cleanly
+from intercom.cli.options import FlowOptions, flag, flow_options
 from intercom.cli.temporary_server import TemporaryServer, local_settings
-from intercom.errors import IntercomLakeError
+from intercom.errors import ConfigurationError, IntercomLakeError
 
 if TYPE_CHECKING:
     from prefect import Flow
 
+_QUIET = flag("quiet", "Print nothing but errors.")
+_JSON = flag("json", "Print one JSON object on standard output instead of the table.")
+_DEMO = flag("demo", f"Copy a simulated workspace instead, into {LAKE}; no account and no Prefect server needed.")
+
+
+def flow_command(file: Path) -> Callable[..., int]:
+    """The function of a command that runs a file's flow; a flow that reads a workspace can also run as a demo."""
+    known = flow_options(file)
+    reads = any(option.name == "connections_file" for option in known.options)
+    return known.command(
+        known.flow, lambda options: _run(file, known, options), [_QUIET, _JSON, *([_DEMO] if reads else [])]
+    )
+
 
 def run_from_shell(file: str, arguments: Sequence[str] | None = None) -> int:
-    """Run the file's flow with the shell's options; 0 when it completed, 1 when it failed, 2 for wrong options."""
-    known = flow_options(Path(file))
-    if "connections_file" in vars(known.parser.parse_args([])):  # a flow that reads a workspace
-        known.parser.add_argument(
-            "--demo",
-            action="store_true",
-            help=f"Copy a simulated workspace instead, into {LAKE}; no account and no Prefect server needed.",
-        )
-    options = vars(known.parser.parse_args(arguments))
+    """Run the file's flow with the shell's options; the exit status is that of the command ``intercom-lake``."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    app = App(name=f"python {Path(file).name}", version_flags=())
+    app.default(flow_command(Path(file)))
+    return call(app, arguments)
+
+
+def _run(file: Path, known: FlowOptions, options: dict[str, Any]) -> int:
+    from intercom.cli.settings import faults  # the modules that check: not for the help
+
     demo = options.pop("demo", False)
+    OUTPUT.set(Output.JSON if options.pop("json") else Output.QUIET if options.pop("quiet") else Output.TABLE)
     if demo:
-        known.parser.set_defaults(lake=LAKE)
-        options["lake"] = known.parser.parse_args(arguments).lake
         use_own_prefect()
+        if options["lake"] == next(option.default for option in known.options if option.name == "lake"):
+            options["lake"] = LAKE
+    if found := faults(options, os.environ, demo=demo):
+        print("\n".join(found), file=sys.stderr)
+        return WRONG_SETTINGS
+    try:
+        with ending_cleanly(lambda: _how_far(options)):
+            return _checked_run(file, known, options, demo=demo)
+    except InterruptedCommand as ended:
+        return ended.status
+
+
+def _checked_run(file: Path, known: FlowOptions, options: dict[str, Any], *, demo: bool) -> int:
     server = None if os.environ.get("PREFECT_API_URL") else TemporaryServer(wanted=demo)
-    if fault := _fault_in(options):
-        print(fault, file=sys.stderr)
-        return 1
     gc.disable()  # imported objects stay anyway: to scan them again and again takes a tenth of the start
     flow = _loaded(f"{file}:{known.flow}")
     _quiet_prefect()  # now that Prefect has set up its logging
@@ -56,36 +83,41 @@ def run_from_shell(file: str, arguments: Sequence[str] | None = None) -> int:
     with connection as overrides, live_progress():
         if server is not None and not server.connect() and demo:
             print("Prefect's temporary server did not start, and the demo uses no other. Run again.", file=sys.stderr)
-            return 1
+            return FAILED
         with local_settings():
             state: Any = flow(**known.parameters({**options, **overrides}), return_state=True)
+    return _ended(state, options, demo=demo)
+
+
+def _ended(state: Any, options: dict[str, Any], *, demo: bool) -> int:
+    """Say on standard error why a flow did not complete, in a sentence, since its table has named what has failed."""
     if state.is_completed():
         if demo:
-            print(f"The lake is in {options['lake']}", flush=True)
-        return 0
+            print(_after_demo(options["lake"]), flush=True)
+        return COMPLETED
     error = state.result(raise_on_failure=False)
-    print(error if isinstance(error, IntercomLakeError) else state.message, file=sys.stderr)
-    return 1
+    told = str(error) if isinstance(error, IntercomLakeError) else str(state.message).partition("\n")[0]
+    print(told, file=sys.stderr)
+    return WRONG_SETTINGS if isinstance(error, ConfigurationError) else FAILED
 
 
-def _fault_in(options: Mapping[str, Any]) -> str | None:
-    """What is wrong with tables, dates, lake or its options: the flow would say the same, but seconds later."""
-    from intercom.config.storage_options import block_named, checked_options
-    from intercom.lake.storage import Lake
-    from intercom.sync.run import asked_range
+def _after_demo(lake: str) -> str:
+    return (
+        f"The lake is in {lake}: one folder for each table below {lake}/data/demo.\n"
+        f"Try: intercom-lake ddl duckdb --lake {lake} --connection demo | duckdb, or run the demo again."
+    )
+
+
+def _how_far(options: dict[str, Any]) -> str:
+    from intercom.sync.progress import BOARD
     from intercom.tables.catalogue import select_tables
 
-    given = options["storage_options"]
-    try:
-        select_tables(options["tables"])
-        asked_range(options.get("start_date"), options.get("end_date"), full_refresh=options.get("full_refresh", False))
-        if isinstance(given, str):
-            block_named(given)
-        else:
-            Lake(options["lake"], checked_options(given or {}))
-    except IntercomLakeError as error:
-        return str(error)
-    return None
+    selected, done = len(select_tables(options["tables"])), BOARD.tables_done()
+    waiting = sum(one.progress.staged_rows for one in BOARD.tracked() if one.progress.table not in done)
+    if not done and not waiting:
+        return "Nothing was written. Run again."
+    staged = f", {waiting:,} rows are staged" if waiting else ""
+    return f"{len(done)} of {selected} tables are in the lake{staged}. Run again to go on."
 
 
 def _loaded(entrypoint: str) -> Flow[..., Any]:

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from intercom.config.redaction import harmless
 from intercom.errors import ConfigurationError
+
+T = TypeVar("T")
 
 MOST_IN_FLIGHT = 32
 """Requests in flight at once, at most."""
@@ -61,21 +65,28 @@ def make_connection(
 ) -> Connection:
     """A connection of checked values.
 
-    Raises ConfigurationError for the first bad one; its message begins with ``place`` (a file, a block, the
+    Raises ConfigurationError, which tells all bad ones, a line each; each begins with ``place`` (a file, a block, the
     environment).
     """
-    connection_slug(name, place=place)
     token = access_token.get_secret_value() if isinstance(access_token, SecretStr) else access_token
-    _check_token(token, place)
-    known = _region(region, place)
-    return Connection(
-        name=name,
-        access_token=SecretStr(token),
-        region=known,
-        base_url=known.base_url if base_url is None else _base_url(base_url, place),
-        requests_per_10s=None if requests_per_10s is None else _request_cap(requests_per_10s, place),
-        requests_in_flight=MOST_IN_FLIGHT if requests_in_flight is None else _in_flight_cap(requests_in_flight, place),
-    )
+    faults: list[str] = []
+
+    def checked(check: Callable[..., T], *values: Any, **named: Any) -> T | None:
+        try:
+            return check(*values, **named)
+        except ConfigurationError as error:
+            faults.append(str(error))
+            return None
+
+    checked(connection_slug, name, place=place)
+    checked(_check_token, token, place)
+    known = checked(_region, region, place)
+    url = None if base_url is None else checked(_base_url, base_url, place)
+    cap = None if requests_per_10s is None else checked(_request_cap, requests_per_10s, place)
+    in_flight = MOST_IN_FLIGHT if requests_in_flight is None else checked(_in_flight_cap, requests_in_flight, place)
+    if faults or known is None or in_flight is None:
+        raise ConfigurationError("\n".join(faults))
+    return Connection(name, SecretStr(token), known, url or known.base_url, cap, in_flight)
 
 
 def connection_slug(name: str, *, place: str = "connection name") -> str:

@@ -37,6 +37,7 @@ from intercom.orchestration.observe.progress import report_progress
 from intercom.orchestration.server.watermark_store import saved_at_the_end
 from intercom.orchestration.task_runners import RunnerKind, RunnerSettings, submitting
 from intercom.sync.ingest import ingest_table
+from intercom.sync.progress import BOARD
 from intercom.sync.run import RunRequest, asked_range
 from intercom.sync.summary import TableResult
 from intercom.tables.catalogue import TABLES, select_tables
@@ -145,6 +146,7 @@ def merge_table(table: str, job: Job) -> TableResult:
 
 def _announced(job: Job, done: TableResult) -> TableResult:
     announce_table(job, done)
+    BOARD.done(job.run_id, done.table)
     return done
 
 

@@ -67,7 +67,7 @@ class TableProgress:
         self._started = clock()
         self._ended: float | None = None
         self._finished = self._failed = False
-        self._rows = self._pages = 0
+        self._rows = self._pages = self._staged = 0
         self._expected: int | None = None
         self._samples = deque([(self._started, 0)])  # (second, rows by then), about one a second
 
@@ -85,6 +85,16 @@ class TableProgress:
             if now - self._samples[-1][0] >= _SAMPLE_SECONDS:
                 self._samples.append((now, self._rows))
             self._forget(now)
+
+    def staged(self, rows: int) -> None:
+        """So many rows of it are durable: a run that goes on need not read them again."""
+        with self._lock:
+            self._staged = rows
+
+    @property
+    def staged_rows(self) -> int:
+        """Rows that are staged, or merged already."""
+        return self._staged
 
     def finish(self) -> None:
         """Every page was read."""
@@ -143,6 +153,18 @@ class ProgressBoard:
         self._lock = threading.Lock()
         self._tracked: dict[tuple[str, str, str], Tracked] = {}
         self._listeners: list[Callable[[], None]] = []
+        self._done: tuple[str, set[str]] = ("", set())
+
+    def done(self, run_id: str, table: str) -> None:
+        """A table of the run is in the lake, with its watermark; remembered until another run says so."""
+        with self._lock:
+            latest, tables = self._done
+            self._done = (run_id, {*tables, table} if latest == run_id else {table})
+
+    def tables_done(self) -> set[str]:
+        """The tables of the latest run that are in the lake."""
+        with self._lock:
+            return set(self._done[1])
 
     def add(self, tracked: Tracked) -> None:
         """Show a table; one that was read before in the same run is replaced."""

@@ -116,6 +116,7 @@ class TableReader:
         def save(staged: Staged) -> None:
             self.rejected.save()  # the next attempt does not meet them again
             self.checkpoints.save(staged)
+            self.progress.staged(self.rows)
 
         attempt, schema = self.checkpoints.attempt, table.schema.arrow
         parts = self.lake_table.part_writer(

@@ -27,11 +27,15 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType({table.name: table for tab
 def select_tables(names: Iterable[str] | None) -> tuple[Table, ...]:
     """The named tables in catalogue order, each once; None or no name at all means every table.
 
-    Raises ConfigurationError for an unknown name; the message lists the valid ones.
+    Raises ConfigurationError for unknown names; the message has all of them, and lists the valid ones.
     """
     wanted = set(names or ())
-    for name in sorted(wanted - TABLES.keys()):
-        near = difflib.get_close_matches(name, TABLES, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ConfigurationError(f"There is no table {name!r}.{hint} Tables: {', '.join(TABLES)}.")
+    if unknown := sorted(wanted - TABLES.keys()):
+        told = " ".join(f"There is no table {name!r}.{_hint(name)}" for name in unknown)
+        raise ConfigurationError(f"{told} Tables: {', '.join(TABLES)}.")
     return tuple(table for name, table in TABLES.items() if name in wanted or not wanted)
+
+
+def _hint(name: str) -> str:
+    near = difflib.get_close_matches(name, TABLES, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

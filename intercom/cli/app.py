@@ -1,0 +1,62 @@
+"""The command ``intercom-lake``. Each command is a function that is imported when it is called or its help is asked for.
+
+Measured (2 cores, warm): the list of commands takes 0.17 s and the help of `sync` 0.2 s, of which cyclopts with its
+part of rich are 0.15 s. argparse would take 0.05 s less, and knows neither groups nor "did you mean".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from cyclopts import App, CycloptsError, Group
+
+from intercom.cli.endings import FAILED, WRONG_SETTINGS
+
+_COPY = Group("Copy", sort_key=0)
+_LOOK = Group("Look first", sort_key=1)
+_RUN = Group("Run it on a schedule", sort_key=2)
+_USE = Group("Use it", sort_key=3)
+_COMMANDS: Sequence[tuple[str, str, Group, str]] = (
+    ("sync", "intercom.cli.flow_commands:sync", _COPY, "Copy an Intercom workspace into the lake."),
+    ("compact", "intercom.cli.flow_commands:compact", _COPY, "Merge what waits in staging; asks nothing of Intercom."),
+    ("demo", "intercom.cli.flow_commands:demo", _LOOK, "Copy a simulated workspace; no account needed."),
+    ("check", "intercom.cli.check:check", _LOOK, "Test connection, token, permissions, lake and Prefect."),
+    ("plan", "intercom.cli.plan:plan", _LOOK, "Say what a sync would read and why, and write nothing."),
+    ("init", "intercom.cli.init:init", _RUN, "Write connections.yml and prefect.yaml into this folder."),
+    ("bootstrap", "intercom.cli.bootstrap:bootstrap", _RUN, "Set up a Prefect server: block types, pool, limits."),
+    ("serve", "intercom.cli.serve:serve", _RUN, "Serve the deployments of prefect.yaml from this process."),
+    ("ddl", "intercom.cli.ddl:ddl", _USE, "Print SQL that shows the tables to Athena or DuckDB."),
+    ("sandbox", "intercom.cli.sandbox:sandbox", _USE, "Serve a simulated workspace, to try things on."),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name; its exit status."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect's and deltalake's telemetry
+    return call(_app(), arguments)
+
+
+def call(app: App, arguments: Sequence[str] | None = None) -> int:
+    """Parse and run; `WRONG_SETTINGS` and one line on standard error for arguments that no command takes."""
+    try:
+        result: Any = app(arguments, result_action="return_value", print_error=False, exit_on_error=False)
+    except CycloptsError as error:
+        app.error_console.print(f"{error}\nThe options: --help", style=None, markup=False, highlight=False)
+        return WRONG_SETTINGS
+    return result if isinstance(result, int) else 0
+
+
+def _app() -> App:
+    from importlib.metadata import version
+
+    app = App(
+        name="intercom-lake",
+        help="Copy an Intercom workspace into a merged, partitioned Parquet lake with Prefect.",
+        help_epilogue=f"Exit status: 0 all is well, {FAILED} something failed, {WRONG_SETTINGS} wrong options or settings, 130 or 143 interrupted.",
+        version=lambda: version("intercom-lake"),
+    )
+    for name, place, group, described in _COMMANDS:
+        app.command(place, name=name, help=described, group=group)
+    return app

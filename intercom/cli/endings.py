@@ -1,0 +1,98 @@
+"""How a command ends: exit statuses, and one line when it is interrupted.
+
+Ctrl-C and SIGTERM reach the main thread as KeyboardInterrupt, which ends a run in order: no further request, locks
+given back. A run can also be killed at any moment without harm, so what takes longer than `GRACE_SECONDS` is cut off.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final, NoReturn
+
+COMPLETED: Final = 0
+FAILED: Final = 1
+WRONG_SETTINGS: Final = 2
+GRACE_SECONDS: Final = 3.5
+"""From the signal to the end of the process, at most."""
+_SIGNALS: Final = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Told to end"}
+
+
+class InterruptedCommand(Exception):
+    """The command was interrupted and has said so; `status` is what it exits with: 130 or 143."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+@contextmanager
+def ending_cleanly(where: Callable[[], str]) -> Iterator[None]:
+    """Turn a signal that comes while the block lasts into one line and InterruptedCommand.
+
+    `where` says how far the command is, in sentences. Only for the main thread. The process ends within
+    `GRACE_SECONDS` of the signal, also if the block, or what is registered with atexit, takes longer.
+    """
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    ending = _Ending(where)
+    # The system's own record of signals, since Prefect has handlers of its own while a flow runs.
+    before = signal.set_wakeup_fd(write)
+    handler = signal.signal(signal.SIGTERM, _raise)
+    threading.Thread(target=ending.watch, args=(read,), name="intercom-signals", daemon=True).start()
+    try:
+        yield
+    except BaseException as error:
+        if ending.number is None and not isinstance(error, KeyboardInterrupt):
+            raise
+        raise InterruptedCommand(ending.say(signal.SIGINT)) from None
+    finally:
+        signal.set_wakeup_fd(before)
+        if ending.number is None:
+            signal.signal(signal.SIGTERM, handler)
+            os.write(write, b"\0")
+            os.close(write)
+
+
+class _Ending:
+    """The first signal that has come, and the one line about it."""
+
+    def __init__(self, where: Callable[[], str]) -> None:
+        self._where = where
+        self._lock = threading.Lock()
+        self._said = False
+        self.number: int | None = None
+
+    def watch(self, read: int) -> None:
+        """Wait for a signal; a second one, or the end of `GRACE_SECONDS`, ends the process. A byte 0 ends the watch."""
+        while (number := os.read(read, 1)[0]) not in _SIGNALS:
+            if number == 0:
+                os.close(read)
+                return
+        self.number = number
+        logging.disable(logging.CRITICAL)  # what threads that are cut off have to say is no news
+        select.select([read], [], [], GRACE_SECONDS)
+        status = self.say(number)
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        os._exit(status)
+
+    def say(self, number: int) -> int:
+        """Print the line unless that was done; the exit status."""
+        number = self.number or number  # the watching thread may not have run yet
+        with self._lock:
+            if not self._said:
+                self._said = True
+                with suppress(OSError, ValueError):  # the terminal has gone
+                    print(f"{_SIGNALS[signal.Signals(number)]}. {self._where()}", file=sys.stderr, flush=True)
+        return 128 + number
+
+
+def _raise(*_: Any) -> NoReturn:
+    raise KeyboardInterrupt

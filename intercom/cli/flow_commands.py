@@ -1,0 +1,20 @@
+"""The commands that run a flow: `sync` and `compact` with the options of their flows, and the demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from intercom import flows
+from intercom.cli.demo import LAKE
+from intercom.cli.run import flow_command
+
+sync = flow_command(Path(flows.file("sync")))
+compact = flow_command(Path(flows.file("compact")))
+
+
+def demo(*, lake: Annotated[str, Parameter(help="Folder or URL of the lake.", metavar="URL")] = LAKE) -> int:
+    """Copy a simulated workspace into a lake of its own: no account and no Prefect server needed."""
+    return sync(demo=True, lake=lake)

@@ -1,0 +1,40 @@
+"""The command `sandbox`: a simulated workspace on loopback."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def sandbox(
+    *,
+    port: Annotated[int, Parameter(help="Port to listen on; 0 takes a free one.")] = 0,
+    seed: Annotated[int, Parameter(help="The same seed makes the same records.")] = 7,
+    contacts: int = 300,
+    companies: int = 80,
+    conversations: int = 150,
+    articles: int = 40,
+    timezone: Annotated[str, Parameter(help="Zone of the calendar days that contact search compares.")] = "UTC",
+    history_days: Annotated[int, Parameter(help="Records were created within this many days.")] = 5 * 365,
+    one_day: Annotated[bool, Parameter(help="Every record was created and changed yesterday.", negative=())] = False,
+    rate_limit: Annotated[int, Parameter(help="Requests per 10 seconds.")] = 166,
+    latency_ms: Annotated[float, Parameter(help="Milliseconds to wait before each answer.")] = 0.0,
+    compress: Annotated[bool, Parameter(help="Send gzip to clients that take it.")] = True,
+) -> int:
+    """Serve a simulated workspace until Ctrl-C or SIGTERM; its address and token are the first line."""
+    from intercom.sandbox.serve import serve
+    from intercom.sandbox.workspace import Workspace
+
+    workspace = Workspace.seeded(
+        seed=seed,
+        contacts=contacts,
+        companies=companies,
+        conversations=conversations,
+        articles=articles,
+        timezone=timezone,
+        history_days=history_days,
+        one_day=one_day,
+    )
+    serve(workspace, port=port, rate_limit=rate_limit, latency_seconds=latency_ms / 1000, compress=compress)
+    return 0
