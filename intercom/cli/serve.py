@@ -1,0 +1,106 @@
+"""The command `serve`: the deployments of a prefect.yaml, served from one process, without a worker.
+
+It needs a Prefect server (PREFECT_API_URL), which keeps the schedules. Each run is a process of its own. Ctrl-C pauses
+the schedules, since nothing serves them any more, and the next start resumes them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from cyclopts import Parameter
+
+from intercom.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from prefect.deployments.runner import RunnerDeployment
+
+_FOR_WORKERS: Final = ("build", "push", "pull", "work_pool")
+
+
+def serve(
+    *,
+    file: Annotated[
+        Path, Parameter(help="The definitions of the deployments; runs start in its folder.", metavar="FILE")
+    ] = Path("prefect.yaml"),
+) -> int:
+    """Serve the deployments of prefect.yaml from this process until Ctrl-C, which pauses their schedules."""
+    try:
+        _serve(file)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _serve(file: Path) -> None:
+    from prefect import serve as serve_deployments
+    from prefect.settings import get_current_settings
+
+    if get_current_settings().api.url is None:
+        raise ConfigurationError(
+            "PREFECT_API_URL is not set, so there is no Prefect server that keeps the schedules. Start one with "
+            "`prefect server start`, set PREFECT_API_URL=http://127.0.0.1:4200/api, and run this again."
+        )
+    entries = _entries(file)
+    for entry in entries:
+        for name, value in entry.get("work_pool", {}).get("job_variables", {}).get("env", {}).items():
+            os.environ.setdefault(name, value)  # runs inherit it
+    deployments = [served(entry) for entry in entries]
+    for deployment in deployments:
+        _leave_to_workers(deployment)
+    serve_deployments(*deployments)
+
+
+def _entries(file: Path) -> list[dict[str, Any]]:
+    """The deployments of a file as Prefect reads them; the process then works in the file's folder, as a worker would."""
+    import yaml
+    from prefect.utilities.templating import apply_values
+
+    if not file.is_file():
+        raise ConfigurationError(f"There is no file {file}. Write one with `intercom-lake init`, or name it: --file.")
+    folder = file.resolve().parent
+    os.chdir(folder)
+    os.environ["PWD"] = str(folder)  # prefect.yaml uses $PWD, which only a shell sets
+    entries: list[dict[str, Any]] = apply_values(
+        yaml.safe_load((folder / file.name).read_text(encoding="utf-8"))["deployments"], {}
+    )
+    return entries
+
+
+def served(entry: dict[str, Any]) -> RunnerDeployment:
+    """The deployment for an entry of prefect.yaml, without the fields that only workers need."""
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig
+    from prefect.deployments.runner import RunnerDeployment
+    from prefect.schedules import Schedule
+
+    options = {name: value for name, value in entry.items() if name not in _FOR_WORKERS}
+    limit = options.pop("concurrency_limit", None)
+    return RunnerDeployment.from_entrypoint(
+        entrypoint=options.pop("entrypoint"),
+        schedules=[Schedule(**schedule) for schedule in options.pop("schedules", [])],
+        concurrency_limit=ConcurrencyLimitConfig(**limit) if isinstance(limit, dict) else limit,
+        paused=False,  # the last Ctrl-C paused it
+        **options,
+    )
+
+
+def _leave_to_workers(deployment: RunnerDeployment) -> None:
+    """Raise if the deployment is in a work pool: it would stay there, and its runs would fail on workers."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    name = f"{deployment.flow_name}/{deployment.name}"
+    with get_client(sync_client=True) as client:
+        try:
+            pool = client.read_deployment_by_name(name).work_pool_name
+        except ObjectNotFound:
+            return
+    if pool is not None:
+        raise ConfigurationError(
+            f"{name} is deployed to work pool {pool!r}, whose workers run it. To serve it from here, delete that "
+            f"deployment (its runs stay): prefect deployment delete {name}. Nothing was changed."
+        )

@@ -1,0 +1,44 @@
+"""What a run prints at its end: the table, one JSON object, or nothing. The shell chooses; elsewhere it is the table."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from contextvars import ContextVar
+from enum import StrEnum
+from typing import Any, Final
+
+log = logging.getLogger(__name__)
+
+
+class Output(StrEnum):
+    """What is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    QUIET = "quiet"
+
+
+OUTPUT: Final[ContextVar[Output]] = ContextVar("intercom-output", default=Output.TABLE)
+
+
+def show(table: str, summary: Mapping[str, Any]) -> None:
+    """Print the end of a run as asked for."""
+    match OUTPUT.get():
+        case Output.TABLE:
+            _print(f"\n{table}\n")
+        case Output.JSON:
+            _print(json.dumps(summary, ensure_ascii=False, indent=2))
+        case Output.QUIET:
+            pass
+
+
+def _print(text: str) -> None:
+    """Print. A terminal that has gone, or whose encoding lacks a letter, does not fail the run."""
+    try:
+        encoding = sys.stdout.encoding or "utf-8"
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except OSError as error:
+        log.info("The end of the run could not be printed: %s", error)
