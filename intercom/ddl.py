@@ -1,7 +1,6 @@
 """SQL that declares a lake's tables to query engines: Athena tables, DuckDB views.
 
-``python -m intercom.ddl athena --connection acme --location s3://bucket/prefix`` prints it. The columns are the
-declared ones, by name; nothing is looked up in the lake.
+The command ``intercom-lake ddl`` prints it. The columns are the declared ones, by name; nothing is looked up in the lake.
 
 Sources: Amazon Athena User Guide, *Supported types for partition projection*, *Names for tables, databases, and
 columns*, *Specify a table location in Amazon S3*, *Create tables for Linux Foundation Delta Lake*; DuckDB
@@ -10,11 +9,9 @@ documentation, *Hive partitioning*, *Delta extension*.
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from textwrap import fill
 from typing import Final, Self
 
@@ -22,7 +19,6 @@ import pyarrow as pa
 
 from intercom.errors import ConfigurationError
 from intercom.lake.layout import PARTITION_COLUMN, UNKNOWN_MONTH, TableFormat, TablePaths
-from intercom.tables.catalogue import select_tables
 from intercom.tables.table import Table
 
 FIRST_MONTH: Final = "2011-01"
@@ -160,63 +156,30 @@ def _duckdb_name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _athena(arguments: argparse.Namespace, tables: Sequence[Table]) -> Iterator[str]:
-    months = Months(arguments.first_month, arguments.last_month)
-    if arguments.database is not None:
-        yield f"CREATE DATABASE IF NOT EXISTS `{arguments.database}`;"
+def athena(
+    tables: Sequence[Table],
+    connection: str,
+    location: str,
+    months: Months,
+    database: str | None = None,
+    table_format: TableFormat = TableFormat.PARQUET,
+) -> Iterator[str]:
+    """The statements for several tables, after one for the database if it is named."""
+    if database is not None:
+        yield f"CREATE DATABASE IF NOT EXISTS `{database}`;"
     for table in tables:
-        yield athena_table(
-            table, arguments.connection, arguments.location, months, arguments.database, arguments.table_format
-        )
+        yield athena_table(table, connection, location, months, database, table_format)
 
 
-def _duckdb(arguments: argparse.Namespace, tables: Sequence[Table]) -> Iterator[str]:
-    if arguments.database is not None:
-        yield f"CREATE SCHEMA IF NOT EXISTS {_duckdb_name(arguments.database)};"
+def duckdb(
+    tables: Sequence[Table],
+    connection: str,
+    location: str,
+    database: str | None = None,
+    table_format: TableFormat = TableFormat.PARQUET,
+) -> Iterator[str]:
+    """The statements for several tables, after one for the schema if it is named."""
+    if database is not None:
+        yield f"CREATE SCHEMA IF NOT EXISTS {_duckdb_name(database)};"
     for table in tables:
-        yield duckdb_view(table, arguments.connection, arguments.location, arguments.database, arguments.table_format)
-
-
-def _parser(months: Months) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m intercom.ddl",
-        description="Print the SQL that shows a lake's tables to an engine: one statement per table.",
-    )
-    engines = parser.add_subparsers(metavar="ENGINE", required=True)
-    athena = engines.add_parser("athena", help="external tables for Athena and the Glue catalogue")
-    athena.set_defaults(made=_athena)
-    duckdb = engines.add_parser("duckdb", help="views for DuckDB; each table needs a file, so name those with rows")
-    duckdb.set_defaults(made=_duckdb)
-    for engine, location, database in (
-        (athena, "the lake, such as s3://bucket/prefix", "the database to make the tables in"),
-        (duckdb, "the lake: a folder, or a URL that DuckDB reads", "the schema to make the views in"),
-    ):
-        engine.add_argument("--connection", required=True, metavar="NAME", help="the connection that was copied")
-        engine.add_argument("--location", required=True, metavar="URL", help=location)
-        engine.add_argument("--database", metavar="NAME", help=database)
-        engine.add_argument(
-            "--table-format", type=TableFormat, choices=list(TableFormat), default=TableFormat.PARQUET,
-            help="parquet if not given; of a Delta table plain files would show replaced rows as well",
-        )  # fmt: skip
-        engine.add_argument("--tables", metavar="A,B,...", help="only these tables")
-    for option, month, end in (("--first-month", months.first, "first"), ("--last-month", months.last, "last")):
-        athena.add_argument(
-            option, default=month, metavar="YYYY-MM", help=f"the {end} month that queries look for (%(default)s)"
-        )
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Print the statements; exit status 2 and a line with the reason for wrong arguments."""
-    parser = _parser(Months.until_years_after(datetime.now(UTC).year))
-    arguments = parser.parse_args(argv)
-    names = None if arguments.tables is None else [name.strip() for name in arguments.tables.split(",")]
-    try:
-        tables = select_tables(names)
-        print("\n\n".join(arguments.made(arguments, tables)))
-    except ConfigurationError as error:
-        parser.error(str(error))
-
-
-if __name__ == "__main__":
-    main()
+        yield duckdb_view(table, connection, location, database, table_format)

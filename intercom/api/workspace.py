@@ -17,6 +17,8 @@ from intercom.errors import FatalApiError
 
 log = logging.getLogger(__name__)
 
+_LACKS_SCOPE = "token_unauthorized"
+"""Code of a 401 for a token that is right, but may not ask this. The others are of tokens that are wrong or revoked."""
 _DOUBT_SECONDS = 86_400
 """Seconds by which this machine's clock may be ahead of the server's, at most."""
 
@@ -37,12 +39,15 @@ class Workspace:
 def identify(client: IntercomClient) -> Workspace:
     """Ask which workspace the token belongs to, before tables are read.
 
-    A refusal is only a warning: some tokens may read tables but not this, and a bad token shows in every table's own
-    error. The time then comes from the refusal's Date header. Raises RetriableApiError when no usable answer comes.
+    A refusal is only a warning where the token may still read tables: the time then comes from the refusal's Date
+    header. Raises PermissionDeniedError for a token that Intercom does not know, which would be refused for each table
+    again, and RetriableApiError when no usable answer comes.
     """
     try:
         return ask_workspace(client)
     except FatalApiError as error:
+        if error.status == 401 and error.code != _LACKS_SCOPE:
+            raise
         log.warning("The workspace of connection %s cannot be identified: %s", client.connection.name, error)
         return _with_time(client, error.server_time)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
-from cyclopts import App, CycloptsError, Group
+from cyclopts import App, Group
 
+from intercom.cli.call import call
 from intercom.cli.endings import FAILED, WRONG_SETTINGS
 
 _COPY = Group("Copy", sort_key=0)
@@ -38,25 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return call(_app(), arguments)
 
 
-def call(app: App, arguments: Sequence[str] | None = None) -> int:
-    """Parse and run; `WRONG_SETTINGS` and one line on standard error for arguments that no command takes."""
-    try:
-        result: Any = app(arguments, result_action="return_value", print_error=False, exit_on_error=False)
-    except CycloptsError as error:
-        app.error_console.print(f"{error}\nThe options: --help", style=None, markup=False, highlight=False)
-        return WRONG_SETTINGS
-    return result if isinstance(result, int) else 0
-
-
 def _app() -> App:
     from importlib.metadata import version
 
     app = App(
         name="intercom-lake",
         help="Copy an Intercom workspace into a merged, partitioned Parquet lake with Prefect.",
-        help_epilogue=f"Exit status: 0 all is well, {FAILED} something failed, {WRONG_SETTINGS} wrong options or settings, 130 or 143 interrupted.",
+        help_epilogue=f"Exit status: 0 all is well, {FAILED} something failed, {WRONG_SETTINGS} wrong options or "
+        "settings, 130 or 143 interrupted.",
         version=lambda: version("intercom-lake"),
     )
     for name, place, group, described in _COMMANDS:
-        app.command(place, name=name, help=described, group=group)
+        app.command(place, name=name, help=described, group=group, help_epilogue="")
     return app

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from intercom import flows
+from intercom import bundled
 from intercom.cli.demo import LAKE
 from intercom.cli.run import flow_command
 
-sync = flow_command(Path(flows.file("sync")))
-compact = flow_command(Path(flows.file("compact")))
+sync = flow_command(bundled.path("flows/sync.py"))
+compact = flow_command(bundled.path("flows/compact.py"))
 
 
 def demo(*, lake: Annotated[str, Parameter(help="Folder or URL of the lake.", metavar="URL")] = LAKE) -> int:

@@ -37,6 +37,11 @@ class FlowOptions:
     options: Sequence[inspect.Parameter]
     groups: Mapping[str, list[str]]
 
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The value of each option that is not given."""
+        return {option.name: option.default for option in self.options}
+
     def parameters(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """What the flow is called with: the options of a group as one object."""
         grouped = {group: {name: options[name] for name in names} for group, names in self.groups.items()}
@@ -46,11 +51,10 @@ class FlowOptions:
     def command(
         self, name: str, run: Callable[[dict[str, Any]], int], more: Sequence[inspect.Parameter] = ()
     ) -> Callable[..., int]:
-        """A function for cyclopts with these options and `more`: it calls `run` with all of them, by name."""
+        """A function for cyclopts with these options and `more`: it calls `run` with those that are given, by name."""
 
-        def command(**options: Any) -> int:
-            defaults = {option.name: option.default for option in (*self.options, *more)}
-            return run(defaults | options)
+        def command(**given: Any) -> int:
+            return run(given)
 
         command.__name__, command.__doc__ = name, self.summary
         command.__signature__ = inspect.Signature([*self.options, *more], return_annotation=int)  # type: ignore[attr-defined]
@@ -90,13 +94,11 @@ def flow_options(path: Path, groups_file: Path = _GROUPS_FILE) -> FlowOptions:
 
 def flag(name: str, described: str, group: Group | None = None) -> inspect.Parameter:
     """An option that is given or not."""
-    return _parameter(name, bool, False, group, help=described, negative=(), show_default=False)
+    return _parameter(name, bool, False, group, Parameter(help=described, negative=(), show_default=False))
 
 
-def _parameter(name: str, kind: Any, default: Any, group: Group | None, **shown: Any) -> inspect.Parameter:
-    if group is not None:
-        shown["group"] = group
-    annotation = Annotated[kind, Parameter(**shown)]
+def _parameter(name: str, kind: Any, default: Any, group: Group | None, shown: Parameter) -> inspect.Parameter:
+    annotation = Annotated[kind, shown] if group is None else Annotated[kind, shown, Parameter(group=group)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
@@ -141,23 +143,13 @@ def _option(field: _Field, group: Group | None = None) -> inspect.Parameter:
     if kind == "bool":
         return flag(field.name, described, group)
     if choices := _choices(field.annotation):
-        return _parameter(field.name, str, default, group, help=described, choices=choices)
+        return _parameter(field.name, str, default, group, Parameter(help=described, choices=choices))
     if kind not in _KINDS:
         raise ValueError(f"Parameter {field.name!r} has the type {kind!r}, which no shell option has.")
     convert, metavar = _KINDS[kind]
-    return _parameter(
-        field.name,
-        Any,
-        default,
-        group,
-        help=described,
-        metavar=metavar,
-        converter=_converter(convert),
-        n_tokens=1,
-        accepts_keys=False,
-        negative=(),
-        show_default=bool(default),  # without a default the option's own text says what happens
-    )
+    shown = parsed_by(convert, metavar, described)
+    shown.show_default = bool(default)  # without a default the option's own text says what happens
+    return _parameter(field.name, Any, default, group, shown)
 
 
 def _choices(annotation: ast.expr | None) -> list[str] | None:
@@ -174,14 +166,28 @@ def _converter(convert: Callable[[str], Any]) -> Callable[[Any, Sequence[Token]]
     return converted
 
 
-def _object_or_name(text: str) -> dict[str, Any] | str:
+def parsed_by(convert: Callable[[str], Any], metavar: str, described: str) -> Parameter:
+    """An option whose text a function turns into its value; ValueError says what is wrong with it."""
+    return Parameter(
+        help=described,
+        metavar=metavar,
+        converter=_converter(convert),
+        n_tokens=1,
+        accepts_keys=False,
+        negative=(),
+        show_default=False,
+    )
+
+
+def storage_options_of(text: str) -> dict[str, Any] | str:
+    """fsspec's options as an object, or the name of a block that has them."""
     try:
         return parse_options(text)
     except ConfigurationError as error:
         raise ValueError(str(error)) from None
 
 
-def names(text: str) -> list[str]:
+def list_of_names(text: str) -> list[str]:
     """Names separated by commas; none at all is a mistake, such as an unset shell variable, and must not mean all."""
     found = [name.strip() for name in text.split(",") if name.strip()]
     if not found:
@@ -200,8 +206,8 @@ _KINDS: dict[str, tuple[Callable[[str], Any], str]] = {
     "ConnectionName": (str, "NAME"),
     "LakeURL": (str, "URL"),
     "FilePath | None": (str, "FILE"),
-    "Sequence[TableName]": (names, "A,B,..."),
-    "StoreText | StoreObject | None": (_object_or_name, "JSON|BLOCK"),
+    "Sequence[TableName]": (list_of_names, "A,B,..."),
+    "StoreText | StoreObject | None": (storage_options_of, "JSON|BLOCK"),
     "Day | None": (_day, "YYYY-MM-DD"),
 }
 """By annotation: how an option's text becomes the parameter, and how the help shows it."""

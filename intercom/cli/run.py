@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
-from intercom.cli.app import call
+from intercom.cli.call import call
 from intercom.cli.demo import LAKE, demo_connection, use_own_prefect
 from intercom.cli.endings import COMPLETED, FAILED, WRONG_SETTINGS, InterruptedCommand, ending_cleanly
 from intercom.cli.options import FlowOptions, flag, flow_options
@@ -37,7 +37,7 @@ def flow_command(file: Path) -> Callable[..., int]:
     known = flow_options(file)
     reads = any(option.name == "connections_file" for option in known.options)
     return known.command(
-        known.flow, lambda options: _run(file, known, options), [_QUIET, _JSON, *([_DEMO] if reads else [])]
+        known.flow, lambda given: _run(file, known, given), [_QUIET, _JSON, *([_DEMO] if reads else [])]
     )
 
 
@@ -49,15 +49,16 @@ def run_from_shell(file: str, arguments: Sequence[str] | None = None) -> int:
     return call(app, arguments)
 
 
-def _run(file: Path, known: FlowOptions, options: dict[str, Any]) -> int:
-    from intercom.cli.settings import faults  # the modules that check: not for the help
+def _run(file: Path, known: FlowOptions, given: dict[str, Any]) -> int:
+    from intercom.cli.settings import faults  # and what it imports: not for the help
+    from intercom.orchestration.observe.output import OUTPUT, Output
 
-    demo = options.pop("demo", False)
-    OUTPUT.set(Output.JSON if options.pop("json") else Output.QUIET if options.pop("quiet") else Output.TABLE)
+    demo = bool(given.pop("demo", False))
+    output = Output.JSON if given.pop("json", False) else Output.QUIET if given.pop("quiet", False) else Output.TABLE
+    options = known.defaults | ({"lake": LAKE} if demo else {}) | given
+    OUTPUT.set(output)
     if demo:
         use_own_prefect()
-        if options["lake"] == next(option.default for option in known.options if option.name == "lake"):
-            options["lake"] = LAKE
     if found := faults(options, os.environ, demo=demo):
         print("\n".join(found), file=sys.stderr)
         return WRONG_SETTINGS
@@ -82,7 +83,8 @@ def _checked_run(file: Path, known: FlowOptions, options: dict[str, Any], *, dem
 
     with connection as overrides, live_progress():
         if server is not None and not server.connect() and demo:
-            print("Prefect's temporary server did not start, and the demo uses no other. Run again.", file=sys.stderr)
+            reason = server.last_words() or "no reason is known"
+            print(f"Prefect's temporary server did not start ({reason}), and the demo uses no other.", file=sys.stderr)
             return FAILED
         with local_settings():
             state: Any = flow(**known.parameters({**options, **overrides}), return_state=True)

@@ -14,6 +14,7 @@ import gc
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING
@@ -51,10 +52,12 @@ class TemporaryServer:
 
         `wanted`: also where Prefect's settings name another server. `python` is the interpreter that runs it.
         """
+        self._said = tempfile.TemporaryFile()  # its log and tracebacks, such as those of a locked database
         self._process = subprocess.Popen(
             [python, "-P", "-m", __name__, *([_WANTED] if wanted else [])],
             stdin=subprocess.PIPE,  # which the system closes when this process ends: the sign to end, too
             stdout=subprocess.PIPE,
+            stderr=self._said,
             start_new_session=True,  # Ctrl-C is for the run, which then tells the server how it ended
         )
         atexit.register(self._stop)
@@ -75,6 +78,12 @@ class TemporaryServer:
             os.environ["PREFECT_API_URL"] = url  # for all threads: those of Prefect do not all share a context
             refresh_global_settings_context()
         return bool(url)
+
+    def last_words(self) -> str:
+        """The last line that the server has logged, ``""`` if there is none."""
+        self._said.seek(0)
+        lines = self._said.read().decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def _stop(self) -> None:
         """Tell the server to end, and wait for a while. It is never killed, since it may be migrating its database."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -15,6 +14,7 @@ from intercom.config.redaction import one_line
 from intercom.errors import IntercomLakeError
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe.announce import announce_run
+from intercom.orchestration.observe.output import show
 from intercom.orchestration.observe.progress import end_reports
 from intercom.sync.summary import TableResult, as_text, failures, verdict, warnings
 
@@ -25,25 +25,18 @@ def finish(job: Job, tables: Mapping[str, PrefectFuture[TableResult]]) -> State[
     """Wait for all tables, save watermarks, show what was done in Prefect and on the terminal, say if it failed."""
     try:
         results = [_result(name, future) for name, future in tables.items()]
-    finally:
-        end_reports(job.run_id)
+    except BaseException:  # a signal: the run ends at once
+        end_reports(job.run_id, wait=False)
+        raise
+    end_reports(job.run_id)
     refused = job.save_watermarks()
     results = [replace(one, failure=str(refused[one.table])) if one.table in refused else one for one in results]
     for warning in warnings(results):
         log.warning("%s", warning)
     announce_run(job, results)
-    _show(as_text(results))
+    show(as_text(results), {})
     end = Failed if failures(results) else Completed
     return end(message=verdict(results))
-
-
-def _show(text: str) -> None:
-    """Print. A terminal that has gone, or whose encoding lacks a letter, does not fail the run."""
-    try:
-        encoding = sys.stdout.encoding or "utf-8"
-        print(f"\n{text.encode(encoding, 'backslashreplace').decode(encoding)}\n", flush=True)
-    except OSError as error:
-        log.info("The summary could not be printed: %s", error)
 
 
 def _result(table: str, future: PrefectFuture[TableResult]) -> TableResult:

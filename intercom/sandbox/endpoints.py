@@ -58,7 +58,8 @@ class Endpoints:
     def _me(self, _: Params) -> Answer:
         options = self._workspace.options
         if options.me_status is not None:
-            raise Refusal(options.me_status, "Access Token Invalid" if options.me_status == 401 else "Refused")
+            message = "Access Token Invalid" if options.me_status == 401 else "Refused"
+            raise Refusal(options.me_status, message, options.me_code)
         app = {
             "type": "app",
             "id_code": options.app_id,

@@ -39,3 +39,5 @@ class Options:
     app_id: str = "sbx7k2qd"
     me_status: int | None = None
     """Status with which GET /me is refused."""
+    me_code: str | None = None
+    """Intercom's code in that refusal, the usual one for the status if None."""

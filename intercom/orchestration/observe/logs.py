@@ -8,6 +8,7 @@ from uuid import UUID
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.logging.handlers import APILogHandler
 
+from intercom.errors import IntercomLakeError
 from intercom.sync.progress import BOARD
 
 _PACKAGE = "intercom"
@@ -33,8 +34,23 @@ class RunLogHandler(APILogHandler):
         return bool(super().filter(record))
 
 
+def _told_in_a_sentence(record: logging.LogRecord) -> bool:
+    """Take the traceback off a line about an error that we raise on purpose: its message says what to do."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, IntercomLakeError):
+        record.msg, record.args, record.exc_info, record.exc_text = str(error), None, None, None
+    return True
+
+
 def log_to_runs() -> None:
-    """Send the package's lines from INFO on to their runs from now on, without a setting of Prefect's."""
+    """Send the package's lines from INFO on to their runs from now on, without a setting of Prefect's.
+
+    And let Prefect's own lines about our errors have no traceback.
+    """
+    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
+        for handler in logging.getLogger(name).handlers:
+            if _told_in_a_sentence not in handler.filters:
+                handler.addFilter(_told_in_a_sentence)
     logger = logging.getLogger(_PACKAGE)
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.INFO)

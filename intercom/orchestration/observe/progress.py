@@ -181,9 +181,10 @@ def report_progress(
         progress.finish()
 
 
-def end_reports(run_id: str) -> None:
-    """The run is over: send what is still to be shown, and free the terminal."""
-    REPORTER.flush(run_id, _LAST_CALLS_SECONDS)
+def end_reports(run_id: str, *, wait: bool = True) -> None:
+    """The run is over: send what is still to be shown, for some seconds if `wait`, and free the terminal."""
+    if wait:
+        REPORTER.flush(run_id, _LAST_CALLS_SECONDS)
     BOARD.close(run_id)
 
 

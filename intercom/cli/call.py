@@ -1,0 +1,20 @@
+"""Calls a command with the shell's arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cyclopts import App, CycloptsError
+
+from intercom.cli.endings import COMPLETED, WRONG_SETTINGS
+
+
+def call(app: App, arguments: Sequence[str] | None = None) -> int:
+    """Parse and run; `WRONG_SETTINGS` and a line on standard error for arguments that no command takes."""
+    try:
+        result: Any = app(arguments, result_action="return_value", print_error=False, exit_on_error=False)
+    except CycloptsError as error:
+        app.error_console.print(f"{error}\n--help shows the options.", markup=False, highlight=False)
+        return WRONG_SETTINGS
+    return result if isinstance(result, int) else COMPLETED

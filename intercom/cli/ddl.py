@@ -1,0 +1,94 @@
+"""The command `ddl`: SQL that shows a lake's tables to Athena or DuckDB, for those tables that the lake has."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from intercom.cli.options import list_of_names, parsed_by, storage_options_of
+from intercom.errors import ConfigurationError, LakeError
+
+if TYPE_CHECKING:
+    from intercom.tables.table import Table
+
+
+def ddl(
+    engine: Annotated[Literal["athena", "duckdb"], Parameter(help="Whose SQL it is.")],
+    /,
+    *,
+    connection: Annotated[str, Parameter(help="The connection that was copied.", metavar="NAME")],
+    lake: Annotated[
+        str,
+        Parameter(
+            name=("--lake", "--location"), metavar="URL",
+            help="The lake as the engine reads it: a folder, or a URL such as s3://bucket/prefix.",
+        ),
+    ],
+    tables: Annotated[Sequence[str], parsed_by(list_of_names, "A,B,...", "Only these tables.")] = (),
+    database: Annotated[
+        str | None, Parameter(help="Database (DuckDB: schema) to make them in.", metavar="NAME")
+    ] = None,
+    table_format: Annotated[
+        Literal["parquet", "delta"],
+        Parameter(help="Of a Delta table plain files would show replaced rows as well."),
+    ] = "parquet",
+    storage_options: Annotated[
+        Any, parsed_by(storage_options_of, "JSON", "How this command reaches the lake's store: fsspec's options.")
+    ] = None,
+    first_month: Annotated[
+        str | None, Parameter(help="Athena: first month that queries look for (2011-01).", metavar="YYYY-MM")
+    ] = None,
+    last_month: Annotated[
+        str | None,
+        Parameter(help="Athena: last month (the end of the fifth year from now).", metavar="YYYY-MM"),
+    ] = None,
+) -> int:  # fmt: skip
+    """Print the SQL that shows a lake's tables to an engine: one statement for each table that the lake has."""
+    from datetime import UTC, datetime
+
+    from intercom import ddl as sql
+    from intercom.lake.layout import TableFormat
+    from intercom.tables.catalogue import select_tables
+
+    try:
+        whole = sql.Months.until_years_after(datetime.now(UTC).year)
+        months = sql.Months(first_month or whole.first, last_month or whole.last)
+        there = _tables_in(lake, storage_options, connection, select_tables(tables))
+        shown = (connection, lake)
+        if engine == "athena":
+            statements = list(sql.athena(there, *shown, months, database, TableFormat(table_format)))
+        else:
+            statements = list(sql.duckdb(there, *shown, database, TableFormat(table_format)))
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print("\n\n".join(statements))
+    return 0
+
+
+def _tables_in(lake: str, storage_options: Any, connection: str, asked: Sequence[Table]) -> list[Table]:
+    """Those of the tables that have a file in the lake; what is left out, or could not be looked up, is told.
+
+    Raises ConfigurationError where the lake has none of them.
+    """
+    from intercom.config.storage_options import checked_options
+    from intercom.lake.layout import TablePaths
+    from intercom.lake.storage import Lake
+
+    try:
+        opened = Lake(lake, checked_options(storage_options or {}))
+        there = [table for table in asked if opened.list(TablePaths(connection, table.name).data)]
+    except LakeError as error:
+        print(f"The lake could not be looked at, so all tables are printed: {error}", file=sys.stderr)
+        return list(asked)
+    if not there:
+        raise ConfigurationError(
+            f"The lake {lake} has none of these tables of connection {connection!r}. Check --lake, --connection and "
+            "--tables."
+        )
+    if missing := [table.name for table in asked if table not in there]:
+        print(f"Left out, since the lake has no file of them yet: {', '.join(missing)}", file=sys.stderr)
+    return there
