@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from intercom.cli.run import run_from_shell
-
 if __name__ == "__main__":  # before the imports below, which take seconds: meanwhile Prefect's server starts
+    from intercom.cli.run import run_from_shell
+
     raise SystemExit(run_from_shell(__file__))
 
 from prefect import flow

@@ -1,6 +1,7 @@
 """SQL that declares a lake's tables to query engines: Athena tables, DuckDB views.
 
-The command ``intercom-lake ddl`` prints it. The columns are the declared ones, by name; nothing is looked up in the lake.
+The command ``intercom-lake ddl`` prints it. The columns are the declared ones, by name; nothing is looked up
+in the lake.
 
 Sources: Amazon Athena User Guide, *Supported types for partition projection*, *Names for tables, databases, and
 columns*, *Specify a table location in Amazon S3*, *Create tables for Linux Foundation Delta Lake*; DuckDB

@@ -44,18 +44,19 @@ def api_fault(environ: Mapping[str, str]) -> str | None:
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError
+        host = parts.hostname if parts.scheme in ("http", "https") else None
     except ValueError:
+        host = None
+    if not host:
         return "PREFECT_API_URL is no URL. Write it like http://127.0.0.1:4200/api, or unset it. Nothing was read."
     if any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in environ):
         return None  # the way there leads through a proxy
     try:
-        socket.create_connection((parts.hostname, port), _CONNECT_SECONDS).close()
+        socket.create_connection((host, port), _CONNECT_SECONDS).close()
     except OSError as error:
         reason = error.strerror or str(error)
         return (
-            f"No Prefect server answers at PREFECT_API_URL, {parts.hostname}:{port} ({reason}). Start it "
+            f"No Prefect server answers at PREFECT_API_URL, {host}:{port} ({reason}). Start it "
             "(prefect server start), or unset the variable: a run then brings a server of its own. Nothing was read."
         )
     return None

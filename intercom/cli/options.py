@@ -30,7 +30,7 @@ _RARE = Group("Rarely needed", sort_key=1)
 
 @dataclass(frozen=True, slots=True)
 class FlowOptions:
-    """A flow's name and summary, its options as parameters of a function, and which of them are fields of which group."""
+    """A flow's name and summary, its options as parameters of a function, and which options are fields of a group."""
 
     flow: str
     summary: str
@@ -147,9 +147,7 @@ def _option(field: _Field, group: Group | None = None) -> inspect.Parameter:
     if kind not in _KINDS:
         raise ValueError(f"Parameter {field.name!r} has the type {kind!r}, which no shell option has.")
     convert, metavar = _KINDS[kind]
-    shown = parsed_by(convert, metavar, described)
-    shown.show_default = bool(default)  # without a default the option's own text says what happens
-    return _parameter(field.name, Any, default, group, shown)
+    return _parameter(field.name, Any, default, group, parsed_by(convert, metavar, described, default))
 
 
 def _choices(annotation: ast.expr | None) -> list[str] | None:
@@ -166,8 +164,11 @@ def _converter(convert: Callable[[str], Any]) -> Callable[[Any, Sequence[Token]]
     return converted
 
 
-def parsed_by(convert: Callable[[str], Any], metavar: str, described: str) -> Parameter:
-    """An option whose text a function turns into its value; ValueError says what is wrong with it."""
+def parsed_by(convert: Callable[[str], Any], metavar: str, described: str, default: Any = None) -> Parameter:
+    """An option whose text a function turns into its value; ValueError says what is wrong with it.
+
+    An empty default is not shown: the option's own text says what happens without it.
+    """
     return Parameter(
         help=described,
         metavar=metavar,
@@ -175,7 +176,7 @@ def parsed_by(convert: Callable[[str], Any], metavar: str, described: str) -> Pa
         n_tokens=1,
         accepts_keys=False,
         negative=(),
-        show_default=False,
+        show_default=bool(default),
     )
 
 

@@ -114,12 +114,11 @@ def _how_far(options: dict[str, Any]) -> str:
     from intercom.sync.progress import BOARD
     from intercom.tables.catalogue import select_tables
 
-    selected, done = len(select_tables(options["tables"])), BOARD.tables_done()
-    waiting = sum(one.progress.staged_rows for one in BOARD.tracked() if one.progress.table not in done)
-    if not done and not waiting:
-        return "Nothing was written. Run again."
-    staged = f", {waiting:,} rows are staged" if waiting else ""
-    return f"{len(done)} of {selected} tables are in the lake{staged}. Run again to go on."
+    done, staged = BOARD.reached()
+    if not done and not staged:
+        return "No table was brought up to date. Run again."
+    waiting = f", {staged:,} rows are staged" if staged else ""
+    return f"{done} of {len(select_tables(options['tables']))} tables are in the lake{waiting}. Run again to go on."
 
 
 def _loaded(entrypoint: str) -> Flow[..., Any]:

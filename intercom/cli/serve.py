@@ -56,7 +56,7 @@ def _serve(file: Path) -> None:
 
 
 def _entries(file: Path) -> list[dict[str, Any]]:
-    """The deployments of a file as Prefect reads them; the process then works in the file's folder, as a worker would."""
+    """The deployments of a file as Prefect reads them; the process goes to the file's folder, as a worker would."""
     import yaml
     from prefect.utilities.templating import apply_values
 

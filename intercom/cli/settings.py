@@ -11,14 +11,14 @@ from intercom.config.connection import connection_slug
 from intercom.config.connections_file import read_entries
 from intercom.config.lookup import find_connection
 from intercom.config.storage_options import block_named, checked_options
-from intercom.errors import ConfigurationError, IntercomLakeError
+from intercom.errors import IntercomLakeError
 from intercom.lake.storage import Lake
 from intercom.sync.run import asked_range
 from intercom.tables.catalogue import select_tables
 
 
 def faults(options: Mapping[str, Any], environ: Mapping[str, str], *, demo: bool = False) -> list[str]:
-    """One text for each fault; the flow would say the same, but seconds later. `demo`: connection and server are own."""
+    """One text for each fault; the flow would say the same seconds later. `demo`: connection and server are its own."""
     checks: list[Callable[[], Any]] = [
         lambda: select_tables(options["tables"]),
         lambda: asked_range(
@@ -51,7 +51,7 @@ def _check_lake(url: str, storage_options: dict[str, Any] | str | None) -> None:
 
 
 def _check_connection(name: str, connections_file: str | None, environ: Mapping[str, str]) -> None:
-    """Look for the connection in file and environment, unless Prefect may have a block of that name, which counts first.
+    """Look for the connection in file and environment, unless Prefect may have a block of that name: it counts first.
 
     A file that was named is checked all the same, as far as it is about this connection.
     """

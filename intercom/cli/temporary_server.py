@@ -52,7 +52,8 @@ class TemporaryServer:
 
         `wanted`: also where Prefect's settings name another server. `python` is the interpreter that runs it.
         """
-        self._said = tempfile.TemporaryFile()  # its log and tracebacks, such as those of a locked database
+        # What the server logs, tracebacks of a locked database too. Open as long as this object.
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [python, "-P", "-m", __name__, *([_WANTED] if wanted else [])],
             stdin=subprocess.PIPE,  # which the system closes when this process ends: the sign to end, too

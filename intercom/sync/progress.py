@@ -153,18 +153,25 @@ class ProgressBoard:
         self._lock = threading.Lock()
         self._tracked: dict[tuple[str, str, str], Tracked] = {}
         self._listeners: list[Callable[[], None]] = []
-        self._done: tuple[str, set[str]] = ("", set())
+        self._done: set[tuple[str, str]] = set()
+        self._reached = (0, 0)
 
     def done(self, run_id: str, table: str) -> None:
-        """A table of the run is in the lake, with its watermark; remembered until another run says so."""
+        """A table of the run is in the lake, with its watermark."""
         with self._lock:
-            latest, tables = self._done
-            self._done = (run_id, {*tables, table} if latest == run_id else {table})
+            self._done.add((run_id, table))
 
-    def tables_done(self) -> set[str]:
-        """The tables of the latest run that are in the lake."""
+    def reached(self) -> tuple[int, int]:
+        """How many tables of the runs under way are in the lake, and how many rows of others are staged.
+
+        Where no run is under way, those of the last one when it was closed.
+        """
         with self._lock:
-            return set(self._done[1])
+            return self._reach() if self._tracked or self._done else self._reached
+
+    def _reach(self) -> tuple[int, int]:
+        others = [tracked.progress for key, tracked in self._tracked.items() if (key[0], key[2]) not in self._done]
+        return len(self._done), sum(progress.staged_rows for progress in others)
 
     def add(self, tracked: Tracked) -> None:
         """Show a table; one that was read before in the same run is replaced."""
@@ -183,7 +190,9 @@ class ProgressBoard:
         for listener in listeners:
             listener()
         with self._lock:
+            self._reached = self._reach()
             self._tracked = {key: tracked for key, tracked in self._tracked.items() if tracked.run_id != run_id}
+            self._done = {done for done in self._done if done[0] != run_id}
 
     @contextmanager
     def on_close(self, listener: Callable[[], None]) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import shutil
 import sqlite3
@@ -12,13 +11,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 
 import pytest
-from prefect.flows import load_flow_from_entrypoint
 
-from intercom.cli.options import flow_options
 from intercom.cli.temporary_server import TemporaryServer
 from tests.support.prefect_server import inherited
 from tests.support.rig import Rig
@@ -156,8 +152,13 @@ def test_a_server_that_does_not_come_up_leaves_the_run_to_prefect(monkeypatch: p
         (["--nosuch"], 2, "--nosuch"),
         (["--tables", ","], 2, "at least one name"),
         (["--start-date", "yesterday"], 2, "yesterday"),
-        (["--tables", "contacs"], 1, "contacts"),
-        (["--lake", "nosuch://lake"], 1, "nosuch"),
+        (
+            ["--tables", "contacs,foo"],
+            2,
+            "'contacs'. Did you mean 'contacts'? There is no table 'foo'.",
+        ),
+        (["--lake", "nosuch://lake"], 2, "nosuch"),
+        ([], 2, "No connection 'default'"),
     ],
 )
 def test_mistakes_are_answered_before_prefect_is_imported(
@@ -167,51 +168,5 @@ def test_mistakes_are_answered_before_prefect_is_imported(
     assert result.returncode == status
     assert message in result.stdout + result.stderr
     assert "prefect False server False" in result.stdout
+    assert not (tmp_path / "prefect.db").exists()  # no server was started
     assert "Traceback" not in result.stderr
-
-
-@pytest.mark.parametrize("name", ["sync", "compact"])
-def test_options_are_the_flows_parameters(name: str) -> None:
-    file = ROOT / "flows" / f"{name}.py"
-    flow = load_flow_from_entrypoint(f"{file}:{name}")
-    options = flow_options(file)
-    assert options.flow == name
-    parameters = {name: parameter.default for name, parameter in inspect.signature(flow.fn).parameters.items()}
-    group = parameters.pop("advanced")
-    assert vars(options.parser.parse_args([])) == parameters | group.model_dump()
-    helps = {action.dest: action.help for action in options.parser._actions if action.dest != "help"}
-    described = {name: flow.parameters.properties[name]["description"] for name in parameters}
-    described |= {name: field.description for name, field in type(group).model_fields.items()}
-    assert helps == {name: " ".join(text.split()) for name, text in described.items()}
-
-
-def test_options_are_taken_by_the_flow() -> None:
-    options = flow_options(SYNC)
-    given = vars(
-        options.parser.parse_args(
-            ["--tables", "tags, teams", "--full-refresh", "--start-date", "2026-05-01", "--compact", "never",
-             "--storage-options", '{"profile": "lake"}']
-        )
-    )  # fmt: skip
-    taken = load_flow_from_entrypoint(f"{SYNC}:sync").validate_parameters(options.parameters(given))
-    assert (list(taken["tables"]), taken["full_refresh"]) == (["tags", "teams"], True)
-    assert (taken["start_date"], taken["end_date"]) == (date(2026, 5, 1), None)
-    assert (taken["advanced"].compact, taken["advanced"].table_format) == ("never", "parquet")
-    assert taken["advanced"].store() == {"profile": "lake"}
-
-
-def test_a_parameter_that_no_option_can_give_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "flow.py"
-    file.write_text("@flow\ndef copy(rate: float = 1.0): ...\n")
-    with pytest.raises(ValueError, match="'rate' has the type 'float'"):
-        flow_options(file)
-    file.write_text("def copy(): ...\n")
-    with pytest.raises(ValueError, match="no function that is decorated"):
-        flow_options(file)
-
-
-def test_a_field_of_a_group_needs_no_text_to_be_an_option(tmp_path: Path) -> None:
-    groups, file = tmp_path / "parameters.py", tmp_path / "flow.py"
-    groups.write_text("class Options(BaseModel):\n    first: bool = False\n    last: Literal['a', 'b'] = 'b'\n")
-    file.write_text("@flow\ndef copy(advanced: Options = Options()): ...\n")
-    assert vars(flow_options(file, groups).parser.parse_args([])) == {"first": False, "last": "b"}

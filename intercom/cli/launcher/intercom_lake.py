@@ -2,7 +2,7 @@
 
 Intercom's own SDK, the distribution python-intercom, installs a package of the same name. Where both are in one
 environment, modules of each hide modules of the other, so nothing of ours can be relied on. Therefore this module
-stands outside the package and imports nothing of it before it has looked; pip keeps a list of each distribution's files.
+stands outside the package and imports nothing of it before it has looked at the lists of files that pip keeps.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pathlib import Path
 
 _OURS = "intercom-lake"
 _THEIRS = "python-intercom"
-_FIRST_FILE = "intercom/__init__.py"
 
 
 def fault() -> str | None:
@@ -28,12 +27,12 @@ def fault() -> str | None:
             f"Remove the other one and reinstall this one: pip uninstall {_THEIRS}; pip install --force-reinstall "
             f"--no-deps {_OURS}. Or install {_OURS} into an environment of its own, for example by pipx."
         )
-    files = distribution(_OURS).files or []
-    lost = [file for file in files if str(file).startswith("intercom/") and not Path(str(file.locate())).exists()]
+    sources = [file for file in distribution(_OURS).files or [] if str(file).startswith("intercom/")]
+    lost = [file for file in sources if file.suffix == ".py" and not Path(str(file.locate())).exists()]
     if lost:
         return (
-            f"{_OURS} is damaged: {lost[0]} is gone, as after {_THEIRS} was removed from this environment. Reinstall it: "
-            f"pip install --force-reinstall --no-deps {_OURS}."
+            f"{_OURS} is damaged: {lost[0]} is gone, as after {_THEIRS} was removed from this environment. Reinstall "
+            f"it: pip install --force-reinstall --no-deps {_OURS}."
         )
     return None
 

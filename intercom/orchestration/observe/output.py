@@ -1,4 +1,4 @@
-"""What a run prints at its end: the table, one JSON object, or nothing. The shell chooses; elsewhere it is the table."""
+"""What a run prints at its end: the table, one JSON object, or nothing. The shell chooses; else it is the table."""
 
 from __future__ import annotations
 

@@ -1,0 +1,124 @@
+"""What is installed elsewhere: the wheel holds the command, the flows and the files that users start from."""
+
+from __future__ import annotations
+
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.installed import ROOT, Environment, built, foreign_wheel
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+FLOWS = "from intercom.flows import compact, sync; print(sync.sync.name, compact.compact.name)"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkout's tracked and new files, without caches, lakes or virtual environments."""
+    folder = tmp_path_factory.mktemp("source")
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    for name in listed:
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((ROOT / name).read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built("wheel", source, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment with the wheel of the checkout."""
+    environment = Environment.made(tmp_path_factory.mktemp("installed") / "venv")
+    environment.install(wheel)
+    return environment
+
+
+def flows_of(environment: Environment, folder: Path) -> tuple[str, str]:
+    """The flows' names, and where the package lies."""
+    done = environment.run("python", "-c", f"import intercom; print(intercom.__file__); {FLOWS}", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    place, names = done.stdout.splitlines()
+    return names, place
+
+
+def test_flows_are_imported_from_a_wheel_of_the_checkout(installed: Environment, tmp_path: Path) -> None:
+    names, place = flows_of(installed, tmp_path)
+    assert names == "intercom-sync intercom-compact"
+    assert Path(place).is_relative_to(installed.packages)
+
+
+def test_flows_are_imported_from_a_wheel_of_the_sdist(source: Path, tmp_path: Path) -> None:
+    for name in ("sdist", "wheel", "empty"):
+        (tmp_path / name).mkdir()
+    with tarfile.open(built("sdist", source, tmp_path / "sdist")) as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    (unpacked,) = (tmp_path / "unpacked").iterdir()
+    environment = Environment.made(tmp_path / "venv")
+    environment.install(built("wheel", unpacked, tmp_path / "wheel"))
+    names, place = flows_of(environment, tmp_path / "empty")
+    assert names == "intercom-sync intercom-compact"
+    assert Path(place).is_relative_to(environment.packages)
+
+
+def test_an_editable_install_imports_the_flows_of_the_checkout(source: Path, tmp_path: Path) -> None:
+    environment = Environment.made(tmp_path / "venv")
+    environment.pip("install", "--no-deps", "--no-index", "--no-build-isolation", "--quiet", "-e", str(source))
+    flow = source / "flows" / "sync.py"
+    (tmp_path / "empty").mkdir()
+    before = flow.read_text(encoding="utf-8")
+    try:
+        flow.write_text(before.replace('name="intercom-sync"', 'name="edited-sync"'), encoding="utf-8")
+        names, place = flows_of(environment, tmp_path / "empty")
+    finally:
+        flow.write_text(before, encoding="utf-8")
+    assert names == "edited-sync intercom-compact"
+    assert Path(place) == source / "intercom" / "__init__.py"
+    assert environment.run("intercom-lake", "--version", cwd=tmp_path).stdout.strip() == "0.1.0"
+
+
+def test_the_installed_command_runs_the_demo_and_shows_it_to_duckdb(installed: Environment, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    home = {"HOME": str(tmp_path / "home"), "NO_COLOR": "1"}
+    demo = installed.run("intercom-lake", "demo", cwd=tmp_path, **home)
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert (tmp_path / "lake/demo/data/demo/tags/data.parquet").is_file()
+    ddl = installed.run(
+        "intercom-lake", "ddl", "duckdb", "--lake", "lake/demo", "--connection", "demo", cwd=tmp_path, **home
+    )
+    assert ddl.returncode == 0, ddl.stderr
+    count = "import duckdb, sys; duckdb.execute(sys.stdin.read())"
+    assert ddl.stdout.count("CREATE OR REPLACE VIEW") == 9
+    compiled = installed.run("python", "-c", count.replace("sys.stdin.read()", repr(ddl.stdout)), cwd=tmp_path)
+    assert compiled.returncode == 0, compiled.stderr
+
+
+# -- beside Intercom's SDK ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_beside_intercoms_sdk_the_command_says_what_to_do(wheel: Path, tmp_path: Path, order: str) -> None:
+    theirs = foreign_wheel(tmp_path)
+    environment = Environment.made(tmp_path / "venv")
+    environment.install(*([theirs, wheel] if order == "before" else [wheel, theirs]))
+    both = environment.run("intercom-lake", "--version", cwd=tmp_path)
+    assert (both.returncode, both.stdout) == (2, "")
+    (line,) = both.stderr.splitlines()
+    assert "pip uninstall python-intercom" in line
+    environment.pip("uninstall", "--yes", "--quiet", "python-intercom")
+    left = environment.run("intercom-lake", "--version", cwd=tmp_path)
+    assert (left.returncode, left.stdout) == (2, "")
+    (line,) = left.stderr.splitlines()
+    assert "intercom/__init__.py is gone" in line
+    assert "Reinstall" in line
+    environment.install(wheel)
+    assert environment.run("intercom-lake", "--version", cwd=tmp_path).stdout.strip() == "0.1.0"

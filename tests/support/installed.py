@@ -1,0 +1,87 @@
+"""Wheels of this project, and environments in which only they and their dependencies are installed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import prefect
+
+ROOT = Path(__file__).parents[2]
+
+
+def built(kind: str, source: Path, into: Path) -> Path:
+    """The ``wheel`` or ``sdist`` of a source tree."""
+    before = set(into.glob("*"))
+    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(into)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True, text=True)
+    (made,) = set(into.glob("*")) - before
+    return made
+
+
+def foreign_wheel(folder: Path) -> Path:
+    """A wheel that looks like Intercom's SDK: the distribution python-intercom, which installs a package `intercom`."""
+    wheel = folder / "python_intercom-5.0.0-py3-none-any.whl"
+    info = "python_intercom-5.0.0.dist-info"
+    files = {
+        "intercom/__init__.py": "from .client import Intercom\n",
+        "intercom/client.py": "class Intercom: ...\n",
+        "intercom/errors/__init__.py": "class UnauthorizedError(Exception): ...\n",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: python-intercom\nVersion: 5.0.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{name},,\n" for name in files) + f"{info}/RECORD,,\n"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in (files | {f"{info}/RECORD": record}).items():
+            archive.writestr(name, text)
+    return wheel
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment that finds this one's packages, all but the project itself, behind its own."""
+
+    folder: Path
+
+    @classmethod
+    def made(cls, folder: Path) -> Environment:
+        """A new one, without the project."""
+        venv.create(folder, symlinks=True, with_pip=False)
+        one = cls(folder)
+        # As a line of a path file: paths that this environment has by such files, the project's own, do not come along.
+        (one.packages / "borrowed.pth").write_text(f"{Path(prefect.__file__).parents[1]}\n", encoding="utf-8")
+        return one
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.folder / "bin" / "python"
+
+    @property
+    def packages(self) -> Path:
+        """Where it installs to."""
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        return self.folder / "lib" / version / "site-packages"
+
+    def pip(self, *arguments: str) -> None:
+        """Run pip for this environment; nothing is looked for in a registry."""
+        command = [sys.executable, "-m", "pip", "--python", str(self.python), *arguments]
+        subprocess.run(command, check=True, capture_output=True, text=True)
+
+    def install(self, *wheels: Path) -> None:
+        """Install wheels, not their dependencies."""
+        for wheel in wheels:
+            self.pip("install", "--no-deps", "--no-index", "--force-reinstall", "--quiet", str(wheel))
+
+    def run(self, *command: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+        """A program of the environment, in a folder that is not the checkout."""
+        program = [str(self.folder / "bin" / command[0]), *command[1:]]
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PYTHON"))}
+        return subprocess.run(
+            program, cwd=cwd, env=clean | environ, capture_output=True, text=True, timeout=280, check=False
+        )
