@@ -51,3 +51,7 @@ def _app() -> App:
     for name, place, group, described in _COMMANDS:
         app.command(place, name=name, help=described, group=group, help_epilogue="")
     return app
+
+
+if __name__ == "__main__":  # python -m intercom.cli.app: from a checkout that is not installed
+    raise SystemExit(main())

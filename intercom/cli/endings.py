@@ -21,6 +21,8 @@ FAILED: Final = 1
 WRONG_SETTINGS: Final = 2
 GRACE_SECONDS: Final = 3.5
 """From the signal to the end of the process, at most."""
+_HEARD_SECONDS: Final = 2.0
+"""For the watching thread to hear of a signal that the main thread has got."""
 _SIGNALS: Final = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Told to end"}
 
 
@@ -49,12 +51,12 @@ def ending_cleanly(where: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if ending.number is None and not isinstance(error, KeyboardInterrupt):
+        if not ending.heard.wait(0 if isinstance(error, Exception) else _HEARD_SECONDS):
             raise
-        raise InterruptedCommand(ending.say(signal.SIGINT)) from None
+        raise InterruptedCommand(ending.say()) from None
     finally:
         signal.set_wakeup_fd(before)
-        if ending.number is None:
+        if not ending.heard.is_set():
             signal.signal(signal.SIGTERM, handler)
             os.write(write, b"\0")
             os.close(write)
@@ -67,7 +69,8 @@ class _Ending:
         self._where = where
         self._lock = threading.Lock()
         self._said = False
-        self.number: int | None = None
+        self._number = 0
+        self.heard = threading.Event()
 
     def watch(self, read: int) -> None:
         """Wait for a signal; a second one, or the end of `GRACE_SECONDS`, ends the process. A byte 0 ends the watch."""
@@ -75,23 +78,23 @@ class _Ending:
             if number == 0:
                 os.close(read)
                 return
-        self.number = number
         logging.disable(logging.CRITICAL)  # what threads that are cut off have to say is no news
+        self._number = number
+        self.heard.set()
         select.select([read], [], [], GRACE_SECONDS)
-        status = self.say(number)
+        status = self.say()
         with suppress(OSError, ValueError):
             sys.stdout.flush()
         os._exit(status)
 
-    def say(self, number: int) -> int:
+    def say(self) -> int:
         """Print the line unless that was done; the exit status."""
-        number = self.number or number  # the watching thread may not have run yet
         with self._lock:
             if not self._said:
                 self._said = True
                 with suppress(OSError, ValueError):  # the terminal has gone
-                    print(f"{_SIGNALS[signal.Signals(number)]}. {self._where()}", file=sys.stderr, flush=True)
-        return 128 + number
+                    print(f"{_SIGNALS[signal.Signals(self._number)]}. {self._where()}", file=sys.stderr, flush=True)
+        return 128 + self._number
 
 
 def _raise(*_: Any) -> NoReturn:

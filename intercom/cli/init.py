@@ -42,7 +42,11 @@ def init(
     folder: Annotated[Path, Parameter(help="Where to write; made if it is not there.", metavar="FOLDER")] = Path(),
 ) -> int:
     """Write connections.yml and prefect.yaml, commented, into a folder. A file that is there stays as it is."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"{folder} cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
     for name, text in (("connections.yml", CONNECTIONS), ("prefect.yaml", prefect_yaml())):
         try:
             with (folder / name).open("x", encoding="utf-8") as file:

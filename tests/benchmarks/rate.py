@@ -149,7 +149,7 @@ def _load(case: Case) -> Load:
 
 @contextmanager
 def _sandbox(case: Case) -> Iterator[tuple[str, str]]:
-    command = [sys.executable, "-m", "intercom.sandbox", "--rate-limit", str(case.limit)]
+    command = [sys.executable, "-m", "intercom.cli.app", "sandbox", "--rate-limit", str(case.limit)]
     command += ["--latency-ms", str(case.latency * 1000)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:

@@ -1,4 +1,4 @@
-"""deployments/serve.py says what prefect.yaml says; that it runs is seen in test_production.py."""
+"""What is served is what prefect.yaml says; that it runs is seen in test_production.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import pytest
 import yaml
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tests.deployments.scripts import ROOT, script
+from intercom.cli.app import main
+from intercom.cli.serve import served
+from tests.deployments.scripts import ROOT
 
 ENTRIES = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 
@@ -16,27 +18,39 @@ ENTRIES = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: str(entry["name"]))
 def test_a_served_deployment_is_that_of_prefect_yaml(entry: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    served = script("serve").served(entry)
-    told = served.model_dump(mode="json", include={"name", "description", "tags", "parameters", "entrypoint"})
+    made = served(entry)
+    told = made.model_dump(mode="json", include={"name", "description", "tags", "parameters", "entrypoint"})
     assert {name: sorted(value) if name == "tags" else value for name, value in told.items()} == {
         name: sorted(entry[name]) if name == "tags" else entry[name]
         for name in told  # type: ignore[call-overload]
     }
-    assert {"limit": served.concurrency_limit, "collision_strategy": served.concurrency_options.collision_strategy} == (
+    assert {"limit": made.concurrency_limit, "collision_strategy": made.concurrency_options.collision_strategy} == (
         entry["concurrency_limit"]
     )
     schedules = [
         {"slug": one.slug, "cron": one.schedule.cron, "timezone": one.schedule.timezone, "active": one.active}
         | ({"parameters": one.parameters} if one.parameters else {})
-        for one in served.schedules
+        for one in made.schedules
     ]
     assert schedules == entry["schedules"]
-    assert served.enforce_parameter_schema is True
-    assert served.work_pool_name is None
+    assert made.enforce_parameter_schema is True
+    assert made.work_pool_name is None
 
 
-def test_without_a_server_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_server_it_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
-    with temporary_settings({PREFECT_API_URL: None}), pytest.raises(SystemExit, match="prefect server start"):
-        script("serve").main()
+    with temporary_settings({PREFECT_API_URL: None}):
+        assert main(["serve"]) == 2
+    assert "prefect server start" in capsys.readouterr().err
     assert Path.cwd() == tmp_path
+
+
+def test_without_a_file_it_says_how_to_get_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        assert main(["serve"]) == 2
+    assert "intercom-lake init" in capsys.readouterr().err

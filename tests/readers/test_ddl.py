@@ -12,7 +12,7 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from intercom import ddl
+from intercom.cli.app import main
 from intercom.ddl import Months, athena_table, duckdb_view
 from intercom.errors import ConfigurationError
 from intercom.lake.layout import TableFormat
@@ -180,11 +180,22 @@ def test_a_duckdb_view_over_a_delta_table_reads_its_folder_by_its_log(lake: Read
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    ddl.main(arguments)
+    assert main(["ddl", *arguments]) == 0
     return capsys.readouterr().out
 
 
-def test_the_command_prints_a_statement_for_each_table(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def without_s3(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No store answers, as on a machine that has no rights there."""
+    for name, value in {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "ENDPOINT_URL": "http://127.0.0.1:9"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+
+
+@pytest.mark.usefixtures("without_s3")
+def test_where_the_lake_is_out_of_reach_the_command_prints_a_statement_for_each_table(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     place = ("--connection", CONNECTION, "--location", "s3://bucket/prefix")
     months = ("--first-month", "2025-11", "--last-month", "2026-02")
     statements = sqlglot.parse(printed(capsys, "athena", *place, *months, "--database", "acme"), dialect="athena")
@@ -199,29 +210,42 @@ def test_the_command_prints_a_statement_for_each_table(capsys: pytest.CaptureFix
 
 
 def test_the_commands_views_run_as_one_script(lake: ReadableLake, capsys: pytest.CaptureFixture[str]) -> None:
-    script = printed(
-        capsys, "duckdb", "--connection", CONNECTION, "--location", str(lake.root),
-        "--tables", ",".join(WITH_FILES), "--database", "select",
-    )  # fmt: skip
+    script = printed(capsys, "duckdb", "--connection", CONNECTION, "--lake", str(lake.root), "--database", "select")
     with duckdb.connect() as session:
         session.execute(script)
+        assert sorted(
+            name for (name,) in session.sql("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+        ) == (sorted(WITH_FILES))
         for table in WITH_FILES:
             assert session.sql(f'SELECT count(*) FROM "select".{table}').fetchall() == [(len(lake.served[table]),)]
+
+
+def test_tables_that_the_lake_lacks_are_left_out_and_named(
+    lake: ReadableLake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lacking = sorted(set(TABLES) - set(WITH_FILES))
+    assert lacking
+    assert main(["ddl", "duckdb", "--connection", CONNECTION, "--lake", str(lake.root)]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.count("CREATE OR REPLACE VIEW") == len(WITH_FILES)
+    assert sorted(shown.err.strip().partition(": ")[2].split(", ")) == lacking
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["athena", "--connection", "a", "--location", "./lake"], "give s3://bucket/prefix"),
-        (["athena", "--connection", "a", "--location", "s3://b", "--last-month", "soon"], "'soon' is no month"),
-        (["duckdb", "--connection", "a", "--location", "lake", "--tables", "contact"], "Did you mean 'contacts'?"),
-        (["duckdb", "--connection", "a", "--location", "lake", "--tables", ""], "There is no table ''"),
+        (["athena", "--connection", CONNECTION, "--lake", "LAKE"], "give s3://bucket/prefix"),
+        (["athena", "--connection", "a", "--lake", "s3://b", "--last-month", "soon"], "'soon' is no month"),
+        (["duckdb", "--connection", "a", "--lake", "lake", "--tables", "contact"], "Did you mean 'contacts'?"),
+        (["duckdb", "--connection", "a", "--lake", "lake", "--tables", ""], "give at least one name"),
+        (["duckdb", "--connection", "a", "--lake", "LAKE"], "none of these tables of connection 'a'"),
+        (["sqlite", "--connection", "a", "--lake", "lake"], '"athena", "duckdb"'),
     ],
 )
-def test_a_mistake_is_said_in_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
-    with pytest.raises(SystemExit) as exit:
-        ddl.main(arguments)
-    assert exit.value.code == 2
+def test_a_mistake_is_said(
+    lake: ReadableLake, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert main(["ddl", *[str(lake.root) if word == "LAKE" else word for word in arguments]]) == 2
     shown = capsys.readouterr()
-    assert said in shown.err.splitlines()[-1]
+    assert said in " ".join(shown.err.split())
     assert shown.out == ""

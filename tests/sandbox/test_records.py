@@ -166,7 +166,18 @@ def test_the_clock_runs_from_where_it_is_set(workspace: Workspace) -> None:
 
 
 def test_the_command_serves_until_it_is_told_to_stop() -> None:
-    command = [sys.executable, "-m", "intercom.sandbox", "--contacts", "99", "--companies", "0", "--timezone", "UTC"]
+    command = [
+        sys.executable,
+        "-m",
+        "intercom.cli.app",
+        "sandbox",
+        "--contacts",
+        "99",
+        "--companies",
+        "0",
+        "--timezone",
+        "UTC",
+    ]
     command += ["--one-day", "--no-compress", "--rate-limit", "1666"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ}) as process:
         assert process.stdout is not None

@@ -1,0 +1,46 @@
+"""`init` writes files from which a sync and a deployment work, and keeps what is there."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from intercom.cli.app import main
+from intercom.config.lookup import read_connections_file
+from tests.deployments.scripts import ROOT
+
+
+def test_the_files_are_those_of_the_project_for_an_installed_package(tmp_path: Path) -> None:
+    assert main(["init", "--folder", str(tmp_path / "mine")]) == 0
+    connections = read_connections_file(tmp_path / "mine/connections.yml", {"INTERCOM_ACCESS_TOKEN": "t"})
+    assert list(connections) == ["my_intercom"]
+    text = (tmp_path / "mine/prefect.yaml").read_text(encoding="utf-8")
+    ours = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+    theirs = yaml.safe_load(text)["deployments"]
+    for here, there in zip([deepcopy(one) for one in ours], [deepcopy(one) for one in theirs], strict=True):
+        name = here["entrypoint"].partition(":")[2]
+        assert there["entrypoint"] == f"intercom.flows.{name}.{name}"
+        assert there["parameters"]["connection"] == "my_intercom"
+        for entry in (here, there):
+            del entry["entrypoint"], entry["parameters"]["connection"]
+        assert there == here
+    assert "deployments/" not in text  # of the project's folder, which the user does not have
+
+
+def test_what_is_there_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "connections.yml").write_text("mine\n")
+    assert main(["init", "--folder", str(tmp_path)]) == 0
+    assert (tmp_path / "connections.yml").read_text() == "mine\n"
+    assert (tmp_path / "prefect.yaml").is_file()
+    assert "stays as it is" in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "connections.yml").mkdir()
+    assert main(["init", "--folder", str(tmp_path)]) == 0  # taken by something else: it stays
+    (tmp_path / "file").write_text("")
+    assert main(["init", "--folder", str(tmp_path / "file" / "below")]) == 1
+    assert "cannot be written" in capsys.readouterr().err

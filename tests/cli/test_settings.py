@@ -1,0 +1,147 @@
+"""Wrong options and settings: all are told at once, before Prefect is imported or a request leaves."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from intercom.cli.local_prefect import api_fault, home_fault, may_have_block
+from intercom.cli.settings import faults
+
+OPTIONS = {
+    "connection": "acme", "lake": "./lake", "tables": (), "storage_options": None, "connections_file": None,
+    "full_refresh": False, "start_date": None, "end_date": None,
+}  # fmt: skip
+
+
+@pytest.fixture
+def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A machine without Prefect's database and without settings, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return {"PREFECT_HOME": str(tmp_path / "home")}
+
+
+def connections(*entries: str) -> str:
+    lines = "".join(f"    - {{{entry}}}\n" for entry in entries)
+    Path("connections.yml").write_text(f"connections:\n  intercom:\n{lines}", encoding="utf-8")
+    return "connections.yml"
+
+
+def found(environ: dict[str, str], **options: Any) -> list[str]:
+    return faults({**OPTIONS, **options}, environ)
+
+
+def test_nothing_is_wrong(environ: dict[str, str]) -> None:
+    connections("name: acme, access_token: t")
+    assert found(environ) == []
+    assert not Path("lake").exists()
+
+
+def test_faults_of_all_kinds_are_told_together(environ: dict[str, str]) -> None:
+    connections("name: acme, access_token: 'a b', region: moon, requests_per_10s: 0, requests_in_flight: 99")
+    Path("home").write_text("a file\n")
+    told = "\n".join(
+        found(environ, tables=["kontacts", "foo"], lake="nosuch://x", full_refresh=True, end_date=date(2026, 5, 1))
+    )
+    for part in (
+        "no table 'foo'", "no table 'kontacts'. Did you mean 'contacts'?", "full refresh with an end date", "'nosuch://x' cannot",
+        "access token holds", "unknown region 'moon'", "requests_per_10s must be", "requests_in_flight must be",
+        "Prefect's home",
+    ):  # fmt: skip
+        assert told.count(part) == 1, part
+
+
+def test_a_missing_variable_is_told_with_its_place(environ: dict[str, str]) -> None:
+    connections("name: acme, access_token: '${ACME_TOKEN}'")
+    (told,) = found(environ)
+    assert "ACME_TOKEN is not set" in told
+    assert found(environ | {"ACME_TOKEN": "t"}) == []
+
+
+def test_the_demo_needs_no_connection_and_no_home(environ: dict[str, str]) -> None:
+    Path("home").write_text("a file\n")
+    assert faults(OPTIONS, environ, demo=True) == []
+
+
+def test_where_prefect_may_have_the_block_it_is_asked_first(environ: dict[str, str]) -> None:
+    """A connection that is in a block needs no entry; a file that was named has to be right all the same."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        asked = environ | {"PREFECT_API_URL": f"http://127.0.0.1:{server.getsockname()[1]}/api"}
+        assert found(asked) == []
+        file = connections("name: acme, access_token: '${ACME_TOKEN}'")
+        assert found(asked) == []
+        (told,) = found(asked, connections_file=file)
+        assert "ACME_TOKEN" in told
+
+
+def database(home: Path, *names: str) -> None:
+    home.mkdir()
+    with sqlite3.connect(home / "prefect.db") as made:
+        made.execute("CREATE TABLE block_type (id TEXT, slug TEXT)")
+        made.execute("CREATE TABLE block_document (block_type_id TEXT, name TEXT)")
+        made.executemany("INSERT INTO block_type VALUES (?, ?)", [("1", "intercom-connection"), ("2", "secret")])
+        made.executemany("INSERT INTO block_document VALUES (?, ?)", [("1", name) for name in names])
+        made.execute("INSERT INTO block_document VALUES ('2', 'other')")
+    made.close()
+
+
+def test_the_local_database_tells_whether_a_block_is_there(environ: dict[str, str], tmp_path: Path) -> None:
+    assert not may_have_block("acme", environ)
+    database(tmp_path / "home", "acme")
+    assert may_have_block("acme", environ)
+    assert not may_have_block("other", environ)
+    (tmp_path / "home" / "prefect.db").write_bytes(b"no database")
+    assert may_have_block("other", environ)  # in doubt
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("home/profiles.toml", 'active = "mine"\n[profiles.mine]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n'),
+        ("prefect.toml", "[api]\n"),
+        ("pyproject.toml", "[tool.prefect.api]\n"),
+        (".env", "PREFECT_API_URL=http://127.0.0.1:9/api\n"),
+    ],
+)
+def test_settings_of_prefect_may_name_a_server(environ: dict[str, str], file: str, text: str) -> None:
+    Path("home").mkdir()
+    assert not may_have_block("acme", environ)
+    Path(file).write_text(text, encoding="utf-8")
+    assert may_have_block("acme", environ)
+
+
+def test_a_profile_that_is_not_active_names_none(environ: dict[str, str]) -> None:
+    Path("home").mkdir()
+    Path("home/profiles.toml").write_text(
+        'active = "a"\n[profiles.a]\n[profiles.b]\nPREFECT_API_URL = "http://x/api"\n'
+    )
+    assert not may_have_block("acme", environ)
+    assert may_have_block("acme", environ | {"PREFECT_PROFILE": "b"})
+
+
+def test_a_server_that_does_not_listen_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        url = {"PREFECT_API_URL": f"http://user:secret@127.0.0.1:{port}/api"}
+        assert api_fault(url) is None
+    told = api_fault(url)
+    assert told is not None
+    assert f"127.0.0.1:{port}" in told
+    assert "secret" not in told
+    assert api_fault(url | {"HTTP_PROXY": "http://proxy:3128"}) is None
+    assert api_fault({"PREFECT_API_URL": "127.0.0.1:4200"}) is not None
+
+
+def test_a_home_that_is_a_file_is_told(tmp_path: Path) -> None:
+    home = {"PREFECT_HOME": str(tmp_path / "new" / "home")}
+    assert home_fault(home) is None
+    assert list((tmp_path / "new" / "home").iterdir()) == []
+    (tmp_path / "file").write_text("")
+    told = home_fault({"PREFECT_HOME": str(tmp_path / "file")})
+    assert told is not None
+    assert "PREFECT_HOME" in told
