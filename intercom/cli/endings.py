@@ -54,6 +54,9 @@ def ending_cleanly(where: Callable[[], str]) -> Iterator[None]:
         if not ending.heard.wait(0 if isinstance(error, Exception) else _HEARD_SECONDS):
             raise
         raise InterruptedCommand(ending.say()) from None
+    else:
+        if ending.heard.is_set():  # the block has ended because of it
+            raise InterruptedCommand(ending.say())
     finally:
         signal.set_wakeup_fd(before)
         if not ending.heard.is_set():

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
 
+from intercom.cli.endings import COMPLETED, WRONG_SETTINGS, InterruptedCommand, ending_cleanly
 from intercom.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
 
+_AFTER: Final = "Schedules are paused until the next start, and the next run repairs what this one has left."
 _FOR_WORKERS: Final = ("build", "push", "pull", "work_pool")
 
 
@@ -29,11 +31,14 @@ def serve(
 ) -> int:
     """Serve the deployments of prefect.yaml from this process until Ctrl-C, which pauses their schedules."""
     try:
-        _serve(file)
+        with ending_cleanly(lambda: _AFTER):
+            _serve(file)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
-        return 2
-    return 0
+        return WRONG_SETTINGS
+    except InterruptedCommand as ended:
+        return ended.status
+    return COMPLETED
 
 
 def _serve(file: Path) -> None:
