@@ -10,8 +10,13 @@ UV := $(shell command -v uv 2>/dev/null)
 export PYTHONDONTWRITEBYTECODE :=
 export DO_NOT_TRACK := 1
 
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+# A dot for each line of the installer: it takes a minute or two, and shows that it lives.
+DOTS := | awk 'BEGIN { printf "Installing into $(VENV) " } { printf "."; fflush() } END { print "" }'
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check soak lowest bench clean
+.PHONY: help setup demo test check soak lowest bench wheel clean
 
 help:
 	@echo "make demo    install, then copy a simulated workspace into ./lake/demo (no account needed)"
@@ -19,28 +24,29 @@ help:
 	@echo "make soak    the long forms of random tests: kills, faults, laws; MINUTES=30, ONLY=\"sync\" for a part"
 	@echo "make check   format, lint, types and import layers"
 	@echo "make lowest  the demo and some tests with the oldest versions of all packages that are allowed"
+	@echo "make wheel   the demo from a wheel, in an environment of its own"
 	@echo "make bench   measure all, or PARTS=\"decode rate\" only"
 	@echo "make clean   remove the virtual environment and caches; no lake"
 
 ifdef UV
-INSTALL := $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python -c $(CONSTRAINTS)
+INSTALL := $(UV) pip install --compile-bytecode --python $(BIN)/python -c $(CONSTRAINTS)
 else
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c $(CONSTRAINTS)
 endif
 
 $(VENV)/.run: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv --clear $(VENV)
-	$(INSTALL) -e .
+	@$(INSTALL) -e . $(DOTS)
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
-	$(INSTALL) -e '.[test,bench]'
+	@$(INSTALL) -e '.[test,bench]' $(DOTS)
 	@touch $@
 
 setup: $(VENV)/.run
 
 demo: setup
-	$(BIN)/python flows/sync.py --demo
+	$(BIN)/intercom-lake demo
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .
@@ -64,6 +70,14 @@ lowest:
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks.run $(PARTS)
+
+# As a user has it: the wheel in an environment of its own, with what it depends on, called from an empty folder.
+wheel: $(VENV)/.test
+	rm -rf $(VENV)/wheel && mkdir -p $(VENV)/wheel/empty
+	$(BIN)/python -m hatchling build -t wheel -d $(VENV)/wheel
+	$(PYTHON) -m venv $(VENV)/wheel/venv
+	@$(subst $(BIN)/python,$(VENV)/wheel/venv/bin/python,$(INSTALL)) $(VENV)/wheel/*.whl $(DOTS)
+	cd $(VENV)/wheel/empty && HOME="$$PWD" ../venv/bin/intercom-lake demo
 
 clean:
 	rm -rf $(VENV) $(CACHES)

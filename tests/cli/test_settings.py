@@ -50,7 +50,8 @@ def test_faults_of_all_kinds_are_told_together(environ: dict[str, str]) -> None:
     )
     for part in (
         "no table 'foo'", "no table 'kontacts'. Did you mean 'contacts'?", "full refresh with an end date",
-        "'nosuch://x' cannot", "access token holds", "unknown region 'moon'", "requests_per_10s must be", "requests_in_flight must be",
+        "'nosuch://x' cannot", "access token holds",
+        "unknown region 'moon'", "requests_per_10s must be", "requests_in_flight must be",
         "Prefect's home",
     ):  # fmt: skip
         assert told.count(part) == 1, part
