@@ -12,8 +12,6 @@ export DO_NOT_TRACK := 1
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
-# A dot for each line of the installer: it takes a minute or two, and shows that it lives.
-DOTS := | awk 'BEGIN { printf "Installing into $(VENV) " } { printf "."; fflush() } END { print "" }'
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check soak lowest bench wheel clean
@@ -29,17 +27,21 @@ help:
 	@echo "make clean   remove the virtual environment and caches; no lake"
 
 ifdef UV
-INSTALL := $(UV) pip install --compile-bytecode --python $(BIN)/python -c $(CONSTRAINTS)
+# uv has a progress bar of its own; pip takes a minute or two, and a dot for each of its lines shows that it lives.
+INSTALL := $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python -c $(CONSTRAINTS)
 else
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c $(CONSTRAINTS)
+DOTS := | awk '{ printf "."; fflush() } END { print "" }'
 endif
 
 $(VENV)/.run: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv --clear $(VENV)
+	@echo "Installing into $(VENV) ..."
 	@$(INSTALL) -e . $(DOTS)
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
+	@echo "Installing what tests need into $(VENV) ..."
 	@$(INSTALL) -e '.[test,bench]' $(DOTS)
 	@touch $@
 
