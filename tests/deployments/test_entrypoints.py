@@ -152,3 +152,31 @@ def test_a_flow_from_a_repository_runs_in_the_process_that_loads_it(
     done = prefect.run("-c", program, repository, cwd=elsewhere)
     assert done.returncode == 0, done.stderr
     assert_exact(rig.workspace.rows("tags"), read_lake(str(elsewhere / "lake"), CONNECTION, "tags"), "tags")
+
+
+OF_THEIR_OWN = """
+import sys
+from contextlib import closing
+from intercom import IntercomConnection, sync_flow
+from prefect import flow
+
+@flow
+def nightly(connection):
+    with closing(IntercomConnection.load(connection).get_client()) as client:
+        answer = client.for_table("workspace", scope="read admins").get("/me")
+    print(bytes(answer.fields["app"]).decode())
+    sync_flow(connection=connection, tables=["tags"])
+
+nightly(sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+def test_a_flow_of_ones_own_has_a_client_and_runs_the_flow(prefect: Prefect, rig: Rig, elsewhere: Path) -> None:
+    """As deployments/README.md shows it."""
+    prefect.save_connection(CONNECTION, rig)
+    done = prefect.run("-c", OF_THEIR_OWN, CONNECTION, cwd=elsewhere)
+    assert done.returncode == 0, done.stderr
+    assert f'"{rig.workspace.options.app_id}"' in done.stdout
+    assert_exact(rig.workspace.rows("tags"), read_lake(str(elsewhere / "lake"), CONNECTION, "tags"), "tags")
+    assert rig.server.token.encode() not in prefect.stored()
