@@ -8,18 +8,25 @@ renamed.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
+from prefect.blocks.abstract import CredentialsBlock
 from prefect.blocks.core import Block
 from pydantic import Field, HttpUrl, SecretStr
 
-from intercom.config.connection import MOST_IN_FLIGHT
+from intercom.config.connection import MOST_IN_FLIGHT, Connection, make_connection
+
+if TYPE_CHECKING:
+    from intercom.api.client import IntercomClient
 
 LOGO: Final = HttpUrl("https://github.com/intercom.png?size=256")
-"""Intercom's own picture, which GitHub keeps up to date; without the internet the UI shows a blank instead."""
+"""Intercom's own picture, which GitHub keeps up to date; without the internet the UI shows a blank instead.
+
+Prefect takes https addresses only, so it cannot be `logo.png` beside this module, a picture of the same size.
+"""
 
 
-class IntercomConnection(Block):
+class IntercomConnection(CredentialsBlock):
     """Access to one Intercom workspace: its token, where its data live, and how fast it may be read.
 
     The name of the block is the connection's name in a flow's parameter `connection`, with dashes for everything but
@@ -36,9 +43,14 @@ class IntercomConnection(Block):
         "`my-intercom` is connection `my_intercom` or `my-intercom`; runs that name none use block `default`."
     )
     _code_example = """
-from intercom.blocks import IntercomConnection
+from contextlib import closing
 
-IntercomConnection(access_token="...", region="eu").save("my-intercom")
+from intercom import IntercomConnection
+
+connection = IntercomConnection.load("BLOCK_NAME")
+with closing(connection.get_client()) as client:
+    answer = client.for_table("workspace", scope="read admins").get("/me")
+print(bytes(answer.fields["app"]).decode())
 """
 
     access_token: SecretStr = Field(
@@ -71,6 +83,34 @@ IntercomConnection(access_token="...", region="eu").save("my-intercom")
         f"{MOST_IN_FLIGHT}, of which a run uses as many as bring something; 1 reads one page after the other.",
     )
 
+    def get_client(self) -> IntercomClient:
+        """A client of the workspace's API, for flows of your own; close it when done, best by ``contextlib.closing``.
+
+        It has a rate limiter of its own, for any number of threads. Make one and share it: the limiters of two clients
+        know of each other only by what Intercom says of its quota. Raises ConfigurationError, which names the block,
+        for values that cannot be used. No request is sent.
+        """
+        from intercom.api.client import IntercomClient  # not above, since Prefect's servers import this module
+        from intercom.api.rate_limit.limiter import RateLimiter
+
+        name = self._block_document_name or "unsaved"
+        connection = connection_of(self, name, f"block intercom-connection/{name}")
+        limiter = RateLimiter(connection.requests_per_10s, most_in_flight=connection.requests_in_flight)
+        return IntercomClient(connection, limiter)
+
+
+def connection_of(block: IntercomConnection, name: str, place: str) -> Connection:
+    """The connection with the block's values, checked; ConfigurationError, which begins with `place`, for a bad one."""
+    return make_connection(
+        name=name,
+        access_token=block.access_token,
+        region=block.region,
+        base_url=block.base_url,
+        requests_per_10s=block.requests_per_10s,
+        requests_in_flight=block.requests_in_flight,
+        place=place,
+    )
+
 
 class IntercomWatermark(Block):
     """How far one table of one connection has been read into one lake."""
@@ -85,9 +125,10 @@ class IntercomWatermark(Block):
         "lake. To read a table from the beginning, run with full_refresh."
     )
     _code_example = """
-from intercom.blocks import IntercomWatermark
+from intercom import IntercomWatermark
 
-print(IntercomWatermark.load("default-contacts-1a2b3c4d").value)
+watermark = IntercomWatermark.load("BLOCK_NAME")  # <connection>-<table>-<first 8 of the lake's id>
+print(watermark.value)
 """
 
     connection: str = Field(title="Connection", description="Name of the connection, as runs name it: my_intercom.")

@@ -9,18 +9,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
 from threading import Lock
-from typing import Any
+from typing import Any, Self
 
 from prefect import Task
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner
+from pydantic import Field, PositiveInt, model_validator
 
 from intercom.config.redaction import one_line
 from intercom.errors import ClusterError, ConfigurationError
+from intercom.orchestration.settings import EnvironmentSettings
 
 _RUNNER, _ADDRESS, _WORKERS = "INTERCOM_TASK_RUNNER", "INTERCOM_TASK_RUNNER_ADDRESS", "INTERCOM_TASK_RUNNER_WORKERS"
 
@@ -36,47 +37,41 @@ class RunnerKind(StrEnum):
     RAY = "ray"
 
 
-@dataclass(frozen=True, slots=True)
-class RunnerSettings:
-    """The kind of cluster. `address`: of one that runs already; without it one of `workers` is made on this machine."""
+class RunnerSettings(EnvironmentSettings):
+    """The kind of cluster, and the address of one that runs already; without it one of so many workers is made here.
 
-    kind: RunnerKind = RunnerKind.THREADS
-    address: str | None = None
-    workers: int | None = None
+    `read` also raises ConfigurationError for variables that contradict each other, or a kind that is not installed.
+    """
 
-    @classmethod
-    def from_environ(
-        cls, environ: Mapping[str, str], find_package: Callable[[str], object | None] = find_spec
-    ) -> RunnerSettings:
-        """ConfigurationError for a value that is not valid, or when the kind's extra is not installed."""
-        name, address, workers = (environ.get(key, "").strip() for key in (_RUNNER, _ADDRESS, _WORKERS))
-        if name and name not in list(RunnerKind):
-            raise ConfigurationError(f"{_RUNNER} is {name!r}. Use one of: {', '.join(RunnerKind)}.")
-        kind = RunnerKind(name or RunnerKind.THREADS)
-        if kind is RunnerKind.THREADS and (address or workers):
+    task_runner: RunnerKind = Field(default=RunnerKind.THREADS, description=f"Use one of: {', '.join(RunnerKind)}.")
+    task_runner_address: str | None = Field(default=None, description="Give the address of the cluster's scheduler.")
+    task_runner_workers: PositiveInt | None = Field(default=None, description="Give a number of processes from 1 on.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        kind = self.task_runner
+        if kind is RunnerKind.THREADS and (self.task_runner_address or self.task_runner_workers):
             raise ConfigurationError(f"{_ADDRESS} and {_WORKERS} are for {_RUNNER}=dask or ray. Set it, or unset them.")
-        if address and workers:
+        if self.task_runner_address and self.task_runner_workers:
             raise ConfigurationError(f"{_WORKERS} is for a cluster made on this machine, {_ADDRESS} for another one.")
-        if workers and not (workers.isascii() and workers.isdigit() and int(workers)):
-            raise ConfigurationError(f"{_WORKERS} is {workers!r}. Give a number of processes from 1 on.")
-        if kind is not RunnerKind.THREADS and find_package(f"prefect_{kind}") is None:
+        if kind is not RunnerKind.THREADS and find_spec(f"prefect_{kind}") is None:
             raise ConfigurationError(
                 f"{_RUNNER} is {kind}, which is not installed here: pip install 'intercom-lake[{kind}]', "
                 "also on the cluster's workers."
             )
-        return cls(kind, address or None, int(workers) if workers else None)
+        return self
 
     def check_lake(self, url: str) -> None:
         """ConfigurationError for a lake that other processes cannot see."""
-        if self.kind is not RunnerKind.THREADS and url.startswith("memory:"):
+        if self.task_runner is not RunnerKind.THREADS and url.startswith("memory:"):
             raise ConfigurationError(
-                f"The lake {url} is in one process's memory, and {_RUNNER}={self.kind} uses others."
+                f"The lake {url} is in one process's memory, and {_RUNNER}={self.task_runner} uses others."
             )
 
     def make(self) -> TaskRunner[Any]:
         """A runner that is not started. Its package is imported here, since it takes seconds."""
         runner: TaskRunner[Any]
-        if self.kind is RunnerKind.DASK:
+        if self.task_runner is RunnerKind.DASK:
             from prefect_dask.task_runners import DaskTaskRunner
 
             # A merge uses several threads itself, and memory for each. Whoever reaches a scheduler can run code in it.
@@ -86,17 +81,21 @@ class RunnerSettings:
                 "host": "127.0.0.1",
                 "dashboard_address": None,
             }
-            runner = DaskTaskRunner(address=self.address, cluster_kwargs=None if self.address else local)
+            runner = DaskTaskRunner(
+                address=self.task_runner_address, cluster_kwargs=None if self.task_runner_address else local
+            )
         else:
             from prefect_ray.task_runners import RayTaskRunner
 
             local = {"num_cpus": self._processes, "include_dashboard": False}
-            runner = RayTaskRunner(address=self.address, init_kwargs=None if self.address else local)
+            runner = RayTaskRunner(
+                address=self.task_runner_address, init_kwargs=None if self.task_runner_address else local
+            )
         return runner
 
     @property
     def _processes(self) -> int:
-        return self.workers or os.cpu_count() or 1
+        return self.task_runner_workers or os.cpu_count() or 1
 
 
 class _Cluster:
@@ -109,7 +108,7 @@ class _Cluster:
 
     @contextmanager
     def use(self, settings: RunnerSettings) -> Iterator[Submit]:
-        if settings.kind is RunnerKind.THREADS:
+        if settings.task_runner is RunnerKind.THREADS:
             yield lambda task, parameters: task.submit(**parameters)
             return
         with self._lock:
@@ -129,13 +128,13 @@ def _started(settings: RunnerSettings) -> TaskRunner[Any]:
     try:
         runner = settings.make()
         runner.__enter__()
-        if settings.kind is RunnerKind.DASK:
+        if settings.task_runner is RunnerKind.DASK:
             _ = runner.client  # type: ignore[attr-defined]  # it connects now, and not for two threads at once
     except Exception as error:
-        where = f"at {settings.address}" if settings.address else "on this machine"
+        where = f"at {settings.task_runner_address}" if settings.task_runner_address else "on this machine"
         reason = one_line(error)
         raise ClusterError(
-            f"The {settings.kind} cluster {where} cannot be used ({reason}). Check {_ADDRESS} and the cluster."
+            f"The {settings.task_runner} cluster {where} cannot be used ({reason}). Check {_ADDRESS} and the cluster."
         ) from error
     return runner
 

@@ -6,7 +6,6 @@ HTTP retries live in the client alone: tasks have none, else seven tries inside 
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -107,7 +106,7 @@ def prepare_compaction(connection: str, lake: str, tables: Sequence[str], advanc
 
 def _prepared(job: Job) -> Job:
     """Check the lake, which must be writable and in reach of all workers."""
-    RunnerSettings.from_environ(os.environ).check_lake(job.lake)
+    RunnerSettings.read().check_lake(job.lake)
     lake = job.open_lake()
     lake.identity()
     return replace(job, lake_url=lake.url)
@@ -157,8 +156,8 @@ def _compacted(table: str, job: Job, store: WatermarkStore, *, committed: bool =
         if entry.strategy is Strategy.REPLACE:
             return publish_partitions(entry, lake_table, work)
         pieces = list(work.shared_out(_BYTES_OF_A_TASK))
-        settings = RunnerSettings.from_environ(os.environ)
-        if len(pieces) <= 1 or (settings.kind is RunnerKind.THREADS and not _has_threads_for_all()):
+        settings = RunnerSettings.read()
+        if len(pieces) <= 1 or (settings.task_runner is RunnerKind.THREADS and not _has_threads_for_all()):
             return merge_months(table, job, work)
         there = replace(job, lake=lake_table.lake.url)  # a relative path is another folder elsewhere
         with ExitStack() as stack:

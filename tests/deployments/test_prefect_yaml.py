@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from packaging.requirements import Requirement
 from prefect.flows import load_flow_from_entrypoint
 from prefect.schedules import Schedule
 
@@ -18,6 +21,9 @@ from tests.deployments.scripts import ROOT
 
 DEPLOYMENTS = {entry["name"]: entry for entry in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]}
 EXAMPLES = sorted((ROOT / "deployments/examples").glob("*.yaml"))
+IN_CONTAINERS = [path for path in EXAMPLES if path.stem in ("docker", "ecs", "kubernetes")]
+WORKER_TYPES = {"cloud": "process", "git-clone": "process"}
+"""Of examples that are not named after it."""
 
 
 def worker_types() -> dict[str, Any]:
@@ -37,19 +43,41 @@ def check_job_variables(worker_type: str, given: dict[str, Any]) -> None:
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_have_job_variables_that_their_workers_know(example: Path) -> None:
     work_pool = yaml.safe_load(example.read_text())["work_pool"]
-    assert work_pool["name"] == example.stem
-    check_job_variables(example.stem, work_pool["job_variables"])
+    assert work_pool["name"] == ("local-process" if example.stem == "git-clone" else example.stem)
+    if example.stem != "managed":  # whose schema is Prefect Cloud's
+        check_job_variables(WORKER_TYPES.get(example.stem, example.stem), work_pool["job_variables"])
 
 
 def test_there_is_an_example_for_each_place() -> None:
-    assert {path.stem for path in EXAMPLES} == {"docker", "ecs", "kubernetes"}
+    assert {path.stem for path in EXAMPLES} == {"cloud", "docker", "ecs", "git-clone", "kubernetes", "managed"}
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("example", IN_CONTAINERS, ids=lambda path: path.stem)
 def test_examples_run_where_the_image_has_the_project(example: Path) -> None:
     example_pull = yaml.safe_load(example.read_text())["pull"]
     (folder,) = [step["prefect.deployments.steps.set_working_directory"]["directory"] for step in example_pull]
     assert f"WORKDIR {folder}\n" in (ROOT / "deployments/Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_have_parameters_and_flows_that_there_are(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the comment, too: the entrypoint of the deployment `compact`."""
+    monkeypatch.chdir(ROOT)
+    entry = yaml.safe_load(example.read_text())
+    flow = load_flow_from_entrypoint(entry.get("entrypoint", "flows/sync.py:sync"))
+    assert flow.name == "intercom-sync"
+    jsonschema.validate(DEPLOYMENTS["sync"]["parameters"] | entry["parameters"], flow.parameters.model_dump())
+    if "entrypoint" in entry:
+        (compact,) = re.findall(r"; (\S+) for `compact`", example.read_text())
+        assert load_flow_from_entrypoint(compact).name == "intercom-compact"
+
+
+def test_a_managed_machine_installs_this_version() -> None:
+    variables = yaml.safe_load((ROOT / "deployments/examples/managed.yaml").read_text())["work_pool"]["job_variables"]
+    assert set(variables) == {"pip_packages", "env"}  # as Prefect's documentation names them
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (package,) = map(Requirement, variables["pip_packages"])
+    assert (package.name, str(package.specifier)) == (project["name"], f"=={project['version']}")
 
 
 @pytest.mark.parametrize(

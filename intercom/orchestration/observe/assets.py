@@ -12,25 +12,55 @@ from urllib.parse import quote
 from prefect.assets import Asset, AssetProperties
 from prefect.context import AssetContext
 from prefect.states import Completed
+from pydantic import Field
 
 from intercom.lake.layout import TablePaths
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe.events import facts
+from intercom.orchestration.settings import EnvironmentSettings
 from intercom.sync.summary import TableResult
+from intercom.tables.catalogue import TABLES
+from intercom.tables.table import Strategy
 
 _BY: Final = "intercom-lake"
 _PLAIN: Final = ":/@+=,;!$()*"
+
+
+class AssetSettings(EnvironmentSettings):
+    """Who answers for the tables, in Prefect's list of assets."""
+
+    asset_owners: str = Field(default="", description="Give names or e-mail addresses, separated by commas.")
+
+    @property
+    def owners(self) -> list[str]:
+        """The owners, in the order that was given; none if nothing is said."""
+        return [owner.strip() for owner in self.asset_owners.split(",") if owner.strip()]
 
 
 def materialized(job: Job, table: TableResult) -> None:
     """Record that the run has brought a table of the lake up to date, and what it is made of."""
     key = table_key(job.lake_url, job.connection, table.table)
     AssetContext(
-        downstream_assets={Asset(key=key, properties=AssetProperties(name=f"{job.connection} {table.table}"))},
+        downstream_assets={Asset(key=key, properties=_properties(job, table.table))},
         direct_asset_dependencies={Asset(key=source_key(job.connection, table.table))},
         materialized_by=_BY,
         materialization_metadata={key: {**facts(job, table), "format": job.table_format.value}},
     ).emit_events(Completed())
+
+
+def _properties(job: Job, table: str) -> AssetProperties:
+    """Without owners where nobody has named any: what is set here takes the place of what Prefect knows."""
+    entry = TABLES[table]
+    kept = "replaced as a whole by each run"
+    if entry.strategy is Strategy.MERGE:
+        kept = f"one row per {' and '.join(entry.primary_key)}, with the newest {entry.cursor_field}"
+    properties = AssetProperties(
+        name=f"{job.connection} {table}",
+        description=f"Copy of Intercom's {table} of connection {job.connection}: {kept}. "
+        f"{job.table_format.value.capitalize()} files in {job.lake_url}/{TablePaths(job.connection, table).data}",
+    )
+    owners = AssetSettings.read().owners
+    return properties.model_copy(update={"owners": owners}) if owners else properties
 
 
 def table_key(lake: str, connection: str, table: str) -> str:

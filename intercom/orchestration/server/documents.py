@@ -14,8 +14,8 @@ from prefect.client.schemas.objects import BlockDocument
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from pydantic import ValidationError
 
-from intercom.blocks import IntercomConnection
-from intercom.config.connection import Connection, connection_slug, make_connection
+from intercom.blocks import IntercomConnection, connection_of
+from intercom.config.connection import Connection, connection_slug
 from intercom.config.storage_options import block_named, options_from_block
 from intercom.errors import ConfigurationError
 from intercom.orchestration.server.retry import call_server, server_client
@@ -42,15 +42,7 @@ def load_connection(name: str) -> Connection | None:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
         details = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
         raise ConfigurationError(f"{place}: {details}. Correct it in Prefect's UI (Blocks) and run again.") from None
-    return make_connection(
-        name=name,
-        access_token=block.access_token,
-        region=block.region,
-        base_url=block.base_url,
-        requests_per_10s=block.requests_per_10s,
-        requests_in_flight=block.requests_in_flight,
-        place=place,
-    )
+    return connection_of(block, name, place)
 
 
 def load_storage_options(reference: str) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def watched(prefect: Prefect, tmp_path_factory: pytest.TempPathFactory) -> Itera
         with inbox(seen.alerts) as url:
             prefect.save_connection(CONNECTION.replace("_", "-"), seen.rig)
             create_automation(prefect, lake.parent, notification_block(prefect, url))
-            first = sync(prefect, seen.rig)
+            first = sync(prefect, seen.rig, INTERCOM_ASSET_OWNERS="data team, ann@example.com")
             assert first.returncode == 0, first.stderr
             seen.runs.append(prefect.newest_run())
             server.workspace.travel(60)
@@ -207,6 +207,23 @@ def test_a_table_that_is_committed_is_an_asset_made_of_what_intercom_has(watched
         f"intercom://{CONNECTION}/contacts"
     ]
     assert not watched.events("prefect.asset.materialization.failed", 0)
+
+
+def test_an_asset_is_described_and_has_the_owners_that_the_environment_names(watched: Watched) -> None:
+    events = watched.events("prefect.asset.materialization.succeeded", 5)
+    first, second = (
+        event["resource"] for event in events if event["resource"]["prefect.resource.name"].endswith(" tags")
+    )
+    assert first["prefect.asset.description"] == (
+        f"Copy of Intercom's tags of connection {CONNECTION}: replaced as a whole by each run. "
+        f"Parquet files in file://{watched.rig.lake_url}/data/{CONNECTION}/tags"
+    )
+    assert json.loads(first["prefect.asset.owners"]) == ["data team", "ann@example.com"]
+    assert "prefect.asset.owners" not in second  # the run whose environment named none leaves those that Prefect knows
+    contacts = next(
+        event["resource"] for event in events if event["resource"]["prefect.resource.name"].endswith(" contacts")
+    )
+    assert "one row per id, with the newest updated_at." in contacts["prefect.asset.description"]
 
 
 def test_a_table_that_is_not_synced_in_time_is_an_alert(watched: Watched) -> None:
