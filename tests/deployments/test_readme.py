@@ -31,7 +31,7 @@ def test_every_option_of_the_shell_is_documented_and_no_other() -> None:
         [sys.executable, "flows/sync.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     options = set(re.findall(r"--[a-z-]+", shown)) - {"--help"}
-    section = README.split("### Options")[1].split("\n### ")[0]
+    section = README.split("### Options of sync")[1].split("\n### ")[0]
     assert set(re.findall(r"^\| `(--[a-z-]+)", section, re.MULTILINE)) == options
 
 
