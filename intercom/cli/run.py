@@ -92,14 +92,13 @@ def _checked_run(file: Path, known: FlowOptions, options: dict[str, Any], *, dem
 
 
 def _ended(state: Any, options: dict[str, Any], *, demo: bool) -> int:
-    """Say on standard error why a flow did not complete, in a sentence, since its table has named what has failed."""
+    """Say on standard error why a flow did not complete."""
     if state.is_completed():
         if demo:
             print(_after_demo(options["lake"]), flush=True)
         return COMPLETED
     error = state.result(raise_on_failure=False)
-    told = str(error) if isinstance(error, IntercomLakeError) else str(state.message).partition("\n")[0]
-    print(told, file=sys.stderr)
+    print(error if isinstance(error, IntercomLakeError) else state.message, file=sys.stderr)
     return WRONG_SETTINGS if isinstance(error, ConfigurationError) else FAILED
 
 

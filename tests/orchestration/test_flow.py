@@ -217,8 +217,9 @@ def test_a_failing_table_fails_the_run_and_spares_the_others(
     assert "contacts failed" in run["state"]["message"]
 
 
-def test_ctrl_c_ends_the_reading_and_commits_nothing(
-    prefect: Prefect, make_rig: Callable[..., Rig], tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_reading_and_commits_nothing(
+    prefect: Prefect, make_rig: Callable[..., Rig], tmp_path: Path, number: signal.Signals
 ) -> None:
     rig = make_rig(contacts=4500, server={"latency_seconds": 0.5})
     file = rig.connections_file(tmp_path)
@@ -237,9 +238,13 @@ def test_ctrl_c_ends_the_reading_and_commits_nothing(
             env={**inherited(), **prefect.environment, "INTERCOM_ACCESS_TOKEN": rig.server.token},
         )  # fmt: skip
     assert started.wait(120)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=120)
-    assert process.returncode != 0
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 128 + number
+    begin = "Interrupted" if number == signal.SIGINT else "Told to end"
+    assert output.decode().splitlines()[-1] == f"{begin}. No table was brought up to date. Run again."
+    assert output.count(b"Interrupted") + output.count(b"Told to end") == 1
+    assert b"Traceback" not in output
     assert len(rig.server.requests("/contacts/search")) < 20  # of thirty
     assert rig.lake().list(f"_state/{CONNECTION}") == {}
 
@@ -267,10 +272,24 @@ def test_bad_input_is_told_before_the_first_request(
     rig: Rig, shell: Callable[..., Any], options: list[str], message: str
 ) -> None:
     result = shell(*options)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
     assert rig.server.log == []
+
+
+def test_a_wrong_token_is_told_once_and_no_table_is_asked_for(
+    prefect: Prefect, rig: Rig, shell: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "wrong").mkdir()
+    result = shell("--connections-file", str(rig.connections_file(tmp_path / "wrong", token="wrong")))
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.count("status 401") == 1
+    assert [request.path for request in rig.server.log] == ["/me"]
+    wanted = {"logs": {"flow_run_id": {"any_": [prefect.newest_run()["id"]]}}}
+    logged = "\n".join(line["message"] for line in prefect.post("logs/filter", wanted))
+    assert "status 401" in logged
+    assert "Traceback" not in logged
 
 
 def test_the_demo_needs_no_account_and_no_server_answers_the_readmes_query_and_may_run_again(tmp_path: Path) -> None:

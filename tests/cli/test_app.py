@@ -1,0 +1,58 @@
+"""The command: each command has its help, and an option that is wrong is told with the way to the right ones."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from intercom.cli.app import main
+
+COMMANDS = ["sync", "compact", "check", "plan", "demo", "bootstrap", "serve", "ddl", "sandbox", "init"]
+HEAVY = {"prefect", "pyarrow", "pydantic", "requests", "fsspec", "httpx", "rich.live"}
+PROGRAM = """
+import sys
+from intercom.cli.app import main
+try:
+    main(sys.argv[1:])
+finally:
+    print("modules", *sys.modules)
+"""
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=lambda command: " ".join(command))
+def test_help_is_answered_without_what_takes_long_to_import(command: list[str]) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *command, "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    usage, _, modules = shown.partition("modules ")
+    assert usage.startswith("Usage: intercom-lake")
+    assert HEAVY & set(modules.split()) == set()
+    assert max(map(len, usage.splitlines())) <= 80
+    assert len(usage.splitlines()) <= 60
+
+
+def test_the_list_of_commands_is_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code in (0, None)
+    listed = re.findall(r"^│ (\w+) ", capsys.readouterr().out, re.MULTILINE)
+    assert sorted(listed) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["synk"], "sync"),
+        (["sync", "--conection", "acme"], "Did you mean --connection?"),
+        (["sync", "acme"], "acme"),
+        (["ddl", "duckdb"], "--connection"),
+    ],
+)
+def test_a_mistake_is_told_in_a_line(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert told in shown.err
+    assert shown.out == ""
