@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,6 +17,7 @@ from intercom.errors import IntercomLakeError
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe.announce import announce_run
 from intercom.orchestration.observe.progress import end_reports
+from intercom.sync.progress import BOARD
 from intercom.sync.summary import TableResult, as_text, failures, verdict, warnings
 
 log = logging.getLogger(__name__)
@@ -25,14 +27,16 @@ def finish(job: Job, tables: Mapping[str, PrefectFuture[TableResult]]) -> State[
     """Wait for all tables, save watermarks, show what was done in Prefect and on the terminal, say if it failed."""
     try:
         results = [_result(name, future) for name, future in tables.items()]
+        BOARD.stage("Saving watermarks in Prefect")
+        refused = job.save_watermarks()
+        results = [replace(one, failure=str(refused[one.table])) if one.table in refused else one for one in results]
+        for warning in warnings(results):
+            log.warning("%s", warning)
+        BOARD.stage("Telling Prefect what was done")
+        announce_run(job, results)
     finally:
         end_reports(job.run_id)
-    refused = job.save_watermarks()
-    results = [replace(one, failure=str(refused[one.table])) if one.table in refused else one for one in results]
-    for warning in warnings(results):
-        log.warning("%s", warning)
-    announce_run(job, results)
-    _show(as_text(results))
+    _show(as_text(results, _columns()))
     end = Failed if failures(results) else Completed
     return end(message=verdict(results))
 
@@ -44,6 +48,11 @@ def _show(text: str) -> None:
         print(f"\n{text.encode(encoding, 'backslashreplace').decode(encoding)}\n", flush=True)
     except OSError as error:
         log.info("The summary could not be printed: %s", error)
+
+
+def _columns() -> int | None:
+    """Columns of the terminal that the summary is printed on; None for a pipe or a file."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _result(table: str, future: PrefectFuture[TableResult]) -> TableResult:

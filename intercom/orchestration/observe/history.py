@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from intercom.sync.summary import TableResult, markdown_row, markdown_table, remarks
+from intercom.sync.summary import TableResult, markdown_row, markdown_table, remarks, unbroken
 
 ROWS: Final = 20
 _SHOWN: Final = ("rows read", "new", "changed", "removed", "in table", "requests", "seconds", "watermark after")
@@ -29,13 +29,6 @@ def as_history(table: TableResult, *, at: str, kind: str, lake: str, previous: s
             *[f"- {remark}" for remark in remarks([table])],
         ]
     )
-
-
-def unbroken(time: str) -> str:
-    """A time that Prefect's page does not break into lines, as it does at every hyphen; any other text as it is."""
-    if not time[:1].isdigit():
-        return time
-    return time.replace("-", "\N{NON-BREAKING HYPHEN}").replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _rows(previous: str) -> list[str]:

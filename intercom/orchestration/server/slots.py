@@ -28,6 +28,7 @@ from prefect.exceptions import ObjectAlreadyExists
 from intercom.config.redaction import one_line
 from intercom.errors import BusyError
 from intercom.lake.locks.liveness import boot_clock
+from intercom.sync.progress import BOARD
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +146,8 @@ def _wait(slot: _Slot, request: SlotRequest, timing: SlotTiming) -> SlotState:
                     _cure(request.limit),
                 )
                 return SlotState.LEFT_OVER
-        (request.sleep or timing.sleep)(timing.pause)
+        with BOARD.waiting("Waiting for", "Prefect's answer" if silent_since is not None else request.other):
+            (request.sleep or timing.sleep)(timing.pause)
 
 
 def _refused(error: httpx.HTTPError) -> bool:
