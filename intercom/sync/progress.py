@@ -22,7 +22,7 @@ _ESTIMATE_AFTER_SECONDS = 3.0
 """No time left is estimated before this: the speed would depend mostly on the first answer."""
 
 _SHOWN_WAIT_SECONDS = 1.0
-"""Waits beside tables that are read are shown from this age on, so that the line does not flicker."""
+"""Waits beside a stage, or beside tables that are read, are shown from this age on: the line should not flicker."""
 _NOTHING_YET = "Starting"
 _NO_MORE = "Waiting for Prefect"
 """All tables are read and merged, and their tasks end."""
@@ -258,22 +258,31 @@ BOARD = ProgressBoard()
 
 
 def whole_run(tables: Sequence[Tracked], waits: Sequence[Wait]) -> str:
-    """What the run is at, in a line: ``Reading contacts (4,800 of about 9,000 rows); 160 of 166 requests per 10 s``."""
+    """What the run is at, in a line: ``Reading contacts (4,800 of about 9,000 rows); 160 of 166 requests per 10 s``.
+
+    "" if it has not begun.
+    """
     reading = [(one, seen) for one in tables if not (seen := one.progress.snapshot()).over]
-    parts = [str(wait) for wait in waits]
-    if reading:
-        named = [f"{seen.table} ({rows_read(seen, 'about ')}, {time_left(seen, 'about ')})" for _, seen in reading]
-        parts += [f"Reading {', '.join(named)}", requests_sent(reading[0][0].usage())]  # all have one token
-    return "; ".join(parts or ([str(Wait(_NO_MORE, 0.0))] if tables else []))
+    if not reading:
+        return _waited_for(tables, waits) if tables or waits else ""
+    named = [f"{seen.table} ({rows_read(seen, 'about ')}, {time_left(seen, 'about ')})" for _, seen in reading]
+    return "; ".join([f"Reading {', '.join(named)}", last_line(tables, waits)])
 
 
 def last_line(tables: Sequence[Tracked], waits: Sequence[Wait]) -> str:
-    """What a display says below its tables: what is being waited for, and how busy the token is while one is read."""
+    """What a display says below its tables: how busy the token is while one is read, and what is being waited for."""
     reading = [one for one in tables if not one.progress.snapshot().over]
-    if reading:
-        long = [str(wait) for wait in waits if wait.seconds >= _SHOWN_WAIT_SECONDS]
-        return "; ".join([requests_sent(reading[0].usage()), *long])  # the token is the same for all
-    return "; ".join(map(str, waits)) or str(Wait(_NO_MORE if tables else _NOTHING_YET, 0.0))
+    if not reading:
+        return _waited_for(tables, waits)
+    return "; ".join([requests_sent(reading[0].usage()), *map(str, _lasting(waits))])  # the token is the same for all
+
+
+def _waited_for(tables: Sequence[Tracked], waits: Sequence[Wait]) -> str:
+    return "; ".join(map(str, _lasting(waits) or waits)) or f"{_NO_MORE if tables else _NOTHING_YET} ..."
+
+
+def _lasting(waits: Sequence[Wait]) -> list[Wait]:
+    return [wait for wait in waits if wait.is_stage or wait.seconds >= _SHOWN_WAIT_SECONDS]
 
 
 def described(snapshot: Snapshot, usage: RateUsage) -> str:

@@ -267,8 +267,8 @@ def test_a_run_in_a_line_names_what_is_read_and_what_is_waited_for() -> None:
     read(companies, clock, 1, seconds_each=1.0, rows=100)
     tags.finish()
     assert whole_run(tables, [Wait("Merging tags", 12.0)]) == (
-        "Merging tags ... 12 s; Reading contacts (150 of about 300 rows, time unknown), "
-        "companies (100 rows, total unknown); 160 of 166 requests per 10 s"
+        "Reading contacts (150 of about 300 rows, time unknown), companies (100 rows, total unknown); "
+        "160 of 166 requests per 10 s; Merging tags ... 12 s"
     )
     contacts.finish()
     companies.finish()
@@ -282,6 +282,8 @@ def test_below_the_tables_stands_how_busy_the_token_is_and_what_else_takes_long(
     reading, over = tracked("a", "companies"), tracked("a", "tags")
     over.progress.finish()
     assert last_line([over, reading], waits) == "160 of 166 requests per 10 s; Merging contacts ... 12 s"
-    assert last_line([over], waits) == "Merging contacts ... 12 s; Telling Prefect of tags ..."
+    assert last_line([over], waits) == "Merging contacts ... 12 s"
+    assert last_line([over], waits[1:]) == "Telling Prefect of tags ..."
+    assert last_line([], [Wait("Locking tables", 0.1, is_stage=True), *waits[1:]]) == "Locking tables ..."
     assert last_line([over], []) == "Waiting for Prefect ..."
     assert last_line([], []) == "Starting ..."

@@ -85,7 +85,8 @@ def hold_slot(request: SlotRequest, timing: SlotTiming = TIMING) -> Iterator[Slo
     Raises BusyError when another run keeps the slot for too long.
     """
     slot = _Slot(request.limit, request.made, timing)
-    hold = _wait(slot, request, timing)
+    with BOARD.waiting("Waiting for Prefect's limit", request.limit):
+        hold = _wait(slot, request, timing)
     if hold is not SlotState.SLOT:
         yield hold
         return
@@ -146,8 +147,7 @@ def _wait(slot: _Slot, request: SlotRequest, timing: SlotTiming) -> SlotState:
                     _cure(request.limit),
                 )
                 return SlotState.LEFT_OVER
-        with BOARD.waiting("Waiting for", "Prefect's answer" if silent_since is not None else request.other):
-            (request.sleep or timing.sleep)(timing.pause)
+        (request.sleep or timing.sleep)(timing.pause)
 
 
 def _refused(error: httpx.HTTPError) -> bool:
