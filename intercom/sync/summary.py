@@ -18,8 +18,8 @@ HEADINGS = (
 """Columns of a table's line, all of which `TableResult.cells` gives."""
 WIDTH = 80
 """Columns of a terminal that the table of a run fits in."""
-PAGE_WIDTH = 60
-"""Letters that Prefect's page has room for beside its other columns, in a browser window of 1280 pixels."""
+PAGE_WIDTH = 74
+"""Letters of a table that Prefect's page has room for, with two between columns: 584 pixels in a window of 1280."""
 
 _ROWS = HEADINGS[1:7]
 _COSTS = HEADINGS[7:11]

@@ -171,12 +171,17 @@ def test_the_summary_of_a_run_shows_bytes_and_its_share_of_the_allowance(watched
 
 def test_each_table_has_a_history_with_a_version_for_each_run_that_changed_it(watched: Watched) -> None:
     assert len(watched.artifacts("intercom-my-acme-data-attributes")) == 1
-    newest, oldest = watched.artifacts("intercom-my-acme-tags")
-    assert rows(newest)[2:] == rows(oldest)[1:]
-    for row, run in zip(rows(newest)[1:], reversed(watched.runs), strict=True):
-        assert run["id"] in row[0]  # a link to the run
+    newest, oldest = (text.split("\n\n")[1:] for text in watched.artifacts("intercom-my-acme-tags"))
+    assert len(newest) == len(oldest) == 2
+    for table, before in zip(newest, oldest, strict=True):
+        assert rows(table)[2:] == rows(before)[1:]
+        for row, run in zip(rows(table)[1:], reversed(watched.runs), strict=True):
+            assert run["id"] in row[0]  # a link to the run
     contacts = watched.artifacts("intercom-my-acme-contacts")[0]
-    assert [row[2] for row in rows(contacts)[1:]] == ["failed", str(len(watched.rig.workspace.rows("contacts")))]
+    assert [row[2] for row in rows(contacts.split("\n\n")[1])[1:]] == [
+        "failed",
+        str(len(watched.rig.workspace.rows("contacts"))),
+    ]
     assert "- contacts failed: " in contacts
 
 
