@@ -23,6 +23,7 @@ GRACE_SECONDS: Final = 3.5
 """From the signal to the end of the process, at most."""
 _HEARD_SECONDS: Final = 2.0
 """For the watching thread to hear of a signal that the main thread has got."""
+_LAST_SECONDS: Final = 1.0
 _SIGNALS: Final = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Told to end"}
 
 
@@ -85,10 +86,10 @@ class _Ending:
         self._number = number
         self.heard.set()
         select.select([read], [], [], GRACE_SECONDS)
-        status = self.say()
-        with suppress(OSError, ValueError):
-            sys.stdout.flush()
-        os._exit(status)
+        last = threading.Thread(target=self.say, daemon=True)  # it may need a lock that the main thread holds
+        last.start()
+        last.join(_LAST_SECONDS)
+        os._exit(128 + number)
 
     def say(self) -> int:
         """Print the line unless that was done; the exit status."""

@@ -1,4 +1,7 @@
-"""The live display of a run in a terminal: one line per table, redrawn in place, other output above it."""
+"""The live display of a run in a terminal: one line per table, redrawn in place, other output above it.
+
+Where nothing can be redrawn, as in a pipe, `progress_lines` prints a line now and then instead.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +20,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from intercom.cli.progress_lines import NoProgressLog, printed_lines
 from intercom.sync.progress import (
     BOARD,
-    LOGGER,
     ProgressBoard,
     Snapshot,
     Tracked,
+    Wait,
     duration,
+    last_line,
     pages_read,
-    requests_sent,
     rows_read,
     time_left,
 )
@@ -39,14 +43,15 @@ _BAR_FROM = 70
 
 @contextmanager
 def live_progress(board: ProgressBoard = BOARD) -> Iterator[None]:
-    """Draw this process's tables while the block lasts, or until a run closes the board to print its summary.
+    """Show what the board has while the block lasts, or until a run closes the board to print its summary.
 
-    Does nothing unless standard error, where logs go too, is a terminal that can redraw lines and has a reader: not
-    in a pipe, a dumb terminal or a CI job.
+    It is drawn on standard error, where logs go too, if that is a terminal that can redraw lines and has a reader. In
+    a pipe, a dumb terminal or a CI job lines are printed there instead. It may begin before logging is set up.
     """
     console = Console(file=sys.stderr)
     if not console.is_interactive or not console.file.isatty() or os.environ.get("CI"):
-        yield
+        with printed_lines(board, sys.stderr):
+            yield
         return
     display = _Display(console, board)
     with board.on_close(display.stop):
@@ -69,6 +74,7 @@ class _Display:
         self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._redirected = ExitStack()
+        self._no_log = NoProgressLog()
         self._live = Live(
             get_renderable=self._drawn,
             console=console,
@@ -96,12 +102,15 @@ class _Display:
         # Without the lock, else a deadlock: a log handler may hold its own lock while it waits for this one to print.
         self._redirected.close()
         self._thread.join()
+        self._no_log.end()
+        _release_handlers()
 
     def _drawn(self) -> RenderableType:
-        return drawing(self._board.tracked(), self._console, over=self._stopped.is_set())
+        return drawing(self._board.tracked(), self._console, self._board.waits(), over=self._stopped.is_set())
 
     def _redraw(self) -> None:
         while not self._stopped.wait(_REDRAW_SECONDS):
+            self._no_log.watch(self._is_above)  # handlers that were set up since the display began
             with self._lock:
                 if not self._stopped.is_set():
                     self._live.refresh()
@@ -118,8 +127,10 @@ class _Display:
             if isinstance(handler, logging.StreamHandler) and handler.stream is stream:
                 self._redirected.callback(handler.setStream, stream)
                 handler.setStream(self._above(stream))
-                self._redirected.callback(handler.removeFilter, _not_drawn)
-                handler.addFilter(_not_drawn)
+        self._no_log.watch(self._is_above)
+
+    def _is_above(self, stream: object) -> bool:
+        return isinstance(stream, _Above)
 
     def _above(self, stream: IO[str]) -> _Above:
         """A stream that prints above the display, for one writer: two that share it would mix their lines."""
@@ -132,8 +143,8 @@ class _Above(io.TextIOBase):
     """A text stream whose whole lines appear above the display."""
 
     def __init__(self, console: Console, stream: IO[str], lock: threading.RLock) -> None:
+        self.stream = stream
         self._console = console
-        self._stream = stream
         self._lock = lock
         self._rest = ""
 
@@ -141,7 +152,7 @@ class _Above(io.TextIOBase):
         return True
 
     def fileno(self) -> int:
-        return self._stream.fileno()
+        return self.stream.fileno()
 
     def write(self, text: str) -> int:
         with self._lock:
@@ -156,12 +167,20 @@ class _Above(io.TextIOBase):
             self.write("\n")
 
 
-def _not_drawn(record: logging.LogRecord) -> bool:
-    return record.name != LOGGER
+def _release_handlers() -> None:
+    """Give the terminal back to log handlers that were set up while the display stood."""
+    for handler in logging.getLogger().handlers:
+        own = getattr(handler, "console", None)
+        if isinstance(own, Console) and isinstance(own.file, _Above):
+            own.file = own.file.stream
+        if isinstance(handler, logging.StreamHandler) and isinstance(handler.stream, _Above):
+            handler.setStream(handler.stream.stream)
 
 
-def drawing(tables: Sequence[Tracked], console: Console, *, over: bool = False) -> RenderableType:
-    """A line per table and, until all is over, one about the run: how busy its token is, or what comes next."""
+def drawing(
+    tables: Sequence[Tracked], console: Console, waits: Sequence[Wait] = (), *, over: bool = False
+) -> RenderableType:
+    """A line per table and, until all is over, one about the run: how busy its token is, what is being waited for."""
     snapshots = [tracked.progress.snapshot() for tracked in tables]
     width = min(console.width, _WIDEST)
     lines = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
@@ -177,7 +196,8 @@ def drawing(tables: Sequence[Tracked], console: Console, *, over: bool = False) 
         name = _name(snapshot, ascii_only=console.options.ascii_only)
         bar = [_bar(snapshot)] if bars else []
         lines.add_row(name, rows_read(snapshot, _ABOUT), pages_read(snapshot), *bar, _time(snapshot))
-    return Group(*[lines] * bool(snapshots), *[] if over else [Text(_stage(tables, snapshots), style="dim")])
+    last = Text(last_line(tables, waits), style="dim", no_wrap=True, overflow="ellipsis")
+    return Group(*[lines] * bool(snapshots), *[] if over else [last])
 
 
 def _name(snapshot: Snapshot, *, ascii_only: bool) -> Text:
@@ -201,12 +221,3 @@ def _time(snapshot: Snapshot) -> str:
     if snapshot.failed:
         return "failed"
     return duration(snapshot.seconds) if snapshot.finished else time_left(snapshot, _ABOUT)
-
-
-def _stage(tables: Sequence[Tracked], snapshots: Sequence[Snapshot]) -> str:
-    if not tables:
-        return "Starting ..."
-    reading = [table for table, snapshot in zip(tables, snapshots, strict=True) if not snapshot.over]
-    if not reading:
-        return "Merging what was read ..."
-    return requests_sent(reading[0].usage())  # the token is the same for all

@@ -26,6 +26,7 @@ from intercom.errors import ConfigurationError, IntercomLakeError
 
 if TYPE_CHECKING:
     from prefect import Flow
+    from prefect.client.schemas.objects import State
 
 _QUIET = flag("quiet", "Print nothing but errors.")
 _JSON = flag("json", "Print one JSON object on standard output instead of the table.")
@@ -50,7 +51,8 @@ def run_from_shell(file: str, arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(file: Path, known: FlowOptions, given: dict[str, Any]) -> int:
-    from intercom.cli.settings import faults  # and what it imports: not for the help
+    from intercom.cli.live_display import live_progress  # and what these import: not for the help
+    from intercom.cli.settings import faults
     from intercom.orchestration.observe.output import OUTPUT, Output
 
     demo = bool(given.pop("demo", False))
@@ -64,13 +66,26 @@ def _run(file: Path, known: FlowOptions, given: dict[str, Any]) -> int:
         return WRONG_SETTINGS
     try:
         with ending_cleanly(lambda: _how_far(options)):
-            return _checked_run(file, known, options, demo=demo)
+            with nullcontext() if output is Output.QUIET else live_progress():
+                state = _state_of(file, known, options, demo=demo)
+            return _ended(state, options["lake"] if demo and output is Output.TABLE else None)
     except InterruptedCommand as ended:
         return ended.status
+    except LaterFault as error:
+        print(error, file=sys.stderr)
+        return FAILED
 
 
-def _checked_run(file: Path, known: FlowOptions, options: dict[str, Any], *, demo: bool) -> int:
+class LaterFault(Exception):
+    """What kept a run from beginning, after its settings were found right."""
+
+
+def _state_of(file: Path, known: FlowOptions, options: dict[str, Any], *, demo: bool) -> State[Any]:
+    """Run the flow: its state at its end. Raises LaterFault where Prefect's API cannot be had."""
+    from intercom.sync.progress import BOARD
+
     server = None if os.environ.get("PREFECT_API_URL") else TemporaryServer(wanted=demo)
+    BOARD.stage("Importing Prefect" if server is None else "Starting Prefect's temporary server")
     gc.disable()  # imported objects stay anyway: to scan them again and again takes a tenth of the start
     flow = _loaded(f"{file}:{known.flow}")
     _quiet_prefect()  # now that Prefect has set up its logging
@@ -78,24 +93,22 @@ def _checked_run(file: Path, known: FlowOptions, options: dict[str, Any], *, dem
     flow.serialize_parameters(known.parameters(options))
     gc.freeze()
     gc.enable()
+    if server is not None and not server.connect() and demo:
+        reason = server.last_words() or "no reason is known"
+        raise LaterFault(f"Prefect's temporary server did not start ({reason}), and the demo uses no other. Run again.")
+    BOARD.stage("Registering the run with Prefect")
     connection: AbstractContextManager[dict[str, str]] = demo_connection() if demo else nullcontext({})
-    from intercom.cli.live_display import live_progress  # not before the server is on its way
-
-    with connection as overrides, live_progress():
-        if server is not None and not server.connect() and demo:
-            reason = server.last_words() or "no reason is known"
-            print(f"Prefect's temporary server did not start ({reason}), and the demo uses no other.", file=sys.stderr)
-            return FAILED
-        with local_settings():
-            state: Any = flow(**known.parameters({**options, **overrides}), return_state=True)
-    return _ended(state, options, demo=demo)
+    with connection as overrides, local_settings():
+        state: Any = flow(**known.parameters({**options, **overrides}), return_state=True)
+    ended: State[Any] = state
+    return ended
 
 
-def _ended(state: Any, options: dict[str, Any], *, demo: bool) -> int:
-    """Say on standard error why a flow did not complete."""
+def _ended(state: State[Any], lake: str | None) -> int:
+    """Say how a flow has ended: where the demo's `lake` is, or on standard error why the flow did not complete."""
     if state.is_completed():
-        if demo:
-            print(_after_demo(options["lake"]), flush=True)
+        if lake is not None:
+            print(_after_demo(lake), flush=True)
         return COMPLETED
     error = state.result(raise_on_failure=False)
     print(error if isinstance(error, IntercomLakeError) else state.message, file=sys.stderr)
@@ -113,6 +126,7 @@ def _how_far(options: dict[str, Any]) -> str:
     from intercom.sync.progress import BOARD
     from intercom.tables.catalogue import select_tables
 
+    BOARD.end()  # the live display gives the terminal back
     done, staged = BOARD.reached()
     if not done and not staged:
         return "No table was brought up to date. Run again."

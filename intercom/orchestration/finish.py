@@ -14,8 +14,9 @@ from intercom.config.redaction import one_line
 from intercom.errors import IntercomLakeError
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe.announce import announce_run
-from intercom.orchestration.observe.output import show
+from intercom.orchestration.observe.output import columns, show
 from intercom.orchestration.observe.progress import end_reports
+from intercom.sync.progress import BOARD
 from intercom.sync.summary import TableResult, as_text, failures, verdict, warnings
 
 log = logging.getLogger(__name__)
@@ -25,16 +26,18 @@ def finish(job: Job, tables: Mapping[str, PrefectFuture[TableResult]]) -> State[
     """Wait for all tables, save watermarks, show what was done in Prefect and on the terminal, say if it failed."""
     try:
         results = [_result(name, future) for name, future in tables.items()]
+        BOARD.stage("Saving watermarks in Prefect")
+        refused = job.save_watermarks()
+        results = [replace(one, failure=str(refused[one.table])) if one.table in refused else one for one in results]
+        for warning in warnings(results):
+            log.warning("%s", warning, extra={"in_summary": True})
+        BOARD.stage("Telling Prefect what was done")
+        announce_run(job, results)
     except BaseException:  # a signal: the run ends at once
         end_reports(job.run_id, wait=False)
         raise
     end_reports(job.run_id)
-    refused = job.save_watermarks()
-    results = [replace(one, failure=str(refused[one.table])) if one.table in refused else one for one in results]
-    for warning in warnings(results):
-        log.warning("%s", warning)
-    announce_run(job, results)
-    show(as_text(results), {})
+    show(as_text(results, columns()), {})
     end = Failed if failures(results) else Completed
     return end(message=verdict(results))
 

@@ -30,6 +30,7 @@ from intercom.orchestration.server.documents import load_connection, load_storag
 from intercom.orchestration.server.limits import scroll_turn, sync_turn
 from intercom.orchestration.server.slots import SlotState
 from intercom.orchestration.server.watermark_store import BlockWatermarks, RunWatermarks, document_name
+from intercom.sync.progress import BOARD
 from intercom.sync.run import Run, RunRequest
 from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Table
@@ -169,12 +170,15 @@ def holding_tables(job: Job) -> Iterator[Job]:
     lake = job.open_lake()
     with ExitStack() as stack:
         stack.callback(CLIENTS.close, job.run_id)
+        BOARD.stage(f"Locking the tables of connection {job.connection!r}")
         hold = stack.enter_context(sync_turn(job.connection, IdleCheck(lake, job.connection).lasts))
         locks = stack.enter_context(TableLocks(lake, job.connection, job.tables, job.run_id))
         _held[locks.attempt], _watermarks[locks.attempt] = locks, _watermarks_of(job, lake)
         try:
             limited = hold is not SlotState.NONE
-            yield replace(job, lock=locks.token, limited=limited, run=_begun(job, job.request) if job.request else None)
+            run = _begun(job, job.request) if job.request else None
+            BOARD.stage("Waiting for Prefect to start the tasks")
+            yield replace(job, lock=locks.token, limited=limited, run=run)
         except BaseException:
             # A signal, a cancelled run: they reach this thread only, and tasks that were submitted would read on.
             CLIENTS.stop(job.run_id)
@@ -190,6 +194,7 @@ def _watermarks_of(job: Job, lake: Lake) -> RunWatermarks:
 
 
 def _begun(job: Job, request: RunRequest) -> Run:
+    BOARD.stage("Asking Intercom for its time")
     workspace = identify(job.client())
     return Run(
         run_id=job.run_id,

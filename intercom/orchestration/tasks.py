@@ -76,8 +76,10 @@ def prepare_run(
         table_format=TableFormat(advanced.table_format),
         request=RunRequest(full_refresh, history_from, until, advanced.allow_mass_removal),
     )
+    BOARD.stage(f"Looking for connection {connection!r}")
     client = job.client()  # raises for a missing connection before anything is created
     job = _prepared(job)
+    BOARD.stage("Asking Intercom whose token it is")
     identify(client)  # whose token it is; asked again when the run begins, for the server's time
     return job
 
@@ -96,17 +98,21 @@ def prepare_compaction(connection: str, lake: str, tables: Sequence[str], advanc
         table_format=TableFormat(advanced.table_format),
     )
     job = _prepared(job)
-    if all(job.lake_table(table).state() is None for table in job.tables):
+    there = tuple(table for table in job.tables if job.lake_table(table).state() is not None)
+    if not there:
         raise ConfigurationError(
             f"The lake {lake} has no record of these tables of connection {connection!r}: nothing was synced under "
             "that name. Check --connection, --lake and --tables; nothing was changed."
         )
-    return job
+    if others := [table for table in job.tables if table not in there]:
+        log.info("Left out, since nothing was synced of them into this lake: %s", ", ".join(others))
+    return replace(job, tables=there)
 
 
 def _prepared(job: Job) -> Job:
     """Check the lake, which must be writable and in reach of all workers."""
     RunnerSettings.read().check_lake(job.lake)
+    BOARD.stage(f"Opening the lake {job.lake}")
     lake = job.open_lake()
     lake.identity()
     return replace(job, lake_url=lake.url)
@@ -144,7 +150,8 @@ def merge_table(table: str, job: Job) -> TableResult:
 
 
 def _announced(job: Job, done: TableResult) -> TableResult:
-    announce_table(job, done)
+    with BOARD.waiting("Telling Prefect of", done.table):
+        announce_table(job, done)
     BOARD.done(job.run_id, done.table)
     return done
 
@@ -170,9 +177,10 @@ def _compacted(table: str, job: Job, store: WatermarkStore, *, committed: bool =
             wait(futures)  # for all, also when one has failed: nothing may be published when the lock is gone
             return [outcome for future in futures for outcome in future.result()]
 
-    return compact_table(
-        TABLES[table], job.lake_table(table), store, when=job.compact, publish=publish, committed=committed
-    )
+    with BOARD.waiting("Merging", table):
+        return compact_table(
+            TABLES[table], job.lake_table(table), store, when=job.compact, publish=publish, committed=committed
+        )
 
 
 @task(task_run_name="merge {job.connection} {table}", cache_policy=NO_CACHE)

@@ -41,6 +41,7 @@ _STRANGERS_SHOWN = 3
 class Ingested:
     """What a run read of one table. Watermarks in unix seconds.
 
+    `watermark_before` is the one that counted when the run began, also where it was not used, as in a full refresh.
     `complete`: nothing, or next to nothing, of what Intercom counts was missing. `earlier_try`: an earlier try of the
     run has read the table, this one has not.
     `notes` and `hints` are lines for the end of the run: what is not as it should be, and what is only worth knowing.
@@ -92,7 +93,7 @@ def ingest_table(
     return Ingested(
         rows=reader.rows,
         traffic=api.traffic(),
-        watermark_before=plan.start.watermark,
+        watermark_before=plan.before,
         watermark_after=after.watermark,
         reason=plan.start.reason,
         complete=reader.completeness.complete,
@@ -224,13 +225,27 @@ def _hints(table: Table, unknown: Sequence[str]) -> tuple[str, ...]:
 
 
 def _described(table: Table, plan: ReadPlan, run: Run) -> str:
+    """What is read, and what of it is new: a table without a search is read whole, whatever the run looks for."""
     if table.cursor_field is None:
         return "reading the whole table"
+    all_of = "reading" if table.reads_by_window else "reading all of it for"
     if run.until is not None:
-        return f"reading the range up to {shown_time(run.until)} UTC"
-    if plan.start.watermark is None:
+        return f"{all_of} what changed {_days(run.history_from, run.until)}"
+    if plan.start.watermark is not None:
+        return f"{all_of} what changed since {shown_time(plan.start.watermark)} UTC"
+    if plan.history_from is None:
         return f"reading from the beginning, because {plan.start.reason}"
-    return f"reading what changed since {shown_time(plan.start.watermark)} UTC"
+    return f"{all_of} what changed from {_day(plan.history_from)} on (UTC), because {plan.start.reason}"
+
+
+def _days(since: int | None, until: int) -> str:
+    """Both ends of a backfill as its options say them: days in UTC, both included. `until` is the second after."""
+    last = _day(until - 1)
+    return f"until {last} (UTC)" if since is None else f"on the days {_day(since)} to {last} (UTC)"
+
+
+def _day(second: int) -> str:
+    return shown_time(second).partition(" ")[0]
 
 
 def _later(now: datetime, last: datetime | None) -> datetime:

@@ -10,7 +10,7 @@ from intercom.lake.findings import Findings, missing_from
 from intercom.lake.state import TableState
 from intercom.lake.watermark import Watermark
 from intercom.sync.run import Run
-from intercom.sync.start import LOOKBACK_SECONDS, StartingPoint, starting_point
+from intercom.sync.start import LOOKBACK_SECONDS, StartingPoint, starting_point, watermark_before
 from intercom.tables.schema import TableSchema
 from intercom.tables.table import Strategy, Table
 
@@ -20,7 +20,7 @@ class ReadPlan:
     """What a run will read of a table, and the record that this was decided by.
 
     `history_from` is the start date of the table's history after this run, unix seconds. `committed`: an earlier
-    attempt at this run has read it all, and all of it is still there.
+    attempt at this run has read it all, and all of it is still there. `before` is the watermark that counted until now.
     """
 
     state: TableState | None
@@ -29,6 +29,7 @@ class ReadPlan:
     history_from: int | None
     lake_id: str
     committed: bool
+    before: int | None = None
 
     def repairs(self, table: Table, run: Run) -> bool:
         """Whether a merge table that has rows is read from the beginning, to be whole again."""
@@ -71,7 +72,8 @@ def plan_read(
     history = _history(state, start, run)
     tried = state is not None and state.run_id == run.run_id and state.complete and state.refused is None
     committed = tried and state is not None and missing_from(state, findings) is None
-    return ReadPlan(state, start, _window(table, start, run, history), history, lake_id, committed)
+    before = watermark_before(state, saved, findings, lake_id=lake_id)
+    return ReadPlan(state, start, _window(table, start, run, history), history, lake_id, committed, before)
 
 
 def _history(state: TableState | None, start: StartingPoint, run: Run) -> int | None:

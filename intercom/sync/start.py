@@ -53,10 +53,24 @@ def starting_point(
         return StartingPoint(None, damage)
     if _earlier_history(history_from, state.history_from):
         return StartingPoint(None, "rows from before the earlier start date are asked for")
+    watermark = _smaller(state, saved)
+    return StartingPoint(watermark, "no row was seen in earlier runs" if watermark is None else "incremental")
+
+
+def watermark_before(
+    state: TableState | None, saved: Watermark | None, findings: Findings, *, lake_id: str
+) -> int | None:
+    """The watermark that counts when a run begins, also where the run reads from the beginning in spite of it.
+
+    None where there is none, and where files are missing that it speaks of.
+    """
+    believed = state is not None and state.lake_id == lake_id and missing_from(state, findings) is None
+    return _smaller(state, saved) if state is not None and believed else None
+
+
+def _smaller(state: TableState, saved: Watermark | None) -> int | None:
     values = [state.watermark] if saved is None else [state.watermark, saved.value]
-    if any(value is None for value in values):
-        return StartingPoint(None, "no row was seen in earlier runs")
-    return StartingPoint(min(value for value in values if value is not None), "incremental")
+    return None if None in values else min(value for value in values if value is not None)
 
 
 def next_watermark(previous: int | None, newest_seen: int | None, run_start: int) -> int | None:

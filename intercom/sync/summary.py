@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from intercom.api.traffic import Traffic, total
@@ -14,11 +15,24 @@ HEADINGS = (
     "table", "rows read", "new", "changed", "unchanged", "removed", "in table",
     "requests", "429s", "received", "seconds", "watermark before", "watermark after",
 )  # fmt: skip
-TEXT_HEADINGS = tuple(heading for heading in HEADINGS if heading != "received")
-"""Those of them that there is room for in a terminal."""
-_WATERMARKS = ("table", "watermark before", "watermark after")
-_COUNTS = tuple(heading for heading in HEADINGS if heading not in _WATERMARKS[1:])
-"""Prefect's page is too narrow for all columns: it would break times into three lines each."""
+"""Columns of a table's line, all of which `TableResult.cells` gives."""
+WIDTH = 80
+"""Columns of a terminal that the table of a run fits in."""
+PAGE_WIDTH = 74
+"""Letters of a table that Prefect's page has room for, with two between columns: 584 pixels in a window of 1280."""
+
+_ROWS = HEADINGS[1:7]
+_COSTS = HEADINGS[7:11]
+_WATERMARKS = HEADINGS[11:]
+_TEXT_GROUPS = (_ROWS, tuple(column for column in _COSTS if column != "received"), _WATERMARKS)
+_MARKDOWN_GROUPS = (_ROWS, _COSTS, _WATERMARKS)
+_OF_READING = frozenset({"rows read", "requests", "429s", "received", *_WATERMARKS})
+"""What a run that only merges has not."""
+_ONLY_IF_SOME = {"unchanged", "removed", "429s"}
+"""Columns that are left out where every table has 0."""
+_SHORT = {"rows read": "read", "watermark before": "watermark before (UTC)", "watermark after": "after (UTC)"}
+_LONG = {"watermark before": "watermark before (UTC)", "watermark after": "watermark after (UTC)"}
+_GAP = 2
 
 _NOTHING_READ = Ingested(0, Traffic(), None, None, "nothing was read")
 
@@ -53,9 +67,10 @@ class TableResult:
         return (*self.read.hints, *self.compacted.hints(self.table))
 
     def cells(self, headings: Sequence[str] = HEADINGS) -> list[str]:
-        """The table's line under some of `HEADINGS`."""
+        """The table's line under some of `HEADINGS`; of one that failed there is the name, then that it failed."""
         if self.error is not None:
-            return [{"table": self.table, "rows read": "failed"}.get(heading, "") for heading in headings]
+            told = next((heading for heading in headings if heading != "table"), None)
+            return [{"table": self.table, told: "failed"}.get(heading, "") for heading in headings]
         read, merged = self.read, self.compacted
         traffic = read.traffic
         unchanged = read.unchanged + merged.unchanged
@@ -64,7 +79,7 @@ class TableResult:
             self.table,
             *[f"{number:,}" for number in (*numbers, traffic.requests, traffic.throttled)],
             _size(traffic.received),
-            f"{self.seconds:.1f}",
+            f"{self.seconds:,.1f}",
             shown_time(read.watermark_before),
             shown_time(read.watermark_after),
         )
@@ -81,28 +96,27 @@ class TableResult:
         return f"{rows}{reached}"
 
 
-def as_text(tables: Sequence[TableResult]) -> str:
-    """Aligned columns for a terminal, then a line for each failure, warning and hint."""
-    lines = [list(TEXT_HEADINGS), *[table.cells(TEXT_HEADINGS) for table in tables]]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(TEXT_HEADINGS))]
-    text = ["  ".join(map(_aligned, line, widths, range(len(TEXT_HEADINGS)))) for line in lines]
-    return "\n".join([*[line.rstrip() for line in text], *remarks(tables)])
+def as_text(tables: Sequence[TableResult], terminal: int | None = None) -> str:
+    """Aligned columns, in as many tables one below the other as `WIDTH` asks for; then a line per warning and hint.
+
+    `terminal` is the number of its columns, to which long lines are wrapped; None leaves them whole, as for a pipe. Why
+    a table failed is not said here: the run's verdict says it.
+    """
+    width = min(terminal or WIDTH, WIDTH)
+    shown = [_text_block(*block) for block in _blocks(tables, _TEXT_GROUPS, width, _in_text)]
+    lines = [line if terminal is None else _wrapped(line, width) for line in _notes(tables)]
+    return "\n\n".join([*shown, *(["\n".join(lines)] if lines else [])])
 
 
 def as_markdown(tables: Sequence[TableResult]) -> str:
-    """The same in markdown: the counts, the share of the rate limit used, the remarks, then the watermarks in UTC."""
+    """The same in markdown, for Prefect's page; with the failures, and the share of the rate limit that was used."""
     traffic = total(table.read.traffic for table in tables)
     allowance = spent(traffic) + ("; without tables that failed" if failures(tables) else "")
-    marked = [table for table in tables if (table.read.watermark_before, table.read.watermark_after) != (None, None)]
-    return "\n".join(
-        [
-            *markdown_table(_COUNTS, [table.cells(_COUNTS) for table in tables]),
-            *(["", allowance] if traffic.requests else []),
-            "",
-            *[f"- {remark}" for remark in remarks(tables)],
-            *(["", *markdown_table(_WATERMARKS, [table.cells(_WATERMARKS) for table in marked])] if marked else []),
-        ]
-    )
+    first, *others = [
+        "\n".join(_markdown_block(*block)) for block in _blocks(tables, _MARKDOWN_GROUPS, PAGE_WIDTH, _in_markdown)
+    ]
+    told = "\n".join(f"- {remark}" for remark in remarks(tables))
+    return "\n\n".join(part for part in (first, told, *others, allowance if traffic.requests else "") if part)
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -119,6 +133,13 @@ def markdown_row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
+def unbroken(time: str) -> str:
+    """A time that Prefect's page does not break into lines, as it does at every hyphen; any other text as it is."""
+    if not time[:1].isdigit():
+        return time
+    return time.replace("-", "\N{NON-BREAKING HYPHEN}").replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def spent(traffic: Traffic) -> str:
     """``260 requests in 34 s: 46 % of the 166 per 10 s that are allowed; 1.2 MB received``."""
     requests = "1 request" if traffic.requests == 1 else f"{traffic.requests:,} requests"
@@ -131,8 +152,7 @@ def spent(traffic: Traffic) -> str:
 
 def remarks(tables: Sequence[TableResult]) -> list[str]:
     """One line per failed table, then one per warning, then one per hint."""
-    hints = [f"note: {hint}" for table in tables for hint in table.hints]
-    return [*failures(tables), *[f"warning: {warning}" for warning in warnings(tables)], *hints]
+    return [*failures(tables), *_notes(tables)]
 
 
 def verdict(tables: Sequence[TableResult]) -> str:
@@ -156,8 +176,85 @@ def failures(tables: Sequence[TableResult]) -> list[str]:
     return [f"{table.table} failed: {table.error}" for table in tables if table.error is not None]
 
 
-def _aligned(cell: str, width: int, column: int) -> str:
-    return cell.ljust(width) if column == 0 else cell.rjust(width)
+def _shown(tables: Sequence[TableResult], columns: Sequence[str]) -> list[str]:
+    """Those of the columns that say something of these tables."""
+    done = [table for table in tables if table.error is None]
+    if not done:
+        return [column for column in columns if column == "rows read"]
+    read = any(table.ingested is not None for table in done)
+    cells = [dict(zip(HEADINGS, table.cells(), strict=True)) for table in done]
+    return [
+        column
+        for column in columns
+        if (read or column not in _OF_READING)
+        and not (column in _ONLY_IF_SOME and all(line[column] == "0" for line in cells))
+        and not (column in _WATERMARKS and all(line[one] == "-" for line in cells for one in _WATERMARKS))
+    ]
+
+
+def _blocks(
+    tables: Sequence[TableResult], groups: Sequence[Sequence[str]], most: int, width: Callable[[str, str], int]
+) -> list[tuple[list[str], list[list[str]]]]:
+    """Columns and lines of each table to show below the other, none wider than `most`; each begins with the names.
+
+    Columns of a group stay together if they can. `width` gives that of a column with a heading and a cell. The first
+    has a line for every table, the others for those that have something to tell there.
+    """
+
+    def wide(columns: Sequence[str]) -> int:
+        lines = [table.cells(columns) for table in tables]
+        each = [
+            max(width(column, cell) for cell in ("", *cells)) for column, *cells in zip(columns, *lines, strict=True)
+        ]
+        return sum(each) + _GAP * (len(columns) - 1)
+
+    blocks = [["table"]]
+    for group in groups:
+        shown = _shown(tables, group)
+        for unit in [shown] if wide(["table", *shown]) <= most else [[column] for column in shown]:
+            if len(blocks[-1]) > 1 and wide([*blocks[-1], *unit]) > most:
+                blocks.append(["table"])
+            blocks[-1] += unit
+    done = [table for table in tables if table.error is None]
+    lines = [[table.cells(columns) for table in (done if place else tables)] for place, columns in enumerate(blocks)]
+    told = [
+        [line for line in some if not place or any(cell != "-" for cell in line[1:])]
+        for place, some in enumerate(lines)
+    ]
+    return list(zip(blocks, told, strict=True))
+
+
+def _text_block(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    lines = [[_SHORT.get(column, column) for column in columns], *cells]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    aligned = [[line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])] for line in lines]
+    return "\n".join((" " * _GAP).join(line).rstrip() for line in aligned)
+
+
+def _markdown_block(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
+    return markdown_table(
+        [_LONG.get(column, column) for column in columns], [[line[0], *map(unbroken, line[1:])] for line in cells]
+    )
+
+
+def _in_text(column: str, cell: str) -> int:
+    return max(len(_SHORT.get(column, column)), len(cell))
+
+
+def _in_markdown(column: str, cell: str) -> int:
+    """Prefect's page breaks headings at blanks."""
+    return max(*map(len, _LONG.get(column, column).split()), len(cell))
+
+
+def _notes(tables: Sequence[TableResult]) -> list[str]:
+    """A line per warning, then one per hint."""
+    hints = [f"note: {hint}" for table in tables for hint in table.hints]
+    return [*[f"warning: {warning}" for warning in warnings(tables)], *hints]
+
+
+def _wrapped(line: str, width: int) -> str:
+    """A long line in several, words whole: a path can be copied, even where it is longer than the terminal is wide."""
+    return textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def _size(count: int) -> str:

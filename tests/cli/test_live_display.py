@@ -112,7 +112,7 @@ def test_the_last_line_says_what_comes_next(board: ProgressBoard) -> None:
     assert drawn(ProgressBoard(), 80) == ["Starting ..."]
     for one in board.tracked():
         one.progress.finish()
-    assert drawn(board, 80)[-1] == "Merging what was read ..."
+    assert drawn(board, 80)[-1] == "Waiting for Prefect ..."
     assert len(drawn(board, 80, over=True)) == 5
     assert drawn(ProgressBoard(), 80, over=True) == []
 
@@ -234,6 +234,40 @@ def test_lines_that_repeat_the_display_are_left_to_other_logs(
         logging.getLogger(LOGGER).info("contacts: 48,150 of about 1,000,000 rows")
     assert len(caplog.records) == 1
     assert "of about" not in terminal.getvalue()
+
+
+def test_logging_that_is_set_up_under_the_display_is_shown_above_it_and_given_back(
+    terminal: Terminal, board: ProgressBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(display, "_REDRAW_SECONDS", 0.01)
+    root = logging.getLogger()
+    with shell(terminal):
+        with live_progress(board):
+            late = PrefectConsoleHandler()  # as Prefect does when it is imported: on what standard error is now
+            root.addHandler(late)
+            try:
+                while not late.filters:
+                    time.sleep(0.001)
+                logging.getLogger(LOGGER).warning("contacts: 48,150 of about 1,000,000 rows")
+                logging.getLogger("late").warning("once more")
+            finally:
+                root.removeHandler(late)
+                root.addHandler(late)
+        root.removeHandler(late)
+        assert late.stream is late.console.file is terminal
+        assert late.filters == []
+    assert "of about" not in terminal.getvalue()
+    assert terminal.getvalue().count("once more") == 3  # by each handler
+
+
+def test_what_is_waited_for_stands_in_the_last_line(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(display, "_REDRAW_SECONDS", 0.01)
+    board = ProgressBoard()
+    with shell(terminal), live_progress(board):
+        board.stage("Starting Prefect's temporary server")
+        while "Starting Prefect's temporary server ..." not in terminal.getvalue():
+            time.sleep(0.001)
+    assert terminal.lines() == [""]  # the display leaves no stage behind
 
 
 @pytest.mark.parametrize("setting", [("CI", "true"), ("TERM", "dumb"), ("TTY_INTERACTIVE", "0")])

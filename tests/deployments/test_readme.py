@@ -6,9 +6,14 @@ import ast
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
+from intercom.api.traffic import Traffic
+from intercom.sync.summary import as_text
 from intercom.tables.catalogue import TABLES
+from tests.support.results import table_result
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -37,9 +42,26 @@ def test_every_option_of_the_shell_is_documented_and_no_other() -> None:
 
 def test_the_demos_output_is_shown_with_every_table() -> None:
     shown = README.split("It ends like this:")[1].split("```")[1]
-    begun = [line.split()[0] for line in shown.splitlines()[2:] if line.strip()]
-    assert begun[: len(TABLES)] == list(TABLES)
-    assert set(begun[len(TABLES) :]) == {"note:"}
+    counts, watermarks, note = (part.splitlines() for part in shown.removeprefix("text\n").split("\n\n"))
+    assert [line.split()[0] for line in counts[1:]] == list(TABLES)
+    assert [line.split()[0] for line in watermarks[1:]] == [
+        name for name, table in TABLES.items() if table.cursor_field
+    ]
+    after = {line.split()[0]: second(" ".join(line.split()[2:])) for line in watermarks[1:]}
+    tables = [
+        table_result(
+            name, rows_read=int(read), new=int(new), rows=int(rows), traffic=Traffic(requests=int(requests)),
+            seconds=float(seconds), watermark_after=after.get(name),
+        )
+        for name, read, new, _, rows, requests, seconds in map(str.split, counts[1:])
+    ]  # fmt: skip
+    hint = " ".join(map(str.strip, note)).removeprefix("note: ")
+    tables[0] = replace(tables[0], ingested=replace(tables[0].read, hints=(hint,)))
+    assert as_text(tables, 80) == shown.removeprefix("text\n").rstrip("\n")
+
+
+def second(time: str) -> int:
+    return int(datetime.fromisoformat(f"{time}+00:00").timestamp())
 
 
 def messages() -> str:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from intercom.orchestration.finish import _show
+from intercom.orchestration.finish import _columns, _show
 
 
 @pytest.mark.parametrize(("encoding", "shown"), [("utf-8", "pr\u00e9nom"), ("ascii", r"pr\xe9nom")])
@@ -19,6 +19,19 @@ def test_letters_that_the_terminal_lacks_are_written_as_their_numbers(
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(terminal, encoding=encoding))
     _show("pr\u00e9nom")
     assert terminal.getvalue().decode(encoding).strip() == shown
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_only_a_terminal_has_columns_that_lines_are_wrapped_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "72")
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    assert _columns() == 72
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert _columns() is None
 
 
 PROGRAM = "from intercom.orchestration.finish import _show; input(); _show('done')"

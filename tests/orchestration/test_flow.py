@@ -155,6 +155,9 @@ def test_a_flow_of_its_own_merges_what_waits(prefect: Prefect, rig: Rig, shell: 
     assert result.returncode == 0, result.stderr
     check(rig, ["tags", "articles"])
     assert len(rig.server.log) == asked
+    heading, *lines = [line.split() for line in result.stdout.split("\n\n")[0].strip().splitlines()]
+    assert heading == ["table", "new", "changed", "in", "table", "seconds"]
+    assert [line[0] for line in lines] == ["articles", "tags"]  # not those that were never synced
     stray = prefect.run("flows/compact.py", "--connection", "acne", "--lake", rig.lake_url)
     assert stray.returncode == 1
     assert "acne" in stray.stderr
@@ -314,7 +317,9 @@ def test_the_demo_needs_no_account_and_no_server_answers_the_readmes_query_and_m
         cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    lines = {line.split()[0]: line.split() for line in result.stdout.splitlines() if line[:1].isalpha()}
+    counts = next(part for part in result.stdout.split("\n\n") if part.startswith("table")).splitlines()
+    assert max(map(len, counts)) <= 80
+    lines = {line.split()[0]: line.split() for line in counts if line[:1].isalpha()}
     assert set(TABLES) <= set(lines)
     assert lines["contacts"][2] != "0"
     assert result.stdout.endswith("The lake is in ./lake/demo\n")

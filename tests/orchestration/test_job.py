@@ -111,6 +111,8 @@ def test_a_run_begins_when_it_has_its_tables(rig: Rig, tmp_path: Path, monkeypat
         yield SlotState.SLOT
 
     monkeypatch.setattr(job, "sync_turn", after_hours)
+    stages: list[str | None] = []
+    monkeypatch.setattr(job.BOARD, "stage", stages.append)
     file = rig.connections_file(tmp_path, rig.server.token)
     asked_at, prepared = rig.workspace.now(), datetime.now(UTC)
     with job.holding_tables(
@@ -119,3 +121,8 @@ def test_a_run_begins_when_it_has_its_tables(rig: Rig, tmp_path: Path, monkeypat
         assert held.run is not None
         assert held.run.run_start >= asked_at + 6 * 3600
         assert held.run.started_at > prepared
+    assert stages == [
+        "Locking the tables of connection 'acme'",
+        "Asking Intercom for its time",
+        "Waiting for Prefect to start the tasks",
+    ]

@@ -11,6 +11,7 @@ from intercom.errors import ConfigurationError
 from intercom.extract.windows import Window
 from intercom.lake.findings import Findings
 from intercom.lake.state import Partition, TableState
+from intercom.lake.watermark import Watermark
 from intercom.sync.plan import ReadPlan, plan_read
 from intercom.sync.run import Run
 from intercom.sync.start import LOOKBACK_SECONDS, StartingPoint
@@ -41,7 +42,25 @@ def test_a_table_without_a_record_is_read_from_the_start_date() -> None:
 
 def test_what_is_new_is_read_from_a_little_before_the_watermark() -> None:
     start = StartingPoint(9_000, "incremental")
-    assert plan(RUN) == ReadPlan(RECORD, start, Window(9_000 - LOOKBACK_SECONDS), None, "lake-1", committed=False)
+    window = Window(9_000 - LOOKBACK_SECONDS)
+    assert plan(RUN) == ReadPlan(RECORD, start, window, None, "lake-1", committed=False, before=9_000)
+
+
+def test_the_watermark_before_is_told_also_where_all_is_read_again() -> None:
+    older = Watermark("acme", "contacts", "lake-1", "", "updated_at", 8_000, "run", 1, datetime.now(UTC))
+    refreshed = plan_read(CONTACTS, replace(RUN, full_refresh=True), RECORD, LIES_THERE, older, "lake-1")
+    assert (refreshed.start.watermark, refreshed.before) == (None, 8_000)
+    assert plan(replace(RUN, history_from=500), replace(RECORD, history_from=900)).before == 9_000
+    assert plan(replace(RUN, until=900)).before == 9_000
+
+
+@pytest.mark.parametrize("state", [None, replace(RECORD, lake_id="another"), replace(RECORD, watermark=None)])
+def test_where_no_watermark_counted_there_was_none_before(state: TableState | None) -> None:
+    assert plan(replace(RUN, full_refresh=True), state).before is None
+
+
+def test_a_watermark_that_speaks_of_files_that_are_gone_does_not_count() -> None:
+    assert plan(RUN, RECORD, Findings({}, {})).before is None
 
 
 def test_a_range_is_read_whatever_the_watermark_says() -> None:

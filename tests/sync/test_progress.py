@@ -14,10 +14,13 @@ from intercom.sync.progress import (
     Snapshot,
     TableProgress,
     Tracked,
+    Wait,
     described,
     duration,
+    last_line,
     rows_read,
     time_left,
+    whole_run,
 )
 
 
@@ -158,6 +161,7 @@ def test_a_failure_after_the_last_page_is_a_failure_and_takes_no_more_time() -> 
          "48,150 rows, 321 pages, 160 of 166 requests per 10 s, total unknown"),
         ({"expected": 48_000, "seconds_left": 0.0},
          "48,150 of about 48,000 rows, 321 pages, 160 of 166 requests per 10 s, nearly done"),
+        ({"rows": 0, "pages": 0, "expected": None}, "0 rows, 0 pages, 160 of 166 requests per 10 s, no page yet"),
         ({"rows": 1, "pages": 1, "finished": True}, "1 row, 1 page, read in 20 s"),
         ({"rows": 0, "pages": 0, "failed": True}, "failed after 0 rows, 0 pages"),
         ({"finished": True, "failed": True}, "failed after 48,150 rows, 321 pages"),
@@ -213,3 +217,73 @@ def test_listeners_still_see_the_tables_of_the_run_that_is_over() -> None:
         board.close("a")
     board.close("a")
     assert seen == [[("a", "tags")], []]
+
+
+def said(board: ProgressBoard) -> list[str]:
+    return [str(wait) for wait in board.waits()]
+
+
+def test_a_stage_lasts_until_the_next_one_or_until_a_table_is_read() -> None:
+    clock = Clock()
+    board = ProgressBoard(clock)
+    assert board.waits() == []
+    board.stage("Opening the lake")
+    clock.now += 4.8
+    assert board.waits() == [Wait("Opening the lake", pytest.approx(4.8), is_stage=True)]  # type: ignore[arg-type]
+    assert said(board) == ["Opening the lake ... 4 s"]
+    board.stage("Asking Intercom")
+    assert said(board) == ["Asking Intercom ..."]
+    board.add(tracked("a", "tags"))
+    assert board.waits() == []
+    board.stage("Telling Prefect")
+    board.close("a")
+    assert board.waits() == []
+    board.stage("Opening the lake")
+    board.stage(None)
+    assert board.waits() == []
+
+
+def test_waits_with_one_text_are_shown_as_one_behind_the_stage() -> None:
+    clock = Clock()
+    board = ProgressBoard(clock)
+    with board.waiting("Merging", "contacts"):
+        clock.now += 12
+        with board.waiting("Waiting for another run"), board.waiting("Merging", "tags"):
+            clock.now += 1
+            board.stage("Saving")
+            assert said(board) == ["Saving ...", "Merging contacts, tags ... 13 s", "Waiting for another run ... 1 s"]
+        with pytest.raises(KeyError), board.waiting("Failing"):
+            raise KeyError
+        assert said(board) == ["Saving ...", "Merging contacts ... 13 s"]
+    assert said(board) == ["Saving ..."]
+
+
+def test_a_run_in_a_line_names_what_is_read_and_what_is_waited_for() -> None:
+    clock = Clock()
+    tables = [Tracked("a", "acme", TableProgress(name, clock), Requests) for name in ("contacts", "tags", "companies")]
+    contacts, tags, companies = (one.progress for one in tables)
+    contacts.expect(300)
+    read(contacts, clock, 1, seconds_each=1.0)
+    read(companies, clock, 1, seconds_each=1.0, rows=100)
+    tags.finish()
+    assert whole_run(tables, [Wait("Merging tags", 12.0)]) == (
+        "Reading contacts (150 of about 300 rows, time unknown), companies (100 rows, total unknown); "
+        "160 of 166 requests per 10 s; Merging tags ... 12 s"
+    )
+    contacts.finish()
+    companies.finish()
+    assert whole_run(tables, [Wait("Merging tags", 12.0)]) == "Merging tags ... 12 s"
+    assert whole_run(tables, []) == "Waiting for Prefect ..."
+    assert whole_run([], []) == ""
+
+
+def test_below_the_tables_stands_how_busy_the_token_is_and_what_else_takes_long() -> None:
+    waits = [Wait("Merging contacts", 12.0), Wait("Telling Prefect of tags", 0.3)]
+    reading, over = tracked("a", "companies"), tracked("a", "tags")
+    over.progress.finish()
+    assert last_line([over, reading], waits) == "160 of 166 requests per 10 s; Merging contacts ... 12 s"
+    assert last_line([over], waits) == "Merging contacts ... 12 s"
+    assert last_line([over], waits[1:]) == "Telling Prefect of tags ..."
+    assert last_line([], [Wait("Locking tables", 0.1, is_stage=True), *waits[1:]]) == "Locking tables ..."
+    assert last_line([over], []) == "Waiting for Prefect ..."
+    assert last_line([], []) == "Starting ..."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -174,6 +175,56 @@ def test_a_full_refresh_removes_what_intercom_has_deleted(rig: Rig, merged: tupl
             rig.workspace.delete(table, row["id"])
     rig.sync(merged, full_refresh=True)
     rig.check(merged)
+
+
+def test_a_full_refresh_and_a_backfill_tell_the_watermark_before(rig: Rig) -> None:
+    rig.sync(MERGED)
+    newest = {table: max(row["updated_at"] for row in rig.workspace.rows(table)) for table in MERGED}
+    for options in ({"full_refresh": True}, {"history_from": 0, "until": 86_400}):
+        for table, (ingested, _) in rig.sync(MERGED, **options).items():
+            assert (ingested.watermark_before, ingested.watermark_after) == (newest[table], newest[table])
+
+
+def test_the_log_says_what_is_read_and_what_of_it_is_new(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """Companies and articles have no search: all of them are read each time."""
+    caplog.set_level(logging.INFO, "intercom.sync.ingest")
+
+    def said(**options: Any) -> list[str]:
+        caplog.clear()
+        rig.sync(["contacts", "companies", "tags"], **options)
+        return [record.getMessage() for record in caplog.records]
+
+    tags = "tags: reading the whole table"
+    first_day = int(datetime(2020, 2, 28, tzinfo=UTC).timestamp())
+    no_record = "(UTC), because the lake has no record of this table"
+    assert said(history_from=first_day) == [
+        f"contacts: reading what changed from 2020-02-28 on {no_record}",
+        f"companies: reading all of it for what changed from 2020-02-28 on {no_record}",
+        tags,
+    ]
+    contacts, companies = (
+        f"{datetime.fromtimestamp(max(row['updated_at'] for row in rig.workspace.rows(table)), UTC):%Y-%m-%d %H:%M:%S}"
+        for table in ("contacts", "companies")
+    )
+    assert said(history_from=first_day) == [
+        f"contacts: reading what changed since {contacts} UTC",
+        f"companies: reading all of it for what changed since {companies} UTC",
+        tags,
+    ]
+    assert said(history_from=first_day, until=first_day + 2 * 86_400) == [
+        "contacts: reading what changed on the days 2020-02-28 to 2020-02-29 (UTC)",
+        "companies: reading all of it for what changed on the days 2020-02-28 to 2020-02-29 (UTC)",
+        tags,
+    ]
+    assert said(until=first_day) == [
+        "contacts: reading what changed until 2020-02-27 (UTC)",
+        "companies: reading all of it for what changed until 2020-02-27 (UTC)",
+        tags,
+    ]
+    assert said(full_refresh=True)[:2] == [
+        f"{table}: reading from the beginning, because a full refresh was asked for"
+        for table in ("contacts", "companies")
+    ]
 
 
 def test_the_watermark_is_the_newest_value_seen_and_never_later_than_the_start(rig: Rig) -> None:

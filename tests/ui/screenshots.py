@@ -60,10 +60,10 @@ def _take(ui: Browser, deployment: str, run: str) -> None:
     _photograph(ui, "run", 900)
 
     ui.open(f"artifacts/artifact/{_latest(ui, 'sync')}", "data_attributes")
-    _photograph(ui, "summary", 1000, width=1500)
+    _photograph(ui, "summary", 1000)
 
     ui.open(f"artifacts/artifact/{_latest(ui, 'contacts')}", "kind")
-    _photograph(ui, "history", 600, width=1500)
+    _photograph(ui, "history", 600)
 
 
 def _latest(ui: Browser, what: str) -> str:
@@ -129,12 +129,12 @@ def _do(prefect: Prefect, *command: str, **environment: str) -> None:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
 
 
-def _photograph(ui: Browser, name: str, height: int, width: int = WIDTH, shown: int | None = None) -> None:
+def _photograph(ui: Browser, name: str, height: int, shown: int = WIDTH) -> None:
     """The page down to that height, once it has come to rest; `shown` of its width, if not all."""
-    ui.page.set_viewport_size({"width": width, "height": height})
+    ui.page.set_viewport_size({"width": WIDTH, "height": height})
     ui.page.wait_for_timeout(6000)  # the chart of a run draws itself bit by bit
     picture = PICTURES / f"{name}.png"
-    part = FloatRect(x=0, y=0, width=shown or width, height=height)
+    part = FloatRect(x=0, y=0, width=shown, height=height)
     ui.page.screenshot(path=picture, animations="disabled", caret="hide", clip=part)
     print(f"{picture.relative_to(ROOT)}: {picture.stat().st_size // 1024} KB")
 

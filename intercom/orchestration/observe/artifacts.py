@@ -17,9 +17,9 @@ from prefect.utilities.urls import url_for
 
 from intercom.config.connection import connection_slug
 from intercom.orchestration.job import Job
-from intercom.orchestration.observe.history import as_history, unbroken
+from intercom.orchestration.observe.history import as_history
 from intercom.orchestration.server.retry import client_retries
-from intercom.sync.summary import TableResult, as_markdown, verdict
+from intercom.sync.summary import TableResult, as_markdown, unbroken, verdict
 
 _RETRIES = 4
 """Retries for about half a minute. With two, artifacts were lost while the SQLite database of a server was locked."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -22,6 +23,11 @@ class Output(StrEnum):
 
 
 OUTPUT: Final[ContextVar[Output]] = ContextVar("intercom-output", default=Output.TABLE)
+
+
+def columns() -> int | None:
+    """Columns of the terminal that the table is printed on; None for a pipe or a file."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def show(table: str, summary: Mapping[str, Any]) -> None:

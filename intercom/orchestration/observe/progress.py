@@ -148,7 +148,7 @@ class Reporter:
         percent = snapshot.percent
         if percent is None:
             percent = 0.0
-            if not snapshot.over:
+            if snapshot.pages and not snapshot.over:
                 description += "; Intercom does not say how many there are, so this stays at 0 % until all are read"
         if one.artifact is None:
             one.artifact = self._artifacts.create(_key(one.tracked), percent, description)

@@ -28,6 +28,7 @@ from prefect.exceptions import ObjectAlreadyExists
 from intercom.config.redaction import one_line
 from intercom.errors import BusyError
 from intercom.lake.locks.liveness import boot_clock
+from intercom.sync.progress import BOARD
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,8 @@ def hold_slot(request: SlotRequest, timing: SlotTiming = TIMING) -> Iterator[Slo
     Raises BusyError when another run keeps the slot for too long.
     """
     slot = _Slot(request.limit, request.made, timing)
-    hold = _wait(slot, request, timing)
+    with BOARD.waiting("Waiting for Prefect's limit", request.limit):
+        hold = _wait(slot, request, timing)
     if hold is not SlotState.SLOT:
         yield hold
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from intercom.api.traffic import Traffic
 from intercom.orchestration.observe.history import ROWS, as_history
-from intercom.sync.summary import TableResult
+from intercom.sync.summary import PAGE_WIDTH, TableResult
 from tests.support.results import table_result
 
 TAGS = table_result(
@@ -19,16 +19,19 @@ def history(table: TableResult, previous: str | None, at: str = "now", lake: str
 
 
 def rows(text: str) -> list[list[str]]:
-    """Cells of the runs, without the heading."""
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+    """Cells of the runs, those of both tables in one, without the headings."""
+    tables = [part.splitlines() for part in text.split("\n\n") if part.startswith("| run")]
+    counts, costs = ([[cell.strip() for cell in line[1:-1].split(" | ")] for line in lines[2:]] for lines in tables)
+    return [[*first, *second[1:]] for first, second in zip(counts, costs, strict=True) if first[0] == second[0]]
 
 
 def test_each_number_stands_under_its_heading() -> None:
     text = history(TAGS, None)
-    assert text.splitlines()[:2] == ["`s3://bucket/crm`", ""]
-    heading = [cell.strip() for cell in text.splitlines()[2].strip("|").split("|")]
-    assert dict(zip(heading, rows(text)[0], strict=True)) == {
+    lake, *tables = text.split("\n\n")
+    assert lake == "`s3://bucket/crm`"
+    counts, costs = ([cell.strip() for cell in table.splitlines()[0].strip("|").split("|")] for table in tables)
+    assert counts[0] == costs[0]
+    assert dict(zip([*counts, *costs[1:]], rows(text)[0], strict=True)) == {
         "run (UTC)": "now",
         "kind": "sync",
         "rows read": "7",
@@ -38,7 +41,7 @@ def test_each_number_stands_under_its_heading() -> None:
         "in table": "9",
         "requests": "4",
         "seconds": "0.4",
-        "watermark after": "2026\u201111\u201103\u00a011:59:59",
+        "watermark after (UTC)": "2026\u201111\u201103\u00a011:59:59",
         "lake": "crm",
     }
 
@@ -65,7 +68,7 @@ def test_only_so_many_runs_are_kept() -> None:
 
 def test_remarks_are_those_of_this_run_only() -> None:
     first = history(SHORT, None)
-    assert first.splitlines()[-3:] == ["", "- warning: tags: 1 of 2 rows", "- note: tags: 1 field has no column"]
+    assert first.split("\n\n")[2] == "- warning: tags: 1 of 2 rows\n- note: tags: 1 field has no column"
     second = history(TAGS, first)
     assert "1 of 2" not in second
     assert len(rows(second)) == 2
@@ -73,7 +76,7 @@ def test_remarks_are_those_of_this_run_only() -> None:
 
 def test_what_is_no_such_table_is_not_taken_over() -> None:
     begun = history(TAGS, None)
-    other_columns = begun.replace("| kind ", "| sort ")
+    other_columns = begun.replace("| kind ", "| sort ").replace("| lake |", "| place |")
     for previous in ("", "lost", "| a | b |\n|---|---|\n| 1 | 2 |", other_columns):
         assert history(TAGS, previous) == begun
 
@@ -81,4 +84,16 @@ def test_what_is_no_such_table_is_not_taken_over() -> None:
 def test_a_bar_in_a_lakes_name_does_not_end_its_cell() -> None:
     text = history(TAGS, history(TAGS, None, lake="file:///a|b"))
     assert text.count(r"a\|b") == 1
-    assert len({line.replace(r"\|", "").count("|") for line in text.splitlines()[2:] if line}) == 1
+    assert len({line.replace(r"\|", "").count("|") for line in text.split("\n\n")[-1].splitlines()}) == 1
+
+
+def test_the_tables_fit_prefects_page() -> None:
+    told = table_result(
+        "contacts", rows_read=12_345_678, new=12_345, changed=12_345, removed=12_345, rows=12_345_678,
+        traffic=Traffic(requests=123_456), seconds=12_345.6, watermark_after=1_793_707_199,
+    )  # fmt: skip
+    text = as_history(told, at="2026-11-28 04:16", kind="full refresh", lake="s3://bucket/intercom", previous=None)
+    for table in text.split("\n\n")[1:]:
+        heading, _, line = ([cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines())
+        kept_together = [max(len(cell), *map(len, name.split())) for name, cell in zip(heading, line, strict=True)]
+        assert sum(kept_together) + 2 * (len(heading) - 1) <= PAGE_WIDTH + len(" refresh")  # which is broken there

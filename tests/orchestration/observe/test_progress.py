@@ -158,6 +158,7 @@ def test_a_total_that_intercom_does_not_tell_is_said_to_be_unknown(rig: Rig) -> 
         tracked.progress.finish()
     rig.reporter.flush("run", 30)
     assert [percent for _, percent, _ in rig.api.calls] == [0.0, 0.0, 100.0]
+    assert rig.api.calls[0][2].endswith("no page yet")
     assert "total unknown; Intercom does not say how many there are" in rig.api.calls[1][2]
     assert "does not say" not in rig.api.calls[2][2]
 

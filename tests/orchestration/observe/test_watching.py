@@ -154,27 +154,33 @@ def test_the_log_of_a_run_has_each_line_once_at_the_task_it_is_about(watched: Wa
 
 def test_the_summary_of_a_run_shows_bytes_and_its_share_of_the_allowance(watched: Watched) -> None:
     failed, complete = watched.artifacts("intercom-my-acme-sync")
-    counts, marks = complete.split("\n| table | watermark before |")
-    heading, *tables = rows(counts)
-    shown = {row[0]: dict(zip(heading, row, strict=True)) for row in tables}
+    shown: dict[str, dict[str, str]] = {}
+    for heading, *tables in (rows(part) for part in complete.split("\n\n") if part.startswith("| table")):
+        for row in tables:
+            shown.setdefault(row[0], {}).update(zip(heading, row, strict=True))
     assert list(shown) == list(TABLES)
     assert shown["tags"]["in table"] == str(len(read_lake(watched.rig.lake_url, CONNECTION, "tags")) - 1)
-    assert re.fullmatch(r"[\d.,]+ (B|kB|MB)", shown["contacts"]["received"])
+    assert re.fullmatch(r"[\d.,]+\s(B|kB|MB)", shown["contacts"]["received"])
     requests = sum(int(row["requests"]) for row in shown.values())
     assert re.search(rf"\n{requests} requests in [\d.]+ s: [\w ]+ % of the [\d,]+ per 10 s that are allowed;", complete)
-    assert [line.split(" | ")[0] for line in marks.splitlines()[2:]] == ["| contacts"]
+    assert [table for table, row in shown.items() if "watermark after (UTC)" in row] == ["contacts"]
     assert "- contacts failed: " in failed
     assert "without tables that failed" in failed
 
 
 def test_each_table_has_a_history_with_a_version_for_each_run_that_changed_it(watched: Watched) -> None:
     assert len(watched.artifacts("intercom-my-acme-data-attributes")) == 1
-    newest, oldest = watched.artifacts("intercom-my-acme-tags")
-    assert rows(newest)[2:] == rows(oldest)[1:]
-    for row, run in zip(rows(newest)[1:], reversed(watched.runs), strict=True):
-        assert run["id"] in row[0]  # a link to the run
+    newest, oldest = (text.split("\n\n")[1:] for text in watched.artifacts("intercom-my-acme-tags"))
+    assert len(newest) == len(oldest) == 2
+    for table, before in zip(newest, oldest, strict=True):
+        assert rows(table)[2:] == rows(before)[1:]
+        for row, run in zip(rows(table)[1:], reversed(watched.runs), strict=True):
+            assert run["id"] in row[0]  # a link to the run
     contacts = watched.artifacts("intercom-my-acme-contacts")[0]
-    assert [row[2] for row in rows(contacts)[1:]] == ["failed", str(len(watched.rig.workspace.rows("contacts")))]
+    assert [row[2] for row in rows(contacts.split("\n\n")[1])[1:]] == [
+        "failed",
+        str(len(watched.rig.workspace.rows("contacts"))),
+    ]
     assert "- contacts failed: " in contacts
 
 

@@ -117,9 +117,9 @@ def test_a_run_whose_watermark_the_server_refuses_fails_with_all_rows_in_the_lak
         options = ("--connection", rig.connection, "--lake", rig.lake_url, "--tables", "articles,tags")
         done = prefect.run("flows/sync.py", *options, PREFECT_API_URL=api)
     assert done.returncode == 1
-    assert "articles failed: Prefect's server refuses to save the watermark block forbidden-articles-" in done.stdout
-    assert "API key write blocks" in done.stdout
-    assert "tags failed" not in done.stdout
+    assert "articles failed: Prefect's server refuses to save the watermark block forbidden-articles-" in done.stderr
+    assert "API key write blocks" in done.stderr
+    assert "tags failed" not in done.stdout + done.stderr
     rig.check(("articles", "tags"))
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from intercom.orchestration.server import slots
 from intercom.orchestration.server.slots import SlotRequest, SlotState, SlotTiming, hold_slot
+from intercom.sync.progress import BOARD
 
 REQUEST = httpx.Request("POST", "http://prefect/api")
 
@@ -136,6 +137,20 @@ def test_who_has_seen_the_slot_taken_waits_also_while_the_server_is_away(server:
     with hold_slot(turn(), SlotTiming(clock=clock, sleep=clock.sleep)) as held:
         assert held is SlotState.SLOT
     assert clock.now > 300
+
+
+def test_who_waits_for_a_slot_says_so_until_it_has_it(server: Server) -> None:
+    clock = Clock()
+    said: list[str] = []
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        said.extend(wait.text for wait in BOARD.waits())
+
+    server.answers["take"] = [refused(423)] * 2
+    with hold_slot(turn(), SlotTiming(clock=clock, sleep=sleep)):
+        assert said == ["Waiting for Prefect's limit limit"] * 2
+        assert BOARD.waits() == []
 
 
 def test_a_server_that_is_away_from_the_beginning_holds_nobody_up_for_long(
