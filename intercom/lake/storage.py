@@ -282,6 +282,15 @@ class Lake:
             new = LakeIdentity.new()
             self.create_json(LAKE_FILE, new.to_json())
             found = self._read_identity() or new  # another run may have been first: ask again
+        return self._known(found)
+
+    def known_identity(self) -> LakeIdentity | None:
+        """The lake's identity; None if there is none, and none is made."""
+        found = self._read_identity()
+        return None if found is None else self._known(found)
+
+    def _known(self, found: LakeIdentity) -> LakeIdentity:
+        """The identity, if this version can work with its lake."""
         if found.format > FORMAT:
             raise LakeError(
                 f"The lake {self.url} has format {found.format}, this version of intercom-lake knows {FORMAT}. "
