@@ -63,6 +63,10 @@ class Range:
         """`work` on both bounds; it must not fall while its argument rises."""
         return Range(work(self.least), None if self.most is None else work(self.most))
 
+    def or_none(self) -> Range:
+        """Of what may come or not."""
+        return Range(0, self.most)
+
     def scaled(self, factor: float) -> Range:
         """Both bounds times `factor`, as whole numbers."""
         return self.map(lambda number: round(number * factor))

@@ -38,7 +38,6 @@ from intercom.sync.run import Run
 from intercom.tables.table import Access, Strategy, Table
 
 _NOTHING = Range(0, 0)
-NO_LAKE = "the lake does not exist yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +48,14 @@ class TableForecast:
     `read_until` of the cursor field are read, of which `read_until` is excluded. `received` and `parquet` are bytes:
     of the answers, and of the rows in Parquet. `chain` is the longest row of requests that wait for each other, and
     `page_seconds` what each of them takes. `requests_of_the_plan` were sent to find all that out. `why` says why there
-    are bounds and no numbers. `failure`: the run would fail over this table in the same way.
+    are bounds and no numbers. Tables that are not `marked` never have a watermark. `failure`: the run would fail over this table in the same way.
     """
 
     table: str
     watermark: int | None = None
     reason: str = ""
     replaces: bool = False
+    marked: bool = True
     backfill: bool = False
     reads_all: bool = False
     read_from: int | None = None
@@ -162,7 +162,7 @@ def forecast_table(
     `identity` is the lake's, None if there is no lake yet. An error of the package becomes the forecast's `failure`.
     """
     try:
-        return _Forecast(table, api, lake_table, identity or LakeIdentity.new(), run).made(store, new=identity is None)
+        return _Forecast(table, api, lake_table, identity or LakeIdentity.new(), run).made(store)
     except IntercomLakeError as error:
         return TableForecast(table.name, failure=str(error), requests_of_the_plan=api.traffic().requests)
 
@@ -172,7 +172,7 @@ class _Forecast:
         self._table, self._api, self._lake_table = table, api, lake_table
         self._identity, self._run = identity, run
 
-    def made(self, store: WatermarkStore, *, new: bool) -> TableForecast:
+    def made(self, store: WatermarkStore) -> TableForecast:
         """The forecast; raises what the run would raise."""
         table, run = self._table, self._run
         plan, findings, notes = self._planned(store)
@@ -180,14 +180,14 @@ class _Forecast:
         read = forecast_read(self._extraction(plan), plan.window, self._known_check(plan), in_lake)
         requests, rows, records = self._with_second_read(read, plan)
         whole = not table.reads_by_window
-        reason = NO_LAKE if new and plan.start.watermark is None and not plan.start.replaces else plan.start.reason
         why = read.why if not (rows.exact and requests.exact) else ""
         if not why and not (rows.exact and requests.exact):
             why = "rows that the lake has may have to be confirmed as removed"
         return TableForecast(
             table.name,
             watermark=plan.start.watermark,
-            reason="a list has no watermark" if table.cursor_field is None and not plan.start.replaces else reason,
+            reason=plan.start.reason,
+            marked=table.cursor_field is not None,
             replaces=plan.start.replaces,
             backfill=run.until is not None and table.cursor_field is not None,
             reads_all=whole or plan.window == Window(),
@@ -260,20 +260,22 @@ class _Forecast:
         may_remove = plan.start.replaces or table.strategy is Strategy.REPLACE
         if not known or not (may_remove or plan.repairs(table, self._run)):
             return once, rows, records
-        is_list = table.strategy is Strategy.REPLACE
-        lacking = known - rows.least
-        certain = plan.window == Window() and rows.exact
-        if certain and not is_list and lacking > LARGE_SHARE * known:
+        lacking, large = known - rows.least, LARGE_SHARE * known
+        if table.strategy is Strategy.REPLACE:
+            large = 0
+        elif plan.window == Window() and rows.exact and lacking > large:
             return once + again, rows + rows, records + records
-        if (is_list and lacking > 0) or (not certain and lacking > LARGE_SHARE * known):
-            return (
-                once.or_more(_sum(once.most, again.most)),
-                rows.or_more(_sum(rows.most, rows.most)),
-                records.or_more(_sum(records.most, records.most)),
-            )
+        one_by_one = Range.exactly(0)
         if may_remove and table.access is Access.SCROLL:
-            return once.or_more(_sum(once.most, 1 + min(ASKED_ONE_BY_ONE, known))), rows, records
-        return once, rows, records
+            one_by_one = Range(0, 1 + min(ASKED_ONE_BY_ONE, known))
+            large = min(large, ASKED_ONE_BY_ONE)
+        if lacking > large:
+            return (
+                once + again.or_none() + one_by_one,
+                rows + rows.or_none(),
+                records + records.or_none(),
+            )
+        return once + one_by_one, rows, records
 
     def _parquet_of_a_row(self, plan: ReadPlan, findings: Findings, sample: Page | None) -> float:
         """Bytes of a row in Parquet: of those in the lake, or else of the sample."""
@@ -299,7 +301,3 @@ def _parquet_size(rows: pa.Table) -> int:
 
 def _received_of_a_record(sample: Page | None) -> float:
     return 0.0 if sample is None or not sample.records else sample.size / len(sample.records)
-
-
-def _sum(left: int | None, right: int | None) -> int | None:
-    return None if left is None or right is None else left + right

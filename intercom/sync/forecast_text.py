@@ -16,7 +16,6 @@ _DAY = 86_400
 _HEADINGS = ("table", "what is read, times in UTC", "rows", "requests")
 _SHORT_REASONS = {
     "a full refresh was asked for": "full refresh",
-    "the lake does not exist yet": "first load",
     "the lake has no record of this table": "first load",
 }
 
@@ -58,7 +57,7 @@ def what_is_read(table: TableForecast) -> str:
         return _days(table.read_from, table.read_until)
     if table.watermark is not None:
         return "everything" if table.reads_all else f"changes since {_minute(table.read_from)}"
-    reason = _SHORT_REASONS.get(table.reason, "" if table.reason == "a list has no watermark" else "see below")
+    reason = _SHORT_REASONS.get(table.reason, "see below" if table.marked else "")
     since = "" if table.read_from is None else f" from {_day(table.read_from)}"
     what = "all" if since else "everything"
     return f"{what}{since}: {reason}" if reason else f"{what}{since}"
@@ -87,7 +86,7 @@ def _reasons(tables: Sequence[TableForecast]) -> list[str]:
     """Why tables are read from the beginning, where that is not what was asked for."""
     by_reason: dict[str, list[str]] = {}
     for table in tables:
-        told = table.reason in _SHORT_REASONS or table.reason == "a list has no watermark" or table.backfill
+        told = table.reason in _SHORT_REASONS or not table.marked or table.backfill
         if table.failure is None and table.watermark is None and not told:
             by_reason.setdefault(table.reason, []).append(table.table)
     return [f"{', '.join(names)}: read from the beginning, because {reason}" for reason, names in by_reason.items()]
