@@ -44,11 +44,11 @@ _NOTHING = Range(0, 0)
 class TableForecast:
     """What a run would do with one table. Times are unix seconds, None where there is no limit.
 
-    `watermark` is where the run would begin, None for the beginning, because of `reason`. Rows between `read_from` and
-    `read_until` of the cursor field are read, of which `read_until` is excluded. `received` and `parquet` are bytes:
-    of the answers, and of the rows in Parquet. `chain` is the longest row of requests that wait for each other, and
-    `page_seconds` what each of them takes. `requests_of_the_plan` were sent to find all that out. `why` says why there
-    are bounds and no numbers. Tables that are not `marked` never have a watermark. `failure`: the run would fail over this table in the same way.
+    `watermark` is where the run would begin, None for the beginning, because of `reason`. Tables that are not `marked`
+    never have one. Rows from `read_from` to `read_until` (excluded) of the cursor field are read. `received` and
+    `parquet` are bytes: of the answers, and of the rows in Parquet. `chain` are the most requests that wait for each
+    other, and `page_seconds` what each of them takes. `requests_of_the_plan` were sent to find all that out. `why`
+    says why there are bounds and no numbers. `failure`: the run would fail over this table in the same way.
     """
 
     table: str

@@ -58,9 +58,8 @@ def what_is_read(table: TableForecast) -> str:
     if table.watermark is not None:
         return "everything" if table.reads_all else f"changes since {_minute(table.read_from)}"
     reason = _SHORT_REASONS.get(table.reason, "see below" if table.marked else "")
-    since = "" if table.read_from is None else f" from {_day(table.read_from)}"
-    what = "all" if since else "everything"
-    return f"{what}{since}: {reason}" if reason else f"{what}{since}"
+    what = "everything" if table.read_from is None else f"from {_day(table.read_from)}"
+    return f"{what}: {reason}" if reason else what
 
 
 def _cells(table: TableForecast) -> list[str]:
@@ -116,11 +115,16 @@ def shown(number: Range) -> str:
 
 
 def _rounded(number: int, *, up: bool) -> str:
-    for size, digits, letter in ((1_000_000, 10, "M"), (100_000, 1, "k")):
+    """A bound in at most six characters: ``9,999``, ``12.3k``, ``123k``, ``1.2M``."""
+    for size, unit, letter, digits in (
+        (1_000_000, 1_000_000, "M", 1),
+        (100_000, 1_000, "k", 0),
+        (10_000, 1_000, "k", 1),
+    ):
         if number >= size:
-            step = (1_000_000 if letter == "M" else 1_000) // digits
+            step = unit // 10**digits
             steps = -(-number // step) if up else number // step
-            return f"{steps / digits:,.1f}M" if letter == "M" else f"{steps:,}k"
+            return f"{steps * step / unit:,.{digits}f}{letter}"
     return f"{number:,}"
 
 
@@ -172,7 +176,7 @@ def _range(number: Range) -> dict[str, int | None]:
 def _days(start: int | None, end: int | None) -> str:
     """``2026-05-01 to 2026-05-31``: both days included."""
     last = "" if end is None else _day(end - _DAY)
-    return f"changed until {last}" if start is None else f"changed {_day(start)} to {last}"
+    return f"until {last}" if start is None else f"{_day(start)} to {last}"
 
 
 def _day(second: int | None) -> str:
