@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -14,6 +15,9 @@ import pytest
 from intercom.errors import ApiError, IntercomLakeError
 from intercom.extract.forecast import Range
 from intercom.extract.limits import ReadLimits
+from intercom.lake.conditional_put import ConditionalPut
+from intercom.lake.local_store import LocalStore
+from intercom.lake.object_store import ObjectStore
 from intercom.lake.watermark import Watermark
 from intercom.sync.forecast import RunForecast, TableForecast, forecast_run
 from intercom.sync.ingest import Ingested
@@ -47,13 +51,31 @@ def foretell(rig: Rig, tables: Iterable[str] = TABLES, **options: Any) -> RunFor
         )  # fmt: skip
 
     try:
-        found = forecast_run(wanted, client, lake, rig.table_format, lake.known_identity(), rig.store, begin)
+        with read_only():
+            found = forecast_run(wanted, client, lake, rig.table_format, lake.known_identity(), rig.store, begin)
     finally:
         client.close()
     assert everything_in(rig) == before
     assert all(table.requests_of_the_plan <= MOST_REQUESTS for table in found.tables), found.tables
     assert len(rig.server.requests()) - sent == found.requests_of_the_plan <= MOST_REQUESTS * len(wanted) + 1
     return found
+
+
+@contextmanager
+def read_only() -> Iterator[None]:
+    """Within the block, no store can be written, not even to try what it can do."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a plan writes")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("intercom.lake.capabilities._found", {})
+        for store in (LocalStore, ObjectStore):
+            for step in ("put", "create", "delete"):
+                patch.setattr(store, step, refuse)
+        for step in ("replace", "replace_by_file", "why_not"):
+            patch.setattr(ConditionalPut, step, refuse)
+        yield
 
 
 def everything_in(rig: Rig) -> dict[str, str]:
@@ -204,7 +226,7 @@ def test_few_changes_of_contacts_are_counted_on_the_first_page(rig: Rig) -> None
 def test_changes_that_turn_out_to_be_many_are_within_the_bounds(make_rig: Callable[..., Rig]) -> None:
     """The run begins newest first, and turns to slices: what it has read until then comes twice."""
     rig = make_rig(contacts=900, history_days=40)
-    rig.per_page, rig.limits = 10, ReadLimits(smallest_slice=60)
+    rig.per_page, rig.limits = 10, ReadLimits(smallest_slice=200)
     rig.sync(["contacts"])
     began = rig.workspace.now()
     rig.workspace.travel(3 * DAY)
