@@ -28,7 +28,9 @@ def plan(
         str | None, Parameter(help="YAML file with connections; ./connections.yml if that exists.")
     ] = None,
     lake: Annotated[str, Parameter(help="Folder, or fsspec URL such as s3://bucket/prefix.")] = "./lake",
-    tables: Annotated[str, Parameter(help="Tables to plan, separated by commas; all of them by default.")] = "",
+    tables: Annotated[
+        str | None, Parameter(help="Tables to plan, separated by commas; all of them by default.")
+    ] = None,
     full_refresh: Annotated[bool, Parameter(negative=(), help="As if everything was to be read again.")] = False,
     start_date: Annotated[date | None, Parameter(help="First day (UTC) of updated_at, as for a sync.")] = None,
     end_date: Annotated[date | None, Parameter(help="Last day (UTC) of updated_at: plan a backfill.")] = None,
@@ -47,7 +49,10 @@ def plan(
     from intercom.errors import ConfigurationError, IntercomLakeError
     from intercom.sync.forecast_text import as_json, as_text
 
-    names = [name.strip() for name in tables.split(",") if name.strip()]
+    names = [name.strip() for name in (tables or "").split(",") if name.strip()]
+    if tables is not None and not names:  # such as an unset variable of the shell, which must not mean all
+        print("--tables names no table: give at least one, or leave the option out for all.", file=sys.stderr)
+        return 2
     try:
         forecast, remarks = _forecast(
             connection, connections_file, lake, names, full_refresh, start_date, end_date, storage_options, table_format

@@ -70,6 +70,7 @@ class Lake:
             ) from told.cause(error)
         if on_s3 and not root.strip("/"):
             raise ConfigurationError(f"The lake URL {url!r} names no bucket. Give one: s3://bucket/prefix.")
+        self._bucket = root.strip("/").split("/")[0] if on_s3 else None
         self.local = isinstance(self.filesystem, LocalFileSystem)
         self.store: Store = LocalStore(root) if self.local else ObjectStore(self.filesystem, root)
         self.url, self.at_a_time = self.store.url, self.store.at_a_time
@@ -285,8 +286,12 @@ class Lake:
         return self._known(found)
 
     def known_identity(self) -> LakeIdentity | None:
-        """The lake's identity; None if there is none, and none is made."""
+        """The lake's identity; None if there is none, and none is made. LakeError for a bucket that is not there."""
         found = self._read_identity()
+        if found is None and self._bucket is not None:
+            with self._told("read", LAKE_FILE):
+                if not self.filesystem.exists(self._bucket):
+                    raise FileNotFoundError(f"there is no bucket {self._bucket}")
         return None if found is None else self._known(found)
 
     def _known(self, found: LakeIdentity) -> LakeIdentity:

@@ -77,6 +77,7 @@ def test_dates_and_a_full_refresh_are_those_of_a_sync(
 @pytest.mark.parametrize(
     ("more", "status", "message"),
     [
+        (["--tables", ","], 2, "give at least one"),
         (["--tables", "contacs"], 2, "Did you mean 'contacts'?"),
         (["--connection", "nobody"], 2, "No connection 'nobody'"),
         (["--start-date", "2026-10-02", "--end-date", "2026-10-01"], 2, "lies before the start date"),

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from intercom.errors import ApiError, IntercomLakeError
+from intercom.errors import ApiError, IntercomLakeError, LakeError
 from intercom.extract.forecast import Range
 from intercom.extract.limits import ReadLimits
 from intercom.lake.conditional_put import ConditionalPut
 from intercom.lake.local_store import LocalStore
 from intercom.lake.object_store import ObjectStore
+from intercom.lake.storage import Lake
 from intercom.lake.watermark import Watermark
 from intercom.sync.forecast import RunForecast, TableForecast, forecast_run
 from intercom.sync.ingest import Ingested
@@ -408,6 +409,12 @@ def test_a_lake_in_a_bucket_stays_as_it_is(make_rig: Callable[..., Rig], s3_stor
     rig.sync(["contacts", "tags"])
     found = {table.table: table for table in foretell(rig, ["contacts", "tags"]).tables}
     assert found["contacts"].reason == "incremental"
+
+
+def test_a_bucket_that_is_not_there_is_an_error_and_no_first_load(s3_storage: dict[str, Any]) -> None:
+    with pytest.raises(LakeError, match="there is no bucket nobody-has-it"):
+        Lake("s3://nobody-has-it/lake", s3_storage).known_identity()
+    assert Lake(f"s3://{BUCKET}/lake", s3_storage).known_identity() is None
 
 
 # -- how long it takes --------------------------------------------------------------------------------------------
