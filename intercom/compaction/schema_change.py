@@ -21,7 +21,7 @@ from intercom.compaction.compact import compact_table
 from intercom.compaction.memory import MERGING
 from intercom.config.redaction import one_line
 from intercom.errors import DamagedFileError, SchemaError
-from intercom.lake.findings import missing_from
+from intercom.lake.findings import Findings, intact, missing_from
 from intercom.lake.parquet import RowGroupWriter, check_footer, footer_digest, is_damage, open_parquet, version_of
 from intercom.lake.published import PublishedFile
 from intercom.lake.state import Partition, TableState
@@ -46,9 +46,7 @@ def migrate_columns(table: Table, lake_table: LakeTable, state: TableState, stor
     Raises DamagedFileError if a file is damaged (the next run repairs it by reading everything), and SchemaError if a
     file has other columns than the record says.
     """
-    if table.strategy is Strategy.REPLACE or (state.columns in (None, table.schema) and state.rewriting is None):
-        return state
-    before = _declared(table, state.columns)
+    before = _columns_before(table, state)
     if before is None or missing_from(state, lake_table.findings(state)) is not None:
         return state
     if state.staged:
@@ -58,6 +56,30 @@ def migrate_columns(table: Table, lake_table: LakeTable, state: TableState, stor
         # An earlier migration to other columns did not finish: finish it first.
         state = _rewrite(replace(table, schema=state.rewriting.to), lake_table, state)
     return state if state.columns == table.schema else _rewrite(table, lake_table, state)
+
+
+def migrated(table: Table, state: TableState, findings: Findings) -> TableState:
+    """The record as `migrate_columns` would leave it, whose files have these `findings`; nothing is written.
+
+    It has no staged rows then, and its partitions are the files that are there now, with their stamps.
+    """
+    if _columns_before(table, state) is None or missing_from(state, findings) is not None:
+        return state
+    return replace(
+        state,
+        fingerprint=table.schema.fingerprint,
+        columns=table.schema,
+        rewriting=None,
+        staged=(),
+        partitions=intact(state, findings),
+    )
+
+
+def _columns_before(table: Table, state: TableState) -> Table | None:
+    """The table with the columns that its files have, if these can be rewritten to the declared ones; else None."""
+    if table.strategy is Strategy.REPLACE or (state.columns in (None, table.schema) and state.rewriting is None):
+        return None
+    return _declared(table, state.columns)
 
 
 def _declared(table: Table, columns: TableSchema | None) -> Table | None:

@@ -161,7 +161,7 @@ def read_pass(
         answer = first.answer if first else _ask(extraction.api, extraction.table, search, cursor, size)
         page = first.page if first else page_of(answer, extraction.table, number)
         first, asked = None, size.asked
-        following = _cursor(answer)
+        following = following_cursor(answer)
         changed = page.seconds(str(extraction.table.cursor_field))
         check.add(page, changed, _counted(answer), full=asked if following else 0)
         extraction.deliver(page)
@@ -204,7 +204,8 @@ def _counted(answer: Answer) -> int | None:
     return json_integer(answer.fields.get("total_count"))
 
 
-def _cursor(answer: Answer) -> str | None:
+def following_cursor(answer: Answer) -> str | None:
+    """The cursor of the page after this answer's; None at the end of the search."""
     following = pages_of(answer).get("next")
     cursor = following.get("starting_after") if isinstance(following, dict) else None
     return cursor if isinstance(cursor, str) and cursor else None

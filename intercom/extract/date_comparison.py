@@ -52,8 +52,8 @@ def check_search(extraction: Extraction, known: SearchCheck | None) -> SearchChe
 
     A finding that differs from the declared one is checked once more, with the newest row.
     """
-    table, today = extraction.table, f"{datetime.fromtimestamp(extraction.run_start, UTC):%Y-%m-%d}"
-    if known is not None and known.day == today:
+    table, today = extraction.table, _day_of(extraction.run_start)
+    if known is not None and is_of_today(known, extraction.run_start):
         return known
     row_at = known.row_at if known is not None else _newest_row(extraction)
     if row_at is None:
@@ -68,6 +68,11 @@ def check_search(extraction: Extraction, known: SearchCheck | None) -> SearchChe
     return found
 
 
+def is_of_today(known: SearchCheck, run_start: int) -> bool:
+    """Whether a run that starts at this unix second need not check again."""
+    return known.day == _day_of(run_start)
+
+
 def difference(table: str, found: SearchCheck) -> str:
     """A line for the end of a run whose search compares in another way than declared."""
     compares, declared = ("days", "seconds") if found.by_day else ("seconds", "days")
@@ -79,11 +84,8 @@ def difference(table: str, found: SearchCheck) -> str:
 
 def _newest_row(extraction: Extraction) -> int | None:
     """When the newest row was created, unix seconds; None where no row tells, or where sorting by it is refused."""
-    anything = CursorSearch(
-        extraction.table.name, {"field": CREATED, "operator": ">", "value": 0}, CREATED, "descending"
-    )
     try:
-        page = first_row(extraction.api, extraction.table, anything).page
+        page = first_row(extraction.api, extraction.table, newest_created_first(extraction)).page
     except RequestRejectedError as refused:
         if refused.status != 400:
             raise
@@ -91,18 +93,27 @@ def _newest_row(extraction: Extraction) -> int | None:
     return next((value for value in page.seconds(CREATED) if value is not None and value >= DAY_SECONDS), None)
 
 
+def newest_created_first(extraction: Extraction) -> CursorSearch:
+    """A search for all rows that have ``created_at``, the newest first."""
+    query = {"field": CREATED, "operator": ">", "value": 0}
+    return CursorSearch(extraction.table.name, query, CREATED, "descending")
+
+
+def count_half_day(extraction: Extraction, second: int, half: int) -> int:
+    """Rows that search counts in the first (0) or second (1) half of this second's UTC day."""
+    start = second - second % DAY_SECONDS + half * DAY_SECONDS // 2
+    query = range_query(CREATED, second_bounds(Window(start, start + DAY_SECONDS // 2)))
+    search = CursorSearch(extraction.table.name, query, CREATED, "ascending")
+    return first_row(extraction.api, extraction.table, search).counted
+
+
 def _compares_days(extraction: Extraction, second: int) -> bool:
     """Whether both halves of this second's UTC day hold no row."""
-    midnight = second - second % DAY_SECONDS
-    noon, end = midnight + DAY_SECONDS // 2, midnight + DAY_SECONDS
-
-    def count(start: int, end: int) -> int:
-        half = range_query(CREATED, second_bounds(Window(start, end)))
-        return first_row(
-            extraction.api, extraction.table, CursorSearch(extraction.table.name, half, CREATED, "ascending")
-        ).counted
-
-    halves = [partial(count, midnight, noon), partial(count, noon, end)]
+    halves = [partial(count_half_day, extraction, second, half) for half in (0, 1)]
     if extraction.table.day_cut:  # both will be asked for
         return not any(extraction.in_parallel(halves))
     return not any(half() for half in halves)
+
+
+def _day_of(second: int) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d}"

@@ -40,7 +40,7 @@ def begin_search(extraction: Extraction, window: Window) -> BegunSearch:
     """Send the first requests of the search, all in parallel."""
     table = extraction.table
     if window != Window():
-        return _counted_and_begun(extraction, _changes(extraction, window))
+        return _counted_and_begun(extraction, searched_changes(extraction, window))
     try:
         return _counted_and_begun(extraction, everything(extraction, CREATED))
     except RequestRejectedError as refused:
@@ -90,7 +90,7 @@ def everything(extraction: Extraction, sort_field: str) -> CursorSearch:
     )
 
 
-def _changes(extraction: Extraction, window: Window) -> CursorSearch:
+def searched_changes(extraction: Extraction, window: Window) -> CursorSearch:
     """A search for the rows of a window by their cursor field.
 
     If search compares days, newest first: the query has to begin two days early, and the read ends at the first page

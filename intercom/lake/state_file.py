@@ -72,6 +72,10 @@ class StateFile:
             return Found(record, Generation(_number(record) or 0, _digest(record)))
         return self._greatest()
 
+    def peek(self) -> dict[str, Any] | None:
+        """The current record, None if there is none; found without the trial writes by which a store shows its ways."""
+        return self._greatest().record
+
     def save(self, record: Mapping[str, Any], over: Generation | None) -> Generation:
         """Replace the generation `over` that was read (None: there was no record) by this record, in one step.
 

@@ -70,6 +70,7 @@ class Lake:
             ) from told.cause(error)
         if on_s3 and not root.strip("/"):
             raise ConfigurationError(f"The lake URL {url!r} names no bucket. Give one: s3://bucket/prefix.")
+        self._bucket = root.strip("/").split("/")[0] if on_s3 else None
         self.local = isinstance(self.filesystem, LocalFileSystem)
         self.store: Store = LocalStore(root) if self.local else ObjectStore(self.filesystem, root)
         self.url, self.at_a_time = self.store.url, self.store.at_a_time
@@ -282,6 +283,19 @@ class Lake:
             new = LakeIdentity.new()
             self.create_json(LAKE_FILE, new.to_json())
             found = self._read_identity() or new  # another run may have been first: ask again
+        return self._known(found)
+
+    def known_identity(self) -> LakeIdentity | None:
+        """The lake's identity; None if there is none, and none is made. LakeError for a bucket that is not there."""
+        found = self._read_identity()
+        if found is None and self._bucket is not None:
+            with self._told("read", LAKE_FILE):
+                if not self.filesystem.exists(self._bucket):
+                    raise FileNotFoundError(f"there is no bucket {self._bucket}")
+        return None if found is None else self._known(found)
+
+    def _known(self, found: LakeIdentity) -> LakeIdentity:
+        """The identity, if this version can work with its lake."""
         if found.format > FORMAT:
             raise LakeError(
                 f"The lake {self.url} has format {found.format}, this version of intercom-lake knows {FORMAT}. "

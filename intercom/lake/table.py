@@ -22,7 +22,7 @@ from intercom.lake.published import PlainFiles, PublishedFile, PublishedFiles
 from intercom.lake.rejected_records import RejectedRecords, remove_expired
 from intercom.lake.row_digests import RowDigest, read_digests, write_digests
 from intercom.lake.staging import PartWriter
-from intercom.lake.state import Partition, TableState
+from intercom.lake.state import Generation, Partition, TableState
 from intercom.lake.state_file import Found, StateFile
 from intercom.lake.storage import Lake
 from intercom.lake.watermark import Watermark
@@ -78,6 +78,11 @@ class LakeTable:
     def state(self) -> TableState | None:
         """The table's record; None if it is missing or damaged. A run without a record only reads more rows."""
         return self._parsed(self._record.read())
+
+    def peek(self) -> TableState | None:
+        """As `state`, for a process that writes nothing to the lake: not even to try what the store can do."""
+        record = self._record.peek()
+        return None if record is None else self._parsed(Found(record, Generation(0, "")))
 
     def _parsed(self, found: Found) -> TableState | None:
         if found.record is None:

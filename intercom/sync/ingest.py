@@ -119,7 +119,7 @@ def _read_already(
 def _migrated(table: Table, lake_table: LakeTable, store: WatermarkStore, run: Run) -> TableState | None:
     """The table's record; its files are first rewritten to the declared columns, if no row has to be read again."""
     state = lake_table.state()
-    _check_workspace(table, lake_table, state, run)
+    check_workspace(table, lake_table, state, run)
     return state if state is None or run.full_refresh else migrate_columns(table, lake_table, state, store)
 
 
@@ -127,7 +127,7 @@ def _saved(table: Table, store: WatermarkStore, connection: str, lake_id: str) -
     return None if table.cursor_field is None else store.load(connection, table.name, lake_id)
 
 
-def _check_workspace(table: Table, lake_table: LakeTable, state: TableState | None, run: Run) -> None:
+def check_workspace(table: Table, lake_table: LakeTable, state: TableState | None, run: Run) -> None:
     """Refuse to mix two workspaces in one table."""
     if state is not None and run.workspace and state.workspace and run.workspace != state.workspace:
         raise ConfigurationError(

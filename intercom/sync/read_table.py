@@ -184,10 +184,10 @@ def _begun_anew(extraction: Extraction) -> Extraction:
         if isinstance(item, Page):
             receive(item)
 
-    return replace(extraction, resumable=_NothingKept(), receive=pages_alone)
+    return replace(extraction, resumable=NothingKept(), receive=pages_alone)
 
 
-class _NothingKept:
+class NothingKept:
     """A `Resumable` without an earlier attempt and without a later one."""
 
     def plan(self) -> SlicePlan | None:

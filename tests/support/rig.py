@@ -18,7 +18,7 @@ from intercom.api.retry import RetryPolicy
 from intercom.api.workspace import identify
 from intercom.compaction.compact import Compacted, compact_table
 from intercom.compaction.policy import CompactionMode
-from intercom.config.connection import make_connection
+from intercom.config.connection import MOST_IN_FLIGHT, make_connection
 from intercom.extract.limits import DEFAULT_LIMITS, ReadLimits
 from intercom.lake.layout import TableFormat, TablePaths
 from intercom.lake.storage import Lake
@@ -67,6 +67,7 @@ class Rig:
     waited: list[float] = field(default_factory=list)
     per_page: int | None = None
     limits: ReadLimits = DEFAULT_LIMITS
+    in_flight: int = MOST_IN_FLIGHT
     _slept: float = 0.0
     policy: RetryPolicy = field(default_factory=lambda: RetryPolicy(read_seconds=5.0))
 
@@ -100,7 +101,7 @@ class Rig:
         connection = make_connection(
             name=self.connection, access_token=self.server.token, base_url=self.server.base_url, place="test"
         )
-        limiter = RateLimiter(clock=self._clock, sleep=self._nap)
+        limiter = RateLimiter(most_in_flight=self.in_flight, clock=self._clock, sleep=self._nap)
         return IntercomClient(connection, limiter, policy=self.policy, sleep=self.sleep)
 
     def sync(

@@ -28,6 +28,7 @@ _KEPT = 0.8  # share of the own pace that is kept; the rest is free for all, so 
 _SHORTEST_SECONDS, _LATENCIES = 1.5, 5.0
 _TAKERS = 4  # clients that may take it at the same time
 _SMOOTHING = 0.1  # weight of a new latency in the mean
+_LEAST_SECONDS = 3.0  # of a window, at least, from which a rate is told
 _RECENT_SECONDS = 2.0  # requests of others in this time tell their present rate
 
 
@@ -69,6 +70,16 @@ class FairShare:
             if not before:
                 self._sum += more
                 self._taken.append((now, more))
+
+    def others(self, seconds: float) -> int:
+        """Requests of other clients per ten seconds, of the one or two newest windows; the last began `seconds` ago.
+
+        Of a window that has just begun little is known, so its first seconds count as some seconds.
+        """
+        if not self._windows:
+            return 0
+        seconds = min(max(seconds, _LEAST_SECONDS), QUOTA_SECONDS) + QUOTA_SECONDS * (len(self._windows) - 1)
+        return round(QUOTA_SECONDS * sum(count.others for count in self._windows.values()) / seconds)
 
     def wait(self, limit: int, sent: Sequence[float], in_flight: int, now: float) -> float:
         """Seconds until our next request may leave; 0.0 without others, or with few requests of theirs.

@@ -123,6 +123,11 @@ class RateLimiter:
         with self._changed:
             return RateUsage(self._quota.recent(self._clock()), self._quota.limit, self._quota.in_flight)
 
+    def others(self) -> int:
+        """Requests of other clients per ten seconds, as far as the latest rate windows tell."""
+        with self._changed:
+            return self._quota.others(self._clock())
+
     def _wait(self, stopped: Callable[[], bool], *, urgent: bool) -> Permit:
         while True:
             if stopped():

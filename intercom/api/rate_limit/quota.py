@@ -105,6 +105,11 @@ class Quota:
         """Requests sent and not answered yet."""
         return len(self._in_flight)
 
+    def others(self, now: float) -> int:
+        """Requests of other clients per ten seconds, as far as the rate windows that were seen last tell."""
+        begun = None if self._window is None else self._clock.latest(self._window.reset - int(QUOTA_SECONDS))
+        return 0 if begun is None else self._fair_share.others(now - begun)
+
     def recent(self, now: float) -> int:
         """Requests sent in the last ten seconds."""
         self._forget(now)

@@ -39,8 +39,10 @@ def table_uri(lake: Lake, folder: str) -> str:
     return f"{'file' if lake.local else 's3'}://{quote(path.partition('://')[2])}"
 
 
-def storage_options(lake: Lake) -> dict[str, str]:
+def storage_options(lake: Lake, *, to_write: bool = True) -> dict[str, str]:
     """deltalake's options for the lake's store, with the credentials that s3fs uses now; empty for a local lake.
+
+    Those for writing depend on what the store can do, which is found out by a trial write.
 
     They hold secrets. Call this each time a table is opened, because the credentials of a role expire.
     """
@@ -52,12 +54,7 @@ def storage_options(lake: Lake) -> dict[str, str]:
     options = {
         "AWS_REGION": _region(fs, bucket),
         **_credentials(fs),
-        # Of two commits of the same version one must fail. In other stores only the table's lock prevents both.
-        **(
-            {"AWS_CONDITIONAL_PUT": "etag"}
-            if lake.creates_exclusively()
-            else {"AWS_CONDITIONAL_PUT": "disabled", "AWS_S3_ALLOW_UNSAFE_RENAME": "true"}
-        ),
+        **(_commits(lake) if to_write else {}),
     }
     if not _AWS.fullmatch(endpoint):
         options["AWS_ENDPOINT_URL"] = endpoint
@@ -66,6 +63,13 @@ def storage_options(lake: Lake) -> dict[str, str]:
         options["AWS_ALLOW_INVALID_CERTIFICATES"] = "true"
     encryption = fs.s3_additional_kwargs
     return options | {ours: encryption[theirs] for theirs, ours in _ENCRYPTION.items() if theirs in encryption}
+
+
+def _commits(lake: Lake) -> dict[str, str]:
+    """Of two commits of the same version one must fail. In some stores only the table's lock prevents both."""
+    if lake.creates_exclusively():
+        return {"AWS_CONDITIONAL_PUT": "etag"}
+    return {"AWS_CONDITIONAL_PUT": "disabled", "AWS_S3_ALLOW_UNSAFE_RENAME": "true"}
 
 
 def credentials_in(options: Mapping[str, str]) -> list[str]:

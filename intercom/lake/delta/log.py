@@ -112,7 +112,7 @@ class DeltaLog:
         """Options for deltalake. Its errors become a LakeError without the credentials in these options."""
         options: dict[str, str] = {}
         try:
-            options = storage_options(self._lake)
+            options = storage_options(self._lake, to_write=verb == "write")
             yield options
         except IntercomLakeError:
             raise

@@ -367,6 +367,17 @@ def test_usage_counts_ten_seconds_and_what_is_under_way(clock: Clock, limiter: R
     assert limiter.usage() == RateUsage(sent=0, limit=100, in_flight=1)
 
 
+def test_requests_of_others_are_told_by_what_the_windows_count(clock: Clock, limiter: RateLimiter) -> None:
+    assert limiter.others() == 0
+    limiter.answered(limiter.acquire(), headers(125, date=T0 + 5))  # 41 of 166 in five seconds, one of them ours
+    assert limiter.others() == 80
+    clock.now += 5
+    limiter.answered(
+        limiter.acquire(), headers(161, reset=T0 + 20, date=T0 + 10)
+    )  # 4 more, and the window has just begun
+    assert limiter.others() == round(44 / 13 * 10)
+
+
 def test_what_left_under_a_higher_limit_does_not_count_against_a_lower_one() -> None:
     budget = Quota()
     for tenth in range(90):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from intercom.orchestration.finish import _columns, _show
+from intercom.orchestration.observe.output import OUTPUT, Output, columns, show
 
 
 @pytest.mark.parametrize(("encoding", "shown"), [("utf-8", "pr\u00e9nom"), ("ascii", r"pr\xe9nom")])
@@ -17,7 +17,7 @@ def test_letters_that_the_terminal_lacks_are_written_as_their_numbers(
 ) -> None:
     terminal = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(terminal, encoding=encoding))
-    _show("pr\u00e9nom")
+    show("pr\u00e9nom", {})
     assert terminal.getvalue().decode(encoding).strip() == shown
 
 
@@ -29,12 +29,12 @@ class Terminal(io.StringIO):
 def test_only_a_terminal_has_columns_that_lines_are_wrapped_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "72")
     monkeypatch.setattr(sys, "stdout", Terminal())
-    assert _columns() == 72
+    assert columns() == 72
     monkeypatch.setattr(sys, "stdout", io.StringIO())
-    assert _columns() is None
+    assert columns() is None
 
 
-PROGRAM = "from intercom.orchestration.finish import _show; input(); _show('done')"
+PROGRAM = "from intercom.orchestration.observe.output import show; input(); show('done', {})"
 
 
 def test_a_pipe_that_nobody_reads_any_more_leaves_the_exit_status() -> None:
@@ -48,3 +48,13 @@ def test_a_pipe_that_nobody_reads_any_more_leaves_the_exit_status() -> None:
         process.stdin.close()
         errors = process.stderr.read()
     assert process.returncode == 0, errors
+
+
+@pytest.mark.parametrize(("output", "shown"), [("table", "done"), ("json", '{"a":"é"}'), ("quiet", "")])
+def test_the_shell_chooses_what_is_printed(output: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = OUTPUT.set(Output(output))
+    try:
+        show("done", {"a": "é"})
+    finally:
+        OUTPUT.reset(before)
+    assert "".join(capsys.readouterr().out.split()) == shown

@@ -1,0 +1,217 @@
+"""``intercom-lake plan``: what a sync would read and why, how many rows, requests, minutes and megabytes. A dry run.
+
+Nothing is written, no lock is taken, and no Prefect server is started. At most three requests are sent for each table,
+and two for the workspace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from intercom.config.connection import Connection
+    from intercom.lake.watermark import Watermark, WatermarkStore
+    from intercom.sync.forecast import RunForecast
+
+_PREFECT_SECONDS = 10.0
+"""How long Prefect's server may be away before the plan goes on without it."""
+
+
+def plan(
+    *,
+    connection: Annotated[str, Parameter(help="Name of the connection.")] = "default",
+    connections_file: Annotated[
+        str | None, Parameter(help="YAML file with connections; ./connections.yml if that exists.")
+    ] = None,
+    lake: Annotated[str, Parameter(help="Folder, or fsspec URL such as s3://bucket/prefix.")] = "./lake",
+    tables: Annotated[
+        str | None, Parameter(help="Tables to plan, separated by commas; all of them by default.")
+    ] = None,
+    full_refresh: Annotated[bool, Parameter(negative=(), help="As if everything was to be read again.")] = False,
+    start_date: Annotated[date | None, Parameter(help="First day (UTC) of updated_at, as for a sync.")] = None,
+    end_date: Annotated[date | None, Parameter(help="Last day (UTC) of updated_at: plan a backfill.")] = None,
+    storage_options: Annotated[
+        str | None, Parameter(help="How the lake's store is reached: a JSON object, or a Prefect block's name.")
+    ] = None,
+    table_format: Annotated[Literal["parquet", "delta"], Parameter(help="As for a sync.")] = "parquet",
+    json: Annotated[bool, Parameter(negative=(), help="Print one JSON object instead of the table.")] = False,
+) -> int:
+    """Say what a sync would read and why, and how much that is. Nothing is written.
+
+    Bounds from below and above are given where Intercom counts only whole days or a part of the rows.
+    """
+    import sys
+
+    from intercom.errors import ConfigurationError, IntercomLakeError
+    from intercom.sync.forecast_text import as_json, as_text
+
+    names = [name.strip() for name in (tables or "").split(",") if name.strip()]
+    if tables is not None and not names:  # such as an unset variable of the shell, which must not mean all
+        print("--tables names no table: give at least one, or leave the option out for all.", file=sys.stderr)
+        return 2
+    try:
+        forecast, remarks = _forecast(
+            connection, connections_file, lake, names, full_refresh, start_date, end_date, storage_options, table_format
+        )
+    except IntercomLakeError as error:
+        print(error, file=sys.stderr)
+        return 2 if isinstance(error, ConfigurationError) else 1
+    if json:
+        import json as json_module
+
+        print(json_module.dumps(as_json(forecast, connection=connection, lake=lake, remarks=remarks), indent=1))
+    else:
+        print(as_text(forecast, remarks))
+    return 1 if len(forecast.read) < len(forecast.tables) else 0
+
+
+def _forecast(
+    connection: str,
+    connections_file: str | None,
+    lake_url: str,
+    names: Sequence[str],
+    full_refresh: bool,
+    start_date: date | None,
+    end_date: date | None,
+    storage_options: str | None,
+    table_format: str,
+) -> tuple[RunForecast, list[str]]:
+    """The forecast, and remarks on what it goes by. Raises IntercomLakeError for what ends a run before its tables."""
+    import os
+    from datetime import UTC, datetime
+    from pathlib import Path
+    from uuid import uuid4
+
+    from intercom.api.client import IntercomClient
+    from intercom.api.rate_limit.limiter import RateLimiter
+    from intercom.config.lookup import find_connection
+    from intercom.lake.layout import TableFormat
+    from intercom.lake.storage import Lake
+    from intercom.sync.forecast import forecast_run
+    from intercom.sync.run import Run, asked_range
+    from intercom.tables.catalogue import select_tables
+
+    selected = select_tables(names)
+    history_from, until = asked_range(start_date, end_date, full_refresh=full_refresh)
+    prefect = _Prefect()
+    lake = Lake(lake_url, prefect.storage_options(storage_options))
+    found = find_connection(
+        connection,
+        connections_file=None if connections_file is None else Path(connections_file),
+        environ=os.environ,
+        load_block=prefect.connection,
+    )
+    client = IntercomClient(found, RateLimiter(found.requests_per_10s, most_in_flight=found.requests_in_flight))
+    try:
+        identity = lake.known_identity()
+
+        def begun(run_start: int, workspace: str | None, doubt: int) -> Run:
+            return Run(
+                run_id=f"plan-{uuid4()}",
+                connection=connection,
+                started_at=datetime.now(UTC),
+                run_start=run_start,
+                full_refresh=full_refresh,
+                history_from=history_from,
+                until=until,
+                workspace=workspace,
+                doubt=doubt,
+            )
+
+        store = prefect.watermarks(connection, [table.name for table in selected if table.cursor_field], identity)
+        forecast = forecast_run(selected, client, lake, TableFormat(table_format), identity, store, begun)
+    finally:
+        client.close()
+    return forecast, [*prefect.remarks, "Nothing was written, and no watermark has moved."]
+
+
+class _Prefect:
+    """What a plan takes from Prefect's server, if one is configured and answers: none is started for it.
+
+    `remarks` say what was not looked at.
+    """
+
+    def __init__(self) -> None:
+        from prefect.settings import get_current_settings
+
+        self._url = get_current_settings().api.url
+        self.remarks: list[str] = []
+        if self._url is None:
+            self.remarks.append(
+                "No Prefect API is configured here (PREFECT_API_URL): blocks were not looked at, and watermarks are "
+                "the lake's own."
+            )
+
+    def connection(self, name: str) -> Connection | None:
+        """The connection of a block; None if there is none, or no server to ask."""
+        from intercom.errors import PrefectError
+
+        if self._url is None:
+            return None
+        from intercom.orchestration.server.documents import load_connection
+        from intercom.orchestration.server.retry import TIMING
+
+        TIMING.most = min(TIMING.most, _PREFECT_SECONDS)
+        try:
+            return load_connection(name)
+        except PrefectError as error:
+            self._without(error)
+            return None
+
+    def storage_options(self, given: str | None) -> dict[str, Any]:
+        """The options, or those of the block that is named. Raises ConfigurationError or PrefectError."""
+        from intercom.config.storage_options import block_named, checked_options, parse_options
+        from intercom.errors import ConfigurationError
+
+        options = parse_options(given) if given else {}
+        if isinstance(options, Mapping):
+            return checked_options(options)
+        block_named(options)
+        if self._url is None:
+            raise ConfigurationError(
+                f"The storage options are in the Prefect block {options!r}, and no Prefect API is configured here. "
+                "Set PREFECT_API_URL, or give the options as a JSON object. Nothing was read."
+            )
+        from intercom.orchestration.server.documents import load_storage_options
+        from intercom.orchestration.server.retry import TIMING
+
+        TIMING.most = min(TIMING.most, _PREFECT_SECONDS)
+        return load_storage_options(options)
+
+    def watermarks(self, connection: str, tables: Sequence[str], identity: Any) -> WatermarkStore:
+        """The watermarks in Prefect's blocks; none where no server answers, so that the lake's own count."""
+        if self._url is None or identity is None:
+            return _NoWatermarks()
+        from intercom.errors import PrefectError
+        from intercom.orchestration.server.watermark_store import BlockWatermarks, document_name
+
+        store = BlockWatermarks([document_name(connection, table, identity.id) for table in tables])
+        try:
+            for table in tables:
+                store.load(connection, table, identity.id)
+        except PrefectError as error:
+            self._without(error)
+            return _NoWatermarks()
+        return store
+
+    def _without(self, error: Exception) -> None:
+        """Go on without the server, and say so."""
+        self._url = None
+        self.remarks.append(
+            f"{error} A run would wait for it; this plan looked at no block, and goes by the lake's own watermarks."
+        )
+
+
+class _NoWatermarks:
+    """A store without any watermark: the lake's own count."""
+
+    def load(self, connection: str, table: str, lake_id: str) -> Watermark | None:
+        del connection, table, lake_id
+        return None
+
+    def save(self, watermark: Watermark) -> None:
+        raise AssertionError(f"a plan saves no watermark, and not {watermark.table}'s")
