@@ -142,6 +142,13 @@ def _object_or_name(text: str) -> dict[str, Any] | str:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _day_or_all(text: str) -> date | str:
+    try:
+        return text if text == "all" else date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a day, such as 2026-05-01, nor the word all") from None
+
+
 def _names(text: str) -> list[str]:
     """Names separated by commas; none at all is a mistake, such as an unset shell variable, and must not mean all."""
     names = [name.strip() for name in text.split(",") if name.strip()]
@@ -156,6 +163,7 @@ _KINDS: dict[str, tuple[Callable[[str], Any], str]] = {
     "FilePath | None": (str, "TEXT"),
     "Sequence[TableName]": (_names, "A,B,..."),
     "StoreText | StoreObject | None": (_object_or_name, "JSON|BLOCK"),
+    "StartDate | None": (_day_or_all, "YYYY-MM-DD|all"),
     "Day | None": (date.fromisoformat, "YYYY-MM-DD"),
 }
 """By annotation: how an option's text becomes the parameter, and how the help shows it."""

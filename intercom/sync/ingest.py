@@ -24,6 +24,7 @@ from intercom.normalise.rules import rules
 from intercom.sync.checkpoints import ResumeKey, RunCheckpoints
 from intercom.sync.commit import commit
 from intercom.sync.confirm_removals import Verdict, confirm_removals, confirm_repair
+from intercom.sync.history import from_day, hint_on_history
 from intercom.sync.plan import ReadPlan, plan_read
 from intercom.sync.progress import TableProgress, shown_time
 from intercom.sync.read_table import TableReader
@@ -97,7 +98,7 @@ def ingest_table(
         reason=plan.start.reason,
         complete=reader.completeness.complete,
         notes=(*reader.completeness.notes, *strangers),
-        hints=_hints(table, reader.unknown),
+        hints=(*_hints(table, reader.unknown), *hint_on_history(table, run, plan.state, after, reader.rows)),
         refused=verdict.refused,
         unchanged=reader.unchanged.left_out,
     )
@@ -186,7 +187,7 @@ def _confirmed(reader: TableReader, plan: ReadPlan, run: Run) -> Verdict:
                 f"its files, and that cannot be done now: {verdict.note}. Nothing was changed at all, and the "
                 "watermark has not moved."
             )
-    elif complete and plan.repairs(table, run):
+    elif complete and plan.repairs:
         assert plan.state is not None
         confirm_repair(reader, plan.state, permitted=run.allow_mass_removal)
     if verdict.note and not verdict.failed:
@@ -229,7 +230,8 @@ def _described(table: Table, plan: ReadPlan, run: Run) -> str:
     if run.until is not None:
         return f"reading the range up to {shown_time(run.until)} UTC"
     if plan.start.watermark is None:
-        return f"reading from the beginning, because {plan.start.reason}"
+        history = "" if plan.history_from is None else "everything "
+        return f"reading {history}{from_day(plan.history_from)}, because {plan.start.reason}"
     return f"reading what changed since {shown_time(plan.start.watermark)} UTC"
 
 
