@@ -73,7 +73,7 @@ def hint_on_history(table: Table, run: Run, before: TableState | None, after: Ta
             f"{rows:,} rows, but not all that Intercom counts, so the next run reads it once more"
         )
     elif was != now:
-        said = f"had no rows in the lake; its history begins {from_day(now)} now, where it began {from_day(was)}"
+        said = f"had no rows in the lake, so its history is now {from_day(now)}, and no longer {from_day(was)}"
     elif run.history_from is None:
         if was is None or not run.full_refresh:
             return ()
@@ -82,7 +82,8 @@ def hint_on_history(table: Table, run: Run, before: TableState | None, after: Ta
             "not in the table (--start-date all reads them, too)"
         )
     elif run.history_from == (ALL if was is None else was):
-        said = f"start date {_named(run.history_from)} changes nothing, the history begins there already"
+        already = "has no limit" if was is None else "begins there already"
+        said = f"start date {_named(run.history_from)} changes nothing, the history {already}"
     else:
         said = (
             f"start date {_named(run.history_from)} could not be met, since the full refresh was short of rows; the "

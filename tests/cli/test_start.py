@@ -155,7 +155,8 @@ def test_a_server_that_does_not_come_up_leaves_the_run_to_prefect(monkeypatch: p
         (["--help"], 0, "First day (UTC)"),
         (["--nosuch"], 2, "--nosuch"),
         (["--tables", ","], 2, "at least one name"),
-        (["--start-date", "yesterday"], 2, "yesterday"),
+        (["--start-date", "yesterday"], 2, "'yesterday' is neither a day"),
+        (["--end-date", "all"], 2, "all"),
         (["--tables", "contacs"], 1, "contacts"),
         (["--lake", "nosuch://lake"], 1, "nosuch"),
     ],
@@ -198,6 +199,10 @@ def test_options_are_taken_by_the_flow() -> None:
     assert (taken["start_date"], taken["end_date"]) == (date(2026, 5, 1), None)
     assert (taken["advanced"].compact, taken["advanced"].table_format) == ("never", "parquet")
     assert taken["advanced"].store() == {"profile": "lake"}
+    given = vars(options.parser.parse_args(["--start-date", "all"]))
+    assert (
+        load_flow_from_entrypoint(f"{SYNC}:sync").validate_parameters(options.parameters(given))["start_date"] == "all"
+    )
 
 
 def test_a_parameter_that_no_option_can_give_is_refused(tmp_path: Path) -> None:
