@@ -214,6 +214,7 @@ def test_a_backfill_begins_no_history(rig: Rig, asked: Any, begins: int | None) 
         assert (record(rig, table).watermark, record(rig, table).backfills_only) == (None, True)
     found = sync(rig, history_from=asked)
     assert {one.reason for one in found.values()} == {"only runs with an end date have read the table"}
+    assert hints(found) == {}
     for table in MERGED:
         assert found[table].complete
         after = record(rig, table)
