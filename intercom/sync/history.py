@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from intercom.errors import ConfigurationError
+from intercom.lake.layout import TablePaths
 from intercom.lake.state import TableState
 from intercom.sync.run import ALL, Run
 from intercom.tables.table import Table
@@ -38,12 +39,12 @@ def history_after(table: Table, run: Run, state: TableState | None, *, has_rows:
     asked = None if run.history_from == ALL else run.history_from
     begun = state is not None and not state.backfills_only
     if begun and has_rows and begins_before(kept, asked):
+        paths = TablePaths(run.connection, table.name)
         raise ConfigurationError(
             f"The start date {shown_day(asked)} is later than the history of table {table.name}, which is complete "
             f"{from_day(kept)}: rows would have to go. Leave out --start-date to keep the history. For a shorter one "
-            "use another connection name or another lake, or delete the folders "
-            f"data/{run.connection}/{table.name} and _staging/{run.connection}/{table.name} of the lake first; nothing "
-            "was read and the watermark has not moved."
+            f"use another connection name or another lake, or delete the folders {paths.data} and {paths.staging} of "
+            "the lake first; nothing was read and the watermark has not moved."
         )
     return asked
 
@@ -62,15 +63,13 @@ def hint_on_history(table: Table, run: Run, before: TableState | None, after: Ta
     if table.cursor_field is None or run.until is not None or before is None or before.backfills_only:
         return ()
     was, now = before.history_from, after.history_from
+    read = "everything" if now is None else "everything since then"
     if begins_before(now, was) and after.complete:
-        said = (
-            f"was complete {from_day(was)} and is now complete {from_day(now)}; everything since then was read again, "
-            f"{rows:,} rows"
-        )
+        said = f"was complete {from_day(was)} and is now complete {from_day(now)}; {read} was read again, {rows:,} rows"
     elif begins_before(now, was):
         said = (
-            f"was complete {from_day(was)} and is asked for {from_day(now)}; everything since then was read again, "
-            f"{rows:,} rows, but not all that Intercom counts, so the next run reads it once more"
+            f"was complete {from_day(was)} and is asked for {from_day(now)}; {read} was read again, {rows:,} rows, but "
+            "not all that Intercom counts, so the next run reads it once more"
         )
     elif was != now:
         said = f"had no rows in the lake, so its history is now {from_day(now)}, and no longer {from_day(was)}"
@@ -78,8 +77,8 @@ def hint_on_history(table: Table, run: Run, before: TableState | None, after: Ta
         if was is None or not run.full_refresh:
             return ()
         said = (
-            f"the full refresh has kept the history {from_day(was)}; rows that were last changed before that day are "
-            "not in the table (--start-date all reads them, too)"
+            f"the full refresh has kept the history {from_day(was)}; rows that were last changed before that day were "
+            "not read (--start-date all reads them, too)"
         )
     elif run.history_from == (ALL if was is None else was):
         already = "has no limit" if was is None else "begins there already"
