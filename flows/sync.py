@@ -12,7 +12,7 @@ if __name__ == "__main__":  # before the imports below, which take seconds: mean
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from intercom.config.parameters import ConnectionName, Day, LakeURL, SyncOptions, TableName
+from intercom.config.parameters import ConnectionName, Day, LakeURL, StartDate, SyncOptions, TableName
 from intercom.orchestration.finish import finish
 from intercom.orchestration.job import holding_tables
 from intercom.orchestration.tasks import prepare_run, sync_table
@@ -24,7 +24,7 @@ def sync(
     lake: LakeURL = "./lake",
     tables: Sequence[TableName] = (),
     full_refresh: bool = False,
-    start_date: Day | None = None,
+    start_date: StartDate | None = None,
     end_date: Day | None = None,
     advanced: SyncOptions = SyncOptions(),
 ) -> State[None]:
@@ -36,7 +36,8 @@ def sync(
         lake: Folder where the flow runs, or fsspec URL, for example ./lake or s3://bucket/prefix.
         tables: Tables to copy; all of them if none is chosen.
         full_refresh: Read everything again; tables then become exactly what was read, rows deleted in Intercom go.
-        start_date: First day (UTC) of updated_at to copy; a table's history then begins here.
+        start_date: First day (UTC) of updated_at to copy, or all. A table remembers that of its first run; an earlier
+            one, or all, reads everything since then again, a later one is refused.
         end_date: Last day (UTC) of updated_at to copy: a backfill, which leaves watermarks where they are.
         advanced: What few runs need to change.
     """

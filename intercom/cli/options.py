@@ -188,6 +188,13 @@ def storage_options_of(text: str) -> dict[str, Any] | str:
         raise ValueError(str(error)) from None
 
 
+def day_or_all(text: str) -> date | str:
+    try:
+        return text if text == "all" else date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is neither a day, such as 2026-05-01, nor the word all") from None
+
+
 def list_of_names(text: str) -> list[str]:
     """Names separated by commas; none at all is a mistake, such as an unset shell variable, and must not mean all."""
     found = [name.strip() for name in text.split(",") if name.strip()]
@@ -209,6 +216,7 @@ _KINDS: dict[str, tuple[Callable[[str], Any], str]] = {
     "FilePath | None": (str, "FILE"),
     "Sequence[TableName]": (list_of_names, "A,B,..."),
     "StoreText | StoreObject | None": (storage_options_of, "JSON|BLOCK"),
+    "StartDate | None": (day_or_all, "YYYY-MM-DD|all"),
     "Day | None": (_day, "YYYY-MM-DD"),
 }
 """By annotation: how an option's text becomes the parameter, and how the help shows it."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from intercom.cli.options import day_or_all, list_of_names, parsed_by
+
 if TYPE_CHECKING:
     from intercom.config.connection import Connection
     from intercom.lake.watermark import Watermark, WatermarkStore
@@ -29,10 +31,12 @@ def plan(
     ] = None,
     lake: Annotated[str, Parameter(help="Folder, or fsspec URL such as s3://bucket/prefix.")] = "./lake",
     tables: Annotated[
-        str | None, Parameter(help="Tables to plan, separated by commas; all of them by default.")
-    ] = None,
+        Sequence[str], parsed_by(list_of_names, "A,B,...", "Tables to plan; all of them if none is named.")
+    ] = (),
     full_refresh: Annotated[bool, Parameter(negative=(), help="As if everything was to be read again.")] = False,
-    start_date: Annotated[date | None, Parameter(help="First day (UTC) of updated_at, as for a sync.")] = None,
+    start_date: Annotated[
+        Any, parsed_by(day_or_all, "YYYY-MM-DD|all", "First day (UTC) of updated_at, or all, as for a sync.")
+    ] = None,
     end_date: Annotated[date | None, Parameter(help="Last day (UTC) of updated_at: plan a backfill.")] = None,
     storage_options: Annotated[
         str | None, Parameter(help="How the lake's store is reached: a JSON object, or a Prefect block's name.")
@@ -49,13 +53,17 @@ def plan(
     from intercom.errors import ConfigurationError, IntercomLakeError
     from intercom.sync.forecast_text import as_json, as_text
 
-    names = [name.strip() for name in (tables or "").split(",") if name.strip()]
-    if tables is not None and not names:  # such as an unset variable of the shell, which must not mean all
-        print("--tables names no table: give at least one, or leave the option out for all.", file=sys.stderr)
-        return 2
     try:
         forecast, remarks = _forecast(
-            connection, connections_file, lake, names, full_refresh, start_date, end_date, storage_options, table_format
+            connection,
+            connections_file,
+            lake,
+            tables,
+            full_refresh,
+            start_date,
+            end_date,
+            storage_options,
+            table_format,
         )
     except IntercomLakeError as error:
         print(error, file=sys.stderr)
@@ -75,7 +83,7 @@ def _forecast(
     lake_url: str,
     names: Sequence[str],
     full_refresh: bool,
-    start_date: date | None,
+    start_date: date | Literal["all"] | None,
     end_date: date | None,
     storage_options: str | None,
     table_format: str,

@@ -25,6 +25,8 @@ _DAY_OF_ANY_YEAR = "(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|
 _A_DAY = f"^([0-9]{{4}}-({_DAY_OF_ANY_YEAR})|{_LEAP_YEAR}-02-29)$"
 Day = Annotated[date, Field(json_schema_extra={"pattern": _A_DAY})]
 """Date, with a pattern of its text: Prefect's server does not check a schema's formats when a run is created."""
+StartDate = Day | Annotated[Literal["all"], Field(title="all")]
+"""The first day to copy, or the word for no limit; without either a table's history begins where it began."""
 FilePath = Annotated[str, Field(title="path", min_length=1)]
 StoreText = Annotated[str, Field(title="text", min_length=1, json_schema_extra=WITHOUT_SECRETS)]
 StoreObject = Annotated[dict[str, Any], Field(title="object (in YAML)", json_schema_extra=options_without_secrets())]

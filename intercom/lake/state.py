@@ -68,6 +68,7 @@ class FinishedRead:
     search_check: Mapping[str, Any] | None
     refused: str | None
     digests: str | None = None
+    backfills_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,8 @@ class TableState:
 
     `partitions` maps month (``""`` for the one file of a replace table) to what was published; `staged` lists
     committed runs that are not compacted yet, oldest first; `compaction` is the version of the files that the last
-    compaction has published, or was about to; `history_from` is the start date (unix seconds) that limited the first
-    load, None when everything was read; `complete` is False when run `run_id` found fewer rows than Intercom counts by
+    compaction has published, or was about to; `history_from` is the start date (unix seconds) of the table's
+    history, None from the beginning; `complete` is False when run `run_id` found fewer rows than Intercom counts by
     more than an index may be wrong, and `notes` has a line for each search or list that stayed short at all, and
     for records that could not be rows.
     `search_check` says how the table's search compares dates (`intercom.extract.date_comparison.SearchCheck` as JSON),
@@ -95,7 +96,8 @@ class TableState:
     declarations. `damaged` are months whose file is not merged any more, because it cannot be read or has
     rows that are not the table's: the table is read from the beginning, and these months are written without the file.
     `digests` is the mark of the row digests that are valid for the table (`intercom.lake.row_digests`), None if there
-    are none. `generation` identifies the record that this one was read from and will replace, None if there was none;
+    are none. `backfills_only`: only runs with an end date have read the table, and `history_from` says nothing yet.
+    `generation` identifies the record that this one was read from and will replace, None if there was none;
     it is not saved as a field of the record.
     """
 
@@ -118,6 +120,7 @@ class TableState:
     refused: str | None = None
     damaged: tuple[str, ...] = ()
     digests: str | None = None
+    backfills_only: bool = False
     generation: Generation | None = field(default=None, compare=False)
 
     @property
@@ -177,6 +180,7 @@ class TableState:
             refused=record.get("refused"),
             damaged=tuple(map(str, record.get("damaged", ()))),
             digests=record.get("digests"),
+            backfills_only=bool(record.get("backfills_only", False)),
         )
 
     # -- changes of a record: each gives the new record -----------------------------------------------------------
@@ -199,6 +203,7 @@ class TableState:
             rewriting=None if everything else self.rewriting,
             watermark=read.watermark,
             history_from=read.history_from,
+            backfills_only=read.backfills_only,
             workspace=read.workspace or self.workspace,
             complete=read.complete,
             notes=read.notes,

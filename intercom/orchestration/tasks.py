@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
+from typing import Literal
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -55,7 +56,7 @@ def prepare_run(
     lake: str,
     tables: Sequence[str],
     full_refresh: bool,
-    start_date: date | None,
+    start_date: date | Literal["all"] | None,
     end_date: date | None,
     advanced: SyncOptions,
 ) -> Job:

@@ -39,7 +39,8 @@ def commit(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run) -> T
             "damaged, since the run began to read what is new after its watermark. Nothing more is written; run again: "
             "the whole table is read."
         )
-    kept = latest or TableState(lake_id=plan.lake_id, fingerprint=table.schema.fingerprint)
+    backfill = run.until is not None
+    kept = latest or TableState(plan.lake_id, table.schema.fingerprint, backfills_only=backfill)
     earlier = reader.checkpoints.staged_runs()
     findings = lake_table.findings(replace(kept, staged=(*kept.staged, *earlier, staged)))
     if latest is None:
@@ -52,8 +53,9 @@ def commit(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run) -> T
                 "watermark has not moved."
             )
     # An incomplete full refresh only merges its rows, so an undamaged table keeps its watermark and history start.
-    short = run.full_refresh and not completeness.complete
+    short = run.full_refresh and not completeness.complete and latest is not None
     as_far = short and kept.lake_id == plan.lake_id and missing_from(kept, findings) is None
+    same_history = as_far or backfill or plan.start.watermark is not None
     finished = FinishedRead(
         staged=staged,
         earlier=tuple(earlier),
@@ -61,7 +63,8 @@ def commit(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run) -> T
         lake_id=plan.lake_id,
         columns=table.schema,
         watermark=kept.watermark if as_far else _reached(reader, plan, latest, run),
-        history_from=kept.history_from if as_far else plan.history_from,
+        history_from=kept.history_from if same_history else plan.history_from,
+        backfills_only=same_history and kept.backfills_only,
         workspace=run.workspace,
         run_id=run.run_id,
         ingested_at=reader.checkpoints.ingested_at,

@@ -258,7 +258,7 @@ class _Forecast:
         requests, rows, records = read.requests, read.rows, read.records
         once, again = requests + Range.exactly(read.checks), requests
         may_remove = plan.start.replaces or table.strategy is Strategy.REPLACE
-        if not known or not (may_remove or plan.repairs(table, self._run)):
+        if not known or not (may_remove or plan.repairs):
             return once, rows, records
         lacking, large = known - rows.least, LARGE_SHARE * known
         if table.strategy is Strategy.REPLACE:

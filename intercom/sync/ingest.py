@@ -24,6 +24,7 @@ from intercom.normalise.rules import rules
 from intercom.sync.checkpoints import ResumeKey, RunCheckpoints
 from intercom.sync.commit import commit
 from intercom.sync.confirm_removals import Verdict, confirm_removals, confirm_repair
+from intercom.sync.history import from_day, hint_on_history
 from intercom.sync.plan import ReadPlan, plan_read
 from intercom.sync.progress import TableProgress, shown_time
 from intercom.sync.read_table import TableReader
@@ -98,7 +99,7 @@ def ingest_table(
         reason=plan.start.reason,
         complete=reader.completeness.complete,
         notes=(*reader.completeness.notes, *strangers),
-        hints=_hints(table, reader.unknown),
+        hints=(*_hints(table, reader.unknown), *hint_on_history(table, run, plan.state, after, reader.rows)),
         refused=verdict.refused,
         unchanged=reader.unchanged.left_out,
     )
@@ -187,7 +188,7 @@ def _confirmed(reader: TableReader, plan: ReadPlan, run: Run) -> Verdict:
                 f"its files, and that cannot be done now: {verdict.note}. Nothing was changed at all, and the "
                 "watermark has not moved."
             )
-    elif complete and plan.repairs(table, run):
+    elif complete and plan.repairs:
         assert plan.state is not None
         confirm_repair(reader, plan.state, permitted=run.allow_mass_removal)
     if verdict.note and not verdict.failed:
@@ -230,12 +231,11 @@ def _described(table: Table, plan: ReadPlan, run: Run) -> str:
         return "reading the whole table"
     all_of = "reading" if table.reads_by_window else "reading all of it for"
     if run.until is not None:
-        return f"{all_of} what changed {_days(run.history_from, run.until)}"
+        return f"{all_of} what changed {_days(plan.window.since, run.until)}"
     if plan.start.watermark is not None:
         return f"{all_of} what changed since {shown_time(plan.start.watermark)} UTC"
-    if plan.history_from is None:
-        return f"reading from the beginning, because {plan.start.reason}"
-    return f"{all_of} what changed from {_day(plan.history_from)} on (UTC), because {plan.start.reason}"
+    history = "" if plan.history_from is None else "everything "
+    return f"reading {history}{from_day(plan.history_from)}, because {plan.start.reason}"
 
 
 def _days(since: int | None, until: int) -> str:

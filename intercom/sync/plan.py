@@ -9,7 +9,8 @@ from intercom.extract.windows import Window
 from intercom.lake.findings import Findings, missing_from
 from intercom.lake.state import TableState
 from intercom.lake.watermark import Watermark
-from intercom.sync.run import Run
+from intercom.sync.history import begins_before, history_after, kept_history
+from intercom.sync.run import ALL, Run
 from intercom.sync.start import LOOKBACK_SECONDS, StartingPoint, starting_point, watermark_before
 from intercom.tables.schema import TableSchema
 from intercom.tables.table import Strategy, Table
@@ -19,8 +20,10 @@ from intercom.tables.table import Strategy, Table
 class ReadPlan:
     """What a run will read of a table, and the record that this was decided by.
 
-    `history_from` is the start date of the table's history after this run, unix seconds. `committed`: an earlier
-    attempt at this run has read it all, and all of it is still there. `before` is the watermark that counted until now.
+    `history_from` is where the table's history begins after this run, unix seconds, None from the beginning.
+    `committed`: an earlier attempt at this run has read it all, and all of it is still there. `repairs`: a merge table
+    that has rows is read from the beginning, to be whole again, and has no fewer rows then.
+    `before` is the watermark that counted until now.
     """
 
     state: TableState | None
@@ -29,17 +32,8 @@ class ReadPlan:
     history_from: int | None
     lake_id: str
     committed: bool
+    repairs: bool = False
     before: int | None = None
-
-    def repairs(self, table: Table, run: Run) -> bool:
-        """Whether a merge table that has rows is read from the beginning, to be whole again."""
-        return (
-            table.strategy is Strategy.MERGE
-            and self.state is not None
-            and self.start.watermark is None
-            and run.until is None
-            and self.state.rows > 0
-        )
 
     def has_other_columns(self, columns: TableSchema) -> bool:
         """Whether files of the table lack the declared columns, so that nothing can be merged into them."""
@@ -52,9 +46,9 @@ def plan_read(
     """Plan a run over a table with this record, of which the lake `lake_id` holds the `findings`.
 
     `saved` is the watermark as it is kept outside the lake. Raises ConfigurationError when the table has to be written
-    anew and the run has an end.
+    anew and the run has an end, or when the run's start date is later than the history of a table that has rows.
     """
-    kept = state.history_from if state else None
+    history = history_after(table, run, state, has_rows=_has_rows(state, findings))
     start = starting_point(
         state,
         saved,
@@ -62,31 +56,46 @@ def plan_read(
         lake_id=lake_id,
         columns=table.schema,
         full_refresh=run.full_refresh,
-        history_from=run.history_from if run.until is None else kept,
+        history_from=history,
     )
     if start.replaces and run.until is not None:
         raise ConfigurationError(
             f"Table {table.name} has to be written anew ({start.reason}), which a run with an end date cannot do. "
             "Run without an end date first; nothing was read and the watermark has not moved."
         )
-    history = _history(state, start, run)
+    sound = state is not None and missing_from(state, findings) is None
     tried = state is not None and state.run_id == run.run_id and state.complete and state.refused is None
-    committed = tried and state is not None and missing_from(state, findings) is None
-    before = watermark_before(state, saved, findings, lake_id=lake_id)
-    return ReadPlan(state, start, _window(table, start, run, history), history, lake_id, committed, before)
+    return ReadPlan(
+        state,
+        start,
+        _window(table, start, run, history),
+        history,
+        lake_id,
+        committed=tried and sound,
+        repairs=_repairs(table, start, run, state, history, sound=sound),
+        before=watermark_before(state, saved, findings, lake_id=lake_id),
+    )
 
 
-def _history(state: TableState | None, start: StartingPoint, run: Run) -> int | None:
-    """From which second on the table's history is complete after this run; None: from the beginning.
+def _has_rows(state: TableState | None, findings: Findings) -> bool:
+    """Whether files of the table are in the lake: published ones, or parts that its record names."""
+    staged = () if state is None else state.staged
+    return bool(findings.published) or any(findings.staged.get(run.attempt) for run in staged)
 
-    A repair reads all of the history that the record names, also if this run's own start date is later.
+
+def _repairs(
+    table: Table, start: StartingPoint, run: Run, state: TableState | None, history: int | None, *, sound: bool
+) -> bool:
+    """Whether the table is read from the beginning to be whole again.
+
+    Not where its files are sound and only more of the history is wanted; and rows of a history that begins later may
+    well be fewer than the record has.
     """
-    if state is not None and (start.watermark is not None or run.until is not None):
-        return state.history_from
-    if state is None or run.full_refresh:
-        return run.history_from
-    asked = (run.history_from, state.history_from)
-    return None if None in asked else min(second for second in asked if second is not None)
+    if table.strategy is not Strategy.MERGE or state is None or state.rows == 0:
+        return False
+    if start.watermark is not None or run.until is not None or begins_before(kept_history(state), history):
+        return False
+    return not sound or (history == state.history_from and not state.backfills_only)
 
 
 def _window(table: Table, start: StartingPoint, run: Run, history: int | None) -> Window:
@@ -94,7 +103,7 @@ def _window(table: Table, start: StartingPoint, run: Run, history: int | None) -
     if table.cursor_field is None:
         return Window()
     if run.until is not None:
-        return Window(run.history_from, run.until)
+        return Window(None if run.history_from == ALL else run.history_from, run.until)
     if start.watermark is None or not table.reads_by_window:
         return Window(history)  # all is read anyway, so the merge finds every change, also from before the watermark
     return Window(start.watermark - LOOKBACK_SECONDS)

@@ -35,7 +35,7 @@ SMALL_TABLE = 100
 class Missing:
     """Rows of a table that a full read lacks: `known` rows are in the lake, `keys` of them (strings) were not read.
 
-    Rows from before the start date of the read count as neither.
+    Rows from before the table's history, which a backfill has copied, count like all others.
     """
 
     known: int
@@ -61,12 +61,12 @@ class Missing:
 
 
 def find_missing(
-    table: Table, lake_table: LakeTable, state: TableState | None, read: Iterable[tuple[str, int]], start: int | None
+    table: Table, lake_table: LakeTable, state: TableState | None, read: Iterable[tuple[str, int]]
 ) -> Missing:
     """Compare the keys in the lake with those in staged parts; `read` has attempts and their numbers of valid parts.
 
-    `start` (unix seconds) is where the read begins by the cursor field. Memory grows with the missing keys, not with
-    the table. Files that cannot be read, or that are not in the record, count as empty.
+    Memory grows with the missing keys, not with the table. Files that cannot be read, or that are not in the record,
+    count as empty.
     """
     counted = dict(read)
     waiting = {run.attempt: run.parts for run in state.staged if run.attempt not in counted} if state else {}
@@ -78,8 +78,8 @@ def find_missing(
     foreign = not_to_be_merged(state, findings) if state else set()
     published = findings.published.keys() - foreign
     for month in dict.fromkeys([*sorted(published), *before]):
-        stored = [_keys_of_month(table, lake_table, month, start)] if month in published else []
-        keys = pc.unique(joined([*stored, staged.keys(before.get(month, []), month, start)], pa.string()))
+        stored = [_keys_of_month(table, lake_table, month)] if month in published else []
+        keys = pc.unique(joined([*stored, staged.keys(before.get(month, []), month)], pa.string()))
         known += len(keys)
         missing = joined([missing, _without(keys, staged.keys(now.get(month, []), month))], pa.string())
     for month, parts in now.items():  # a row may have moved to another month
@@ -121,20 +121,20 @@ class _StagedKeys:
         """Month -> parts of these attempts with rows of it; `counted` maps attempts to their numbers of valid parts."""
         return self._shared.by_month(part for part in self._parts if part.number < counted.get(part.attempt, 0))
 
-    def keys(self, parts: Iterable[StagedPart], month: str, start: int | None = None) -> pa.Array:
-        """The keys of the parts' rows of this month, without rows from before `start`, in unix seconds."""
-        return joined([self._of_part(part, month, start) for part in parts], pa.string())
+    def keys(self, parts: Iterable[StagedPart], month: str) -> pa.Array:
+        """The keys of the parts' rows of this month."""
+        return joined([self._of_part(part, month) for part in parts], pa.string())
 
-    def _of_part(self, part: StagedPart, month: str, start: int | None) -> pa.Array | pa.ChunkedArray:
+    def _of_part(self, part: StagedPart, month: str) -> pa.Array | pa.ChunkedArray:
         if self._shared.has(part.path):
-            return _keys(self._table, self._shared.rows(part.path, month), start)
+            return _keys(self._table, self._shared.rows(part.path, month))
         with self._lake_table.lake.fetch(part.path) as path, open_parquet(path) as file:
-            return _keys_in(self._table, file, start)
+            return _keys_in(self._table, file)
 
 
-def _keys_of_month(table: Table, lake_table: LakeTable, month: str, start: int | None) -> pa.Array:
+def _keys_of_month(table: Table, lake_table: LakeTable, month: str) -> pa.Array:
     with _nothing_where_damaged() as keys, lake_table.files.fetch(month) as path, open_parquet(path) as file:
-        keys.append(_keys_in(table, file, start))
+        keys.append(_keys_in(table, file))
     return joined(keys, pa.string())
 
 
@@ -149,20 +149,15 @@ def _nothing_where_damaged() -> Iterator[list[pa.Array | pa.ChunkedArray]]:
         found.clear()
 
 
-def _keys_in(table: Table, file: ParquetReader, start: int | None) -> pa.Array | pa.ChunkedArray:
-    """The keys of a file's rows, as `_keys`; KeyError where the file lacks one of the columns."""
-    wanted = [*table.primary_key, *([table.cursor_field] if table.cursor_field and start is not None else [])]
-    if absent := [name for name in wanted if name not in file.schema_arrow.names]:
+def _keys_in(table: Table, file: ParquetReader) -> pa.Array | pa.ChunkedArray:
+    """The keys of a file's rows, as `_keys`; KeyError where the file lacks a column of the key."""
+    if absent := [name for name in table.primary_key if name not in file.schema_arrow.names]:
         raise KeyError(absent[0])
-    return _keys(table, file.read(columns=wanted), start)
+    return _keys(table, file.read(columns=list(table.primary_key)))
 
 
-def _keys(table: Table, rows: pa.Table, start: int | None) -> pa.Array | pa.ChunkedArray:
-    """The keys of rows, as `keys_of` gives them, without those that changed before `start`, in unix seconds."""
-    if table.cursor_field and start is not None:
-        begin = pa.scalar(start * 1_000_000, pa.int64())
-        at = rows.column(table.cursor_field).cast(pa.int64())
-        rows = rows.filter(pc.or_kleene(pc.is_null(at), pc.greater_equal(at, begin)))
+def _keys(table: Table, rows: pa.Table) -> pa.Array | pa.ChunkedArray:
+    """The keys of rows, as `keys_of` gives them."""
     # A replace table may have rows without a part of the key.
     columns = {name: rows.column(name).fill_null(pa.scalar("")) for name in table.primary_key}
     return keys_of(pa.table(columns), table.primary_key)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from intercom.lake.findings import Findings, missing_from
 from intercom.lake.state import TableState
 from intercom.lake.watermark import Watermark
+from intercom.sync.history import change_of
 from intercom.tables.schema import TableSchema
 
 LOOKBACK_SECONDS = 3600
@@ -39,6 +40,7 @@ def starting_point(
     """Decide from where to read, believing only what the lake's own record and its files agree on.
 
     `columns` are the declared ones; a table whose files have others, and could not be rewritten, is replaced.
+    `history_from` is where the table's history begins after this run.
     """
     if full_refresh:
         return StartingPoint(None, "a full refresh was asked for", replaces=True)
@@ -51,8 +53,10 @@ def starting_point(
     damage = missing_from(state, findings)
     if damage:
         return StartingPoint(None, damage)
-    if _earlier_history(history_from, state.history_from):
-        return StartingPoint(None, "rows from before the earlier start date are asked for")
+    if state.backfills_only:
+        return StartingPoint(None, "only runs with an end date have read the table")
+    if history_from != state.history_from:
+        return StartingPoint(None, change_of(state.history_from, history_from))
     watermark = _smaller(state, saved)
     return StartingPoint(watermark, "no row was seen in earlier runs" if watermark is None else "incremental")
 
@@ -99,7 +103,3 @@ def _has_columns(state: TableState, columns: TableSchema) -> bool:
     """Whether every file has these columns; records of older versions do not distinguish JSON from other texts."""
     same = state.fingerprint == columns.fingerprint and state.columns in (None, columns)
     return same and state.rewriting is None
-
-
-def _earlier_history(asked: int | None, kept: int | None) -> bool:
-    return kept is not None and (asked is None or asked < kept)

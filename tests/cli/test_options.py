@@ -61,13 +61,15 @@ def test_options_are_taken_by_the_flow() -> None:
     assert (taken["start_date"], taken["end_date"]) == (date(2026, 5, 1), None)
     assert (taken["advanced"].compact, taken["advanced"].table_format) == ("never", "parquet")
     assert taken["advanced"].store() == {"profile": "lake"}
+    parameters = options.parameters(given(options, ["--start-date", "all"]))
+    assert load_flow_from_entrypoint(f"{SYNC}:sync").validate_parameters(parameters)["start_date"] == "all"
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["--tables", ","], "give at least one name"),
-        (["--start-date", "yesterday"], "'yesterday' is no day. Write it as YYYY-MM-DD"),
+        (["--start-date", "yesterday"], "'yesterday' is neither a day, such as 2026-05-01, nor the word all"),
         (["--storage-options", '{"profile"'], "no JSON object"),
         (["--compact", "sometimes"], '"auto", "always", "never"'),
     ],

@@ -151,7 +151,8 @@ def test_a_server_that_does_not_come_up_leaves_the_run_to_prefect(monkeypatch: p
         (["--help"], 0, "First day (UTC)"),
         (["--nosuch"], 2, "--nosuch"),
         (["--tables", ","], 2, "at least one name"),
-        (["--start-date", "yesterday"], 2, "yesterday"),
+        (["--start-date", "yesterday"], 2, "'yesterday' is neither a day"),
+        (["--end-date", "all"], 2, "all"),
         (
             ["--tables", "contacs,foo"],
             2,

@@ -64,6 +64,8 @@ GOOD: list[dict[str, Any]] = [
     {"advanced": {"storage_options": '{"token": "anon", "endpoint_url": "http://127.0.0.1:9000", "x": "a:b@c"}'}},
     {"advanced": {"storage_options": {"token": "cloud", "endpoint_url": "https://minio.example.com:9000"}}},
     {"start_date": "2028-02-29", "end_date": "2400-02-29"},
+    {"start_date": "all"},
+    {"start_date": None},
 ]
 BAD: list[dict[str, Any]] = [
     {"connection": ""},
@@ -101,6 +103,10 @@ BAD: list[dict[str, Any]] = [
     {"advanced": {"storage_options": {"endpoint_url": "https://me:s@minio.example.com"}}},
     {"advanced": {"storage_options": {"client_kwargs": {"proxies": ["http://me:s@proxy"]}}}},
     {"lake": "s3://KEY:s@bucket/prefix"},
+    {"start_date": "All"},
+    {"start_date": "all "},
+    {"start_date": ""},
+    {"end_date": "all"},
     {"start_date": "2027-02-29"},
     {"start_date": "2100-02-29"},
     {"advanced": "always"},

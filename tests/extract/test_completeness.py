@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from intercom.compaction.compact import compact_table
-from intercom.errors import LakeError, RetriableApiError
+from intercom.errors import ConfigurationError, LakeError, RetriableApiError
 from intercom.lake.layout import TablePaths
 from intercom.lake.storage import ANY, Lake
 from intercom.lake.store import FileStat
@@ -388,11 +388,13 @@ def test_a_wrong_clock_of_this_machine_leaves_no_row_stale_where_the_server_does
     rig.check(["conversations"])
 
 
-def test_a_repair_reads_what_was_there_not_only_what_this_run_asks_for(rig: Rig) -> None:
+def test_a_repair_reads_what_was_there_and_refuses_to_do_with_less(rig: Rig) -> None:
     rig.sync(["contacts"])
     folder = sorted((rig.lake_folder / "data" / CONNECTION / "contacts").iterdir())[0]
     shutil.rmtree(folder)
-    rig.sync(["contacts"], history_from=rig.workspace.now() - 86_400)
+    with pytest.raises(ConfigurationError, match="later than the history"):
+        rig.sync(["contacts"], history_from=rig.workspace.now() - 86_400)
+    rig.sync(["contacts"])
     rig.check(["contacts"])
 
 

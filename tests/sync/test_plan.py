@@ -65,6 +65,7 @@ def test_a_watermark_that_speaks_of_files_that_are_gone_does_not_count() -> None
 
 def test_a_range_is_read_whatever_the_watermark_says() -> None:
     assert plan(replace(RUN, history_from=500, until=900)).window == Window(500, 900)
+    assert plan(replace(RUN, history_from="all", until=900)).window == Window(None, 900)
 
 
 def test_a_list_has_no_window() -> None:

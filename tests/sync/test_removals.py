@@ -245,15 +245,24 @@ def test_a_fifth_of_a_table_goes_after_one_read(make_rig: Callable[..., Rig]) ->
     rig.check(["contacts"])
 
 
-def test_rows_that_a_start_date_leaves_out_need_no_permission(make_rig: Callable[..., Rig]) -> None:
+def test_rows_that_a_backfill_has_copied_are_rows_like_all_others(make_rig: Callable[..., Rig]) -> None:
+    """They are older than the history, so a full refresh does not read them; that is no reason to drop them unasked."""
     rig = make_rig(contacts=200)
     rows = rig.workspace.rows("contacts")
     for row in rows[:120]:
         rig.workspace.update("contacts", row["id"], updated_at=NOW - 60 * DAY)
     for row in rows[120:]:
         rig.workspace.update("contacts", row["id"], updated_at=NOW - 2 * DAY)
-    rig.sync(["contacts"])
-    ingested, compacted = rig.sync(["contacts"], full_refresh=True, history_from=NOW - 30 * DAY)["contacts"]
+    rig.sync(["contacts"], history_from=NOW - 30 * DAY)
+    rig.sync(["contacts"], history_from=NOW - 90 * DAY, until=NOW - 30 * DAY)
+    rig.check(["contacts"])
+    ingested, compacted = rig.sync(["contacts"], full_refresh=True)["contacts"]
+    assert compacted.removed == 0
+    assert ingested.refused is not None
+    assert "120 of 200 rows" in ingested.refused
+    assert "a backfill" in ingested.refused
+    rig.check(["contacts"])
+    ingested, compacted = rig.sync(["contacts"], full_refresh=True, allow_mass_removal=True)["contacts"]
     assert ingested.refused is None
     assert compacted.removed == 120
     assert len(ids(rig)) == 80

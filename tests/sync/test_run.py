@@ -27,3 +27,9 @@ def test_both_days_are_included_in_utc() -> None:
     assert asked_range(MAY, MAY, full_refresh=False) == (1_777_593_600, 1_777_680_000)
     assert asked_range(MAY, None, full_refresh=True) == (1_777_593_600, None)
     assert asked_range(None, None, full_refresh=True) == (None, None)
+
+
+def test_no_start_date_and_all_are_two_things() -> None:
+    assert asked_range("all", None, full_refresh=True) == ("all", None)
+    assert asked_range("all", MAY, full_refresh=False) == ("all", 1_777_680_000)
+    assert asked_range(None, MAY, full_refresh=False) == (None, 1_777_680_000)

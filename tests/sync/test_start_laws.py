@@ -140,7 +140,7 @@ def test_a_record_from_before_reads_could_be_short_counts_as_complete(state: Tab
 def test_a_record_that_lacks_a_field_is_damaged(state: TableState, data: st.DataObject) -> None:
     record = state.to_json()
     younger = {"rows", "complete", "notes", "columns", "rewriting", "search_check", "refused", "damaged", "footers"}
-    del record[data.draw(st.sampled_from(sorted(record.keys() - younger - {"digests"})))]
+    del record[data.draw(st.sampled_from(sorted(record.keys() - younger - {"digests", "backfills_only"})))]
     with pytest.raises(KeyError):
         TableState.from_json(record)
 
@@ -396,21 +396,30 @@ def test_files_that_are_half_rewritten_have_to_be_replaced(state: TableState, sa
 
 
 @laws
-@given(state=STATES, saved=SAVED, kept=MAYBE, asked=MAYBE, near=st.none() | st.integers(-1, 1))
-@example(state=TableState(LAKE, FINGERPRINT, watermark=9), saved=None, kept=5, asked=None, near=None)
-def test_an_earlier_start_date_reads_from_the_beginning_and_a_later_one_does_not(
-    state: TableState, saved: Watermark | None, kept: int | None, asked: int | None, near: int | None
+@given(state=STATES, saved=SAVED, kept=MAYBE, after=MAYBE, near=st.none() | st.integers(-1, 1))
+@example(state=TableState(LAKE, FINGERPRINT, watermark=9), saved=None, kept=5, after=None, near=None)
+def test_a_history_that_is_to_begin_elsewhere_is_read_from_its_beginning(
+    state: TableState, saved: Watermark | None, kept: int | None, after: int | None, near: int | None
 ) -> None:
-    """No start date asks for everything; a table without one holds everything."""
     if near is not None and kept is not None:
-        asked = kept + near
-    earlier = kept is not None and (asked is None or asked < kept)
-    point = start(replace(state, history_from=kept), saved, history_from=asked)
+        after = kept + near
+    point = start(replace(state, history_from=kept), saved, history_from=after)
     assert not point.replaces
-    assert point == start(state, saved) or earlier
-    if earlier:
+    if after == kept:
+        assert point == start(state, saved)
+    else:
         assert point.watermark is None
-        assert "earlier start date" in point.reason
+        assert "asked for from" in point.reason
+
+
+@laws
+@given(state=STATES, saved=SAVED, after=MAYBE)
+def test_a_table_that_only_backfills_have_read_is_read_from_the_beginning(
+    state: TableState, saved: Watermark | None, after: int | None
+) -> None:
+    point = start(replace(state, backfills_only=True), saved, history_from=after)
+    assert (point.watermark, point.replaces) == (None, False)
+    assert "end date" in point.reason
 
 
 # -- where it leaves off ------------------------------------------------------------------------------------------

@@ -251,7 +251,7 @@ def test_a_start_date_limits_a_first_load_and_an_earlier_one_is_made_up_for(rig:
     for table in merged:
         expected = {row["id"] for row in rig.workspace.rows(table) if row["updated_at"] >= times[10]}
         assert set(rig.rows(table).column("id").to_pylist()) == expected, table
-    rig.sync(merged)
+    rig.sync(merged, history_from="all")
     rig.check(merged)
 
 

@@ -86,12 +86,26 @@ def test_what_is_chosen_in_the_form_is_what_the_run_gets(
     assert run["parameters"]["advanced"].items() >= {"storage_options": "secret/lake", "compact": "never"}.items()
 
 
+def test_the_limit_of_the_history_is_taken_away_with_two_clicks(
+    prefect: Prefect, ui: Browser, deployments: dict[str, dict[str, Any]]
+) -> None:
+    """The tab fills in the only word that it takes."""
+    ui.open_run_form(deployments["sync"]["id"])
+    ui.page.get_by_role("tab", name="all", exact=True).click()
+    ui.page.get_by_role("button", name="Submit").click()
+    expect(ui.page.get_by_text("scheduled to start now")).to_be_visible()
+    run = runs_of(prefect, deployments["sync"])[0]
+    assert (run["parameters"]["start_date"], run["parameters"]["end_date"]) == ("all", None)
+
+
 @pytest.mark.parametrize(
     ("flow", "parameters"),
     [
         ("sync", {"tables": ["contacs"]}),
         ("sync", {"tables": "contacts"}),
         ("sync", {"start_date": "yesterday"}),
+        ("sync", {"start_date": "All"}),
+        ("sync", {"end_date": "all"}),
         ("sync", {"end_date": "2026-02-30"}),
         ("sync", {"connection": ""}),
         ("sync", {"lake": ""}),
