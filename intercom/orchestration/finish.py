@@ -16,6 +16,7 @@ from intercom.errors import IntercomLakeError
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe.announce import announce_run
 from intercom.orchestration.observe.progress import end_reports
+from intercom.orchestration.summaries import leave_summary
 from intercom.sync.summary import TableResult, as_text, failures, verdict, warnings
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,8 @@ def finish(job: Job, tables: Mapping[str, PrefectFuture[TableResult]]) -> State[
     results = [replace(one, failure=str(refused[one.table])) if one.table in refused else one for one in results]
     for warning in warnings(results):
         log.warning("%s", warning)
-    announce_run(job, results)
+    summary = leave_summary(job.held_lake, job.facts(), results)
+    announce_run(job, results, summary)
     _show(as_text(results))
     end = Failed if failures(results) else Completed
     return end(message=verdict(results))

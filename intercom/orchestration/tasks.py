@@ -35,6 +35,7 @@ from intercom.orchestration.observe.announce import announce_table
 from intercom.orchestration.observe.logs import log_to_runs
 from intercom.orchestration.observe.progress import report_progress
 from intercom.orchestration.server.watermark_store import saved_at_the_end
+from intercom.orchestration.summaries import leaving_summary
 from intercom.orchestration.task_runners import RunnerKind, RunnerSettings, submitting
 from intercom.sync.ingest import ingest_table
 from intercom.sync.run import RunRequest, asked_range
@@ -76,9 +77,10 @@ def prepare_run(
         table_format=TableFormat(advanced.table_format),
         request=RunRequest(full_refresh, history_from, until, advanced.allow_mass_removal),
     )
-    client = job.client()  # raises for a missing connection before anything is created
-    job = _prepared(job)
-    identify(client)  # whose token it is; asked again when the run begins, for the server's time
+    with leaving_summary(job.open_lake, job.facts()):
+        client = job.client()  # raises for a missing connection before anything is created
+        job = _prepared(job)
+        identify(client)  # whose token it is; asked again when the run begins, for the server's time
     return job
 
 
@@ -95,12 +97,13 @@ def prepare_compaction(connection: str, lake: str, tables: Sequence[str], advanc
         storage_options=advanced.store(),
         table_format=TableFormat(advanced.table_format),
     )
-    job = _prepared(job)
-    if all(job.lake_table(table).state() is None for table in job.tables):
-        raise ConfigurationError(
-            f"The lake {lake} has no record of these tables of connection {connection!r}: nothing was synced under "
-            "that name. Check --connection, --lake and --tables; nothing was changed."
-        )
+    with leaving_summary(job.open_lake, job.facts()):
+        job = _prepared(job)
+        if all(job.lake_table(table).state() is None for table in job.tables):
+            raise ConfigurationError(
+                f"The lake {lake} has no record of these tables of connection {connection!r}: nothing was synced under "
+                "that name. Check --connection, --lake and --tables; nothing was changed."
+            )
     return job
 
 

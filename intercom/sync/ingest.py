@@ -45,6 +45,8 @@ class Ingested:
     run has read the table, this one has not.
     `notes` and `hints` are lines for the end of the run: what is not as it should be, and what is only worth knowing.
     `unchanged` rows were not staged, since the lake has them as they were read.
+    `rejected` records could not be rows, and are kept in `rejected_file`, a path in the lake; a folder where files of
+    earlier runs have them.
     `refused`: the table has failed, since a large part of it would have been removed; all that was read is committed.
     """
 
@@ -59,6 +61,8 @@ class Ingested:
     hints: tuple[str, ...] = ()
     refused: str | None = None
     unchanged: int = 0
+    rejected: int = 0
+    rejected_file: str | None = None
 
 
 def ingest_table(
@@ -100,6 +104,8 @@ def ingest_table(
         hints=_hints(table, reader.unknown),
         refused=verdict.refused,
         unchanged=reader.unchanged.left_out,
+        rejected=reader.rejected.total,
+        rejected_file=reader.rejected.kept_in,
     )
 
 
