@@ -59,7 +59,7 @@ def _take(ui: Browser, deployment: str, run: str) -> None:
     ui.page.get_by_role("tab", name="Artifacts").click()
     _photograph(ui, "run", 900)
 
-    ui.open(f"artifacts/artifact/{_latest(ui, "")}", "data_attributes")
+    ui.open(f"artifacts/artifact/{_latest(ui, '')}", "data_attributes")
     _photograph(ui, "summary", 1000, width=1500)
 
     ui.open(f"artifacts/artifact/{_latest(ui, 'contacts')}", "kind")

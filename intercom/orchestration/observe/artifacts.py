@@ -44,7 +44,8 @@ def keep_artifacts(
     """
     told = [table for table in tables if _is_told(job, table)]
     with client_retries(_RETRIES), get_client(sync_client=True) as client, _timeout_of(client):
-        _save(client, job, _prefix(job), as_overview(summary, as_markdown(tables), _linked), verdict(tables))
+        overview = as_overview(summary, as_markdown(tables), _linked)
+        _save(client, job, _prefix(job), overview, f"`{job.connection}`, all tables. Latest run: {verdict(tables)}")
         previous = _previous(client, [_key(job, table) for table in told]) if told else {}
         for table in told:
             key = _key(job, table)

@@ -9,9 +9,10 @@ from typing import Any, Final
 from intercom.orchestration.observe.history import unbroken
 from intercom.sync.summary import markdown_table
 
-_HEADINGS: Final = ("table", "in step with Intercom", "rows", "watermark", "last run", "last error")
-_ERROR_SHOWN: Final = 120
-"""Characters of an error: the whole of it is in the run's own table below, or in that run's."""
+_HEADINGS: Final = ("table", "in step with Intercom", "rows", "last run", "last error")
+"""As much as Prefect's page has room for: texts of errors stand below the table."""
+_ERROR_SHOWN: Final = 300
+"""Characters of an error that are shown; the run that it links to has all of it."""
 
 
 def as_overview(summary: Mapping[str, Any], of_the_run: str, linked: Callable[[str, str], str]) -> str:
@@ -19,14 +20,16 @@ def as_overview(summary: Mapping[str, Any], of_the_run: str, linked: Callable[[s
 
     Times are in UTC. `linked` makes a text a link to the run of an id.
     """
-    rows = [_row(table, linked) for table in summary["lake_tables"]]
+    tables = summary["lake_tables"]
     return "\n".join(
         [
-            f"`{summary['connection']}` in `{summary['lake']}`, times in UTC",
+            f"All tables of `{summary['connection']}` in `{summary['lake']}`, times in UTC",
             "",
-            *(markdown_table(_HEADINGS, rows) if rows else []),
+            *(markdown_table(_HEADINGS, [_row(table, linked) for table in tables]) if tables else []),
             "",
-            f"### {linked(_minute(summary['ended_at']), summary['run_id'])}: {summary['kind']}",
+            *[_error(table, linked) for table in tables if table["last_error"] is not None],
+            "",
+            f"### Latest run: {summary['kind']}, {linked(_minute(summary['ended_at']), summary['run_id'])}",
             "",
             of_the_run,
         ]
@@ -34,24 +37,20 @@ def as_overview(summary: Mapping[str, Any], of_the_run: str, linked: Callable[[s
 
 
 def _row(table: Mapping[str, Any], linked: Callable[[str, str], str]) -> list[str]:
+    failed = " failed" if table["last_status"] == "failed" else ""
     return [
         table["table"],
         _minute(table["synced_at"]),
         "-" if table["rows"] is None else f"{table['rows']:,}",
-        _minute(table["watermark"]),
-        _run(table["last_run_at"], table["last_run_id"], linked)
-        + ("" if table["last_status"] != "failed" else ": **failed**"),
-        _error(table, linked),
+        _run(table["last_run_at"], table["last_run_id"], linked) + failed,
+        "" if table["last_error"] is None else _minute(table["last_error_at"]),
     ]
 
 
 def _error(table: Mapping[str, Any], linked: Callable[[str, str], str]) -> str:
-    error = table["last_error"]
-    if error is None:
-        return ""
-    text = " ".join(str(error).split())
+    text = " ".join(str(table["last_error"]).split())
     shown = text if len(text) <= _ERROR_SHOWN else f"{text[:_ERROR_SHOWN].rstrip()}..."
-    return f"{_run(table['last_error_at'], table['last_error_run_id'], linked)} {shown}"
+    return f"- {table['table']}, {_run(table['last_error_at'], table['last_error_run_id'], linked)}: {shown}"
 
 
 def _run(at: str | None, run_id: str | None, linked: Callable[[str, str], str]) -> str:
