@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # the first test star
 
 CONNECTION = "my_acme"
 TABLES = ("contacts", "tags", "data_attributes")
+OVERVIEW = "intercom-my-acme"
 AUTOMATION = ROOT / "deployments" / "automations" / "not-synced.yaml"
 OPTION = "auto_mkdir"
 """A storage option that changes nothing, to be looked for."""
@@ -153,7 +154,7 @@ def test_the_log_of_a_run_has_each_line_once_at_the_task_it_is_about(watched: Wa
 
 
 def test_the_summary_of_a_run_shows_bytes_and_its_share_of_the_allowance(watched: Watched) -> None:
-    failed, complete = watched.artifacts("intercom-my-acme-sync")
+    failed, complete = (version.partition("### Latest run: sync, ")[2] for version in watched.artifacts(OVERVIEW))
     counts, marks = complete.split("\n| table | watermark before |")
     heading, *tables = rows(counts)
     shown = {row[0]: dict(zip(heading, row, strict=True)) for row in tables}
@@ -165,6 +166,19 @@ def test_the_summary_of_a_run_shows_bytes_and_its_share_of_the_allowance(watched
     assert [line.split(" | ")[0] for line in marks.splitlines()[2:]] == ["| contacts"]
     assert "- contacts failed: " in failed
     assert "without tables that failed" in failed
+
+
+def test_the_overview_shows_every_table_of_the_connection_and_the_latest_error(watched: Watched) -> None:
+    newest, oldest = (rows(version.partition("###")[0]) for version in watched.artifacts(OVERVIEW))
+    assert newest[0] == ["table", "in step with Intercom", "rows", "last run", "last error"]
+    assert [row[0] for row in newest[1:]] == [row[0] for row in oldest[1:]] == list(TABLES)
+    contacts, before = newest[1], oldest[1]
+    assert contacts[1:3] == before[1:3] == [before[1], str(len(watched.rig.workspace.rows("contacts")))]
+    assert watched.runs[1]["id"] in contacts[3]
+    assert contacts[3].endswith(" failed")
+    assert contacts[4]
+    assert watched.runs[0]["id"] in before[3]
+    assert f"- contacts, {contacts[3].removesuffix(' failed')}: " in watched.artifacts(OVERVIEW)[0]
 
 
 def test_each_table_has_a_history_with_a_version_for_each_run_that_changed_it(watched: Watched) -> None:
