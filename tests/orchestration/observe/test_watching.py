@@ -26,7 +26,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # the first test star
 CONNECTION = "my_acme"
 TABLES = ("contacts", "tags", "data_attributes")
 OVERVIEW = "intercom-my-acme"
-AUTOMATION = ROOT / "deployments" / "automations" / "not-synced.yaml"
 OPTION = "auto_mkdir"
 """A storage option that changes nothing, to be looked for."""
 
@@ -84,27 +83,26 @@ def inbox(received: list[dict[str, str]]) -> Iterator[str]:
 
 
 def notification_block(prefect: Prefect, url: str) -> str:
-    """The id of a saved block that posts to the address."""
+    """A saved block that posts to the address, as ``<type>/<name>``."""
     program = (
         "import sys; from prefect.blocks.notifications import CustomWebhookNotificationBlock as Webhook\n"
         "webhook = Webhook(name='inbox', url=sys.argv[1], json_data={'subject': '{{subject}}', 'body': '{{body}}'})\n"
-        "print(webhook.save('inbox'))"
+        "webhook.save('inbox')"
     )
     saved = prefect.run("-c", program, url)
     assert saved.returncode == 0, saved.stderr
-    return saved.stdout.strip()
+    return "custom-webhook/inbox"
 
 
-def create_automation(prefect: Prefect, folder: Path, block: str) -> None:
-    """The example as it is, but for the block's id and for a wait of seconds instead of hours."""
-    text = AUTOMATION.read_text(encoding="utf-8")
-    text, ids = re.subn(r"block_document_id: [0-9-]{36}\n", f"block_document_id: {block}\n", text)
-    text, times = re.subn(r"within: 10800 ", "within: 12 ", text)
-    assert (ids, times) == (1, 1)
-    file = folder / "automation.yaml"
-    file.write_text(text, encoding="utf-8")
-    created = prefect.run("-m", "prefect", "automation", "create", "--from-file", str(file))
+def create_automations(prefect: Prefect, block: str) -> None:
+    """Those of bootstrap, but for a wait of seconds instead of hours."""
+    created = prefect.run("deployments/bootstrap.py", "--notify", block)
     assert created.returncode == 0, created.stdout + created.stderr
+    made = prefect.post("automations/filter", {"limit": 200})
+    slow = next(one for one in made if one["name"] == "intercom-table-not-synced")
+    assert slow["trigger"]["within"] == 10800
+    slow["trigger"]["within"] = 12
+    prefect.put(f"automations/{slow['id']}", slow)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +112,7 @@ def watched(prefect: Prefect, tmp_path_factory: pytest.TempPathFactory) -> Itera
         seen = Watched(prefect, Rig(server, str(lake), CONNECTION))
         with inbox(seen.alerts) as url:
             prefect.save_connection(CONNECTION.replace("_", "-"), seen.rig)
-            create_automation(prefect, lake.parent, notification_block(prefect, url))
+            create_automations(prefect, notification_block(prefect, url))
             first = sync(prefect, seen.rig)
             assert first.returncode == 0, first.stderr
             seen.runs.append(prefect.newest_run())
@@ -223,17 +221,29 @@ def test_a_table_that_is_committed_is_an_asset_made_of_what_intercom_has(watched
     assert not watched.events("prefect.asset.materialization.failed", 0)
 
 
-def test_a_table_that_is_not_synced_in_time_is_an_alert(watched: Watched) -> None:
-    """The example automation, on a server that has to match its trigger with our events."""
-    subject = f"Intercom: {CONNECTION} contacts has not been synced for three hours"
+def alert_of(watched: Watched, subject: str) -> dict[str, str]:
+    """The notification, which comes some time later."""
     for _ in range(120):
         if any(alert["subject"] == subject for alert in watched.alerts):
             break
         time.sleep(0.5)
-    alert = next(alert for alert in watched.alerts if alert["subject"] == subject)
+    (alert,) = (alert for alert in watched.alerts if alert["subject"] == subject)
+    return alert
+
+
+def test_a_table_that_is_not_synced_in_time_is_an_alert(watched: Watched) -> None:
+    """The automation of bootstrap, on a server that has to match its trigger with our events."""
+    alert = alert_of(watched, f"Intercom: {CONNECTION} contacts has not been synced for three hours")
     assert f"Last sync of {CONNECTION} contacts: 20" in alert["body"]
     assert f"Run: {watched.runs[0]['id']}" in alert["body"]
     assert f"Lake: file://{watched.rig.lake_url}" in alert["body"]
+
+
+def test_a_run_that_failed_is_one_alert_that_says_why(watched: Watched) -> None:
+    alert = alert_of(watched, f"Intercom: run sync {CONNECTION} is Failed")
+    assert "1 of 3 tables failed:" in alert["body"]
+    assert "contacts failed: " in alert["body"]
+    assert watched.runs[1]["id"] in alert["body"]
 
 
 def test_no_secret_and_no_storage_option_is_shown(watched: Watched) -> None:
