@@ -129,11 +129,6 @@ class Prefect:
         headers = {"Content-Type": "application/json"}
         self._ask(urllib.request.Request(f"{self.api}/{path}", json.dumps(body).encode(), headers, method="PATCH"))
 
-    def put(self, path: str, body: dict[str, Any]) -> None:
-        """PUT by Prefect's API."""
-        headers = {"Content-Type": "application/json"}
-        self._ask(urllib.request.Request(f"{self.api}/{path}", json.dumps(body).encode(), headers, method="PUT"))
-
     def _ask(self, request: urllib.request.Request) -> Any:
         """The answer, None if it is empty.
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,11 +97,17 @@ def create_automations(prefect: Prefect, block: str) -> None:
     """Those of bootstrap, but for a wait of seconds instead of hours."""
     created = prefect.run("deployments/bootstrap.py", "--notify", block)
     assert created.returncode == 0, created.stdout + created.stderr
-    made = prefect.post("automations/filter", {"limit": 200})
-    slow = next(one for one in made if one["name"] == "intercom-table-not-synced")
-    assert slow["trigger"]["within"] == 10800
-    slow["trigger"]["within"] = 12
-    prefect.put(f"automations/{slow['id']}", slow)
+    program = (
+        "from datetime import timedelta; from prefect.client.orchestration import get_client\n"
+        "from prefect.events.schemas.automations import AutomationCore\n"
+        "with get_client(sync_client=True) as client:\n"
+        "    (made,) = client.read_automations_by_name('intercom-table-not-synced')\n"
+        "    made.trigger.within = timedelta(seconds=12)\n"
+        "    values = made.model_dump(exclude={'owner_resource'})\n"
+        "    client.update_automation(made.id, AutomationCore.model_validate(values))\n"
+    )
+    changed = prefect.run("-c", program)
+    assert changed.returncode == 0, changed.stderr
 
 
 @pytest.fixture(scope="module")
