@@ -7,6 +7,7 @@
                                                                       without a month: rows of any month
     _rejected/<connection>/<table>/<run-id>.jsonl                     records that cannot be rows
     _state/lake.json, _state/<connection>/<table>.json, <table>.digests.parquet
+    _state/<connection>/runs/<UTC time>-<run-id>.json                 see `intercom.lake.run_summaries`
     _locks/runs/..., _locks/tables/...                                see `intercom.lake.locks.files`
 
 An attempt is ``<run-id>.<eight letters and digits>``: a run that is tried again has several.
@@ -64,6 +65,11 @@ def folder_name(name: str) -> str:
     return quote(name, safe="").replace("~", "%7E")
 
 
+def state_folder(connection: str) -> str:
+    """Folder of the records of a connection's tables, and of the summaries of its runs."""
+    return f"_state/{folder_name(connection)}"
+
+
 def partition_folder(month: str) -> str:
     """``created_month=2026-01`` for ``2026-01``."""
     return f"{PARTITION_COLUMN}={month}"
@@ -101,12 +107,12 @@ class TablePaths:
     @property
     def state(self) -> str:
         """The table's record in the lake: watermark, partitions, staged runs."""
-        return f"_state/{folder_name(self.connection)}/{self.table}.json"
+        return f"{state_folder(self.connection)}/{self.table}.json"
 
     @property
     def digests(self) -> str:
         """Digests of rows that the table has; see `intercom.lake.row_digests`."""
-        return f"_state/{folder_name(self.connection)}/{self.table}.digests.parquet"
+        return f"{state_folder(self.connection)}/{self.table}.digests.parquet"
 
     @property
     def rejected(self) -> str:

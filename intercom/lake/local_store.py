@@ -47,9 +47,9 @@ class LocalStore:
                             found.append((entry.path[len(self.root) + 1 :], FileStat.of(entry.stat())))
         return dict(sorted(found))
 
-    def names(self, folder: str) -> set[str]:
-        """Names of the files and folders in a folder."""
-        return set(os.listdir(self._at(folder)))  # noqa: PTH208 - names are asked for
+    def names(self, folder: str, prefix: str = "") -> set[str]:
+        """Names of the files and folders in a folder that begin with the prefix."""
+        return {name for name in os.listdir(self._at(folder)) if name.startswith(prefix)}  # noqa: PTH208 - names only
 
     def stat(self, path: str) -> FileStat:
         """Size and stamp of one file."""

@@ -34,10 +34,17 @@ class ObjectStore:
         found = self._fs.find(self._at(folder), detail=True)
         return {str(name)[len(self._root) + 1 :]: _stat(info) for name, info in sorted(found.items())}
 
-    def names(self, folder: str) -> set[str]:
-        """Names of the objects in a folder, and of folders in it."""
+    def names(self, folder: str, prefix: str = "") -> set[str]:
+        """Names of the objects in a folder, and of folders in it, that begin with the prefix.
+
+        S3 is asked for the prefix only, so that the listing of a folder with many objects stays short.
+        """
         self._fs.invalidate_cache()
-        return {str(name).rstrip("/").rpartition("/")[2] for name in self._fs.ls(self._at(folder), detail=False)}
+        if self.conditional is None or not prefix:
+            names = {str(name).rstrip("/").rpartition("/")[2] for name in self._fs.ls(self._at(folder), detail=False)}
+            return {name for name in names if name.startswith(prefix)}
+        below = len(self._at(folder)) + 1
+        return {str(path)[below:].split("/")[0] for path in self._fs.find(self._at(folder), prefix=prefix)}
 
     def stat(self, path: str) -> FileStat:
         """Size and stamp of one object, as the store reports them."""

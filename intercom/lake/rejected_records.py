@@ -70,6 +70,7 @@ class RejectedRecords:
         self._times: Counter[str] = Counter()
         self._earlier: frozenset[str] | None = None
         self._saved = 0
+        self._written = False
 
     def __enter__(self) -> Self:
         return self
@@ -132,11 +133,25 @@ class RejectedRecords:
             if self._earlier is None:
                 self._earlier = frozenset(self._digests_of_earlier_files())
             lines = {_digest(line): line for line in self._lines(self._file)}  # of an earlier try of this run
+            self._written = self._written or bool(lines)
             fresh = [digest for digest in self._found if digest not in self._earlier and digest not in lines]
             if fresh:
                 lines |= {digest: _line(digest, self._found[digest]) for digest in fresh}
                 self._lake.write_bytes(self._file, b"".join(line + b"\n" for line in lines.values()))
+                self._written = True
             self._saved = len(self._found)
+
+    @property
+    def total(self) -> int:
+        """How many records were rejected."""
+        return self._times.total()
+
+    @property
+    def kept_in(self) -> str | None:
+        """Path of the run's file; of its folder where earlier files have all of the records; None without any."""
+        if not self.total:
+            return None
+        return self._file if self._written else self._paths.rejected
 
     def notes(self, *, replaces: bool) -> tuple[str, ...]:
         """A line for the end of the run, if records were rejected; `replaces`: the run removes rows it has not read."""

@@ -208,11 +208,14 @@ class Lake:
         with self._told("read", path):
             return self.store.conditional.read(path)
 
-    def names(self, folder: str) -> Iterable[str]:
-        """Names of the files and folders directly in a folder, from a fresh listing; none if it does not exist."""
+    def names(self, folder: str, prefix: str = "") -> Iterable[str]:
+        """Names of the files and folders directly in a folder, from a fresh listing; none if it does not exist.
+
+        With a `prefix` only names that begin with it, which S3 lists without the others.
+        """
         with self._told("list", folder):
             try:
-                return self.store.names(folder)
+                return self.store.names(folder, prefix)
             except FileNotFoundError:
                 return ()
 

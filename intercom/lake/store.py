@@ -46,8 +46,8 @@ class Store(Protocol):
     def walk(self, folder: str) -> dict[str, FileStat]:
         """Every file below a folder, by path, sorted; empty when there is no such folder."""
 
-    def names(self, folder: str) -> set[str]:
-        """Names of the files and folders directly in a folder."""
+    def names(self, folder: str, prefix: str = "") -> set[str]:
+        """Names of the files and folders directly in a folder; with a `prefix` only those that begin with it."""
 
     def stat(self, path: str) -> FileStat:
         """One file's entry of `walk`."""

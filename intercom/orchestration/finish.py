@@ -16,6 +16,7 @@ from intercom.orchestration.job import Job
 from intercom.orchestration.observe.announce import announce_run
 from intercom.orchestration.observe.output import columns, show
 from intercom.orchestration.observe.progress import end_reports
+from intercom.orchestration.summaries import leave_summary
 from intercom.sync.progress import BOARD
 from intercom.sync.summary import TableResult, as_text, failures, verdict, warnings
 
@@ -32,12 +33,13 @@ def finish(job: Job, tables: Mapping[str, PrefectFuture[TableResult]]) -> State[
         for warning in warnings(results):
             log.warning("%s", warning, extra={"in_summary": True})
         BOARD.stage("Telling Prefect what was done")
-        announce_run(job, results)
+        summary = leave_summary(job.held_lake, job.facts(), results)
+        announce_run(job, results, summary)
     except BaseException:  # a signal: the run ends at once
         end_reports(job.run_id, wait=False)
         raise
     end_reports(job.run_id)
-    show(as_text(results, columns()), {})
+    show(as_text(results, columns()), summary)
     end = Failed if failures(results) else Completed
     return end(message=verdict(results))
 

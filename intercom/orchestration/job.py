@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -30,8 +30,10 @@ from intercom.orchestration.server.documents import load_connection, load_storag
 from intercom.orchestration.server.limits import scroll_turn, sync_turn
 from intercom.orchestration.server.slots import SlotState
 from intercom.orchestration.server.watermark_store import BlockWatermarks, RunWatermarks, document_name
+from intercom.orchestration.summaries import leaving_summary
 from intercom.sync.progress import BOARD
 from intercom.sync.run import Run, RunRequest
+from intercom.sync.run_summary import RunFacts
 from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Table
 
@@ -40,6 +42,9 @@ _held: dict[str, TableLocks] = {}
 
 _watermarks: dict[str, RunWatermarks] = {}
 """By attempt: the watermarks of the runs that hold tables in this process."""
+
+_lakes: dict[str, Lake] = {}
+"""By attempt: the lakes of the runs that hold tables in this process."""
 
 
 class Clients:
@@ -98,8 +103,9 @@ class Job:
     """What every task of a run needs, without a secret: names, from which each process finds the rest.
 
     `request` is what is asked of a run that reads, None where nothing is read; `storage_options` are fsspec's, or name
-    a block; `lake_url` is the lake's whole URL, to be shown. `holding_tables` adds the rest: the `run` that has begun,
-    the `lock` on its tables, and whether it is `limited`, since Prefect has a limit for runs over the connection.
+    a block; `lake_url` is the lake's whole URL, to be shown; `started_at` is by this machine's clock. `holding_tables`
+    adds the rest: the `run` that has begun, the `lock` on its tables, and whether it is `limited`, since Prefect has a
+    limit for runs over the connection.
     """
 
     run_id: str
@@ -112,6 +118,7 @@ class Job:
     connections_file: str | None = None
     request: RunRequest | None = None
     lake_url: str = ""
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     run: Run | None = None
     lock: LockToken | None = None
     limited: bool = False
@@ -119,6 +126,24 @@ class Job:
     def open_lake(self) -> Lake:
         """The lake; ConfigurationError for a URL or options that cannot be used."""
         return Lake(self.lake, _options(self.storage_options))
+
+    def held_lake(self) -> Lake:
+        """The lake that `holding_tables` has opened; opened anew in another process."""
+        held = _lakes.get(self.lock.attempt) if self.lock else None
+        return held or self.open_lake()
+
+    def facts(self) -> RunFacts:
+        """What the run's summary tells of it beside its tables."""
+        return RunFacts(
+            run_id=self.run_id,
+            connection=self.connection,
+            lake=self.lake_url or self.lake,
+            tables=self.tables,
+            compact=self.compact.value,
+            started_at=self.started_at,
+            request=self.request,
+            run=self.run,
+        )
 
     def lake_table(self, table: str) -> LakeTable:
         """One table's record and files, written only while this run holds the table."""
@@ -171,20 +196,23 @@ def holding_tables(job: Job) -> Iterator[Job]:
     with ExitStack() as stack:
         stack.callback(CLIENTS.close, job.run_id)
         BOARD.stage(f"Locking the tables of connection {job.connection!r}")
-        hold = stack.enter_context(sync_turn(job.connection, IdleCheck(lake, job.connection).lasts))
-        locks = stack.enter_context(TableLocks(lake, job.connection, job.tables, job.run_id))
+        with leaving_summary(lambda: lake, job.facts()):
+            hold = stack.enter_context(sync_turn(job.connection, IdleCheck(lake, job.connection).lasts))
+            locks = stack.enter_context(TableLocks(lake, job.connection, job.tables, job.run_id))
         _held[locks.attempt], _watermarks[locks.attempt] = locks, _watermarks_of(job, lake)
+        _lakes[locks.attempt] = lake
         try:
-            limited = hold is not SlotState.NONE
-            run = _begun(job, job.request) if job.request else None
+            with leaving_summary(lambda: lake, job.facts()):
+                run = _begun(job, job.request) if job.request else None
             BOARD.stage("Waiting for Prefect to start the tasks")
-            yield replace(job, lock=locks.token, limited=limited, run=run)
+            yield replace(job, lock=locks.token, limited=hold is not SlotState.NONE, run=run)
         except BaseException:
             # A signal, a cancelled run: they reach this thread only, and tasks that were submitted would read on.
             CLIENTS.stop(job.run_id)
             raise
         finally:
             _held.pop(locks.attempt, None)
+            _lakes.pop(locks.attempt, None)
             _watermarks.pop(locks.attempt, None)  # of a run that was interrupted without a save: it should end at once
 
 

@@ -35,6 +35,7 @@ from intercom.orchestration.observe.announce import announce_table
 from intercom.orchestration.observe.logs import log_to_runs
 from intercom.orchestration.observe.progress import report_progress
 from intercom.orchestration.server.watermark_store import saved_at_the_end
+from intercom.orchestration.summaries import leaving_summary
 from intercom.orchestration.task_runners import RunnerKind, RunnerSettings, submitting
 from intercom.sync.ingest import ingest_table
 from intercom.sync.progress import BOARD
@@ -77,11 +78,12 @@ def prepare_run(
         table_format=TableFormat(advanced.table_format),
         request=RunRequest(full_refresh, history_from, until, advanced.allow_mass_removal),
     )
-    BOARD.stage(f"Looking for connection {connection!r}")
-    client = job.client()  # raises for a missing connection before anything is created
-    job = _prepared(job)
-    BOARD.stage("Asking Intercom whose token it is")
-    identify(client)  # whose token it is; asked again when the run begins, for the server's time
+    with leaving_summary(job.open_lake, job.facts()):
+        BOARD.stage(f"Looking for connection {connection!r}")
+        client = job.client()  # raises for a missing connection before anything is created
+        job = _prepared(job)
+        BOARD.stage("Asking Intercom whose token it is")
+        identify(client)  # whose token it is; asked again when the run begins, for the server's time
     return job
 
 
@@ -98,13 +100,14 @@ def prepare_compaction(connection: str, lake: str, tables: Sequence[str], advanc
         storage_options=advanced.store(),
         table_format=TableFormat(advanced.table_format),
     )
-    job = _prepared(job)
-    there = tuple(table for table in job.tables if job.lake_table(table).state() is not None)
-    if not there:
-        raise ConfigurationError(
-            f"The lake {lake} has no record of these tables of connection {connection!r}: nothing was synced under "
-            "that name. Check --connection, --lake and --tables; nothing was changed."
-        )
+    with leaving_summary(job.open_lake, job.facts()):
+        job = _prepared(job)
+        there = tuple(table for table in job.tables if job.lake_table(table).state() is not None)
+        if not there:
+            raise ConfigurationError(
+                f"The lake {lake} has no record of these tables of connection {connection!r}: nothing was synced under "
+                "that name. Check --connection, --lake and --tables; nothing was changed."
+            )
     if others := [table for table in job.tables if table not in there]:
         log.info("Left out, since nothing was synced of them into this lake: %s", ", ".join(others))
     return replace(job, tables=there)

@@ -47,6 +47,8 @@ class Ingested:
     run has read the table, this one has not.
     `notes` and `hints` are lines for the end of the run: what is not as it should be, and what is only worth knowing.
     `unchanged` rows were not staged, since the lake has them as they were read.
+    `rejected` records could not be rows, and are kept in `rejected_file`, a path in the lake; a folder where files of
+    earlier runs have them.
     `refused`: the table has failed, since a large part of it would have been removed; all that was read is committed.
     """
 
@@ -61,6 +63,8 @@ class Ingested:
     hints: tuple[str, ...] = ()
     refused: str | None = None
     unchanged: int = 0
+    rejected: int = 0
+    rejected_file: str | None = None
 
 
 def ingest_table(
@@ -102,6 +106,8 @@ def ingest_table(
         hints=(*_hints(table, reader.unknown), *hint_on_history(table, run, plan.state, after, reader.rows)),
         refused=verdict.refused,
         unchanged=reader.unchanged.left_out,
+        rejected=reader.rejected.total,
+        rejected_file=reader.rejected.kept_in,
     )
 
 
@@ -231,7 +237,7 @@ def _described(table: Table, plan: ReadPlan, run: Run) -> str:
         return "reading the whole table"
     all_of = "reading" if table.reads_by_window else "reading all of it for"
     if run.until is not None:
-        return f"{all_of} what changed {_days(plan.window.since, run.until)}"
+        return f"{all_of} what changed {_days(plan.window.start, run.until)}"
     if plan.start.watermark is not None:
         return f"{all_of} what changed since {shown_time(plan.start.watermark)} UTC"
     history = "" if plan.history_from is None else "everything "

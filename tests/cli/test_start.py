@@ -90,7 +90,7 @@ def test_a_run_brings_its_own_server_and_takes_it_along(rig: Rig, home: Path) ->
     # What the run left with Prefect is there for the next one, and for a server of the user's own.
     with sqlite3.connect(home / "prefect.db") as database:
         assert database.execute("SELECT name, state_type FROM flow_run").fetchall() == [("sync acme", "COMPLETED")]
-        assert database.execute("SELECT key FROM artifact WHERE key = 'intercom-acme-sync'").fetchall()
+        assert database.execute("SELECT key FROM artifact WHERE key = 'intercom-acme'").fetchall()
         assert database.execute("SELECT name FROM block_document WHERE name LIKE 'acme-articles-%'").fetchall()
     database.close()
 

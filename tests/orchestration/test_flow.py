@@ -82,12 +82,28 @@ raise SystemExit(run_from_shell("flows/sync.py", sys.argv[1:]))
 """
 
 
-def test_watermarks_are_blocks_and_the_summary_is_an_artifact(prefect: Prefect, rig: Rig, tmp_path: Path) -> None:
-    """With the progress of tables, which only longer reads have."""
-    result = prefect.run(
-        "-c", WITH_PROGRESS, "--connection", CONNECTION, "--connections-file", str(rig.connections_file(tmp_path)),
-        "--lake", rig.lake_url, "--tables", "contacts,tags", INTERCOM_ACCESS_TOKEN=rig.server.token,
-    )  # fmt: skip
+def artifacts_now(prefect: Prefect) -> dict[str, Any]:
+    """Key -> data of the newest artifacts."""
+    return {one["key"]: one["data"] for one in prefect.post("artifacts/latest/filter", {"limit": 200})}
+
+
+def test_watermarks_are_blocks_and_the_overview_is_an_artifact(prefect: Prefect, rig: Rig, tmp_path: Path) -> None:
+    """The progress of tables, which only longer reads have, stays until a run has ended well."""
+
+    def sync() -> Any:
+        return prefect.run(
+            "-c", WITH_PROGRESS, "--connection", CONNECTION, "--connections-file", str(rig.connections_file(tmp_path)),
+            "--lake", rig.lake_url, "--tables", "contacts,tags", INTERCOM_ACCESS_TOKEN=rig.server.token,
+        )  # fmt: skip
+
+    rig.server.fail("/contacts/search", kind="status", status=403, times=100)
+    assert sync().returncode == 1
+    shown = artifacts_now(prefect)
+    assert shown["intercom-acme-tags-progress"] == 100
+    assert shown["intercom-acme-contacts-progress"] == 0
+    assert "- contacts, " in shown["intercom-acme"]
+    rig.server.clear_faults()
+    result = sync()
     assert result.returncode == 0, result.stderr
     lake_id = rig.lake().identity().id
     documents = prefect.post("block_documents/filter", {"limit": 200})
@@ -98,10 +114,17 @@ def test_watermarks_are_blocks_and_the_summary_is_an_artifact(prefect: Prefect, 
     state = json.loads((rig.lake_folder / "_state" / CONNECTION / "contacts.json").read_text())
     assert document["data"]["value"] == state["watermark"]
     assert newest == rig.sync(["contacts"])["contacts"][0].watermark_before
-    artifacts = prefect.post("artifacts/filter", {"sort": "CREATED_DESC", "limit": 5})
-    shown = {artifact["key"]: artifact["data"] for artifact in artifacts}
-    assert "| contacts |" in shown["intercom-acme-sync"]
-    assert shown["intercom-acme-contacts-progress"] == shown["intercom-acme-tags-progress"] == 100
+    overview, run = artifacts_now(prefect)["intercom-acme"].split("### Latest run: sync, ")
+    assert "| contacts |" in overview
+    assert "- contacts, " in overview  # the error of the run before
+    assert "| contacts |" in run
+    assert not [key for key in artifacts_now(prefect) if key.startswith("intercom-acme-") and "progress" in key]
+    (failed, good) = (json.loads(file.read_text()) for file in sorted((rig.lake_folder / "_state/acme/runs").iterdir()))
+    assert (failed["state"], good["state"]) == ("failed", "completed")
+    assert good["run_id"] in run
+    assert [one["rows"] for one in good["lake_tables"]] == [
+        len(rig.workspace.rows(one)) for one in ("contacts", "tags")
+    ]
 
 
 def test_a_lake_on_s3_is_found_by_fsspecs_own_configuration(

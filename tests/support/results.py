@@ -10,7 +10,10 @@ from intercom.sync.ingest import Ingested
 from intercom.sync.summary import TableResult
 
 _MERGED = ("rows", "new", "changed", "unchanged", "removed", "files", "waiting")
-_READ = ("traffic", "watermark_before", "watermark_after", "complete", "earlier_try", "notes", "hints", "refused")
+_READ = (
+    "traffic", "watermark_before", "watermark_after", "complete", "earlier_try", "notes", "hints", "refused",
+    "rejected", "rejected_file",
+)  # fmt: skip
 
 
 def table_result(table: str, *, rows_read: int = 0, seconds: float = 0.0, **numbers: Any) -> TableResult:

@@ -189,6 +189,15 @@ def test_what_is_in_a_record_is_told_nowhere_but_in_its_file(rig: Rig, caplog: p
     assert "secret of a customer" not in json.dumps(state)
 
 
+def test_their_number_and_their_place_are_in_the_result(rig: Rig) -> None:
+    """The run's own file; the folder where an earlier run has kept the very same record."""
+    assert (sync(rig, "contacts").rejected, sync(rig, "contacts").rejected_file) == (0, None)
+    put(rig, "companies", {"NaN": ODD["NaN"]})
+    first, second = sync(rig, "companies", run_id="first"), sync(rig, "companies", run_id="second")
+    assert (first.rejected, first.rejected_file) == (1, "_rejected/acme/companies/first.jsonl")
+    assert (second.rejected, second.rejected_file) == (1, "_rejected/acme/companies")
+
+
 def test_more_than_a_hundred_fail_the_table_with_reasons_requests_and_place(rig: Rig) -> None:
     put(rig, "companies", {str(number): b'{"id":"","number":%d}' % number for number in range(99)})
     put(rig, "companies", {"NaN": ODD["NaN"]})

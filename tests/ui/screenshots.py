@@ -59,16 +59,16 @@ def _take(ui: Browser, deployment: str, run: str) -> None:
     ui.page.get_by_role("tab", name="Artifacts").click()
     _photograph(ui, "run", 900)
 
-    ui.open(f"artifacts/artifact/{_latest(ui, 'sync')}", "data_attributes")
+    ui.open(f"artifacts/artifact/{_latest(ui)}", "data_attributes")
     _photograph(ui, "summary", 1000)
 
     ui.open(f"artifacts/artifact/{_latest(ui, 'contacts')}", "kind")
     _photograph(ui, "history", 600)
 
 
-def _latest(ui: Browser, what: str) -> str:
-    """Id of an artifact's newest version."""
-    key = f"intercom-{connection_slug(CONNECTION)}-{what}"
+def _latest(ui: Browser, table: str | None = None) -> str:
+    """Id of the newest version of a table's artifact, or of the connection's overview."""
+    key = f"intercom-{connection_slug(CONNECTION)}" + (f"-{table}" if table else "")
     asked = {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC", "limit": 1}
     return str(ui.prefect.post("artifacts/filter", asked)[0]["id"])
 

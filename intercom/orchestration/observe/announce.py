@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from intercom.config.redaction import named
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe.artifacts import keep_artifacts
 from intercom.orchestration.observe.assets import materialized
 from intercom.orchestration.observe.events import synced
-from intercom.sync.summary import TableResult
+from intercom.orchestration.observe.progress import progress_artifacts
+from intercom.sync.summary import TableResult, failures
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +30,10 @@ def announce_table(job: Job, table: TableResult) -> None:
     _try_each(steps)
 
 
-def announce_run(job: Job, tables: Sequence[TableResult]) -> None:
-    """Tell Prefect of a run that has ended. Whatever goes wrong is one warning."""
-    _try_each([lambda: keep_artifacts(job, tables)])
+def announce_run(job: Job, tables: Sequence[TableResult], summary: Mapping[str, Any]) -> None:
+    """Tell Prefect of a run that has ended; `summary` is the run's. Whatever goes wrong is one warning."""
+    progress = progress_artifacts(job.run_id)
+    _try_each([lambda: keep_artifacts(job, tables, summary, {} if failures(tables) else progress)])
 
 
 def _is_up_to_date(job: Job, table: TableResult) -> bool:

@@ -76,6 +76,7 @@ class Reporter:
         self._artifacts = artifacts
         self._clock = clock
         self._followed: list[_Followed] = []
+        self._made: dict[str, dict[UUID, str]] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._news = False
@@ -103,6 +104,11 @@ class Reporter:
         """Wait, up to so many seconds, until all is told of a run's tables, which are over; False if time ran out."""
         with self._changed:
             return self._changed.wait_for(lambda: all(one.tracked.run_id != run_id for one in self._followed), seconds)
+
+    def made_for(self, run_id: str) -> dict[UUID, str]:
+        """The artifacts of a run that is over, with their keys; it is asked for once."""
+        with self._changed:
+            return self._made.pop(run_id, {})
 
     def _tick(self) -> None:
         with self._changed:
@@ -151,7 +157,10 @@ class Reporter:
             if snapshot.pages and not snapshot.over:
                 description += "; Intercom does not say how many there are, so this stays at 0 % until all are read"
         if one.artifact is None:
-            one.artifact = self._artifacts.create(_key(one.tracked), percent, description)
+            key = _key(one.tracked)
+            one.artifact = self._artifacts.create(key, percent, description)
+            with self._changed:
+                self._made.setdefault(one.tracked.run_id, {})[one.artifact] = key
         else:
             self._artifacts.update(one.artifact, percent, description)
 
@@ -186,6 +195,11 @@ def end_reports(run_id: str, *, wait: bool = True) -> None:
     if wait:
         REPORTER.flush(run_id, _LAST_CALLS_SECONDS)
     BOARD.close(run_id)
+
+
+def progress_artifacts(run_id: str) -> dict[UUID, str]:
+    """The progress artifacts that this process has made for a run that is over, with their keys; asked for once."""
+    return REPORTER.made_for(run_id)
 
 
 def _key(tracked: Tracked) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -25,6 +26,7 @@ from intercom.config.connection import MOST_IN_FLIGHT, Connection, connection_sl
 from intercom.config.lookup import DEFAULT_CONNECTION, read_connections_file
 from intercom.config.redaction import one_line, without_passwords
 from intercom.errors import ApiError, ConfigurationError, FatalApiError
+from intercom.orchestration.server.automations import notification_block, set_up_automations
 from intercom.orchestration.server.documents import documents, load_connection, made_or_there, save_document
 from intercom.orchestration.server.limits import scroll_limit, sync_limit
 from intercom.orchestration.server.slots import ensure_limit
@@ -59,6 +61,19 @@ def check_api() -> str:
                 "changed."
             ) from error
     return url
+
+
+def prepare_server(connections_file: Path | None, notify: str | None) -> Iterator[str]:
+    """All of the set-up, a line for each step; `notify` is the block of the automations, ``<type>/<name>``.
+
+    File and block are read first, so that a mistake in either changes nothing: ConfigurationError.
+    """
+    connections = connections_of(connections_file, os.environ) if connections_file else []
+    yield f"Prefect at {check_api()}"
+    block = None if notify is None else notification_block(notify)
+    yield from set_up(connections)
+    if block is not None:
+        yield from set_up_automations(block)
 
 
 def set_up(connections: Sequence[Connection]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -23,7 +23,7 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from intercom.config.redaction import one_line
 from intercom.errors import BusyError
@@ -98,8 +98,14 @@ def hold_slot(request: SlotRequest, timing: SlotTiming = TIMING) -> Iterator[Slo
 
 
 def ensure_limit(name: str) -> bool:
-    """Create a limit of one slot; False when there is one of that name, which stays as it is."""
+    """Create a limit of one slot; False when there is one of that name, which stays as it is.
+
+    It is looked for first: a server that is asked to create one that is there logs a traceback.
+    """
     with get_client(sync_client=True) as client:
+        with suppress(ObjectNotFound):
+            client.read_global_concurrency_limit_by_name(name)
+            return False
         try:
             client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
         except ObjectAlreadyExists:

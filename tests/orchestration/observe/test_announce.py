@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -35,6 +37,7 @@ class Told:
     materialized: list[str] = field(default_factory=list)
     artifacts: list[str] = field(default_factory=list)
     broken: tuple[str, ...] = ()
+    outdated: dict[UUID, str] = field(default_factory=dict)
 
     def note(self, kind: str, table: TableResult) -> None:
         if kind in self.broken:
@@ -47,7 +50,10 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     """Prefect's edge, replaced: a server that does not want what it is told is in the integration tests."""
     told = Told()
 
-    def keep_artifacts(job: Job, tables: Sequence[TableResult]) -> None:
+    def keep_artifacts(
+        job: Job, tables: Sequence[TableResult], summary: Mapping[str, Any], outdated: Mapping[UUID, str]
+    ) -> None:
+        told.outdated = dict(outdated)
         for table in tables:
             told.note("artifacts", table)
 
@@ -65,7 +71,7 @@ def job(tmp_path: Path) -> Job:
 def announce(job: Job) -> None:
     for table in TABLES:
         announce_table(job, table)
-    announce_run(job, TABLES)
+    announce_run(job, TABLES, {})
 
 
 def test_what_is_read_whole_is_synced_and_what_is_merged_is_an_asset(told: Told, job: Job) -> None:
@@ -94,9 +100,19 @@ def test_what_goes_wrong_is_a_warning_and_the_rest_is_told(
 ) -> None:
     told.broken = (broken,)
     announce_table(job, TABLES[2])
-    announce_run(job, TABLES)
+    announce_run(job, TABLES, {})
     assert [kind for kind in ("synced", "materialized", "artifacts") if not getattr(told, kind)] == [broken]
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert f"RuntimeError: no {broken}" in record.getMessage()
     assert "much more" not in record.getMessage()
+
+
+@pytest.mark.parametrize("failure", [None, "status 403"])
+def test_progress_goes_when_the_run_ends_well_and_stays_when_it_failed(
+    told: Told, job: Job, monkeypatch: pytest.MonkeyPatch, failure: str | None
+) -> None:
+    made = {uuid4(): "intercom-acme-contacts-progress"}
+    monkeypatch.setattr(module, "progress_artifacts", lambda run_id: made if run_id == job.run_id else {})
+    announce_run(job, [TableResult("contacts", failure=failure)], {})
+    assert told.outdated == ({} if failure else made)

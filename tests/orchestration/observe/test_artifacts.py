@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe import artifacts
 from intercom.orchestration.observe.artifacts import keep_artifacts
+from intercom.sync.run_summary import run_summary
 from tests.support.results import table_result
 
 
@@ -31,5 +33,6 @@ def test_a_silent_server_is_waited_for_as_long_as_we_say_ourselves(
         refused = pytest.raises(httpx.TimeoutException)
         begun = time.monotonic()
         with temporary_settings({PREFECT_API_URL: url}), SyncClientContext.get_or_create(), refused:
-            keep_artifacts(job, [table_result("tags")])
+            tables = [table_result("tags")]
+            keep_artifacts(job, tables, run_summary(job.facts(), tables, ended_at=datetime.now(UTC)), {})
         assert time.monotonic() - begun < 30

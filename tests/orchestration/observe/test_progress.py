@@ -275,6 +275,19 @@ def test_the_thread_ends_with_the_last_table_and_comes_back_for_the_next(rig: Ri
     assert len(rig.api.calls) in (2, 3, 4)  # a table that is over at once needs one call only
 
 
+def test_the_artifacts_of_a_run_are_given_once_when_it_is_over(rig: Rig) -> None:
+    for table, run_id in (("contacts", "run"), ("tags", "run"), ("contacts", "another")):
+        with rig.reporter.follow(rig.track(table, run_id), shown=True):
+            rig.settle()
+    for run_id in ("run", "another"):
+        rig.reporter.flush(run_id, 30)
+    made = rig.reporter.made_for("run")
+    assert sorted(made.values()) == ["intercom-my-acme-contacts-progress", "intercom-my-acme-tags-progress"]
+    assert {artifact: rig.api.keys[artifact] for artifact in made} == made
+    assert rig.reporter.made_for("run") == {}
+    assert len(rig.reporter.made_for("another")) == 1
+
+
 def test_a_block_that_ends_well_is_finished_and_one_that_raises_is_failed() -> None:
     with report_progress("run", "acme", "tags", Requests) as good:
         good.page(3)

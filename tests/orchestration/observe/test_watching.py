@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # the first test star
 
 CONNECTION = "my_acme"
 TABLES = ("contacts", "tags", "data_attributes")
-AUTOMATION = ROOT / "deployments" / "automations" / "not-synced.yaml"
+OVERVIEW = "intercom-my-acme"
 OPTION = "auto_mkdir"
 """A storage option that changes nothing, to be looked for."""
 
@@ -83,27 +82,32 @@ def inbox(received: list[dict[str, str]]) -> Iterator[str]:
 
 
 def notification_block(prefect: Prefect, url: str) -> str:
-    """The id of a saved block that posts to the address."""
+    """A saved block that posts to the address, as ``<type>/<name>``."""
     program = (
         "import sys; from prefect.blocks.notifications import CustomWebhookNotificationBlock as Webhook\n"
         "webhook = Webhook(name='inbox', url=sys.argv[1], json_data={'subject': '{{subject}}', 'body': '{{body}}'})\n"
-        "print(webhook.save('inbox'))"
+        "webhook.save('inbox')"
     )
     saved = prefect.run("-c", program, url)
     assert saved.returncode == 0, saved.stderr
-    return saved.stdout.strip()
+    return "custom-webhook/inbox"
 
 
-def create_automation(prefect: Prefect, folder: Path, block: str) -> None:
-    """The example as it is, but for the block's id and for a wait of seconds instead of hours."""
-    text = AUTOMATION.read_text(encoding="utf-8")
-    text, ids = re.subn(r"block_document_id: [0-9-]{36}\n", f"block_document_id: {block}\n", text)
-    text, times = re.subn(r"within: 10800 ", "within: 12 ", text)
-    assert (ids, times) == (1, 1)
-    file = folder / "automation.yaml"
-    file.write_text(text, encoding="utf-8")
-    created = prefect.run("-m", "prefect", "automation", "create", "--from-file", str(file))
+def create_automations(prefect: Prefect, block: str) -> None:
+    """Those of bootstrap, but for a wait of seconds instead of hours."""
+    created = prefect.run("deployments/bootstrap.py", "--notify", block)
     assert created.returncode == 0, created.stdout + created.stderr
+    program = (
+        "from datetime import timedelta; from prefect.client.orchestration import get_client\n"
+        "from prefect.events.schemas.automations import AutomationCore\n"
+        "with get_client(sync_client=True) as client:\n"
+        "    (made,) = client.read_automations_by_name('intercom-table-not-synced')\n"
+        "    made.trigger.within = timedelta(seconds=12)\n"
+        "    values = made.model_dump(exclude={'owner_resource'})\n"
+        "    client.update_automation(made.id, AutomationCore.model_validate(values))\n"
+    )
+    changed = prefect.run("-c", program)
+    assert changed.returncode == 0, changed.stderr
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +117,7 @@ def watched(prefect: Prefect, tmp_path_factory: pytest.TempPathFactory) -> Itera
         seen = Watched(prefect, Rig(server, str(lake), CONNECTION))
         with inbox(seen.alerts) as url:
             prefect.save_connection(CONNECTION.replace("_", "-"), seen.rig)
-            create_automation(prefect, lake.parent, notification_block(prefect, url))
+            create_automations(prefect, notification_block(prefect, url))
             first = sync(prefect, seen.rig, INTERCOM_ASSET_OWNERS="data team, ann@example.com")
             assert first.returncode == 0, first.stderr
             seen.runs.append(prefect.newest_run())
@@ -153,7 +157,7 @@ def test_the_log_of_a_run_has_each_line_once_at_the_task_it_is_about(watched: Wa
 
 
 def test_the_summary_of_a_run_shows_bytes_and_its_share_of_the_allowance(watched: Watched) -> None:
-    failed, complete = watched.artifacts("intercom-my-acme-sync")
+    failed, complete = (version.partition("### Latest run: sync, ")[2] for version in watched.artifacts(OVERVIEW))
     shown: dict[str, dict[str, str]] = {}
     for heading, *tables in (rows(part) for part in complete.split("\n\n") if part.startswith("| table")):
         for row in tables:
@@ -166,6 +170,19 @@ def test_the_summary_of_a_run_shows_bytes_and_its_share_of_the_allowance(watched
     assert [table for table, row in shown.items() if "watermark after (UTC)" in row] == ["contacts"]
     assert "- contacts failed: " in failed
     assert "without tables that failed" in failed
+
+
+def test_the_overview_shows_every_table_of_the_connection_and_the_latest_error(watched: Watched) -> None:
+    newest, oldest = (rows(version.partition("###")[0]) for version in watched.artifacts(OVERVIEW))
+    assert newest[0] == ["table", "in step with Intercom", "rows", "last run", "last error"]
+    assert [row[0] for row in newest[1:]] == [row[0] for row in oldest[1:]] == list(TABLES)
+    contacts, before = newest[1], oldest[1]
+    assert contacts[1:3] == before[1:3] == [before[1], str(len(watched.rig.workspace.rows("contacts")))]
+    assert watched.runs[1]["id"] in contacts[3]
+    assert contacts[3].endswith(" failed")
+    assert contacts[4]
+    assert watched.runs[0]["id"] in before[3]
+    assert f"- contacts, {contacts[3].removesuffix(' failed')}: " in watched.artifacts(OVERVIEW)[0]
 
 
 def test_each_table_has_a_history_with_a_version_for_each_run_that_changed_it(watched: Watched) -> None:
@@ -232,17 +249,29 @@ def test_an_asset_is_described_and_has_the_owners_that_the_environment_names(wat
     assert "one row per id, with the newest updated_at." in contacts["prefect.asset.description"]
 
 
-def test_a_table_that_is_not_synced_in_time_is_an_alert(watched: Watched) -> None:
-    """The example automation, on a server that has to match its trigger with our events."""
-    subject = f"Intercom: {CONNECTION} contacts has not been synced for three hours"
+def alert_of(watched: Watched, subject: str) -> dict[str, str]:
+    """The notification, which comes some time later."""
     for _ in range(120):
         if any(alert["subject"] == subject for alert in watched.alerts):
             break
         time.sleep(0.5)
-    alert = next(alert for alert in watched.alerts if alert["subject"] == subject)
+    (alert,) = (alert for alert in watched.alerts if alert["subject"] == subject)
+    return alert
+
+
+def test_a_table_that_is_not_synced_in_time_is_an_alert(watched: Watched) -> None:
+    """The automation of bootstrap, on a server that has to match its trigger with our events."""
+    alert = alert_of(watched, f"Intercom: {CONNECTION} contacts has not been synced for three hours")
     assert f"Last sync of {CONNECTION} contacts: 20" in alert["body"]
     assert f"Run: {watched.runs[0]['id']}" in alert["body"]
     assert f"Lake: file://{watched.rig.lake_url}" in alert["body"]
+
+
+def test_a_run_that_failed_is_one_alert_that_says_why(watched: Watched) -> None:
+    alert = alert_of(watched, f"Intercom: run sync {CONNECTION} is Failed")
+    assert "1 of 3 tables failed:" in alert["body"]
+    assert "contacts failed: " in alert["body"]
+    assert watched.runs[1]["id"] in alert["body"]
 
 
 def test_no_secret_and_no_storage_option_is_shown(watched: Watched) -> None:

@@ -34,7 +34,7 @@ def refusal(prefect: Prefect, *options: str | Path, **environment: str) -> str:
     """What a run says that failed, in one line, having changed nothing."""
     before = everything(prefect)
     done = prefect.run(SCRIPT, *map(str, options), **environment)
-    assert done.returncode == 1, done.stdout
+    assert done.returncode == 2, done.stdout
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert everything(prefect) == before
     return done.stderr
@@ -44,7 +44,14 @@ def everything(prefect: Prefect) -> Any:
     """All that it can change, with the times of the latest changes."""
     return [
         prefect.post(f"{kind}/filter", {"limit": 200})
-        for kind in ("block_types", "block_schemas", "block_documents", "work_pools", "v2/concurrency_limits")
+        for kind in (
+            "block_types",
+            "block_schemas",
+            "block_documents",
+            "work_pools",
+            "v2/concurrency_limits",
+            "automations",
+        )
     ]
 
 
@@ -83,6 +90,7 @@ def test_all_is_made_once_and_a_second_time_changes_nothing(prefect: Prefect) ->
     before = everything(prefect)
     assert bootstrap(prefect) == [line.replace("created", "already there") for line in made]
     assert everything(prefect) == before
+    assert "IntegrityError" not in (prefect.home / "server.log").read_text()  # what is there is not created once more
     kind = prefect.get("block_types/slug/intercom-connection")
     assert kind["logo_url"].startswith("https://")
     assert "Developer Hub" in str(prefect.post("block_schemas/filter", {"limit": 200}))
@@ -206,3 +214,63 @@ def test_a_damaged_watermark_is_passed_over_and_a_damaged_connection_is_named(pr
     assert rig.server.token not in done.stdout + done.stderr
     assert not rig.server.log
     assert f"warning: runs over connection {CONNECTION} will fail: {fault}" in "\n".join(bootstrap(prefect))
+
+
+def notifier(prefect: Prefect, name: str) -> str:
+    """A notification block, given as bootstrap takes it."""
+    program = (
+        "import sys; from prefect.blocks.notifications import CustomWebhookNotificationBlock as Webhook\n"
+        "Webhook(name='inbox', url='http://127.0.0.1:9').save(sys.argv[1])"
+    )
+    saved = prefect.run("-c", program, name)
+    assert saved.returncode == 0, saved.stderr
+    return f"custom-webhook/{name}"
+
+
+def automations(prefect: Prefect) -> dict[str, Any]:
+    return {one["name"]: one for one in prefect.post("automations/filter", {"limit": 200})}
+
+
+FAILED, NOT_SYNCED = "automation intercom-run-failed: ", "automation intercom-table-not-synced: "
+
+
+def test_two_automations_are_made_once_and_updated_when_they_differ(prefect: Prefect) -> None:
+    team, others = notifier(prefect, "team"), notifier(prefect, "others")
+    assert bootstrap(prefect, "--notify", team)[-2:] == [FAILED + "created", NOT_SYNCED + "created"]
+    before = everything(prefect)
+    assert bootstrap(prefect, "--notify", team)[-2:] == [FAILED + "already there", NOT_SYNCED + "already there"]
+    assert not [line for line in bootstrap(prefect) if "automation" in line]
+    assert everything(prefect) == before
+    made = automations(prefect)
+    assert set(made) == {"intercom-run-failed", "intercom-table-not-synced"}
+    assert made["intercom-table-not-synced"]["trigger"]["within"] == 3 * 3600
+
+    off = made["intercom-run-failed"]
+    prefect.patch(f"automations/{off['id']}", {"enabled": False})
+    assert bootstrap(prefect, "--notify", others)[-2:] == [FAILED + "updated", NOT_SYNCED + "updated"]
+    changed = automations(prefect)
+    assert {name: one["id"] for name, one in changed.items()} == {name: one["id"] for name, one in made.items()}
+    blocks = {one["actions"][0]["block_document_id"] for one in changed.values()}
+    assert blocks == {prefect.get("block_types/slug/custom-webhook/block_documents/name/others")["id"]}
+    assert not changed["intercom-run-failed"]["enabled"]
+    assert changed["intercom-table-not-synced"]["enabled"]
+
+
+@pytest.mark.parametrize(
+    "reference", ["slack-webhook/nobody", "inbox", "custom-webhook/", "intercom-connection/quiet", "no-such-type/x"]
+)
+def test_a_block_that_cannot_notify_is_told_with_those_that_can(prefect: Prefect, rig: Rig, reference: str) -> None:
+    prefect.save_connection("quiet", rig)
+    there = {one["name"] for one in prefect.post("block_documents/filter", {"limit": 200})}
+    if "known" not in there:
+        notifier(prefect, "known")
+    told = refusal(prefect, "--notify", reference)
+    assert f"no notification block '{reference}'" in told
+    assert "custom-webhook/known" in told
+    assert "Nothing was changed" in told
+
+
+def test_a_mistyped_option_is_told(prefect: Prefect) -> None:
+    done = prefect.run(SCRIPT, "--notfiy", "custom-webhook/team")
+    assert done.returncode == 2
+    assert "--notfiy" in done.stderr

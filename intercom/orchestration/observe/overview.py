@@ -1,0 +1,61 @@
+"""An overview of a connection as markdown: each table that the lake has of it, then those of the latest run. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from intercom.sync.summary import markdown_table, unbroken
+
+_HEADINGS: Final = ("table", "in step with Intercom", "rows", "last run", "last error")
+"""As much as Prefect's page has room for: texts of errors stand below the table."""
+_ERROR_SHOWN: Final = 300
+"""Characters of an error that are shown; the run that it links to has all of it."""
+
+
+def as_overview(summary: Mapping[str, Any], of_the_run: str, linked: Callable[[str, str], str]) -> str:
+    """Markdown for the summary of a run (`intercom.sync.run_summary`); `of_the_run` is that of the run's own tables.
+
+    Times are in UTC. `linked` makes a text a link to the run of an id.
+    """
+    tables = summary["lake_tables"]
+    return "\n".join(
+        [
+            f"All tables of `{summary['connection']}` in `{summary['lake']}`, times in UTC",
+            "",
+            *(markdown_table(_HEADINGS, [_row(table, linked) for table in tables]) if tables else []),
+            "",
+            *[_error(table, linked) for table in tables if table["last_error"] is not None],
+            "",
+            f"### Latest run: {summary['kind']}, {linked(_minute(summary['ended_at']), summary['run_id'])}",
+            "",
+            of_the_run,
+        ]
+    )
+
+
+def _row(table: Mapping[str, Any], linked: Callable[[str, str], str]) -> list[str]:
+    failed = " failed" if table["last_status"] == "failed" else ""
+    return [
+        table["table"],
+        _minute(table["synced_at"]),
+        "-" if table["rows"] is None else f"{table['rows']:,}",
+        _run(table["last_run_at"], table["last_run_id"], linked) + failed,
+        "" if table["last_error"] is None else _minute(table["last_error_at"]),
+    ]
+
+
+def _error(table: Mapping[str, Any], linked: Callable[[str, str], str]) -> str:
+    text = " ".join(str(table["last_error"]).split())
+    shown = text if len(text) <= _ERROR_SHOWN else f"{text[:_ERROR_SHOWN].rstrip()}..."
+    return f"- {table['table']}, {_run(table['last_error_at'], table['last_error_run_id'], linked)}: {shown}"
+
+
+def _run(at: str | None, run_id: str | None, linked: Callable[[str, str], str]) -> str:
+    return linked(_minute(at), run_id) if at and run_id else _minute(at)
+
+
+def _minute(time: str | None) -> str:
+    """``2026-11-03 12:07``, in one piece; a dash for none."""
+    return "-" if time is None else unbroken(f"{datetime.fromisoformat(time):%Y-%m-%d %H:%M}")
