@@ -273,6 +273,14 @@ class Lake:
         """As `Capabilities.replaces_conditionally`."""
         return self._capabilities.replaces_conditionally()
 
+    def why_not_exclusively(self) -> str | None:
+        """As `Capabilities.why_not_exclusively`."""
+        return self._capabilities.why_not_exclusively()
+
+    def why_not_conditionally(self) -> str | None:
+        """As `Capabilities.why_not_conditionally`."""
+        return self._capabilities.why_not_conditionally()
+
     # -- identity -------------------------------------------------------------------------------------------------
 
     def identity(self) -> LakeIdentity:
@@ -282,6 +290,15 @@ class Lake:
             new = LakeIdentity.new()
             self.create_json(LAKE_FILE, new.to_json())
             found = self._read_identity() or new  # another run may have been first: ask again
+        return self._known(found)
+
+    def existing_identity(self) -> LakeIdentity | None:
+        """The lake's identity; None for a lake that has none yet. Nothing is made."""
+        found = self._read_identity()
+        return None if found is None else self._known(found)
+
+    def _known(self, found: LakeIdentity) -> LakeIdentity:
+        """The identity, if this version knows its format; else LakeError."""
         if found.format > FORMAT:
             raise LakeError(
                 f"The lake {self.url} has format {found.format}, this version of intercom-lake knows {FORMAT}. "
