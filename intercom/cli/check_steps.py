@@ -1,6 +1,6 @@
 """The checks of `intercom-lake check`, in the order in which they are told; independent ones run at the same time.
 
-All modules are imported before the first thread starts. Prefect is not: its settings and blocks are read without it.
+Modules are imported by the main thread. Prefect is not: its settings and blocks are read without it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from intercom.api.client import IntercomClient
 from intercom.api.rate_limit.fair_share import QUOTA_SECONDS
 from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.retry import RetryPolicy
 from intercom.api.workspace import Workspace, ask_workspace, is_region, regions_that_accept
-from intercom.cli.findings import Finding, Verdict
+from intercom.cli.check_findings import Finding, Verdict
 from intercom.config.connection import Connection, connection_slug
 from intercom.config.connections_file import read_entries
 from intercom.config.lookup import DEFAULT_FILE, TOKEN_VARIABLE, find_connection
@@ -34,9 +34,11 @@ from intercom.lake.locks.holders import Holder, holders_of
 from intercom.lake.storage import Lake
 from intercom.lake.trial import try_store
 from intercom.orchestration.server.api_settings import ApiSettings, read_api_settings
-from intercom.orchestration.server.plain_api import PlainApi, connection_of
 from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Table
+
+if TYPE_CHECKING:
+    from intercom.orchestration.server.plain_api import PlainApi
 
 POLICY = RetryPolicy(tries=2, total_seconds=30.0, connect_seconds=5.0, read_seconds=15.0, answer_seconds=30.0)
 """Few and short: somebody waits for the answer, and nothing depends on it."""
@@ -75,23 +77,30 @@ def checks(asked: Asked) -> Iterator[Finding]:
     """Each finding, when it and those before it are there."""
     selected, unknown = _selected(asked.tables)
     yield from unknown
-    with _quiet(), ThreadPoolExecutor(8, thread_name_prefix="check") as pool:
-        prefect = _prefect(asked)
-        told = pool.submit(_prefect_findings, prefect, asked.connection)
-        lake = _lake(asked, prefect)
-        tried = pool.submit(_lake_findings, lake, asked.connection) if isinstance(lake, Lake) else None
+    pool = ThreadPoolExecutor(8, thread_name_prefix="check")
+    with _quiet():
         try:
-            workspace = yield from _intercom_findings(asked, prefect, selected, pool)
-            if isinstance(lake, Finding):
-                yield lake
-            elif tried is not None:
-                yield from tried.result()
-                yield from _owner(lake, asked.connection, selected, workspace)
-            yield from told.result()
-        finally:
-            if prefect.api is not None:
-                told.exception()  # waits: its requests use the client that is closed here
-                prefect.api.close()
+            yield from _checked(asked, selected, pool)
+        except BaseException:  # Ctrl-C: what has not begun is not waited for
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        pool.shutdown()
+
+
+def _checked(asked: Asked, selected: Sequence[Table], pool: ThreadPoolExecutor) -> Iterator[Finding]:
+    prefect = _prefect(asked)
+    lake = _lake(asked, prefect)
+    told = pool.submit(_prefect_findings, prefect, asked.connection)
+    tried = pool.submit(_lake_findings, lake, asked.connection) if isinstance(lake, Lake) else None
+    workspace = yield from _intercom_findings(asked, prefect, selected, pool)
+    if isinstance(lake, Finding):
+        yield lake
+    elif tried is not None:
+        yield from tried.result()
+        yield from _owner(lake, asked.connection, selected, workspace)
+    yield from told.result()
+    if prefect.api is not None:
+        prefect.api.close()
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------
@@ -118,6 +127,8 @@ def _prefect(asked: Asked) -> _Prefect:
         settings = read_api_settings(os.environ, Path())
         if settings.url is None:
             return _Prefect(settings)
+        from intercom.orchestration.server.plain_api import PlainApi  # with httpx, which takes 0.2 s
+
         api = PlainApi(settings)
     except ConfigurationError as error:
         return _Prefect(settings, fault=error)
@@ -199,8 +210,12 @@ def _intercom_findings(
             yield from _clock(workspace, began, time.time())
         yield _rate(limiter, connection)
         asked_for = [(table, pool.submit(_ask, client, table)) for table in selected]
-        for table, answer in asked_for:
-            yield _table(table, answer)
+        try:
+            for table, answer in asked_for:
+                yield _table(table, answer)
+        except BaseException:
+            client.stop()
+            raise
     return workspace
 
 
@@ -209,7 +224,11 @@ def _connection(asked: Asked, prefect: _Prefect) -> tuple[Connection, str]:
     file = Path(asked.connections_file) if asked.connections_file else None
 
     def load_block(name: str) -> Connection | None:
-        return None if prefect.block is None else connection_of(name, prefect.block)
+        if prefect.block is None:
+            return None
+        from intercom.orchestration.server.plain_api import connection_of
+
+        return connection_of(name, prefect.block)
 
     found = find_connection(asked.connection, connections_file=file, environ=os.environ, load_block=load_block)
     if prefect.block is not None:
@@ -356,6 +375,8 @@ def _table(table: Table, answer: Future[int | None]) -> Finding:
             detail = f"no usable answer: {_reason(error)}"
             cure = "Try again; if it stays, leave the table out."
         return Finding(table.name, Verdict.FAIL, detail, cure, facts=facts)
+    except IntercomLakeError as error:
+        return _fault(table.name, error)
     if rows is None:
         return Finding(table.name, Verdict.OK, "may be read", facts={"rows": None})
     return Finding(table.name, Verdict.OK, f"{rows:,} row{'' if rows == 1 else 's'}", facts={"rows": rows})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +27,7 @@ from intercom.orchestration.server.provision import WORK_POOL
 from intercom.tables.catalogue import TABLES
 from tests.conftest import BUCKET
 from tests.support.ports import free_port
-from tests.support.prefect_server import Prefect
+from tests.support.prefect_server import Prefect, inherited
 from tests.support.rig import CONNECTION, Rig
 
 TOKEN = "dG9rOmEtdG9rZW4tdGhhdC1ub2JvZHktbWF5LXNlZQ=="
@@ -105,12 +107,33 @@ def test_a_line_for_each_check_within_80_columns_and_nothing_is_made(
     lines = printed.out.splitlines()
     assert lines[0].startswith("  ok    connection       acme, from connections.yml")
     assert [line for line in lines if len(line) > 80 and str(here) not in line] == []
-    named = [line[8:23].strip() for line in lines if line[2:6].strip()]
+    named = [line[8:23].strip() for line in lines[:-1] if line[2:6].strip()]
     assert named == ["connection", "token", "rate limit", *TABLES, "lake", "lock", "prefect"]
     assert "".join(line[2:6] for line in lines[:-1]).split() == ["ok"] * len(named)
     assert lines[-1] == "All is well."
     assert [path.name for path in here.iterdir()] == ["connections.yml"]
     assert not (here.parent / "prefect").exists()
+
+
+RUN_AND_TELL = """
+import sys
+from intercom.cli.check import check
+light = not {"intercom.api", "intercom.lake", "pyarrow", "prefect"} & sys.modules.keys()
+status = check(connection=sys.argv[1], tables=("tags",))
+print("imported before", not light, "prefect", "prefect" in sys.modules)
+sys.exit(status)
+"""
+
+
+def test_prefect_is_never_imported(rig: Rig, here: Path, played: PlayedPrefect) -> None:
+    block(played, access_token=TOKEN, base_url=rig.server.base_url)
+    result = subprocess.run(
+        [sys.executable, "-c", RUN_AND_TELL, CONNECTION], env={**inherited(), "PREFECT_API_URL": played.url},
+        cwd=here, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "from block intercom-connection/acme" in " ".join(result.stdout.split())
+    assert result.stdout.splitlines()[-1] == "imported before False prefect False"
 
 
 def test_one_request_asks_for_one_record_of_each_table(rig: Rig, checked: Check) -> None:
