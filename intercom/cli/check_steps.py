@@ -9,13 +9,14 @@ import difflib
 import logging
 import os
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import Thread
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from intercom.api.client import IntercomClient
 from intercom.api.rate_limit.fair_share import QUOTA_SECONDS
@@ -42,9 +43,11 @@ if TYPE_CHECKING:
 
 POLICY = RetryPolicy(tries=2, total_seconds=30.0, connect_seconds=5.0, read_seconds=15.0, answer_seconds=30.0)
 """Few and short: somebody waits for the answer, and nothing depends on it."""
+_Done = TypeVar("_Done")
 _PLAN = "api_plan_restricted"
 _WORK_POOL = "local-process"  # of `provision`, which imports Prefect; a test holds the two together
 _CLOCK_SECONDS = 60
+_LAST_SECONDS = 3.0
 _BUSY_SHARE = 0.5
 """Share of the rate limit from which on others are told as a warning."""
 
@@ -77,22 +80,22 @@ def checks(asked: Asked) -> Iterator[Finding]:
     """Each finding, when it and those before it are there."""
     selected, unknown = _selected(asked.tables)
     yield from unknown
-    pool = ThreadPoolExecutor(8, thread_name_prefix="check")
     with _quiet():
-        try:
-            yield from _checked(asked, selected, pool)
-        except BaseException:  # Ctrl-C: what has not begun is not waited for
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        pool.shutdown()
+        yield from _checked(asked, selected)
 
 
-def _checked(asked: Asked, selected: Sequence[Table], pool: ThreadPoolExecutor) -> Iterator[Finding]:
+def _checked(asked: Asked, selected: Sequence[Table]) -> Iterator[Finding]:
     prefect = _prefect(asked)
     lake = _lake(asked, prefect)
-    told = pool.submit(_prefect_findings, prefect, asked.connection)
-    tried = pool.submit(_lake_findings, lake, asked.connection) if isinstance(lake, Lake) else None
-    workspace = yield from _intercom_findings(asked, prefect, selected, pool)
+    told = _begun(_prefect_findings, prefect, asked.connection)
+    tried = _begun(_lake_findings, lake, asked.connection) if isinstance(lake, Lake) else None
+    try:
+        workspace = yield from _intercom_findings(asked, prefect, selected)
+    except BaseException:  # Ctrl-C
+        if tried is not None:
+            with suppress(TimeoutError):
+                tried.exception(_LAST_SECONDS)  # the trial removes what it has written
+        raise
     if isinstance(lake, Finding):
         yield lake
     elif tried is not None:
@@ -101,6 +104,20 @@ def _checked(asked: Asked, selected: Sequence[Table], pool: ThreadPoolExecutor) 
     yield from told.result()
     if prefect.api is not None:
         prefect.api.close()
+
+
+def _begun(work: Callable[..., _Done], *given: Any) -> Future[_Done]:
+    """Begin work in a thread that the end of the process does not wait for: Ctrl-C ends a check at once."""
+    future: Future[_Done] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work(*given))
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=run, name="check", daemon=True).start()
+    return future
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------
@@ -184,7 +201,7 @@ def _fault(check: str, error: IntercomLakeError, **facts: Any) -> Finding:
 
 
 def _intercom_findings(
-    asked: Asked, prefect: _Prefect, selected: Sequence[Table], pool: ThreadPoolExecutor
+    asked: Asked, prefect: _Prefect, selected: Sequence[Table]
 ) -> Generator[Finding, None, Workspace | None]:
     """Connection, token, clock, rate limit and tables; the generator's value is the workspace, None if unknown."""
     try:
@@ -209,7 +226,7 @@ def _intercom_findings(
             yield from _token(connection, workspace)
             yield from _clock(workspace, began, time.time())
         yield _rate(limiter, connection)
-        asked_for = [(table, pool.submit(_ask, client, table)) for table in selected]
+        asked_for = [(table, _begun(_ask, client, table)) for table in selected]
         try:
             for table, answer in asked_for:
                 yield _table(table, answer)
