@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -125,7 +126,8 @@ sys.exit(status)
 """
 
 
-def test_prefect_is_never_imported(rig: Rig, here: Path, played: PlayedPrefect) -> None:
+def test_prefect_is_never_imported_and_nothing_is_logged(rig: Rig, here: Path, played: PlayedPrefect) -> None:
+    rig.workspace.options.region = "EU"  # of which a run logs a warning
     block(played, access_token=TOKEN, base_url=rig.server.base_url)
     result = subprocess.run(
         [sys.executable, "-c", RUN_AND_TELL, CONNECTION], env={**inherited(), "PREFECT_API_URL": played.url},
@@ -134,6 +136,33 @@ def test_prefect_is_never_imported(rig: Rig, here: Path, played: PlayedPrefect) 
     assert (result.returncode, result.stderr) == (0, "")
     assert "from block intercom-connection/acme" in " ".join(result.stdout.split())
     assert result.stdout.splitlines()[-1] == "imported before False prefect False"
+
+
+PATIENT = f"""
+from dataclasses import replace
+from intercom.cli import check_steps
+check_steps.POLICY = replace(check_steps.POLICY, read_seconds=300.0)
+{RUN_AND_TELL}
+"""
+
+
+def test_ctrl_c_waits_for_no_request(rig: Rig, here: Path) -> None:
+    rig.server.fail("/tags", "delay", seconds=60, times=9)
+    command = [sys.executable, "-c", PATIENT, CONNECTION]
+    with subprocess.Popen(
+        command, env={**inherited(), "INTERCOM_ACCESS_TOKEN": TOKEN, "PREFECT_HOME": str(here)}, cwd=here,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        for _ in range(600):
+            if rig.server.requests("/tags"):
+                break
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(timeout=30) != 0  # the request is answered after a minute
+        finally:
+            process.kill()
+    assert not (here / "lake").exists()
 
 
 def test_one_request_asks_for_one_record_of_each_table(rig: Rig, checked: Check) -> None:
@@ -577,6 +606,7 @@ def test_a_block_counts_before_the_file(rig: Rig, here: Path, played: PlayedPref
         ({"access_token": TOKEN, "requests_per_10s": "many"}, "requests_per_10s"),
         ({"access_token": TOKEN, "region": "mars"}, "us, eu, au"),
         ({"access_token": "two words"}, "no token has"),
+        ({"access_token": TOKEN, "base_url": 5}, "base_url"),
     ],
 )
 def test_a_block_that_cannot_be(values: dict[str, Any], told: str, played: PlayedPrefect, checked: Check) -> None:
