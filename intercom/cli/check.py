@@ -19,7 +19,8 @@ def check(
     ] = None,
     lake: Annotated[str, Parameter(help="Folder or fsspec URL of the lake.")] = "./lake",
     tables: Annotated[
-        tuple[str, ...], Parameter(help="Tables to try, separated by commas; all of them if none is given.")
+        tuple[str, ...],
+        Parameter(help="Tables to try, separated by commas; all of them if none is given.", negative=()),
     ] = (),
     storage_options: Annotated[
         str | None,
