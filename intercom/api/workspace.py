@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from intercom.api.client import IntercomClient
-from intercom.errors import FatalApiError
+from intercom.api.rate_limit.limiter import RateLimiter
+from intercom.api.retry import RetryPolicy
+from intercom.config.connection import Connection, Region
+from intercom.errors import ApiError, FatalApiError, PermissionDeniedError
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +32,16 @@ _DOUBT_SECONDS = 86_400
 class Workspace:
     """The time by the server's clock before anything is read, in unix seconds, and the workspace's code.
 
-    `code` is None when the server does not tell it. `doubt` is 0 when the server told the time; else `server_time` is
-    this machine's, and the server's clock may be behind it by up to `doubt` seconds.
+    `code`, `name` and `region` (in lower case, as the server spells it) are None when the server does not tell them.
+    `doubt` is 0 when the server told the time; else `server_time` is this machine's, and the server's clock may be
+    behind it by up to `doubt` seconds.
     """
 
     server_time: int
     code: str | None = None
     doubt: int = 0
+    name: str | None = None
+    region: str | None = None
 
 
 def identify(client: IntercomClient) -> Workspace:
@@ -59,13 +67,43 @@ def ask_workspace(client: IntercomClient) -> Workspace:
     """
     answer = client.for_table("workspace", "read admins").get("/me")
     app = _app(answer.fields.get("app"))
-    region = client.mask.clean(str(app.get("region") or client.connection.region).lower(), 40)
-    if not region.startswith(client.connection.region):
+    region = client.mask.clean(str(app.get("region") or "").lower(), 40) or None
+    if region is not None and not is_region(region, client.connection.region):
         name, configured = client.connection.name, client.connection.region
         log.warning("Connection %s has region %r, but its workspace says %r", name, configured.value, region)
     code = app.get("id_code")
     told = isinstance(code, str) and code and code == client.mask.name(code)  # it becomes the name of a limit
-    return replace(_with_time(client, answer.server_time), code=code if told else None)
+    called = client.mask.clean(str(app.get("name") or ""), 80) or None
+    return replace(_with_time(client, answer.server_time), code=code if told else None, name=called, region=region)
+
+
+def is_region(told: str, region: Region) -> bool:
+    """Whether what the server calls its region, in lower case, is this one; its spelling is not specified."""
+    return told.startswith(region.value)
+
+
+def regions_that_accept(connection: Connection, policy: RetryPolicy) -> list[Region]:
+    """Other regions in which the connection's token is valid, each asked at the same time; for a token that is refused.
+
+    None is asked for a connection with an address of its own. A region that does not answer counts as one that refuses.
+    """
+    if connection.base_url != connection.region.base_url:
+        return []
+
+    def accepts(region: Region) -> bool:
+        there = replace(connection, region=region, base_url=region.base_url)
+        with closing(IntercomClient(there, RateLimiter(), policy=policy)) as client:
+            try:
+                client.for_table("workspace").get("/me")
+            except PermissionDeniedError as error:
+                return error.status == 403  # the token is known there, and lacks a permission
+            except ApiError:
+                return False
+        return True
+
+    others = [region for region in Region if region is not connection.region]
+    with ThreadPoolExecutor(len(others), thread_name_prefix="region") as pool:
+        return [region for region, taken in zip(others, pool.map(accepts, others), strict=True) if taken]
 
 
 def _with_time(client: IntercomClient, server_time: int | None) -> Workspace:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from intercom.cli.local_prefect import api_fault, home_fault, may_have_block
 from intercom.config.connection import connection_slug
-from intercom.config.connections_file import read_entries
 from intercom.config.lookup import find_connection
 from intercom.config.storage_options import block_named, checked_options
-from intercom.errors import IntercomLakeError
+from intercom.errors import ConfigurationError, IntercomLakeError
 from intercom.lake.storage import Lake
+from intercom.orchestration.server.api_settings import ApiSettings, read_api_settings
 from intercom.sync.run import asked_range
 from intercom.tables.catalogue import select_tables
+
+_NO_API: Final = ApiSettings(url=None, place="", temporary=True)
 
 
 def faults(options: Mapping[str, Any], environ: Mapping[str, str], *, demo: bool = False) -> list[str]:
@@ -26,12 +28,20 @@ def faults(options: Mapping[str, Any], environ: Mapping[str, str], *, demo: bool
         ),
         lambda: _check_lake(options["lake"], options["storage_options"]),
     ]
-    if "connections_file" in options and not demo:
-        checks.append(lambda: _check_connection(options["connection"], options["connections_file"], environ))
     found = list(_told(checks))
-    if not demo:  # a server's own home is elsewhere
-        fault = api_fault(environ) if environ.get("PREFECT_API_URL") else home_fault(environ)
-        found += [fault] if fault else []
+    if demo:  # whose connection and server are its own
+        return found
+    try:
+        settings = read_api_settings(environ, Path())
+        fault = api_fault(settings.url, settings.place, environ) if settings.url else home_fault(environ)
+    except ConfigurationError as error:
+        settings, fault = _NO_API, home_fault(environ) or str(error)
+    if fault:
+        found.append(fault)
+        settings = _NO_API  # nor can blocks be asked for
+    if "connections_file" in options:
+        connection, file = options["connection"], options["connections_file"]
+        found += _told([lambda: _check_connection(connection, file, settings, environ)])
     return found
 
 
@@ -50,16 +60,10 @@ def _check_lake(url: str, storage_options: dict[str, Any] | str | None) -> None:
         Lake(url, checked_options(storage_options or {}))
 
 
-def _check_connection(name: str, connections_file: str | None, environ: Mapping[str, str]) -> None:
-    """Look for the connection in file and environment, unless Prefect may have a block of that name: it counts first.
-
-    A file that was named is checked all the same, as far as it is about this connection.
-    """
-    file = Path(connections_file) if connections_file is not None else None
-    if not may_have_block(connection_slug(name), environ):
+def _check_connection(
+    name: str, connections_file: str | None, settings: ApiSettings, environ: Mapping[str, str]
+) -> None:
+    """Look for the connection in file and environment, unless Prefect may have its block, which counts first."""
+    if not may_have_block(connection_slug(name), settings, environ):
+        file = Path(connections_file) if connections_file is not None else None
         find_connection(name, connections_file=file, environ=environ, load_block=lambda _: None)
-        return
-    if file is not None:
-        for entry in read_entries(file, environ, skip_unnamed=True):
-            if entry.name == name:
-                entry.connection(environ)

@@ -81,7 +81,7 @@ def read_scroll(extraction: Extraction) -> None:
 def _counted(api: TableClient, table: Table) -> int:
     """Companies that the list counts, those without users left out; 0 where there is no such list for this token."""
     try:
-        answer = api.get(table.path.removesuffix("/scroll"), {"per_page": 1}, expect=table.records_at)
+        answer = api.get(table.list_path, {"per_page": 1}, expect=table.records_at)
     except FatalApiError as error:
         log.info("%s: the scroll cannot be held against the list's count: %s", table.name, error)
         return 0

@@ -14,8 +14,8 @@ from intercom.lake.store import Store
 
 log = logging.getLogger(__name__)
 
-_found: dict[tuple[str, str], bool] = {}
-"""(capability, store) -> whether the store has it, as tried in this process."""
+_found: dict[tuple[str, str], str | None] = {}
+"""(capability, store) -> why the store does not have it, None when it has it, as tried in this process."""
 _finding = Lock()
 
 
@@ -32,7 +32,11 @@ class Capabilities:
 
     def creates_exclusively(self) -> bool:
         """Whether exactly one of two writers that create the same file succeeds; if not, the log says so."""
-        return self._has(
+        return self.why_not_exclusively() is None
+
+    def why_not_exclusively(self) -> str | None:
+        """Why the store does not create exclusively; None when it does."""
+        return self._obstacle(
             "exclusive creation",
             self._why_not_exclusive,
             lambda obstacle: log.warning(
@@ -44,10 +48,16 @@ class Capabilities:
 
     def replaces_conditionally(self) -> bool:
         """Whether the store can replace a file only if its ETag still matches; False without exclusive creation."""
+        return self.why_not_conditionally() is None
+
+    def why_not_conditionally(self) -> str | None:
+        """Why files are not replaced by their ETag; None when they are."""
         conditional = self._store.conditional
-        if conditional is None or not self.creates_exclusively():
-            return False
-        return self._has(
+        if conditional is None:
+            return "it has no such request"
+        if not self.creates_exclusively():
+            return "it does not create files exclusively"
+        return self._obstacle(
             "conditional replacement",
             lambda: self._tried(lambda _, path: conditional.why_not(path)),
             lambda obstacle: log.info(
@@ -55,12 +65,12 @@ class Capabilities:
             ),
         )
 
-    def _has(self, capability: str, why_not: Callable[[], str | None], tell: Callable[[str], None]) -> bool:
-        """Whether the store has the capability: `why_not` gives None. Tried and logged once in a process."""
+    def _obstacle(self, capability: str, why_not: Callable[[], str | None], tell: Callable[[str], None]) -> str | None:
+        """Why the store does not have the capability, by `why_not`. Tried and logged once in a process."""
         with _finding:
             if (capability, self._store.key) not in _found:
                 obstacle = why_not()
-                _found[capability, self._store.key] = obstacle is None
+                _found[capability, self._store.key] = obstacle
                 if obstacle is not None:
                     tell(obstacle)
             return _found[capability, self._store.key]
@@ -75,7 +85,7 @@ class Capabilities:
         if refusal is not None:
             with self._errors.told("write", path):  # LakeError if the store refuses a plain write too
                 self._store.put(written, path)
-            return f"it refuses to ({refusal})"
+            return f"it refuses to ({self._errors.text(refusal)})"
         return "a second one replaced the first" if self._store.create(written, path) else None
 
     def _refusal(self, written: Path, path: str) -> Exception | None:

@@ -277,6 +277,14 @@ class Lake:
         """As `Capabilities.replaces_conditionally`."""
         return self._capabilities.replaces_conditionally()
 
+    def why_not_exclusively(self) -> str | None:
+        """As `Capabilities.why_not_exclusively`."""
+        return self._capabilities.why_not_exclusively()
+
+    def why_not_conditionally(self) -> str | None:
+        """As `Capabilities.why_not_conditionally`."""
+        return self._capabilities.why_not_conditionally()
+
     # -- identity -------------------------------------------------------------------------------------------------
 
     def identity(self) -> LakeIdentity:
@@ -298,7 +306,7 @@ class Lake:
         return None if found is None else self._known(found)
 
     def _known(self, found: LakeIdentity) -> LakeIdentity:
-        """The identity, if this version can work with its lake."""
+        """The identity, if this version knows its format; else LakeError."""
         if found.format > FORMAT:
             raise LakeError(
                 f"The lake {self.url} has format {found.format}, this version of intercom-lake knows {FORMAT}. "

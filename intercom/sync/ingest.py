@@ -240,8 +240,9 @@ def _described(table: Table, plan: ReadPlan, run: Run) -> str:
         return f"{all_of} what changed {_days(plan.window.start, run.until)}"
     if plan.start.watermark is not None:
         return f"{all_of} what changed since {shown_time(plan.start.watermark)} UTC"
-    history = "" if plan.history_from is None else "everything "
-    return f"reading {history}{from_day(plan.history_from)}, because {plan.start.reason}"
+    if plan.history_from is None:
+        return f"reading from the beginning, because {plan.start.reason}"
+    return f"reading everything {from_day(plan.history_from)}, because {plan.start.reason}"
 
 
 def _days(since: int | None, until: int) -> str:

@@ -11,6 +11,7 @@ COMPANIES: Final = Table(
     name="companies",
     # 2.14 has no search for companies, and /companies/list ends at 10,000: only the scroll reads them all.
     path="/companies/scroll",
+    list_path="/companies",
     access=Access.SCROLL,
     records_at=("data",),
     schema=TableSchema(

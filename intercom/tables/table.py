@@ -49,7 +49,8 @@ class Table:
     ``day_cut``: search compares calendar days of the workspace's time zone instead of seconds. ``narrowed_by`` are
     members by which the rows of a single day can be split further, of `NARROWING`. ``record_path``, ending with a
     slash, is the address of a single record, before its id; empty if there is none. ``record_omits`` are members that
-    only the answer there has; they are not part of the table.
+    only the answer there has; they are not part of the table. ``list_path`` is the address of a list by page number,
+    for a table that is read by a scroll: it counts the records, and gives one of them without opening a scroll.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Table:
     narrowed_by: tuple[str, ...] = ()
     record_path: str = ""
     record_omits: tuple[str, ...] = ()
+    list_path: str = ""
 
     def __post_init__(self) -> None:
         for wrong, message in (
@@ -92,6 +94,12 @@ class Table:
             ),
             (bool(self.record_path) and len(self.primary_key) > 1, "finds records of several key columns by their id"),
             (self.day_cut and self.access is not Access.SEARCH, "cuts days but is not searched"),
+            (self.access is Access.SCROLL and not self.list_path, "is read by a scroll and has no list_path"),
+            (bool(self.list_path) and self.access is not Access.SCROLL, "has a list_path but is not read by a scroll"),
+            (
+                bool(self.list_path) and not self.list_path.startswith("/"),
+                f"has the list_path {self.list_path!r}, which does not start with '/'",
+            ),
             (not set(self.required) <= set(self.primary_key), "requires columns outside its primary key"),
             (
                 self.strategy is Strategy.MERGE and set(self.required_columns) != set(self.primary_key),

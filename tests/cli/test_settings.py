@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,10 @@ import pytest
 
 from intercom.cli.local_prefect import api_fault, home_fault, may_have_block
 from intercom.cli.settings import faults
+from intercom.orchestration.server.api_settings import ApiSettings
+from tests.support.ports import free_port
 
+NOWHERE = ApiSettings(url=None, place="", temporary=True)
 OPTIONS = {
     "connection": "acme", "lake": "./lake", "tables": (), "storage_options": None, "connections_file": None,
     "full_refresh": False, "start_date": None, "end_date": None,
@@ -69,15 +76,45 @@ def test_the_demo_needs_no_connection_and_no_home(environ: dict[str, str]) -> No
     assert faults(OPTIONS, environ, demo=True) == []
 
 
-def test_where_prefect_may_have_the_block_it_is_asked_first(environ: dict[str, str]) -> None:
-    """A connection that is in a block needs no entry; a file that was named has to be right all the same."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        asked = environ | {"PREFECT_API_URL": f"http://127.0.0.1:{server.getsockname()[1]}/api"}
-        assert found(asked) == []
-        file = connections("name: acme, access_token: '${ACME_TOKEN}'")
-        assert found(asked) == []
-        (told,) = found(asked, connections_file=file)
+def answering(status: int, body: str) -> Iterator[str]:
+    """The address of a server that gives each request the same answer, as a PREFECT_API_URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/api"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_connection_that_is_a_block_on_the_server_needs_no_entry(environ: dict[str, str]) -> None:
+    with contextmanager(answering)(200, '{"data": {"access_token": "t"}}') as url:
+        assert found(environ | {"PREFECT_API_URL": url}) == []
+
+
+def test_where_the_server_has_no_block_the_file_is_checked(environ: dict[str, str]) -> None:
+    with contextmanager(answering)(404, "{}") as url:
+        asked = environ | {"PREFECT_API_URL": url}
+        assert "No connection 'acme'" in found(asked)[0]
+        connections("name: acme, access_token: '${ACME_TOKEN}'")
+        (told,) = found(asked)
         assert "ACME_TOKEN" in told
+        assert found(asked | {"ACME_TOKEN": "t"}) == []
+
+
+def test_a_server_that_refuses_leaves_the_answer_to_the_run(environ: dict[str, str]) -> None:
+    with contextmanager(answering)(401, "{}") as url:
+        assert found(environ | {"PREFECT_API_URL": url}) == []
 
 
 def database(home: Path, *names: str) -> None:
@@ -92,50 +129,49 @@ def database(home: Path, *names: str) -> None:
 
 
 def test_the_local_database_tells_whether_a_block_is_there(environ: dict[str, str], tmp_path: Path) -> None:
-    assert not may_have_block("acme", environ)
+    assert not may_have_block("acme", NOWHERE, environ)
     database(tmp_path / "home", "acme")
-    assert may_have_block("acme", environ)
-    assert not may_have_block("other", environ)
+    assert may_have_block("acme", NOWHERE, environ)
+    assert not may_have_block("other", NOWHERE, environ)
     (tmp_path / "home" / "prefect.db").write_bytes(b"no database")
-    assert may_have_block("other", environ)  # in doubt
+    assert may_have_block("other", NOWHERE, environ)  # in doubt
 
 
-@pytest.mark.parametrize(
-    ("file", "text"),
-    [
-        ("home/profiles.toml", 'active = "mine"\n[profiles.mine]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n'),
-        ("prefect.toml", "[api]\n"),
-        ("pyproject.toml", "[tool.prefect.api]\n"),
-        (".env", "PREFECT_API_URL=http://127.0.0.1:9/api\n"),
-    ],
-)
-def test_settings_of_prefect_may_name_a_server(environ: dict[str, str], file: str, text: str) -> None:
-    Path("home").mkdir()
-    assert not may_have_block("acme", environ)
-    Path(file).write_text(text, encoding="utf-8")
-    assert may_have_block("acme", environ)
+def test_a_database_elsewhere_may_have_the_block(environ: dict[str, str]) -> None:
+    elsewhere = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": "postgresql+asyncpg://x/y"}
+    assert not may_have_block("acme", NOWHERE, environ)
+    assert may_have_block("acme", NOWHERE, environ | elsewhere)
 
 
-def test_a_profile_that_is_not_active_names_none(environ: dict[str, str]) -> None:
+def test_a_profile_names_a_server_that_does_not_listen(environ: dict[str, str]) -> None:
+    connections("name: acme, access_token: t")
     Path("home").mkdir()
     Path("home/profiles.toml").write_text(
-        'active = "a"\n[profiles.a]\n[profiles.b]\nPREFECT_API_URL = "http://x/api"\n'
+        f'active = "mine"\n[profiles.mine]\nPREFECT_API_URL = "http://127.0.0.1:{free_port()}/api"\n'
     )
-    assert not may_have_block("acme", environ)
-    assert may_have_block("acme", environ | {"PREFECT_PROFILE": "b"})
+    (told,) = found(environ)
+    assert "No Prefect server answers" in told
+    assert "profile 'mine'" in told
+
+
+def test_a_file_of_settings_that_prefect_cannot_read_is_told(environ: dict[str, str]) -> None:
+    connections("name: acme, access_token: t")
+    Path("prefect.toml").write_text("[api\n")
+    (told,) = found(environ)
+    assert "prefect.toml is not TOML" in told
 
 
 def test_a_server_that_does_not_listen_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        url = {"PREFECT_API_URL": f"http://user:secret@127.0.0.1:{port}/api"}
-        assert api_fault(url) is None
-    told = api_fault(url)
+        url = f"http://user:secret@127.0.0.1:{port}/api"
+        assert api_fault(url, "the environment", {}) is None
+    told = api_fault(url, "the environment", {})
     assert told is not None
     assert f"127.0.0.1:{port}" in told
     assert "secret" not in told
-    assert api_fault(url | {"HTTP_PROXY": "http://proxy:3128"}) is None
-    assert api_fault({"PREFECT_API_URL": "127.0.0.1:4200"}) is not None
+    assert api_fault(url, "the environment", {"HTTP_PROXY": "http://proxy:3128"}) is None
+    assert "no URL" in str(api_fault("127.0.0.1:4200", "the environment", {}))
 
 
 def test_a_home_that_is_a_file_is_told(tmp_path: Path) -> None:

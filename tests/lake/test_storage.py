@@ -201,7 +201,7 @@ def test_many_that_ask_at_the_same_time_get_one_identity(tmp_path: Path) -> None
     assert len(set(found)) == 1
 
 
-def test_an_existing_identity_is_taken_as_it_is(lake: Lake) -> None:
+def test_an_known_identity_is_taken_as_it_is(lake: Lake) -> None:
     put(lake, LAKE_FILE, json.dumps({"id": "mine", "format": FORMAT, "more": "unknown fields"}))
     assert lake.identity().id == "mine"
 

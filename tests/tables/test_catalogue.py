@@ -33,6 +33,12 @@ def test_merge_tables_have_the_key_id_and_the_cursor_updated_at() -> None:
     assert merged == dict.fromkeys(["contacts", "companies", "conversations", "articles"], (("id",), "updated_at"))
 
 
+def test_only_companies_have_another_address_than_the_one_that_is_read() -> None:
+    assert {name: table.list_path for name, table in TABLES.items() if table.list_path} == {"companies": "/companies"}
+    with pytest.raises(ValueError, match="the list_path 'companies', which does not start with '/'"):
+        replace(TABLES["companies"], list_path="companies")
+
+
 def test_only_contacts_are_cut_by_day() -> None:
     assert [name for name, table in TABLES.items() if table.day_cut] == ["contacts"]
 
@@ -105,6 +111,8 @@ def test_fingerprints_tell_schemas_apart_by_name_type_and_order() -> None:
         ({"partition_field": "name"}, "no timestamp: name"),
         ({"access": Access.PAGES, "day_cut": False}, "is narrowed but not searched"),
         ({"narrowed_by": ("id", "email")}, "is narrowed by other members than id and role"),
+        ({"access": Access.SCROLL, "day_cut": False, "narrowed_by": ()}, "is read by a scroll and has no list_path"),
+        ({"list_path": "/contacts"}, "has a list_path but is not read by a scroll"),
         ({"record_path": "/contacts"}, "the record path '/contacts', which does not start and end with '/'"),
         (
             {"primary_key": ("id", "email"), "required": ("id", "email")},

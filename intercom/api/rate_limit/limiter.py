@@ -60,6 +60,7 @@ class RateLimiter:
         self._urgent_turn = threading.Lock()
         self._urgent = False  # an urgent request waits
         self._changed = threading.Condition()  # its lock is for all but the turns; never held while sleeping
+        self._told = RateHeaders()
 
     def acquire(self, *, urgent: bool = False, stopped: Callable[[], bool] = _never) -> Permit:
         """Wait until a request may leave, and give its permit.
@@ -96,6 +97,7 @@ class RateLimiter:
         """Report an answer, other than a 429 over the quota."""
         with self._changed:
             now = self._clock()
+            self._told = headers
             self._quota.answered(permit, headers, now)
             self._came_back(now)
             self._concurrency.answered(now, permit.sent_at)
@@ -117,6 +119,11 @@ class RateLimiter:
             pause = self._quota.throttled(permit, headers, retry_after, now)
             self._came_back(now)
             return pause
+
+    def told(self) -> RateHeaders:
+        """What the last answer has said about the quota; nothing before the first one."""
+        with self._changed:
+            return self._told
 
     def usage(self) -> RateUsage:
         """Use of the quota now."""

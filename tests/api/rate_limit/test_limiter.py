@@ -386,3 +386,10 @@ def test_what_left_under_a_higher_limit_does_not_count_against_a_lower_one() -> 
     assert budget.reserve(10.5) == 0.0
     budget.answered(budget.sent(10.5), headers(48, limit=166, reset=T0 + 20, date=T0 + 10), 10.5)
     assert budget.recent(10.5) == 92 - 5  # of those within ten seconds, whatever the limit was
+
+
+def test_what_the_last_answer_has_said_of_the_quota_is_kept(limiter: RateLimiter) -> None:
+    assert limiter.told() == RateHeaders()
+    for told in (headers(160), headers(12, limit=100)):
+        limiter.answered(limiter.acquire(), told)
+        assert limiter.told() == told

@@ -1,0 +1,68 @@
+"""``intercom-lake check``: is everything there that a run needs. A line for each check, with its cure.
+
+Nothing is read but a record of each table, nothing stays in the lake, and no Prefect server is started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from intercom.cli.options import list_of_names, parsed_by
+
+
+def check(
+    *,
+    connection: Annotated[str, Parameter(help="Name of the connection, as of sync.")] = "default",
+    connections_file: Annotated[
+        str | None,
+        Parameter(help="YAML file with connections; connections.yml in the current folder if that exists."),
+    ] = None,
+    lake: Annotated[str, Parameter(help="Folder or fsspec URL of the lake.")] = "./lake",
+    tables: Annotated[
+        Sequence[str], parsed_by(list_of_names, "A,B,...", "Tables to try; all of them if none is named.")
+    ] = (),
+    storage_options: Annotated[
+        str | None,
+        Parameter(help="How the lake's store is reached, as of sync: a JSON object, or the Prefect block that has it."),
+    ] = None,
+    json: Annotated[bool, Parameter(help="Print one JSON object instead of lines.", negative=())] = False,
+) -> int:
+    """Try connection, token, tables, lake and Prefect, and say what to do where something is missing.
+
+    Exit status: 0 all is well, 1 something failed, 2 a setting is wrong. One record of each table is asked for;
+    nothing is copied, and a run under way is not disturbed.
+    """
+    from intercom.cli.check_findings import exit_status, summary
+    from intercom.cli.check_steps import Asked, checks
+    from intercom.config.redaction import without_passwords
+
+    asked = Asked(
+        connection=connection,
+        connections_file=connections_file,
+        lake=lake,
+        tables=tuple(tables),
+        storage_options=storage_options,
+    )
+    found = []
+    for finding in checks(asked):
+        found.append(finding)
+        if not json:
+            print(finding.lines(), flush=True)
+    status = exit_status(found)
+    if json:
+        import json as encoder
+
+        result = {
+            "ok": status == 0,
+            "exit_status": status,
+            "connection": connection,
+            "lake": without_passwords(lake),
+            "checks": [finding.to_json() for finding in found],
+        }
+        print(encoder.dumps(result, indent=1))
+    else:
+        print(summary(found), flush=True)
+    return status

@@ -1,0 +1,39 @@
+"""Asks for one record of a table, without reading the table: may the token read it, and how many rows are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intercom.api.client import TableClient
+from intercom.extract.cursor_pages import CursorSearch, first_row, range_query
+from intercom.extract.pages import json_integer, page_of
+from intercom.extract.windows import Bounds
+from intercom.tables.table import Access, Table
+
+
+def count_by_one_record(api: TableClient, table: Table) -> int | None:
+    """Ask for one record, at the address that a run reads; gives the rows that Intercom counts, None if it does not.
+
+    A table that is read by a scroll is asked for at its `list_path`: a scroll of a run under way stays as it is. A list
+    without pages has no smaller answer than the whole; each of its requests is sent, since any may be refused. Raises
+    ApiError.
+    """
+    match table.access:
+        case Access.SEARCH:
+            field = str(table.cursor_field)
+            search = CursorSearch(table.name, range_query(field, Bounds(0, None)), field, "descending")
+            return first_row(api, table, search).counted
+        case Access.PAGES:
+            return _counted(api, table, table.path, {**table.requests[0], "page": 1, "per_page": 1})
+        case Access.SCROLL:
+            return _counted(api, table, table.list_path, {"per_page": 1})
+        case Access.LIST:
+            return sum(_rows(api, table, params) for params in table.requests)
+
+
+def _counted(api: TableClient, table: Table, path: str, params: Mapping[str, str | int]) -> int | None:
+    return json_integer(api.get(path, params, expect=table.records_at).fields.get("total_count"))
+
+
+def _rows(api: TableClient, table: Table, params: Mapping[str, str | int]) -> int:
+    return len(page_of(api.get(table.path, params, expect=table.records_at), table, 1).records)

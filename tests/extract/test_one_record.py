@@ -1,0 +1,46 @@
+"""One record of each table: by one small request, where the API has one, and never by a scroll."""
+
+from __future__ import annotations
+
+import pytest
+
+from intercom.errors import PermissionDeniedError
+from intercom.extract.one_record import count_by_one_record
+from intercom.tables.catalogue import TABLES
+from intercom.tables.table import Access, Table
+from tests.support.rig import Rig
+
+every_table = pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+
+
+@every_table
+def test_the_rows_are_counted_by_one_request_of_each_kind(rig: Rig, table: Table) -> None:
+    rows = len(rig.workspace.rows(table.name))
+    if table.access is Access.SCROLL:  # its list leaves out companies without users
+        rows = sum(1 for row in rig.workspace.rows(table.name) if row["user_count"])
+    assert count_by_one_record(rig.client().for_table(table.name), table) == rows
+    requests = rig.server.requests()
+    assert len(requests) == len(table.requests)
+    if table.access is Access.SEARCH:
+        assert requests[0].body is not None
+        assert requests[0].body["pagination"] == {"per_page": 1}
+    elif table.access is not Access.LIST:
+        assert requests[0].params["per_page"] == "1"
+
+
+@every_table
+def test_a_refusal_of_any_of_its_requests_is_raised(rig: Rig, table: Table) -> None:
+    rig.server.fail(table.list_path or table.path, status=403, after=len(table.requests) - 1)
+    with pytest.raises(PermissionDeniedError):
+        count_by_one_record(rig.client().for_table(table.name), table)
+
+
+def test_an_open_scroll_is_read_on(rig: Rig) -> None:
+    api, companies = rig.client().for_table("companies"), TABLES["companies"]
+    rig.workspace.options.scroll_page_size = 5
+    opened = api.get(companies.path).fields
+    assert count_by_one_record(api, companies) is not None
+    token = bytes(opened["scroll_param"]).decode().strip('"')
+    following = api.get(companies.path, {"scroll_param": token}, once=True)
+    assert following.fields["data"] != opened["data"]
+    assert len(bytes(following.fields["data"])) > 2
