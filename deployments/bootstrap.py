@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cyclopts import App, CycloptsError
 
-from intercom.cli.bootstrap import bootstrap
+from intercom.cli.commands.bootstrap import bootstrap
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from intercom.cli.serve import serve
+from intercom.cli.commands.serve import serve
 
 if __name__ == "__main__":
     sys.exit(serve(file=Path(__file__).parents[1] / "prefect.yaml"))

@@ -19,16 +19,26 @@ _LOOK = Group("Look first", sort_key=1)
 _RUN = Group("Run it on a schedule", sort_key=2)
 _USE = Group("Use it", sort_key=3)
 _COMMANDS: Sequence[tuple[str, str, Group, str]] = (
-    ("sync", "intercom.cli.flow_commands:sync", _COPY, "Copy an Intercom workspace into the lake."),
-    ("compact", "intercom.cli.flow_commands:compact", _COPY, "Merge what waits in staging; asks nothing of Intercom."),
-    ("demo", "intercom.cli.flow_commands:demo", _LOOK, "Copy a simulated workspace; no account needed."),
-    ("check", "intercom.cli.check:check", _LOOK, "Test connection, token, permissions, lake and Prefect."),
-    ("plan", "intercom.cli.plan:plan", _LOOK, "Say what a sync would read and why, and write nothing."),
-    ("init", "intercom.cli.init:init", _RUN, "Write connections.yml and prefect.yaml into this folder."),
-    ("bootstrap", "intercom.cli.bootstrap:bootstrap", _RUN, "Set up a Prefect server: block types, pool, limits."),
-    ("serve", "intercom.cli.serve:serve", _RUN, "Serve the deployments of prefect.yaml from this process."),
-    ("ddl", "intercom.cli.ddl:ddl", _USE, "Print SQL that shows the tables to Athena or DuckDB."),
-    ("sandbox", "intercom.cli.sandbox:sandbox", _USE, "Serve a simulated workspace, to try things on."),
+    ("sync", "intercom.cli.commands.flow_commands:sync", _COPY, "Copy an Intercom workspace into the lake."),
+    (
+        "compact",
+        "intercom.cli.commands.flow_commands:compact",
+        _COPY,
+        "Merge what waits in staging; asks nothing of Intercom.",
+    ),
+    ("demo", "intercom.cli.commands.flow_commands:demo", _LOOK, "Copy a simulated workspace; no account needed."),
+    ("check", "intercom.cli.commands.check:check", _LOOK, "Test connection, token, permissions, lake and Prefect."),
+    ("plan", "intercom.cli.commands.plan:plan", _LOOK, "Say what a sync would read and why, and write nothing."),
+    ("init", "intercom.cli.commands.init:init", _RUN, "Write connections.yml and prefect.yaml into this folder."),
+    (
+        "bootstrap",
+        "intercom.cli.commands.bootstrap:bootstrap",
+        _RUN,
+        "Set up a Prefect server: block types, pool, limits.",
+    ),
+    ("serve", "intercom.cli.commands.serve:serve", _RUN, "Serve the deployments of prefect.yaml from this process."),
+    ("ddl", "intercom.cli.commands.ddl:ddl", _USE, "Print SQL that shows the tables to Athena or DuckDB."),
+    ("sandbox", "intercom.cli.commands.sandbox:sandbox", _USE, "Serve a simulated workspace, to try things on."),
 )
 
 

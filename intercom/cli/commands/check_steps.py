@@ -23,7 +23,7 @@ from intercom.api.rate_limit.fair_share import QUOTA_SECONDS
 from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.retry import RetryPolicy
 from intercom.api.workspace import Workspace, ask_workspace, is_region, regions_that_accept
-from intercom.cli.check_findings import Finding, Verdict
+from intercom.cli.commands.check_findings import Finding, Verdict
 from intercom.config.connection import Connection, connection_slug
 from intercom.config.connections_file import read_entries
 from intercom.config.lookup import DEFAULT_FILE, TOKEN_VARIABLE, find_connection

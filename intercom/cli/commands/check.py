@@ -35,8 +35,8 @@ def check(
     Exit status: 0 all is well, 1 something failed, 2 a setting is wrong. One record of each table is asked for;
     nothing is copied, and a run under way is not disturbed.
     """
-    from intercom.cli.check_findings import exit_status, summary
-    from intercom.cli.check_steps import Asked, checks
+    from intercom.cli.commands.check_findings import exit_status, summary
+    from intercom.cli.commands.check_steps import Asked, checks
     from intercom.config.redaction import without_passwords
 
     asked = Asked(

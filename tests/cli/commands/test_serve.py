@@ -9,7 +9,7 @@ import yaml
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from intercom.cli.app import main
-from intercom.cli.serve import served
+from intercom.cli.commands.serve import served
 from tests.deployments.scripts import ROOT
 
 ENTRIES = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from intercom.cli.check import check
-from intercom.cli.check_steps import POLICY
+from intercom.cli.commands.check import check
+from intercom.cli.commands.check_steps import POLICY
 from intercom.config.connection import Region
 from intercom.lake.locks.table_lock import TableLocks
 from intercom.lake.process import Process
@@ -40,7 +40,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in os.environ if name.upper().startswith(("PREFECT_", "INTERCOM_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
-    monkeypatch.setattr("intercom.cli.check_steps.POLICY", replace(POLICY, base_seconds=0.01))
+    monkeypatch.setattr("intercom.cli.commands.check_steps.POLICY", replace(POLICY, base_seconds=0.01))
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -118,7 +118,7 @@ def test_a_line_for_each_check_within_80_columns_and_nothing_is_made(
 
 RUN_AND_TELL = """
 import sys
-from intercom.cli.check import check
+from intercom.cli.commands.check import check
 light = not {"intercom.api", "intercom.lake", "pyarrow", "prefect"} & sys.modules.keys()
 status = check(connection=sys.argv[1], tables=("tags",))
 print("imported before", not light, "prefect", "prefect" in sys.modules)

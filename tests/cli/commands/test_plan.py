@@ -15,7 +15,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from intercom.cli import plan as module
-from intercom.cli.plan import plan
+from intercom.cli.commands.plan import plan
 from tests.support.ports import free_port
 from tests.support.prefect_server import Prefect, inherited
 from tests.support.rig import Rig
@@ -130,7 +130,7 @@ def test_a_server_of_prefects_that_is_away_is_told_and_not_waited_for(
 
 OWN_PROCESS = """
 import sys
-from intercom.cli.plan import plan
+from intercom.cli.commands.plan import plan
 import cyclopts
 app = cyclopts.App(result_action="return_value")
 app.default(plan)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from intercom.cli.check_findings import Finding, Verdict, exit_status, summary
+from intercom.cli.commands.check_findings import Finding, Verdict, exit_status, summary
 
 OK = Finding("tags", Verdict.OK, "12 rows", facts={"rows": 12})
 WARN = Finding("clock", Verdict.WARN, "apart", "Set it.")
