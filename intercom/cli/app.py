@@ -18,27 +18,18 @@ _COPY = Group("Copy", sort_key=0)
 _LOOK = Group("Look first", sort_key=1)
 _RUN = Group("Run it on a schedule", sort_key=2)
 _USE = Group("Use it", sort_key=3)
+# Name, module, group, and what the list of commands says of it.
 _COMMANDS: Sequence[tuple[str, str, Group, str]] = (
-    ("sync", "intercom.cli.commands.flow_commands:sync", _COPY, "Copy an Intercom workspace into the lake."),
-    (
-        "compact",
-        "intercom.cli.commands.flow_commands:compact",
-        _COPY,
-        "Merge what waits in staging; asks nothing of Intercom.",
-    ),
-    ("demo", "intercom.cli.commands.flow_commands:demo", _LOOK, "Copy a simulated workspace; no account needed."),
-    ("check", "intercom.cli.commands.check:check", _LOOK, "Test connection, token, permissions, lake and Prefect."),
-    ("plan", "intercom.cli.commands.plan:plan", _LOOK, "Say what a sync would read and why, and write nothing."),
-    ("init", "intercom.cli.commands.init:init", _RUN, "Write connections.yml and prefect.yaml into this folder."),
-    (
-        "bootstrap",
-        "intercom.cli.commands.bootstrap:bootstrap",
-        _RUN,
-        "Set up a Prefect server: block types, pool, limits.",
-    ),
-    ("serve", "intercom.cli.commands.serve:serve", _RUN, "Serve the deployments of prefect.yaml from this process."),
-    ("ddl", "intercom.cli.commands.ddl:ddl", _USE, "Print SQL that shows the tables to Athena or DuckDB."),
-    ("sandbox", "intercom.cli.commands.sandbox:sandbox", _USE, "Serve a simulated workspace, to try things on."),
+    ("sync", "flow_commands", _COPY, "Copy an Intercom workspace into the lake."),
+    ("compact", "flow_commands", _COPY, "Merge what waits in staging; asks nothing of Intercom."),
+    ("demo", "flow_commands", _LOOK, "Copy a simulated workspace; no account needed."),
+    ("check", "check", _LOOK, "Test connection, token, permissions, lake and Prefect."),
+    ("plan", "plan", _LOOK, "Say what a sync would read and why, and write nothing."),
+    ("init", "init", _RUN, "Write connections.yml and prefect.yaml into this folder."),
+    ("bootstrap", "bootstrap", _RUN, "Set up a Prefect server: block types, pool, limits."),
+    ("serve", "serve", _RUN, "Serve the deployments of prefect.yaml from this process."),
+    ("ddl", "ddl", _USE, "Print SQL that shows the tables to Athena or DuckDB."),
+    ("sandbox", "sandbox", _USE, "Serve a simulated workspace, to try things on."),
 )
 
 
@@ -58,8 +49,8 @@ def _app() -> App:
         "settings, 130 or 143 interrupted.",
         version=lambda: version("intercom-lake"),
     )
-    for name, place, group, described in _COMMANDS:
-        app.command(place, name=name, help=described, group=group, help_epilogue="")
+    for name, module, group, described in _COMMANDS:
+        app.command(f"intercom.cli.commands.{module}:{name}", name=name, help=described, group=group, help_epilogue="")
     return app
 
 
