@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, Group
 
-from intercom.cli.call import call
+from intercom.cli.call import LAST_WINS, call
 from intercom.cli.endings import FAILED, WRONG_SETTINGS
 
 _COPY = Group("Copy", sort_key=0)
@@ -47,6 +47,7 @@ def _app() -> App:
         help="Copy an Intercom workspace into a merged, partitioned Parquet lake with Prefect.",
         help_epilogue=f"Exit status: 0 all is well, {FAILED} something failed, {WRONG_SETTINGS} wrong options or "
         "settings, 130 or 143 interrupted.",
+        default_parameter=LAST_WINS,
         version=lambda: version("intercom-lake"),
     )
     for name, module, group, described in _COMMANDS:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from intercom.cli.endings import COMPLETED, WRONG_SETTINGS
+
+LAST_WINS: Final = Parameter(allow_repeating=True)
+"""For all options: one that is given twice counts as it is given last, so that a script can add to a command."""
 
 
 def call(app: App, arguments: Sequence[str] | None = None) -> int:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
-from intercom.cli.call import call
+from intercom.cli.call import LAST_WINS, call
 from intercom.cli.demo import LAKE, demo_connection, use_own_prefect
 from intercom.cli.endings import COMPLETED, FAILED, WRONG_SETTINGS, InterruptedCommand, ending_cleanly
 from intercom.cli.options import FlowOptions, flag, flow_options
@@ -45,7 +45,7 @@ def flow_command(file: Path) -> Callable[..., int]:
 def run_from_shell(file: str, arguments: Sequence[str] | None = None) -> int:
     """Run the file's flow with the shell's options; the exit status is that of the command ``intercom-lake``."""
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    app = App(name=f"python {Path(file).name}", version_flags=())
+    app = App(name=f"python {Path(file).name}", version_flags=(), default_parameter=LAST_WINS)
     app.default(flow_command(Path(file)))
     return call(app, arguments)
 

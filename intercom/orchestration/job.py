@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -36,6 +37,8 @@ from intercom.sync.run import Run, RunRequest
 from intercom.sync.run_summary import RunFacts
 from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Table
+
+log = logging.getLogger(__name__)
 
 _held: dict[str, TableLocks] = {}
 """By attempt: the locks that this process holds."""
@@ -150,6 +153,10 @@ class Job:
         lake = self.open_lake()
         return LakeTable(lake, TablePaths(self.connection, table), self._still_ours(lake, table), self.table_format)
 
+    def recorded(self) -> tuple[str, ...]:
+        """Those of the tables that the lake has a record of: the others were never synced into it."""
+        return tuple(table for table in self.tables if self.lake_table(table).state() is not None)
+
     def client(self) -> IntercomClient:
         """The run's client, one in each process."""
         return CLIENTS.for_run(self.run_id, self.connection, self.connections_file)
@@ -205,7 +212,10 @@ def holding_tables(job: Job) -> Iterator[Job]:
             with leaving_summary(lambda: lake, job.facts()):
                 run = _begun(job, job.request) if job.request else None
             BOARD.stage("Waiting for Prefect to start the tasks")
-            yield replace(job, lock=locks.token, limited=hold is not SlotState.NONE, run=run)
+            tables = job.tables if job.request else job.recorded()  # now: a run that was waited for may have made some
+            if others := [table for table in job.tables if table not in tables]:
+                log.info("Left out, since nothing was synced of them into this lake: %s", ", ".join(others))
+            yield replace(job, tables=tables, lock=locks.token, limited=hold is not SlotState.NONE, run=run)
         except BaseException:
             # A signal, a cancelled run: they reach this thread only, and tasks that were submitted would read on.
             CLIENTS.stop(job.run_id)

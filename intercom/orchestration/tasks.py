@@ -102,15 +102,12 @@ def prepare_compaction(connection: str, lake: str, tables: Sequence[str], advanc
     )
     with leaving_summary(job.open_lake, job.facts()):
         job = _prepared(job)
-        there = tuple(table for table in job.tables if job.lake_table(table).state() is not None)
-        if not there:
+        if not job.recorded():
             raise ConfigurationError(
                 f"The lake {lake} has no record of these tables of connection {connection!r}: nothing was synced under "
                 "that name. Check --connection, --lake and --tables; nothing was changed."
             )
-    if others := [table for table in job.tables if table not in there]:
-        log.info("Left out, since nothing was synced of them into this lake: %s", ", ".join(others))
-    return replace(job, tables=there)
+    return job
 
 
 def _prepared(job: Job) -> Job:

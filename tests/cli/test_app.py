@@ -40,6 +40,15 @@ def test_the_list_of_commands_is_what_there_is(capsys: pytest.CaptureFixture[str
     assert sorted(listed) == sorted(COMMANDS)
 
 
+def test_an_option_that_is_given_twice_counts_as_given_last(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sync", "--lake", "nosuch://a", "--lake", "nosuch://b", "--tables", "x", "--tables", "y"]) == 2
+    told = capsys.readouterr().err
+    assert "nosuch://b" in told
+    assert "nosuch://a" not in told
+    assert "no table 'y'" in told
+    assert "no table 'x'" not in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

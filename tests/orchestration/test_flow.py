@@ -182,7 +182,7 @@ def test_a_flow_of_its_own_merges_what_waits(prefect: Prefect, rig: Rig, shell: 
     assert heading == ["table", "new", "changed", "in", "table", "seconds"]
     assert [line[0] for line in lines] == ["articles", "tags"]  # not those that were never synced
     stray = prefect.run("flows/compact.py", "--connection", "acne", "--lake", rig.lake_url)
-    assert stray.returncode == 1
+    assert stray.returncode == 2
     assert "acne" in stray.stderr
 
 
@@ -312,10 +312,17 @@ def test_a_wrong_token_is_told_once_and_no_table_is_asked_for(
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.count("status 401") == 1
     assert [request.path for request in rig.server.log] == ["/me"]
+
+
+def test_the_log_of_a_run_has_our_errors_as_sentences(prefect: Prefect, rig: Rig, tmp_path: Path) -> None:
+    """Also where nothing but Prefect has set up logging, as on a worker."""
+    options = {"connection": CONNECTION, "lake": rig.lake_url}
+    options["advanced"] = {"connections_file": str(rig.connections_file(tmp_path, token="wrong"))}
+    done = prefect.run("-c", f"from intercom.flows.sync import sync; sync(**{options!r}, return_state=True)")
     wanted = {"logs": {"flow_run_id": {"any_": [prefect.newest_run()["id"]]}}}
-    logged = "\n".join(line["message"] for line in prefect.post("logs/filter", wanted))
-    assert "status 401" in logged
-    assert "Traceback" not in logged
+    for text in ("\n".join(line["message"] for line in prefect.post("logs/filter", wanted)), done.stderr):
+        assert "status 401" in text
+        assert "Traceback" not in text
 
 
 def test_the_demo_needs_no_account_and_no_server_answers_the_readmes_query_and_may_run_again(tmp_path: Path) -> None:
@@ -345,7 +352,8 @@ def test_the_demo_needs_no_account_and_no_server_answers_the_readmes_query_and_m
     lines = {line.split()[0]: line.split() for line in counts if line[:1].isalpha()}
     assert set(TABLES) <= set(lines)
     assert lines["contacts"][2] != "0"
-    assert result.stdout.endswith("The lake is in ./lake/demo\n")
+    assert result.stdout.splitlines()[-2].startswith("The lake is in ./lake/demo: ")
+    assert "intercom-lake ddl duckdb --lake ./lake/demo" in result.stdout.splitlines()[-1]
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["profiles.toml"]
     assert list((tmp_path / "system").glob("intercom-lake*")) == []
     assert [path.name for path in (tmp_path / "lake").iterdir()] == ["demo"]

@@ -21,6 +21,7 @@ import pytest
 
 from intercom.cli.commands.check import check
 from intercom.cli.commands.check_steps import POLICY
+from intercom.cli.options import list_of_names
 from intercom.config.connection import Region
 from intercom.lake.locks.table_lock import TableLocks
 from intercom.lake.process import Process
@@ -64,7 +65,7 @@ class Checked:
         capsys.readouterr()
         options = {"connection": CONNECTION, **options}
         if isinstance(options.get("tables"), str):
-            options["tables"] = (options["tables"],)
+            options["tables"] = list_of_names(options["tables"])
         self.status = check(**options, json=True)
         printed = capsys.readouterr()
         assert printed.err == ""
@@ -221,7 +222,7 @@ def test_a_connection_that_cannot_be_is_a_wrong_setting_and_the_lake_is_tried_al
 
 
 def test_all_wrong_settings_are_told_together(rig: Rig, here: Path, checked: Check) -> None:
-    found = checked(connection="--", tables=("kontacts,foo", "tags"), lake="nosuch://lake")
+    found = checked(connection="--", tables="kontacts,foo,tags", lake="nosuch://lake")
     assert (found.status, found.failed()) == (2, ["tables", "connection", "lake"])
     tables = found["tables"]
     assert tables["facts"] == {"unknown": {"kontacts": "contacts", "foo": None}}
