@@ -65,6 +65,7 @@ def prepare_run(
 
     Raises ConfigurationError before the first request, or LakeError when the lake cannot be written.
     """
+    log_to_runs()  # again: Prefect may have set up its logging since this module was imported
     selected = select_tables(tables)
     history_from, until = asked_range(start_date, end_date, full_refresh=full_refresh)
     job = Job(
@@ -90,6 +91,7 @@ def prepare_run(
 @task(task_run_name="prepare {connection}", cache_policy=NO_CACHE)
 def prepare_compaction(connection: str, lake: str, tables: Sequence[str], advanced: LakeOptions) -> Job:
     """Check what is asked for; no request leaves. Raises ConfigurationError, or LakeError for a lake out of reach."""
+    log_to_runs()
     selected = select_tables(tables)
     job = Job(
         run_id=str(flow_run.id),

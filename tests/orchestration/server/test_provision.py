@@ -208,7 +208,7 @@ def test_a_damaged_watermark_is_passed_over_and_a_damaged_connection_is_named(pr
     change(prefect, "intercom-connection", CONNECTION, region="EU", requests_per_10s="many")
     rig.server.clear_log()
     done = prefect.run("flows/sync.py", *options)
-    assert done.returncode == 1
+    assert done.returncode == 2
     fault = f"block intercom-connection/{CONNECTION}: region: Input should be 'us', 'eu' or 'au'; requests_per_10s: "
     assert fault in done.stderr
     assert rig.server.token not in done.stdout + done.stderr
