@@ -110,7 +110,6 @@ def test_the_logs_own_progress_is_not_printed_beside_also_by_a_handler_that_come
                 time.sleep(0.005)
             logging.getLogger(LOGGER).info("contacts: 48,150 of about 1,000,000 rows")
             logging.getLogger("intercom.sync.ingest").info("contacts: reading")
-        logging.getLogger(LOGGER).info("not sent on by this level")
     finally:
         logging.getLogger().removeHandler(handler)
     assert stream.getvalue() == "contacts: reading\n"
