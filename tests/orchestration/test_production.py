@@ -260,7 +260,7 @@ def test_without_a_worker_one_command_serves_the_deployments(
 ) -> None:
     prefect = production.prefect
     refused = prefect.run("deployments/serve.py")
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "work pool 'local-process'" in refused.stderr
     for deployment in production.deployments.values():
         prefect.delete(f"deployments/{deployment['id']}")

@@ -108,10 +108,16 @@ def test_the_s3_block_reads_what_a_reader_with_an_old_listing_does_not(
     assert_exact(lake.served["contacts"], run(STORE.replace("bucket/prefix", BUCKET)), "contacts")
 
 
-def test_the_commands_print_sql_for_every_table(tmp_path: Path) -> None:
+def test_the_commands_print_sql_for_every_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a lake that has all of them, and of one on S3 that cannot be reached from here."""
+    for table in TABLES:
+        (tmp_path / "lake/data/my_intercom" / table).mkdir(parents=True)
+        (tmp_path / "lake/data/my_intercom" / table / "data.parquet").touch()
+    for name, value in {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "ENDPOINT_URL": "http://127.0.0.1:9"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
     (block,) = blocks(VIEWS, "console")
     for line in block.splitlines():
-        command = line.removeprefix("$ ").replace(".venv/bin/python", sys.executable)
+        command = line.removeprefix("$ ").replace("intercom-lake", f"{sys.executable} -m intercom.cli.app", 1)
         subprocess.run(command, shell=True, cwd=tmp_path, check=True)
     for file, dialect in (("views.sql", "duckdb"), ("tables.sql", "athena")):
         statements = sqlglot.parse((tmp_path / file).read_text(encoding="utf-8"), dialect=dialect)
