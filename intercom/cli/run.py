@@ -106,12 +106,16 @@ def _state_of(file: Path, known: FlowOptions, options: dict[str, Any], *, demo: 
 
 def _ended(state: State[Any], lake: str | None) -> int:
     """Say how a flow has ended: where the demo's `lake` is, or on standard error why the flow did not complete."""
+    from intercom.orchestration.observe.output import show_failure
+
     if state.is_completed():
         if lake is not None:
             print(_after_demo(lake), flush=True)
         return COMPLETED
     error = state.result(raise_on_failure=False)
-    print(error if isinstance(error, IntercomLakeError) else state.message, file=sys.stderr)
+    told = str(error) if isinstance(error, IntercomLakeError) else str(state.message)
+    show_failure(told)
+    print(told, file=sys.stderr)
     return WRONG_SETTINGS if isinstance(error, ConfigurationError) else FAILED
 
 

@@ -242,7 +242,8 @@ def _described(table: Table, plan: ReadPlan, run: Run) -> str:
         return f"{all_of} what changed since {shown_time(plan.start.watermark)} UTC"
     if plan.history_from is None:
         return f"reading from the beginning, because {plan.start.reason}"
-    return f"reading everything {from_day(plan.history_from)}, because {plan.start.reason}"
+    everything = "reading everything" if table.reads_by_window else "reading all of it for what changed"
+    return f"{everything} {from_day(plan.history_from)}, because {plan.start.reason}"
 
 
 def _days(since: int | None, until: int) -> str:

@@ -194,6 +194,10 @@ class ProgressBoard:
         self._stage: _Begun | None = None
         self._waiting: list[_Begun] = []
 
+    def __reduce__(self) -> tuple[Callable[[], ProgressBoard], tuple[()]]:
+        """Pickled, it is the board of the process that unpickles it: tasks that go to a cluster refer to theirs."""
+        return _of_this_process, ()
+
     def stage(self, text: str | None) -> None:
         """Say what is being waited for from now on, until the next stage or until a table is read; None for nothing.
 
@@ -286,6 +290,10 @@ class ProgressBoard:
         finally:
             with self._lock:
                 self._listeners.remove(listener)
+
+
+def _of_this_process() -> ProgressBoard:
+    return BOARD
 
 
 BOARD = ProgressBoard()

@@ -196,10 +196,10 @@ def test_the_log_says_what_is_read_and_what_of_it_is_new(rig: Rig, caplog: pytes
 
     tags = "tags: reading the whole table"
     first_day = int(datetime(2020, 2, 28, tzinfo=UTC).timestamp())
-    no_record = "(UTC), because the lake has no record of this table"
+    no_record = "because the lake has no record of this table"
     assert said(history_from=first_day) == [
-        f"contacts: reading what changed from 2020-02-28 on {no_record}",
-        f"companies: reading all of it for what changed from 2020-02-28 on {no_record}",
+        f"contacts: reading everything from 2020-02-28 on, {no_record}",
+        f"companies: reading all of it for what changed from 2020-02-28 on, {no_record}",
         tags,
     ]
     contacts, companies = (
@@ -221,10 +221,12 @@ def test_the_log_says_what_is_read_and_what_of_it_is_new(rig: Rig, caplog: pytes
         "companies: reading all of it for what changed until 2020-02-27 (UTC)",
         tags,
     ]
-    assert said(full_refresh=True)[:2] == [
-        f"{table}: reading from the beginning, because a full refresh was asked for"
-        for table in ("contacts", "companies")
-    ]
+    assert said(full_refresh=True)[0] == (
+        "contacts: reading everything from 2020-02-28 on, because a full refresh was asked for"
+    )
+    assert said(full_refresh=True, history_from="all")[0] == (
+        "contacts: reading from the beginning, because a full refresh was asked for"
+    )
 
 
 def test_the_watermark_is_the_newest_value_seen_and_never_later_than_the_start(rig: Rig) -> None:

@@ -25,6 +25,15 @@ class Output(StrEnum):
 OUTPUT: Final[ContextVar[Output]] = ContextVar("intercom-output", default=Output.TABLE)
 
 
+_shown = False
+
+
+def show_failure(message: str) -> None:
+    """Print the end of a run that has failed before it could print anything; only JSON has an object for it."""
+    if OUTPUT.get() is Output.JSON and not _shown:
+        _print(json.dumps({"state": "failed", "message": message, "tables": []}, ensure_ascii=False, indent=2))
+
+
 def columns() -> int | None:
     """Columns of the terminal that the table is printed on; None for a pipe or a file."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -32,6 +41,8 @@ def columns() -> int | None:
 
 def show(table: str, summary: Mapping[str, Any]) -> None:
     """Print the end of a run as asked for."""
+    global _shown
+    _shown = True
     match OUTPUT.get():
         case Output.TABLE:
             _print(f"\n{table}\n")
