@@ -82,13 +82,14 @@ class LaterFault(Exception):
 
 def _state_of(file: Path, known: FlowOptions, options: dict[str, Any], *, demo: bool) -> State[Any]:
     """Run the flow: its state at its end. Raises LaterFault where Prefect's API cannot be had."""
+    from intercom.orchestration.observe.output import OUTPUT, Output
     from intercom.sync.progress import BOARD
 
     server = None if os.environ.get("PREFECT_API_URL") else TemporaryServer(wanted=demo)
     BOARD.stage("Importing Prefect" if server is None else "Starting Prefect's temporary server")
     gc.disable()  # imported objects stay anyway: to scan them again and again takes a tenth of the start
     flow = _loaded(f"{file}:{known.flow}")
-    _quiet_prefect()  # now that Prefect has set up its logging
+    _quiet_prefect(of_us_too=OUTPUT.get() is Output.QUIET)  # now that Prefect has set up its logging
     # Imports what the run would, now that there is time: the server still starts.
     flow.serialize_parameters(known.parameters(options))
     gc.freeze()
@@ -145,8 +146,13 @@ def _loaded(entrypoint: str) -> Flow[..., Any]:
     return load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
 
 
-def _quiet_prefect() -> None:
-    """Log this package's lines, and Prefect's warnings without its tracebacks: the run reports failures by table."""
+def _quiet_prefect(*, of_us_too: bool) -> None:
+    """Log this package's lines, and Prefect's warnings without its tracebacks: the run reports failures by table.
+
+    `of_us_too`: print no line of this package but warnings; Prefect's log of the run has all of them.
+    """
     logging.getLogger("prefect").setLevel(logging.WARNING)
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    for handler in logging.getLogger().handlers if of_us_too else ():
+        handler.setLevel(logging.WARNING)

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -71,6 +72,28 @@ def test_two_runs_from_the_shell_are_exact(prefect: Prefect, rig: Rig, shell: Ca
     for output in (first.stdout, first.stderr, second.stdout, second.stderr):
         assert rig.server.token not in output
     assert rig.server.token.encode() not in prefect.stored()
+
+
+def test_quiet_prints_nothing_and_json_one_object(rig: Rig, shell: Callable[..., Any]) -> None:
+    quiet = shell("--tables", "tags,teams", "--quiet")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    told = json.loads(shell("--tables", "tags,articles", "--json").stdout)
+    assert told["state"] == "completed"
+    articles, tags = told["tables"]
+    assert (articles["table"], articles["new"]) == ("articles", len(rig.workspace.rows("articles")))
+    assert (tags["table"], tags["unchanged"]) == ("tags", len(rig.workspace.rows("tags")))
+    newest = datetime.fromtimestamp(max(row["updated_at"] for row in rig.workspace.rows("articles")), UTC)
+    assert datetime.fromisoformat(articles["watermark_after"]) == newest
+    rig.server.fail("/teams", kind="status", status=403, times=100)
+    failed = shell("--tables", "tags,teams", "--json")
+    assert failed.returncode == 1
+    assert [(one["table"], one["error"] is None) for one in json.loads(failed.stdout)["tables"]] == [
+        ("tags", True),
+        ("teams", False),
+    ]
+    quiet = shell("--tables", "tags,teams", "--quiet")
+    assert (quiet.returncode, quiet.stdout) == (1, "")
+    assert quiet.stderr.count("teams failed") == 1
 
 
 WITH_PROGRESS = """
@@ -308,7 +331,10 @@ def test_a_wrong_token_is_told_once_and_no_table_is_asked_for(
     prefect: Prefect, rig: Rig, shell: Callable[..., Any], tmp_path: Path
 ) -> None:
     (tmp_path / "wrong").mkdir()
-    result = shell("--connections-file", str(rig.connections_file(tmp_path / "wrong", token="wrong")))
+    file = str(rig.connections_file(tmp_path / "wrong", token="wrong"))
+    assert "status 401" in json.loads(shell("--connections-file", file, "--json").stdout)["message"]
+    rig.server.clear_log()
+    result = shell("--connections-file", file)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.count("status 401") == 1
     assert [request.path for request in rig.server.log] == ["/me"]
