@@ -247,8 +247,12 @@ def _in_markdown(column: str, cell: str) -> int:
 
 
 def _notes(tables: Sequence[TableResult]) -> list[str]:
-    """A line per warning, then one per hint."""
-    hints = [f"note: {hint}" for table in tables for hint in table.hints]
+    """A line per warning, then one per hint; what is the same of several tables is one line with all their names."""
+    about: dict[str, list[str]] = {}
+    for table in tables:
+        for hint in table.hints:
+            about.setdefault(hint.removeprefix(f"{table.table}: "), []).append(table.table)
+    hints = [f"note: {', '.join(names)}: {hint}" for hint, names in about.items()]
     return [*[f"warning: {warning}" for warning in warnings(tables)], *hints]
 
 

@@ -329,3 +329,12 @@ def test_a_table_that_was_refused_has_failed_although_it_was_read_and_merged() -
     result = table_result("contacts", rows_read=90, rows=150, changed=2, refused=refused)
     assert failures([result]) == [f"contacts failed: {refused}"]
     assert verdict([result]).startswith("1 of 1 tables failed:")
+
+
+def test_a_hint_that_is_the_same_of_several_tables_is_one_line() -> None:
+    same = [table_result(name, hints=(f"{name}: start date all changes nothing",)) for name in ("tags", "teams")]
+    other = table_result("admins", hints=("admins: 1 field has no column",))
+    assert remarks([*same, other]) == [
+        "note: tags, teams: start date all changes nothing",
+        "note: admins: 1 field has no column",
+    ]
