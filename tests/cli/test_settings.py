@@ -76,15 +76,20 @@ def test_the_demo_needs_no_connection_and_no_home(environ: dict[str, str]) -> No
     assert faults(OPTIONS, environ, demo=True) == []
 
 
-def answering(status: int, body: str) -> Iterator[str]:
-    """The address of a server that gives each request the same answer, as a PREFECT_API_URL."""
+def answering(status: int, body: str, *, healthy: bool = False) -> Iterator[str]:
+    """The address of a server that gives each request the same answer, as a PREFECT_API_URL.
+
+    `healthy`: only requests for its health are answered as Prefect does.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
+            well = healthy and self.path.endswith("/health")
+            told = "true" if well else body
+            self.send_response(200 if well else status)
+            self.send_header("Content-Length", str(len(told)))
             self.end_headers()
-            self.wfile.write(body.encode())
+            self.wfile.write(told.encode())
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -103,7 +108,7 @@ def test_a_connection_that_is_a_block_on_the_server_needs_no_entry(environ: dict
 
 
 def test_where_the_server_has_no_block_the_file_is_checked(environ: dict[str, str]) -> None:
-    with contextmanager(answering)(404, "{}") as url:
+    with contextmanager(answering)(404, "{}", healthy=True) as url:
         asked = environ | {"PREFECT_API_URL": url}
         assert "No connection 'acme'" in found(asked)[0]
         connections("name: acme, access_token: '${ACME_TOKEN}'")
@@ -112,8 +117,21 @@ def test_where_the_server_has_no_block_the_file_is_checked(environ: dict[str, st
         assert found(asked | {"ACME_TOKEN": "t"}) == []
 
 
-def test_a_server_that_refuses_leaves_the_answer_to_the_run(environ: dict[str, str]) -> None:
-    with contextmanager(answering)(401, "{}") as url:
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [(401, "{}", "refuses (status 401)"), (404, "{}", "not as Prefect does"), (200, "a page", "not as Prefect does")],
+)
+def test_a_server_that_refuses_or_is_none_of_prefects_is_told(
+    environ: dict[str, str], status: int, body: str, said: str
+) -> None:
+    connections("name: acme, access_token: t")
+    with contextmanager(answering)(status, body) as url:
+        (told,) = found(environ | {"PREFECT_API_URL": url})
+    assert said in told
+
+
+def test_a_server_in_trouble_leaves_the_answer_to_the_run(environ: dict[str, str]) -> None:
+    with contextmanager(answering)(500, "{}") as url:
         assert found(environ | {"PREFECT_API_URL": url}) == []
 
 

@@ -10,12 +10,11 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-import cyclopts
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from intercom.cli import plan as module
-from intercom.cli.commands.plan import plan
+from intercom.cli.app import main
+from intercom.cli.commands import plan as module
 from tests.support.ports import free_port
 from tests.support.prefect_server import Prefect, inherited
 from tests.support.rig import Rig
@@ -37,9 +36,7 @@ def options(rig: Rig, tmp_path: Path) -> list[str]:
 
 def shell(*arguments: str) -> int:
     """The command's exit status, as a shell has it."""
-    app = cyclopts.App(result_action="return_value")
-    app.default(plan)
-    return int(app(list(arguments)))
+    return main(["plan", *arguments])
 
 
 def test_a_plan_of_nine_tables_fits_80_columns(
