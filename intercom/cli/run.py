@@ -10,8 +10,8 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,10 +98,30 @@ def _state_of(file: Path, known: FlowOptions, options: dict[str, Any], *, demo: 
         raise LaterFault(f"Prefect's temporary server did not start ({reason}), and the demo uses no other. Run again.")
     BOARD.stage("Registering the run with Prefect")
     connection: AbstractContextManager[dict[str, str]] = demo_connection() if demo else nullcontext({})
-    with connection as overrides, local_settings():
+    with connection as overrides, local_settings(), _faults_of_prefect():
         state: Any = flow(**known.parameters({**options, **overrides}), return_state=True)
     ended: State[Any] = state
     return ended
+
+
+@contextmanager
+def _faults_of_prefect() -> Iterator[None]:
+    """What Prefect's client raises instead of ending the run, as LaterFault: no API, of another version, that refuses.
+
+    Errors of the run itself are in its state.
+    """
+    import httpx
+    from prefect.exceptions import PrefectException
+
+    from intercom.config.redaction import one_line
+
+    try:
+        yield
+    except (httpx.HTTPError, PrefectException, RuntimeError) as error:
+        raise LaterFault(
+            f"Prefect's API has failed, and the run with it: {one_line(error)} What the run has committed is in the "
+            "lake. Check the server (intercom-lake check), and run again."
+        ) from None
 
 
 def _ended(state: State[Any], lake: str | None) -> int:
@@ -117,8 +137,9 @@ def _ended(state: State[Any], lake: str | None) -> int:
 
 def _after_demo(lake: str) -> str:
     return (
-        f"The lake is in {lake}: one folder for each table below {lake}/data/demo.\n"
-        f"Try: intercom-lake ddl duckdb --lake {lake} --connection demo | duckdb, or run the demo again."
+        f"The lake is in {lake}: one folder for each table below {lake}/data/demo. Try:\n"
+        f"  intercom-lake ddl duckdb --lake {lake} --connection demo > demo.sql\n"
+        "  duckdb -init demo.sql -c 'SELECT name, email FROM contacts LIMIT 5'"
     )
 
 
@@ -130,8 +151,10 @@ def _how_far(options: dict[str, Any]) -> str:
     done, staged = BOARD.reached()
     if not done and not staged:
         return "No table was brought up to date. Run again."
+    tables = len(select_tables(options["tables"]))
     waiting = f", {staged:,} rows are staged" if staged else ""
-    return f"{done} of {len(select_tables(options['tables']))} tables are in the lake{waiting}. Run again to go on."
+    again = "" if done == tables else " Run again to go on."
+    return f"{done} of {tables} tables are in the lake{waiting}.{again}"
 
 
 def _loaded(entrypoint: str) -> Flow[..., Any]:
