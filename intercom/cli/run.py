@@ -22,6 +22,7 @@ from intercom.cli.demo import LAKE, demo_connection, use_own_prefect
 from intercom.cli.endings import COMPLETED, FAILED, WRONG_SETTINGS, InterruptedCommand, ending_cleanly
 from intercom.cli.options import FlowOptions, flag, flow_options
 from intercom.cli.temporary_server import TemporaryServer, local_settings
+from intercom.config.redaction import one_line
 from intercom.errors import ConfigurationError, IntercomLakeError
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 _QUIET = flag("quiet", "Print nothing but errors.")
 _JSON = flag("json", "Print one JSON object on standard output instead of the table.")
+_FRESH_HOME = (
+    "set PREFECT_HOME to a new folder, or PREFECT_API_URL to a server: watermarks are in the lake, too, blocks of "
+    "connections are not"
+)
 _DEMO = flag("demo", f"Copy a simulated workspace instead, into {LAKE}; no account and no Prefect server needed.")
 
 
@@ -93,9 +98,11 @@ def _state_of(file: Path, known: FlowOptions, options: dict[str, Any], *, demo: 
     flow.serialize_parameters(known.parameters(options))
     gc.freeze()
     gc.enable()
-    if server is not None and not server.connect() and demo:
-        reason = server.last_words() or "no reason is known"
-        raise LaterFault(f"Prefect's temporary server did not start ({reason}), and the demo uses no other. Run again.")
+    if server is not None and not server.connect() and (fault := server.fault()):
+        raise LaterFault(
+            f"Prefect's temporary server did not start ({one_line(fault)}). Nothing was read. Run again; if it stays, "
+            f"{_FRESH_HOME if not demo else 'look at the folder for temporary files'}."
+        )
     BOARD.stage("Registering the run with Prefect")
     connection: AbstractContextManager[dict[str, str]] = demo_connection() if demo else nullcontext({})
     with connection as overrides, local_settings(), _faults_of_prefect():
@@ -112,8 +119,6 @@ def _faults_of_prefect() -> Iterator[None]:
     """
     import httpx
     from prefect.exceptions import PrefectException
-
-    from intercom.config.redaction import one_line
 
     try:
         yield

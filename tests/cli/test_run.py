@@ -29,6 +29,20 @@ def test_an_api_that_refuses_the_run_is_one_sentence(tmp_path: Path) -> None:
     assert "intercom-lake check" in line
 
 
+def test_a_database_that_prefects_server_cannot_use_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "prefect.db").write_text("no database\n" * 100)
+    done = subprocess.run(
+        [sys.executable, "-m", "intercom.cli.app", "sync", "--quiet"],
+        env={**inherited(), "PREFECT_HOME": str(tmp_path), "INTERCOM_ACCESS_TOKEN": "t"},
+        capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Prefect's temporary server did not start")
+    assert "file is not a database" in line
+    assert "PREFECT_HOME" in line
+
+
 @pytest.mark.parametrize(
     ("reached", "told"),
     [
