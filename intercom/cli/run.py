@@ -10,8 +10,8 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from intercom.cli.demo import LAKE, demo_connection, use_own_prefect
 from intercom.cli.endings import COMPLETED, FAILED, WRONG_SETTINGS, InterruptedCommand, ending_cleanly
 from intercom.cli.options import FlowOptions, flag, flow_options
 from intercom.cli.temporary_server import TemporaryServer, local_settings
+from intercom.config.redaction import one_line
 from intercom.errors import ConfigurationError, IntercomLakeError
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 _QUIET = flag("quiet", "Print nothing but errors.")
 _JSON = flag("json", "Print one JSON object on standard output instead of the table.")
+_FRESH_HOME = (
+    "set PREFECT_HOME to a new folder, or PREFECT_API_URL to a server: watermarks are in the lake, too, blocks of "
+    "connections are not"
+)
 _DEMO = flag("demo", f"Copy a simulated workspace instead, into {LAKE}; no account and no Prefect server needed.")
 
 
@@ -94,15 +99,35 @@ def _state_of(file: Path, known: FlowOptions, options: dict[str, Any], *, demo: 
     flow.serialize_parameters(known.parameters(options))
     gc.freeze()
     gc.enable()
-    if server is not None and not server.connect() and demo:
-        reason = server.last_words() or "no reason is known"
-        raise LaterFault(f"Prefect's temporary server did not start ({reason}), and the demo uses no other. Run again.")
+    if server is not None and not server.connect() and (fault := server.fault()):
+        raise LaterFault(
+            f"Prefect's temporary server did not start ({one_line(fault)}). Nothing was read. Run again; if it stays, "
+            f"{_FRESH_HOME if not demo else 'look at the folder for temporary files'}."
+        )
     BOARD.stage("Registering the run with Prefect")
     connection: AbstractContextManager[dict[str, str]] = demo_connection() if demo else nullcontext({})
-    with connection as overrides, local_settings():
+    with connection as overrides, local_settings(), _faults_of_prefect():
         state: Any = flow(**known.parameters({**options, **overrides}), return_state=True)
     ended: State[Any] = state
     return ended
+
+
+@contextmanager
+def _faults_of_prefect() -> Iterator[None]:
+    """What Prefect's client raises instead of ending the run, as LaterFault: no API, of another version, that refuses.
+
+    Errors of the run itself are in its state.
+    """
+    import httpx
+    from prefect.exceptions import PrefectException
+
+    try:
+        yield
+    except (httpx.HTTPError, PrefectException, RuntimeError) as error:
+        raise LaterFault(
+            f"Prefect's API has failed, and the run with it: {one_line(error)} What the run has committed is in the "
+            "lake. Check the server (intercom-lake check), and run again."
+        ) from None
 
 
 def _ended(state: State[Any], lake: str | None) -> int:
@@ -122,8 +147,9 @@ def _ended(state: State[Any], lake: str | None) -> int:
 
 def _after_demo(lake: str) -> str:
     return (
-        f"The lake is in {lake}: one folder for each table below {lake}/data/demo.\n"
-        f"Try: intercom-lake ddl duckdb --lake {lake} --connection demo | duckdb, or run the demo again."
+        f"The lake is in {lake}: one folder for each table below {lake}/data/demo. Try:\n"
+        f"  intercom-lake ddl duckdb --lake {lake} --connection demo > demo.sql\n"
+        "  duckdb -init demo.sql -c 'SELECT name, email FROM contacts LIMIT 5'"
     )
 
 
@@ -135,8 +161,10 @@ def _how_far(options: dict[str, Any]) -> str:
     done, staged = BOARD.reached()
     if not done and not staged:
         return "No table was brought up to date. Run again."
+    tables = len(select_tables(options["tables"]))
     waiting = f", {staged:,} rows are staged" if staged else ""
-    return f"{done} of {len(select_tables(options['tables']))} tables are in the lake{waiting}. Run again to go on."
+    again = "" if done == tables else " Run again to go on."
+    return f"{done} of {tables} tables are in the lake{waiting}.{again}"
 
 
 def _loaded(entrypoint: str) -> Flow[..., Any]:

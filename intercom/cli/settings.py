@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from intercom.cli.local_prefect import api_fault, home_fault, may_have_block
 from intercom.config.connection import connection_slug
 from intercom.config.lookup import find_connection
 from intercom.config.storage_options import block_named, checked_options
-from intercom.errors import ConfigurationError, IntercomLakeError
+from intercom.errors import ConfigurationError, IntercomLakeError, PrefectError
 from intercom.lake.storage import Lake
 from intercom.orchestration.server.api_settings import ApiSettings, read_api_settings
 from intercom.sync.run import asked_range
@@ -33,7 +34,10 @@ def faults(options: Mapping[str, Any], environ: Mapping[str, str], *, demo: bool
         return found
     try:
         settings = read_api_settings(environ, Path())
-        fault = api_fault(settings.url, settings.place, environ) if settings.url else home_fault(environ)
+        if settings.url:
+            fault = api_fault(settings.url, settings.place, environ) or _refusal_of(settings)
+        else:
+            fault = home_fault(environ)
     except ConfigurationError as error:
         settings, fault = _NO_API, home_fault(environ) or str(error)
     if fault:
@@ -43,6 +47,20 @@ def faults(options: Mapping[str, Any], environ: Mapping[str, str], *, demo: bool
         connection, file = options["connection"], options["connections_file"]
         found += _told([lambda: _check_connection(connection, file, settings, environ)])
     return found
+
+
+def _refusal_of(settings: ApiSettings) -> str | None:
+    """Why the API at the configured address is of no use; None where it is, and where the run has to wait for it."""
+    from intercom.orchestration.server.plain_api import PlainApi
+
+    try:
+        with closing(PlainApi(settings)) as api:
+            api.check_health()
+    except ConfigurationError as error:
+        return str(error)
+    except PrefectError as error:
+        return f"{error} Nothing was read." if error.refused else None
+    return None
 
 
 def _told(checks: list[Callable[[], Any]]) -> Iterator[str]:

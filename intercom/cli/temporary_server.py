@@ -3,7 +3,8 @@
 Prefect would start one too, but late: it first imports all of its server into the process of the run. Here a process
 of its own does that, while the run's imports Prefect, the flow and what they need. Whether a server is wanted is for
 Prefect's own settings to say (environment, profile, prefect.toml), so that process reads them before anything else.
-Should it not come up, the run finds no API, and Prefect starts its own after all.
+Where none is wanted it ends at once, and the run is Prefect's own affair. Where it cannot start, as with a damaged
+database, it ends with `_NOT_STARTED`: Prefect would fail at the same, with tracebacks, and try for minutes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import atexit
 import gc
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from prefect.settings import Settings
 
 _WANTED = "--wanted"
+_NOT_STARTED = 3
+_EXCEPTION = re.compile(r"^[\w.]*(Error|Exception)\b: .+", re.MULTILINE)
 _LAST_SECONDS = 10
 """How long a run waits at its end for the server's last writes."""
 
@@ -80,11 +84,14 @@ class TemporaryServer:
             refresh_global_settings_context()
         return bool(url)
 
-    def last_words(self) -> str:
-        """The last line that the server has logged, ``""`` if there is none."""
+    def fault(self) -> str | None:
+        """Why the server could not start, after `connect` was False; None where none was wanted."""
+        if self._process.wait() == 0:
+            return None
         self._said.seek(0)
-        lines = self._said.read().decode(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        said = self._said.read().decode(errors="replace")
+        errors = [found.group() for found in _EXCEPTION.finditer(said)]
+        return (errors or [line.strip() for line in said.split("\n") if line.strip()] or ["no reason is known"])[-1]
 
     def _stop(self) -> None:
         """Tell the server to end, and wait for a while. It is never killed, since it may be migrating its database."""
@@ -133,6 +140,8 @@ async def _run(server: uvicorn.Server, alone: threading.Event) -> None:
         server.should_exit = server.should_exit or alone.is_set()
         await asyncio.sleep(0.05)
     await running
+    if not told and not alone.is_set():
+        sys.exit(_NOT_STARTED)
 
 
 if __name__ == "__main__":

@@ -76,9 +76,10 @@ def hint_on_history(table: Table, run: Run, before: TableState | None, after: Ta
     elif run.history_from is None:
         if was is None or not run.full_refresh:
             return ()
+        gone = ", and those that a backfill had copied are removed" if after.complete and after.refused is None else ""
         said = (
             f"the full refresh has kept the history {from_day(was)}; rows that were last changed before that day were "
-            "not read (--start-date all reads them, too)"
+            f"not read{gone} (--start-date all reads them, too)"
         )
     elif run.history_from == (ALL if was is None else was):
         already = "has no limit" if was is None else "begins there already"

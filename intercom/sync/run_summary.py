@@ -160,12 +160,18 @@ def _after(
         if not _has_counts(table):
             continue
         entry["rows"] = table.compacted.rows
-        if table.read.watermark_after is not None:
+        if table.ingested is not None:  # also None: a short read from the beginning leaves a table without one
             entry["watermark"] = _unix(table.read.watermark_after)
-        if facts.run is not None and facts.run.until is None and table.error is None and table.read.complete:
+        if _is_in_step(facts, table):
             entry["synced_at"] = _unix(facts.run.run_start)
     order = {name: place for place, name in enumerate(TABLES)}
     return sorted(entries.values(), key=lambda one: order.get(one["table"], len(order)))
+
+
+def _is_in_step(facts: RunFacts, table: TableResult) -> bool:
+    """Whether the table had all that Intercom had when this run began; what an earlier try has read is older."""
+    read_now = facts.run is not None and facts.run.until is None and not table.read.earlier_try
+    return read_now and table.error is None and table.read.complete
 
 
 def _lake_table(

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import socket
 import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +13,7 @@ import pytest
 from intercom.cli.local_prefect import api_fault, home_fault, may_have_block
 from intercom.cli.settings import faults
 from intercom.orchestration.server.api_settings import ApiSettings
+from tests.support.one_answer import answering
 from tests.support.ports import free_port
 
 NOWHERE = ApiSettings(url=None, place="", temporary=True)
@@ -76,34 +73,13 @@ def test_the_demo_needs_no_connection_and_no_home(environ: dict[str, str]) -> No
     assert faults(OPTIONS, environ, demo=True) == []
 
 
-def answering(status: int, body: str) -> Iterator[str]:
-    """The address of a server that gives each request the same answer, as a PREFECT_API_URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/api"
-        server.shutdown()
-        thread.join()
-
-
 def test_a_connection_that_is_a_block_on_the_server_needs_no_entry(environ: dict[str, str]) -> None:
-    with contextmanager(answering)(200, '{"data": {"access_token": "t"}}') as url:
+    with answering(200, '{"data": {"access_token": "t"}}') as url:
         assert found(environ | {"PREFECT_API_URL": url}) == []
 
 
 def test_where_the_server_has_no_block_the_file_is_checked(environ: dict[str, str]) -> None:
-    with contextmanager(answering)(404, "{}") as url:
+    with answering(404, "{}", healthy=True) as url:
         asked = environ | {"PREFECT_API_URL": url}
         assert "No connection 'acme'" in found(asked)[0]
         connections("name: acme, access_token: '${ACME_TOKEN}'")
@@ -112,8 +88,21 @@ def test_where_the_server_has_no_block_the_file_is_checked(environ: dict[str, st
         assert found(asked | {"ACME_TOKEN": "t"}) == []
 
 
-def test_a_server_that_refuses_leaves_the_answer_to_the_run(environ: dict[str, str]) -> None:
-    with contextmanager(answering)(401, "{}") as url:
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [(401, "{}", "refuses (status 401)"), (404, "{}", "not as Prefect does"), (200, "a page", "not as Prefect does")],
+)
+def test_a_server_that_refuses_or_is_none_of_prefects_is_told(
+    environ: dict[str, str], status: int, body: str, said: str
+) -> None:
+    connections("name: acme, access_token: t")
+    with answering(status, body) as url:
+        (told,) = found(environ | {"PREFECT_API_URL": url})
+    assert said in told
+
+
+def test_a_server_in_trouble_leaves_the_answer_to_the_run(environ: dict[str, str]) -> None:
+    with answering(500, "{}") as url:
         assert found(environ | {"PREFECT_API_URL": url}) == []
 
 

@@ -139,9 +139,14 @@ def test_prefects_own_settings_decide_whether_a_server_starts(where: str, tmp_pa
     assert not (tmp_path / "prefect.db").exists()
 
 
-def test_a_server_that_does_not_come_up_leaves_the_run_to_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_come_up_is_a_fault_and_one_that_is_not_wanted_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    TemporaryServer(python="/bin/false").connect()
+    for program, fault in (("/bin/false", "no reason is known"), ("/bin/true", None)):
+        server = TemporaryServer(python=program)
+        assert not server.connect()
+        assert server.fault() == fault
     assert "PREFECT_API_URL" not in os.environ
 
 

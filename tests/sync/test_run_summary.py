@@ -120,6 +120,24 @@ def test_neither_a_backfill_nor_a_short_read_nor_a_merge_makes_a_table_fresh() -
     assert entries(made)["contacts"]["synced_at"] == "2026-11-03T12:00:00Z"
 
 
+def test_what_an_earlier_try_has_read_is_no_fresher_for_the_retry() -> None:
+    first = summary([CONTACTS])
+    assert CONTACTS.ingested is not None
+    again = replace(CONTACTS, ingested=replace(CONTACTS.ingested, earlier_try=True))
+    later = replace(FACTS, run=replace(RUN, run_start=START + 3600))
+    retried = entries(summary([again], later, lake_tables=known_tables(first) or []))["contacts"]
+    assert (retried["synced_at"], retried["last_run_at"]) == ("2026-11-03T12:00:00Z", "2026-11-03T13:01:00Z")
+
+
+def test_a_watermark_that_a_run_has_taken_away_is_not_shown_any_more() -> None:
+    before = known_tables(summary([CONTACTS])) or []
+    wider = table_result("contacts", rows=9, complete=False, watermark_after=None)
+    assert entries(summary([wider], lake_tables=before))["contacts"]["watermark"] is None
+    merged = TableResult("contacts", compacted=CONTACTS.compacted)
+    compaction = replace(FACTS, request=None, run=None)
+    assert entries(summary([merged], compaction, lake_tables=before))["contacts"]["watermark"] is not None
+
+
 def test_a_merge_over_all_tables_adds_none_that_the_lake_lacks() -> None:
     assert summary([TableResult("teams")], replace(FACTS, request=None, run=None))["lake_tables"] == []
 

@@ -237,6 +237,16 @@ def test_a_backfill_with_all_reads_from_the_beginning_and_leaves_the_history(rig
     rig.check(MERGED)
 
 
+def test_a_full_refresh_says_that_what_a_backfill_has_copied_from_before_the_history_goes(rig: Rig) -> None:
+    sync(rig, ("conversations",), history_from=LATE)
+    rig.sync(["conversations"], history_from=MIDDLE, until=LATE)
+    copied = len(rig.rows("conversations"))
+    found = sync(rig, ("conversations",), full_refresh=True, allow_mass_removal=True)
+    assert len(rig.rows("conversations")) < copied
+    assert_holds(rig, "conversations", LATE)
+    assert "those that a backfill had copied are removed" in hints(found)["conversations"]
+
+
 def test_a_history_is_widened_beside_a_large_backfill(make_rig: Callable[..., Rig]) -> None:
     """The read has fewer rows than the table, since it begins after the range that was copied; that is no doubt."""
     rig = make_rig(contacts=300)

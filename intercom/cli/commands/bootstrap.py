@@ -12,13 +12,14 @@ from cyclopts import Parameter
 def bootstrap(
     *,
     connections_file: Annotated[
-        Path | None, Parameter(help="Save the connections of this YAML file as blocks, too.")
+        Path | None, Parameter(metavar="FILE", help="Save the connections of this YAML file as blocks, too.")
     ] = None,
     notify: Annotated[
         str | None,
         Parameter(
+            metavar="TYPE/NAME",
             help="Make two automations that notify by this block, such as slack-webhook/team: a run has failed; a "
-            "table has not been synced for three hours."
+            "table has not been synced for three hours.",
         ),
     ] = None,
 ) -> int:

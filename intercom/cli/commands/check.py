@@ -15,20 +15,28 @@ from intercom.cli.options import list_of_names, parsed_by
 
 def check(
     *,
-    connection: Annotated[str, Parameter(help="Name of the connection, as of sync.")] = "default",
+    connection: Annotated[str, Parameter(metavar="NAME", help="Name of the connection, as of sync.")] = "default",
     connections_file: Annotated[
         str | None,
-        Parameter(help="YAML file with connections; connections.yml in the current folder if that exists."),
+        Parameter(
+            metavar="FILE",
+            help="YAML file with connections; connections.yml in the current folder if that exists.",
+        ),
     ] = None,
-    lake: Annotated[str, Parameter(help="Folder or fsspec URL of the lake.")] = "./lake",
+    lake: Annotated[str, Parameter(metavar="URL", help="Folder or fsspec URL of the lake.")] = "./lake",
     tables: Annotated[
         Sequence[str], parsed_by(list_of_names, "A,B,...", "Tables to try; all of them if none is named.")
     ] = (),
     storage_options: Annotated[
         str | None,
-        Parameter(help="How the lake's store is reached, as of sync: a JSON object, or the Prefect block that has it."),
+        Parameter(
+            metavar="JSON|BLOCK",
+            help="How the lake's store is reached, as of sync: a JSON object, or the Prefect block that has it.",
+        ),
     ] = None,
-    json: Annotated[bool, Parameter(help="Print one JSON object instead of lines.", negative=())] = False,
+    json: Annotated[
+        bool, Parameter(help="Print one JSON object instead of lines.", negative=(), show_default=False)
+    ] = False,
 ) -> int:
     """Try connection, token, tables, lake and Prefect, and say what to do where something is missing.
 

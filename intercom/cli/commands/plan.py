@@ -25,24 +25,33 @@ _PREFECT_SECONDS = 10.0
 
 def plan(
     *,
-    connection: Annotated[str, Parameter(help="Name of the connection.")] = "default",
+    connection: Annotated[str, Parameter(metavar="NAME", help="Name of the connection.")] = "default",
     connections_file: Annotated[
-        str | None, Parameter(help="YAML file with connections; ./connections.yml if that exists.")
+        str | None, Parameter(metavar="FILE", help="YAML file with connections; ./connections.yml if that exists.")
     ] = None,
-    lake: Annotated[str, Parameter(help="Folder, or fsspec URL such as s3://bucket/prefix.")] = "./lake",
+    lake: Annotated[str, Parameter(metavar="URL", help="Folder, or fsspec URL such as s3://bucket/prefix.")] = "./lake",
     tables: Annotated[
         Sequence[str], parsed_by(list_of_names, "A,B,...", "Tables to plan; all of them if none is named.")
     ] = (),
-    full_refresh: Annotated[bool, Parameter(negative=(), help="As if everything was to be read again.")] = False,
+    full_refresh: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="As if everything was to be read again.")
+    ] = False,
     start_date: Annotated[
         Any, parsed_by(day_or_all, "YYYY-MM-DD|all", "First day (UTC) of updated_at, or all, as for a sync.")
     ] = None,
-    end_date: Annotated[date | None, Parameter(help="Last day (UTC) of updated_at: plan a backfill.")] = None,
+    end_date: Annotated[
+        date | None, Parameter(metavar="YYYY-MM-DD", help="Last day (UTC) of updated_at: plan a backfill.")
+    ] = None,
     storage_options: Annotated[
-        str | None, Parameter(help="How the lake's store is reached: a JSON object, or a Prefect block's name.")
+        str | None,
+        Parameter(
+            metavar="JSON|BLOCK", help="How the lake's store is reached: a JSON object, or a Prefect block's name."
+        ),
     ] = None,
     table_format: Annotated[Literal["parquet", "delta"], Parameter(help="As for a sync.")] = "parquet",
-    json: Annotated[bool, Parameter(negative=(), help="Print one JSON object instead of the table.")] = False,
+    json: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Print one JSON object instead of the table.")
+    ] = False,
 ) -> int:
     """Say what a sync would read and why, and how much that is. Nothing is written.
 
@@ -144,9 +153,12 @@ class _Prefect:
     """
 
     def __init__(self) -> None:
-        from prefect.settings import get_current_settings
+        import os
+        from pathlib import Path
 
-        self._url = get_current_settings().api.url
+        from intercom.orchestration.server.api_settings import read_api_settings
+
+        self._url = read_api_settings(os.environ, Path()).url  # Prefect itself, of two seconds, only where it is asked
         self.remarks: list[str] = []
         if self._url is None:
             self.remarks.append(

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from intercom.cli.endings import COMPLETED, WRONG_SETTINGS, InterruptedCommand, ending_cleanly
-from intercom.errors import ConfigurationError
+from intercom.cli.endings import COMPLETED, FAILED, WRONG_SETTINGS, InterruptedCommand, ending_cleanly
+from intercom.config.redaction import named
+from intercom.errors import ConfigurationError, IntercomLakeError
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
@@ -36,25 +37,35 @@ def serve(
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return WRONG_SETTINGS
+    except IntercomLakeError as error:
+        print(error, file=sys.stderr)
+        return FAILED
     except InterruptedCommand as ended:
         return ended.status
     return COMPLETED
 
 
 def _serve(file: Path) -> None:
+    from contextlib import closing
+
     from prefect import serve as serve_deployments
     from prefect.settings import get_current_settings
+
+    from intercom.orchestration.server.api_settings import read_api_settings
+    from intercom.orchestration.server.plain_api import PlainApi
 
     if get_current_settings().api.url is None:
         raise ConfigurationError(
             "PREFECT_API_URL is not set, so there is no Prefect server that keeps the schedules. Start one with "
             "`prefect server start`, set PREFECT_API_URL=http://127.0.0.1:4200/api, and run this again."
         )
+    with closing(PlainApi(read_api_settings(os.environ, Path()))) as api:
+        api.check_health()
     entries = _entries(file)
     for entry in entries:
         for name, value in entry.get("work_pool", {}).get("job_variables", {}).get("env", {}).items():
             os.environ.setdefault(name, value)  # runs inherit it
-    deployments = [served(entry) for entry in entries]
+    deployments = [_served_from(file, entry) for entry in entries]
     for deployment in deployments:
         _leave_to_workers(deployment)
     serve_deployments(*deployments)
@@ -70,10 +81,24 @@ def _entries(file: Path) -> list[dict[str, Any]]:
     folder = file.resolve().parent
     os.chdir(folder)
     os.environ["PWD"] = str(folder)  # prefect.yaml uses $PWD, which only a shell sets
-    entries: list[dict[str, Any]] = apply_values(
-        yaml.safe_load((folder / file.name).read_text(encoding="utf-8"))["deployments"], {}
-    )
-    return entries
+    try:
+        found = yaml.safe_load((folder / file.name).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file} cannot be read: {' '.join(str(error).split())}. Correct it.") from None
+    entries = found.get("deployments") if isinstance(found, dict) else None
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise ConfigurationError(f"{file} has no list `deployments` with entries. `intercom-lake init` writes one.")
+    applied: list[dict[str, Any]] = apply_values(entries, {})
+    return applied
+
+
+def _served_from(file: Path, entry: dict[str, Any]) -> RunnerDeployment:
+    """The deployment for an entry; ConfigurationError, which names it, for one that cannot be made."""
+    try:
+        return served(entry)
+    except Exception as error:  # Prefect's and Pydantic's, and those of the flow's own module
+        name = entry.get("name", "without a name")
+        raise ConfigurationError(f"{file}: deployment {name} cannot be made: {named(error)}. Correct it.") from None
 
 
 def served(entry: dict[str, Any]) -> RunnerDeployment:

@@ -42,9 +42,13 @@ def main() -> int:
     if told := fault():
         print(told, file=sys.stderr)
         return 2
-    from intercom.cli.app import main as run
+    try:
+        from intercom.cli.app import main as run
 
-    return run()
+        return run()
+    except KeyboardInterrupt:  # while modules are imported; commands end by themselves
+        print("Interrupted.", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def test_prefect_is_never_imported_and_nothing_is_logged(rig: Rig, here: Path, p
 
 PATIENT = f"""
 from dataclasses import replace
-from intercom.cli import check_steps
+from intercom.cli.commands import check_steps
 check_steps.POLICY = replace(check_steps.POLICY, read_seconds=300.0)
 {RUN_AND_TELL}
 """

@@ -6,16 +6,16 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-import cyclopts
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from intercom.cli import plan as module
-from intercom.cli.commands.plan import plan
+from intercom.cli.app import main
+from intercom.cli.commands import plan as module
 from tests.support.ports import free_port
 from tests.support.prefect_server import Prefect, inherited
 from tests.support.rig import Rig
@@ -25,7 +25,17 @@ from tests.support.rig import Rig
 def no_prefect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No Prefect API, whatever this process has."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_PROFILES_PATH", str(tmp_path / "profiles.toml"))
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        yield
+
+
+@contextmanager
+def api_at(url: str) -> Iterator[None]:
+    """This process's API, for Prefect and for those who read its settings without it."""
+    with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_API_URL: url}):
+        patch.setenv("PREFECT_API_URL", url)
         yield
 
 
@@ -37,9 +47,7 @@ def options(rig: Rig, tmp_path: Path) -> list[str]:
 
 def shell(*arguments: str) -> int:
     """The command's exit status, as a shell has it."""
-    app = cyclopts.App(result_action="return_value")
-    app.default(plan)
-    return int(app(list(arguments)))
+    return main(["plan", *arguments])
 
 
 def test_a_plan_of_nine_tables_fits_80_columns(
@@ -123,7 +131,7 @@ def test_a_server_of_prefects_that_is_away_is_told_and_not_waited_for(
     from intercom.orchestration.server.retry import TIMING
 
     monkeypatch.setattr(TIMING, "most", TIMING.most)
-    with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}):
+    with api_at(f"http://127.0.0.1:{free_port()}/api"):
         assert shell(*options, "--tables", "tags") == 0
     assert "goes by the lake's own watermarks" in " ".join(capsys.readouterr().out.split())
 
@@ -136,7 +144,7 @@ app = cyclopts.App(result_action="return_value")
 app.default(plan)
 print("before", sorted({"prefect", "pyarrow", "requests", "pydantic"} & set(sys.modules)))
 status = app(sys.argv[1:])
-print("server", "prefect.server" in sys.modules)
+print("prefect", "prefect" in sys.modules)
 sys.exit(status)
 """
 
@@ -149,7 +157,7 @@ def test_no_server_starts_and_help_needs_no_imports(options: list[str], tmp_path
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "before []" in done.stdout
-    assert "server False" in done.stdout
+    assert "prefect False" in done.stdout
     assert not list(home.rglob("*.db"))
 
 
@@ -162,7 +170,7 @@ def test_blocks_of_a_server_count(rig: Rig, prefect: Prefect, capsys: pytest.Cap
     rig.sync(["conversations"])
     (mark,) = rig.store.kept.values()
     assert mark.value is not None
-    with temporary_settings({PREFECT_API_URL: prefect.api}):
+    with api_at(prefect.api):
         BlockWatermarks().save(replace(mark, value=mark.value - 86_400))
         assert shell("--connection", "planned", "--lake", rig.lake_url, "--tables", "conversations", "--json") == 0
     found = json.loads(capsys.readouterr().out)

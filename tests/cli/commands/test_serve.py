@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,19 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from intercom.cli.app import main
 from intercom.cli.commands.serve import served
+from intercom.orchestration.server.plain_api import PlainApi
 from tests.deployments.scripts import ROOT
+from tests.support.ports import free_port
 
 ENTRIES = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+
+
+@contextmanager
+def told_of(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process's API is at `url`, for Prefect and for those who read its settings without it."""
+    monkeypatch.setenv("PREFECT_API_URL", url)
+    with temporary_settings({PREFECT_API_URL: url}):
+        yield
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: str(entry["name"]))
@@ -51,6 +63,41 @@ def test_without_a_file_it_says_how_to_get_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+    monkeypatch.setattr(PlainApi, "check_health", lambda _: None)
+    with told_of("http://127.0.0.1:9/api", monkeypatch):
         assert main(["serve"]) == 2
     assert "intercom-lake init" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: [", "prefect.yaml cannot be read: while parsing"),
+        ("a: 1", "prefect.yaml has no list `deployments`"),
+        ("deployments: []", "prefect.yaml has no list `deployments`"),
+        ("deployments: [{name: mine}]", "deployment mine cannot be made: KeyError: 'entrypoint'"),
+        ("deployments: [{name: mine, entrypoint: nowhere.py:f}]", "deployment mine cannot be made"),
+    ],
+)
+def test_a_file_that_says_no_deployments_is_told_in_a_line(
+    text: str, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(PlainApi, "check_health", lambda _: None)
+    Path("prefect.yaml").write_text(text)
+    with told_of("http://127.0.0.1:9/api", monkeypatch):
+        assert main(["serve"]) == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert said.count("\n") == 1
+
+
+def test_a_server_that_does_not_answer_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with told_of(f"http://127.0.0.1:{free_port()}/api", monkeypatch):
+        assert main(["serve"]) == 1
+    said = capsys.readouterr().err
+    assert "does not answer" in said
+    assert said.count("\n") == 1
