@@ -162,16 +162,17 @@ def _after(
         entry["rows"] = table.compacted.rows
         if table.ingested is not None:  # also None: a short read from the beginning leaves a table without one
             entry["watermark"] = _unix(table.read.watermark_after)
-        if _is_in_step(facts, table):
-            entry["synced_at"] = _unix(facts.run.run_start)
+        if (second := _in_step_since(facts, table)) is not None:
+            entry["synced_at"] = _unix(second)
     order = {name: place for place, name in enumerate(TABLES)}
     return sorted(entries.values(), key=lambda one: order.get(one["table"], len(order)))
 
 
-def _is_in_step(facts: RunFacts, table: TableResult) -> bool:
-    """Whether the table had all that Intercom had when this run began; what an earlier try has read is older."""
-    read_now = facts.run is not None and facts.run.until is None and not table.read.earlier_try
-    return read_now and table.error is None and table.read.complete
+def _in_step_since(facts: RunFacts, table: TableResult) -> int | None:
+    """When the run began, if the table now has all that Intercom had then; what an earlier try has read is older."""
+    if facts.run is None or facts.run.until is not None or table.read.earlier_try:
+        return None
+    return facts.run.run_start if table.error is None and table.read.complete else None
 
 
 def _lake_table(
