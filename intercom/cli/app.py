@@ -50,8 +50,9 @@ def _app() -> App:
         default_parameter=LAST_WINS,
         version=lambda: version("intercom-lake"),
     )
-    for name, module, group, described in _COMMANDS:
-        app.command(f"intercom.cli.commands.{module}:{name}", name=name, help=described, group=group, help_epilogue="")
+    for place, (name, module, group, described) in enumerate(_COMMANDS):
+        function = f"intercom.cli.commands.{module}:{name}"
+        app.command(function, name=name, sort_key=place, help=described, group=group, help_epilogue="")
     return app
 
 

@@ -69,6 +69,7 @@ class FinishedRead:
     refused: str | None
     digests: str | None = None
     backfills_only: bool = False
+    backfilled_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,8 @@ class TableState:
     rows that are not the table's: the table is read from the beginning, and these months are written without the file.
     `digests` is the mark of the row digests that are valid for the table (`intercom.lake.row_digests`), None if there
     are none. `backfills_only`: only runs with an end date have read the table, and `history_from` says nothing yet.
+    `backfilled_from` is the earliest second (unix) from which such runs have copied rows since the table was last read
+    as a whole; 0 from the beginning, None where there was none.
     `generation` identifies the record that this one was read from and will replace, None if there was none;
     it is not saved as a field of the record.
     """
@@ -121,6 +124,7 @@ class TableState:
     damaged: tuple[str, ...] = ()
     digests: str | None = None
     backfills_only: bool = False
+    backfilled_from: int | None = None
     generation: Generation | None = field(default=None, compare=False)
 
     @property
@@ -135,7 +139,7 @@ class TableState:
         fields["staged"] = [run.to_json() for run in self.staged]
         for name in ("ingested_at", "saved_at"):
             fields[name] = iso_text(fields[name])
-        for name in ("watermark", "history_from"):
+        for name in ("watermark", "history_from", "backfilled_from"):
             fields[name] = None if fields[name] is None else iso_text(datetime.fromtimestamp(fields[name], UTC))
         if self.columns is not None:
             fields["columns"] = self.columns.to_json()
@@ -181,6 +185,7 @@ class TableState:
             damaged=tuple(map(str, record.get("damaged", ()))),
             digests=record.get("digests"),
             backfills_only=bool(record.get("backfills_only", False)),
+            backfilled_from=_backfilled_from(record),
         )
 
     # -- changes of a record: each gives the new record -----------------------------------------------------------
@@ -204,6 +209,7 @@ class TableState:
             watermark=read.watermark,
             history_from=read.history_from,
             backfills_only=read.backfills_only,
+            backfilled_from=read.backfilled_from,
             workspace=read.workspace or self.workspace,
             complete=read.complete,
             notes=read.notes,
@@ -305,6 +311,13 @@ def _rewriting(record: Mapping[str, Any]) -> ColumnMigration:
 
 def _time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
+
+
+def _backfilled_from(record: Mapping[str, Any]) -> int | None:
+    """The record's own; records of earlier versions do not say what backfills have copied: perhaps everything."""
+    if "backfilled_from" in record:
+        return _second(record["backfilled_from"])
+    return None if record["history_from"] is None else 0
 
 
 def _second(text: str | None) -> int | None:

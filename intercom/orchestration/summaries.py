@@ -76,7 +76,8 @@ def leaving_summary(open_lake: Callable[[], Lake], facts: RunFacts) -> Iterator[
         yield
     except Exception as error:
         if not (isinstance(error, LakeError) and error.__cause__ is not None) and _knows(open_lake, facts.connection):
-            leave_summary(open_lake, facts, [], error=one_line(error) or named(error))
+            told = one_line(error) or named(error)
+            leave_summary(open_lake, facts, [TableResult(table, failure=told) for table in facts.tables], error=told)
         raise
 
 

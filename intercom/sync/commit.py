@@ -11,6 +11,7 @@ from intercom.lake.staged_run import Coverage, StagedRun
 from intercom.lake.state import FinishedRead, TableState
 from intercom.normalise.rules import rules
 from intercom.sync.confirm_removals import Verdict
+from intercom.sync.history import backfilled_after
 from intercom.sync.plan import ReadPlan
 from intercom.sync.read_table import TableReader
 from intercom.sync.run import Run
@@ -65,6 +66,7 @@ def commit(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run) -> T
         watermark=kept.watermark if as_far else _reached(reader, plan, latest, run),
         history_from=kept.history_from if same_history else plan.history_from,
         backfills_only=same_history and kept.backfills_only,
+        backfilled_from=backfilled_after(kept, run, read_whole=staged.coverage is Coverage.REPLACES),
         workspace=run.workspace,
         run_id=run.run_id,
         ingested_at=reader.checkpoints.ingested_at,

@@ -27,16 +27,39 @@ def kept_history(state: TableState | None) -> int | None:
     return None if state is None or state.backfills_only else state.history_from
 
 
+def backfilled_after(kept: TableState, run: Run, *, read_whole: bool) -> int | None:
+    """From which second on backfills have copied rows, after this run; 0 from the beginning, None if none has.
+
+    `read_whole`: the table is now exactly what the run has read, so that no row is left that only a backfill knew.
+    """
+    if run.until is None:
+        return None if read_whole else kept.backfilled_from
+    begun = run.history_from if isinstance(run.history_from, int) else 0
+    return begun if kept.backfilled_from is None else min(begun, kept.backfilled_from)
+
+
+def _whole_history(state: TableState | None) -> int | None:
+    """From which second on a full refresh has to read, so that no row goes that a backfill has copied."""
+    kept = kept_history(state)
+    if state is None or kept is None or state.backfilled_from is None:
+        return kept
+    return min(kept, state.backfilled_from)
+
+
 def history_after(table: Table, run: Run, state: TableState | None, *, has_rows: bool) -> int | None:
     """Where the table's history begins after this run, in unix seconds; a backfill leaves it as it is.
 
-    A table without a cursor field has no history to limit. `has_rows`: files of the table are in the lake. Raises
-    ConfigurationError for a start date that is later than the history of such a table, since rows would have to go.
+    A full refresh makes the table exactly what it reads, so it reads from where backfills have begun, too: the history
+    is complete from there on then. A table without a cursor field has no history to limit. `has_rows`: files of the
+    table are in the lake. Raises ConfigurationError for a start date that is later than the history of such a table,
+    since rows would have to go.
     """
     kept = kept_history(state)
-    if table.cursor_field is None or run.until is not None or run.history_from is None:
+    if table.cursor_field is None or run.until is not None:
         return kept
-    asked = None if run.history_from == ALL else run.history_from
+    asked = kept if run.history_from is None else None if run.history_from == ALL else run.history_from
+    if asked == kept:
+        return _whole_history(state) if run.full_refresh else kept
     begun = state is not None and not state.backfills_only
     if begun and has_rows and begins_before(kept, asked):
         paths = TablePaths(run.connection, table.name)
@@ -76,10 +99,9 @@ def hint_on_history(table: Table, run: Run, before: TableState | None, after: Ta
     elif run.history_from is None:
         if was is None or not run.full_refresh:
             return ()
-        gone = ", and those that a backfill had copied are removed" if after.complete and after.refused is None else ""
         said = (
             f"the full refresh has kept the history {from_day(was)}; rows that were last changed before that day were "
-            f"not read{gone} (--start-date all reads them, too)"
+            "not read (--start-date all reads them, too)"
         )
     elif run.history_from == (ALL if was is None else was):
         already = "has no limit" if was is None else "begins there already"

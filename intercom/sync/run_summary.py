@@ -10,7 +10,7 @@ failed. Fields may be added without a new `VERSION`.
     started_at, ended_at, seconds  by Intercom's clock where it was told, else by this machine's
     state, message                 completed or failed, and how it ended in words, as Prefect's final state says it
     asked                          tables, full_refresh, start_date and end_date (days, both included), compact
-    tables                         one entry for each table of the run; none if it ended before it read
+    tables                         one entry for each table of the run; all failed if it ended before it read
         table, status, reason      status: synced, compacted, failed; reason: why it was read from where it was
         complete                   false if rows stayed missing that Intercom counts
         rows_read, new, changed, unchanged, removed

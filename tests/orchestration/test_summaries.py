@@ -138,7 +138,9 @@ def test_a_run_that_cannot_begin_leaves_a_summary_where_the_connection_is_known(
         raise KeyboardInterrupt
     good, failed = sorted(left(lake), key=lambda found: str(found["state"]))
     assert (good["state"], failed["state"], failed["message"]) == ("completed", "failed", "no token")
-    assert (failed["run_id"], failed["tables"], failed["lake"]) == ("failing", [], lake.url)
+    assert (failed["run_id"], failed["lake"]) == ("failing", lake.url)
+    assert [(one["table"], one["error"]) for one in failed["tables"]] == [(name, "no token") for name in FACTS.tables]
+    assert {one["table"]: one["last_error"] for one in failed["lake_tables"]} == dict.fromkeys(FACTS.tables, "no token")
 
 
 def test_a_run_that_cannot_have_its_tables_leaves_a_summary_beside_that_of_the_run_that_has_them(lake: Lake) -> None:

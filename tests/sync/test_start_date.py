@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -237,14 +238,31 @@ def test_a_backfill_with_all_reads_from_the_beginning_and_leaves_the_history(rig
     rig.check(MERGED)
 
 
-def test_a_full_refresh_says_that_what_a_backfill_has_copied_from_before_the_history_goes(rig: Rig) -> None:
+@pytest.mark.parametrize("again", [None, LATE], ids=["no date", "the same date"])
+def test_a_full_refresh_reads_from_where_a_backfill_has_begun(rig: Rig, again: int | None) -> None:
+    """Rows that a backfill has copied are not lost by it; the history is complete from there on afterwards."""
+    sync(rig, MERGED, history_from=LATE)
+    rig.sync(MERGED, history_from=MIDDLE, until=MIDDLE + 5 * DAY)
+    copied = {table: len(rig.rows(table)) for table in MERGED}
+    found = sync(rig, MERGED, full_refresh=True, history_from=again)
+    for table in MERGED:
+        assert len(rig.rows(table)) >= copied[table]
+        assert_holds(rig, table, MIDDLE)
+        assert "is now complete from" in hints(found)[table]
+    sync(rig, MERGED, full_refresh=True)
+    for table in MERGED:
+        assert_holds(rig, table, MIDDLE)
+
+
+def test_a_full_refresh_over_a_record_of_before_reads_everything_that_backfills_may_have_copied(rig: Rig) -> None:
     sync(rig, ("conversations",), history_from=LATE)
     rig.sync(["conversations"], history_from=MIDDLE, until=LATE)
-    copied = len(rig.rows("conversations"))
-    found = sync(rig, ("conversations",), full_refresh=True, allow_mass_removal=True)
-    assert len(rig.rows("conversations")) < copied
-    assert_holds(rig, "conversations", LATE)
-    assert "those that a backfill had copied are removed" in hints(found)["conversations"]
+    state = rig.lake_folder / "_state" / rig.connection / "conversations.json"
+    written = json.loads(state.read_text())
+    del written["backfilled_from"]
+    state.write_text(json.dumps(written))
+    sync(rig, ("conversations",), full_refresh=True)
+    rig.check(["conversations"])
 
 
 def test_a_history_is_widened_beside_a_large_backfill(make_rig: Callable[..., Rig]) -> None:
