@@ -30,8 +30,7 @@ _HEADER = """\
 #   prefect worker start --pool local-process
 # Without a worker: intercom-lake serve
 """
-_NEXT = """
-Next:
+_NEXT = """\
   export INTERCOM_ACCESS_TOKEN=...
   intercom-lake check --connection my_intercom
   intercom-lake sync --connection my_intercom"""
@@ -47,6 +46,7 @@ def init(
     except OSError as error:
         print(f"{folder} cannot be written: {error.strerror}", file=sys.stderr)
         return 1
+    written = []
     for name, text in (("connections.yml", CONNECTIONS), ("prefect.yaml", prefect_yaml())):
         try:
             with (folder / name).open("x", encoding="utf-8") as file:
@@ -58,7 +58,12 @@ def init(
             return 1
         else:
             print(f"{folder / name} written")
-    print(_NEXT)
+            written.append(name)
+    if written:
+        print("\nNext:")
+        if folder != Path():
+            print(f"  cd {folder}")
+        print(_NEXT if "connections.yml" in written else "  intercom-lake check --connection NAME")
     return 0
 
 

@@ -35,7 +35,10 @@ def test_what_is_there_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(["init", "--folder", str(tmp_path)]) == 0
     assert (tmp_path / "connections.yml").read_text() == "mine\n"
     assert (tmp_path / "prefect.yaml").is_file()
-    assert "stays as it is" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "stays as it is" in told
+    assert f"cd {tmp_path}" in told
+    assert "my_intercom" not in told  # the file may have other names
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
