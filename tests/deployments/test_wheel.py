@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import tarfile
+import time
 from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
 
 import pytest
+import yaml
 
 from tests.support.installed import ROOT, Environment, built, foreign_wheel
+from tests.support.prefect_server import Prefect
+from tests.support.rig import Rig
+from tests.support.signals import children_get_sigint
+from tests.support.truth import assert_exact, read_lake
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -100,6 +109,44 @@ def test_the_installed_command_runs_the_demo_and_shows_it_to_duckdb(installed: E
     assert ddl.stdout.count("CREATE OR REPLACE VIEW") == 9
     compiled = installed.run("python", "-c", count.replace("sys.stdin.read()", repr(ddl.stdout)), cwd=tmp_path)
     assert compiled.returncode == 0, compiled.stderr
+
+
+def test_the_installed_command_checks_a_connection_and_serves_a_deployment(
+    installed: Environment, prefect: Prefect, rig: Rig, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mine"
+    assert installed.run("intercom-lake", "init", "--folder", str(folder), cwd=tmp_path).returncode == 0
+    rig.connections_file(folder)
+    settings = {**prefect.environment, "INTERCOM_ACCESS_TOKEN": rig.server.token}
+    checked = installed.run("intercom-lake", "check", "--connection", rig.connection, cwd=folder, **settings)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    definitions = yaml.safe_load((folder / "prefect.yaml").read_text(encoding="utf-8"))
+    deployment = definitions["deployments"][0] | {"name": "from-a-wheel"}  # of this test alone: the server is shared
+    deployment["parameters"] |= {"connection": rig.connection, "tables": ["tags", "articles"]}
+    (folder / "prefect.yaml").write_text(yaml.safe_dump({"deployments": [deployment]}), encoding="utf-8")
+    with children_get_sigint():
+        serving = installed.start("intercom-lake", "serve", cwd=folder, **settings, PREFECT_RUNNER_POLL_FREQUENCY="1")
+    try:
+        made = served(prefect, "intercom-sync/from-a-wheel")
+        new = prefect.post(f"deployments/{made['id']}/create_flow_run", {"state": {"type": "SCHEDULED"}})
+        ended = prefect.state_of(new["id"])
+    finally:
+        serving.send_signal(signal.SIGINT)
+        out, err = serving.communicate(timeout=60)
+    assert ended == "COMPLETED", out + err
+    assert serving.returncode == 130
+    for table in ("tags", "articles"):
+        assert_exact(rig.workspace.rows(table), read_lake(str(folder / "lake"), rig.connection, table), table)
+
+
+def served(prefect: Prefect, name: str) -> Any:
+    """The deployment, once it is on the server."""
+    for _ in range(240):
+        try:
+            return prefect.get(f"deployments/name/{name}")
+        except HTTPError:
+            time.sleep(0.5)
+    raise AssertionError(name)
 
 
 # -- beside Intercom's SDK ---------------------------------------------------------------------------------------------

@@ -80,8 +80,14 @@ class Environment:
 
     def run(self, *command: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
         """A program of the environment, in a folder that is not the checkout."""
+        process = self.start(*command, cwd=cwd, **environ)
+        out, err = process.communicate(timeout=280)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def start(self, *command: str, cwd: Path, **environ: str) -> subprocess.Popen[str]:
+        """The same, not waited for."""
         program = [str(self.folder / "bin" / command[0]), *command[1:]]
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PYTHON"))}
-        return subprocess.run(
-            program, cwd=cwd, env=clean | environ, capture_output=True, text=True, timeout=280, check=False
+        return subprocess.Popen(
+            program, cwd=cwd, env=clean | environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
