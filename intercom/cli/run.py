@@ -147,9 +147,8 @@ def _ended(state: State[Any], lake: str | None) -> int:
 
 def _after_demo(lake: str) -> str:
     return (
-        f"The lake is in {lake}: one folder for each table below {lake}/data/demo. Try:\n"
-        f"  intercom-lake ddl duckdb --lake {lake} --connection demo > demo.sql\n"
-        "  duckdb -init demo.sql -c 'SELECT name, email FROM contacts LIMIT 5'"
+        f"The lake is in {lake}: one folder for each table below {lake}/data/demo.\n"
+        f"Try: intercom-lake ddl duckdb --lake {lake} --connection demo > demo.sql; duckdb -init demo.sql"
     )
 
 
