@@ -21,7 +21,6 @@ from intercom.extract.pages import Page
 from intercom.lake.state import TableState
 from intercom.normalise.coerce import coerce, epoch_seconds
 from intercom.normalise.records import NO_JSON, Rejected
-from intercom.sync.history import shown_day
 from intercom.sync.read_table import TableReader
 from intercom.sync.removals import ASKED_ONE_BY_ONE, LARGE_SHARE, SMALL_TABLE, Missing, a_key, count_read, find_missing
 from intercom.tables.schema import ColumnKind
@@ -62,7 +61,7 @@ def confirm_removals(read: TableReader, state: TableState | None, *, permitted: 
     if not read.completeness.complete:
         return _kept(name, missing, "a second read is short of what Intercom counts")
     if missing.needs_permission and not permitted:
-        return Verdict(False, _refusal(name, missing, read.window.start), failed=True)
+        return Verdict(False, _refusal(name, missing), failed=True)
     short = read.completeness.missing > 0
     if not short and read.table.may_wait:
         return Verdict(True)
@@ -167,15 +166,9 @@ def _kept(name: str, missing: Missing, why: str) -> Verdict:
     return Verdict(False, f"{name}: {missing} of the lake were not read, and nothing was removed: {why}")
 
 
-def _refusal(name: str, missing: Missing, start: int | None) -> str:
-    backfilled = (
-        f" Rows from before {shown_day(start)}, where the table's history begins, are among them if a backfill has "
-        "copied any; --start-date all reads those as well."
-        if start is not None
-        else ""
-    )
+def _refusal(name: str, missing: Missing) -> str:
     return (
-        f"a full refresh would remove {missing}, which two reads lack.{backfilled} Nothing was removed, and all that "
-        f"was read is in the lake. If these {name} are gone from Intercom on purpose, run again with --full-refresh "
+        f"a full refresh would remove {missing}, which two reads lack. Nothing was removed, and all that was read is "
+        f"in the lake. If these {name} are gone from Intercom on purpose, run again with --full-refresh "
         "--allow-mass-removal"
     )

@@ -39,11 +39,11 @@ def backfilled_after(kept: TableState, run: Run, *, read_whole: bool) -> int | N
 
 
 def _whole_history(state: TableState | None) -> int | None:
-    """From which second on a full refresh has to read, so that no row goes that a backfill has copied."""
+    """From which second on a full refresh has to read, so that no row goes that a backfill has copied; None: all."""
     kept = kept_history(state)
     if state is None or kept is None or state.backfilled_from is None:
         return kept
-    return min(kept, state.backfilled_from)
+    return min(kept, state.backfilled_from) or None
 
 
 def history_after(table: Table, run: Run, state: TableState | None, *, has_rows: bool) -> int | None:

@@ -33,10 +33,7 @@ SMALL_TABLE = 100
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Rows of a table that a full read lacks: `known` rows are in the lake, `keys` of them (strings) were not read.
-
-    Rows from before the table's history, which a backfill has copied, count like all others.
-    """
+    """Rows of a table that a full read lacks: `known` rows are in the lake, `keys` of them (strings) were not read."""
 
     known: int
     keys: Sequence[str]
