@@ -88,6 +88,9 @@ def _comparable(automation: AutomationCore) -> Any:
 
 
 def _without_ids(value: Any) -> Any:
+    """The value without ids, and texts in order: they are sets, whose order is another in each process."""
     if isinstance(value, dict):
         return {name: _without_ids(one) for name, one in value.items() if name != "id"}
-    return [_without_ids(one) for one in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return sorted(value) if all(isinstance(one, str) for one in value) else [_without_ids(one) for one in value]
+    return value
