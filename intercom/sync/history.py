@@ -38,28 +38,26 @@ def backfilled_after(kept: TableState, run: Run, *, read_whole: bool) -> int | N
     return begun if kept.backfilled_from is None else min(begun, kept.backfilled_from)
 
 
-def _whole_history(state: TableState | None) -> int | None:
-    """From which second on a full refresh has to read, so that no row goes that a backfill has copied; None: all."""
-    kept = kept_history(state)
-    if state is None or kept is None or state.backfilled_from is None:
-        return kept
-    return min(kept, state.backfilled_from) or None
+def with_backfills(history: int | None, state: TableState | None) -> int | None:
+    """From which second on a read that takes the place of rows or files has to read; None: from the beginning.
+
+    Else rows would go that only a backfill has copied. The history is complete from there on then.
+    """
+    if history is None or state is None or state.backfilled_from is None:
+        return history
+    return min(history, state.backfilled_from) or None
 
 
 def history_after(table: Table, run: Run, state: TableState | None, *, has_rows: bool) -> int | None:
     """Where the table's history begins after this run, in unix seconds; a backfill leaves it as it is.
 
-    A full refresh makes the table exactly what it reads, so it reads from where backfills have begun, too: the history
-    is complete from there on then. A table without a cursor field has no history to limit. `has_rows`: files of the
-    table are in the lake. Raises ConfigurationError for a start date that is later than the history of such a table,
-    since rows would have to go.
+    A table without a cursor field has no history to limit. `has_rows`: files of the table are in the lake. Raises
+    ConfigurationError for a start date that is later than the history of such a table, since rows would have to go.
     """
     kept = kept_history(state)
     if table.cursor_field is None or run.until is not None:
         return kept
     asked = kept if run.history_from is None else None if run.history_from == ALL else run.history_from
-    if asked == kept:
-        return _whole_history(state) if run.full_refresh else kept
     begun = state is not None and not state.backfills_only
     if begun and has_rows and begins_before(kept, asked):
         paths = TablePaths(run.connection, table.name)

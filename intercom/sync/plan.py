@@ -9,7 +9,7 @@ from intercom.extract.windows import Window
 from intercom.lake.findings import Findings, missing_from
 from intercom.lake.state import TableState
 from intercom.lake.watermark import Watermark
-from intercom.sync.history import begins_before, history_after, kept_history
+from intercom.sync.history import begins_before, history_after, kept_history, with_backfills
 from intercom.sync.run import ALL, Run
 from intercom.sync.start import LOOKBACK_SECONDS, StartingPoint, starting_point, watermark_before
 from intercom.tables.schema import TableSchema
@@ -64,6 +64,8 @@ def plan_read(
             "Run without an end date first; nothing was read and the watermark has not moved."
         )
     sound = state is not None and missing_from(state, findings) is None
+    if run.until is None and (start.replaces or not sound):
+        history = with_backfills(history, state)
     tried = state is not None and state.run_id == run.run_id and state.complete and state.refused is None
     return ReadPlan(
         state,

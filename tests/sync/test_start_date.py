@@ -254,6 +254,28 @@ def test_a_full_refresh_reads_from_where_a_backfill_has_begun(rig: Rig, again: i
         assert_holds(rig, table, MIDDLE)
 
 
+def test_a_file_that_is_gone_is_made_up_for_with_what_a_backfill_had_copied(rig: Rig) -> None:
+    sync(rig, ("conversations",), history_from=LATE)
+    rig.sync(["conversations"], history_from=MIDDLE, until=LATE)
+    copied = set(rig.rows("conversations").column("id").to_pylist())
+    for file in (rig.lake_folder / "data" / rig.connection / "conversations").rglob("*.parquet"):
+        file.unlink()
+    sync(rig, ("conversations",))
+    assert copied <= set(rig.rows("conversations").column("id").to_pylist())
+    assert_holds(rig, "conversations", MIDDLE)
+
+
+def test_other_columns_that_need_a_new_read_lose_nothing_that_a_backfill_had_copied(rig: Rig) -> None:
+    sync(rig, ("conversations",), history_from=LATE)
+    rig.sync(["conversations"], history_from=MIDDLE, until=LATE)
+    state = rig.lake_folder / "_state" / rig.connection / "conversations.json"
+    written = json.loads(state.read_text())
+    state.write_text(json.dumps(written | {"columns": None, "fingerprint": "of another declaration"}))
+    found = sync(rig, ("conversations",))
+    assert "columns have changed" in found["conversations"].reason
+    assert_holds(rig, "conversations", MIDDLE)
+
+
 def test_a_full_refresh_over_a_record_of_before_reads_everything_that_backfills_may_have_copied(rig: Rig) -> None:
     sync(rig, ("conversations",), history_from=LATE)
     rig.sync(["conversations"], history_from=MIDDLE, until=LATE)
