@@ -110,6 +110,8 @@ def forecast_read(extraction: Extraction, window: Window, known: SearchCheck | N
             return _scroll(extraction, window, in_lake)
         case Access.LIST:
             return _list(extraction)
+        case Access.TIME_LOG | Access.CHILD | Access.DERIVED:  # no entry has one of these yet
+            raise NotImplementedError(extraction.table.access)
 
 
 # -- lists, articles, companies -----------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -23,6 +23,9 @@ class Access(StrEnum):
     SCROLL = "scroll"  # GET with a scroll token: everything, in no order, one scroll per workspace
     PAGES = "pages"  # GET by page number
     LIST = "list"  # GET, one answer
+    TIME_LOG = "time_log"  # GET between two times, append-only; the next page is a URL
+    CHILD = "child"  # GET once for each record of the parent table that has changed
+    DERIVED = "derived"  # no request: lists in rows that the lake has of the parent table
 
 
 class Strategy(StrEnum):
@@ -30,6 +33,34 @@ class Strategy(StrEnum):
 
     MERGE = "merge"  # one row per primary key, the newest by the cursor field
     REPLACE = "replace"  # the table becomes what was read, every row of it once
+    REPLACE_CHILDREN = "replace_children"  # the rows of a parent become those that were read of it, where all came
+    DERIVE = "derive"  # each partition is made anew of the same partition of the parent table
+
+
+class Selection(StrEnum):
+    """Which word selects a table; each includes the next ones: a name selects any table."""
+
+    DEFAULT = "default"  # copied unless other tables are chosen
+    ALL = "all"  # copied with `all`
+    NAME = "name"  # copied only if it is named: it costs a request for each contact or company
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parent:
+    """The table whose records lead to the rows of a child table.
+
+    `key` is the member of a parent's record that takes the place of ``{key}`` in the child table's path. `inherits`
+    maps columns of the child table to members of the parent's record. `counted_by` is the path of the number of
+    children in the parent's record, outermost name first; empty if it has none. `cut_by` is a time of the children: an
+    answer that does not have all children has the newest ones by this time; empty if such an answer says nothing
+    about the others.
+    """
+
+    table: Table
+    key: str = "id"
+    inherits: Mapping[str, str]
+    counted_by: tuple[str, ...] = ()
+    cut_by: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +82,11 @@ class Table:
     slash, is the address of a single record, before its id; empty if there is none. ``record_omits`` are members that
     only the answer there has; they are not part of the table. ``list_path`` is the address of a list by page number,
     for a table that is read by a scroll: it counts the records, and gives one of them without opening a scroll.
+
+    `parent` is set for child and derived tables. The cursor field of a child table is a member of the parent's records,
+    and no column; for a derived table, ``records_at`` is the path in the parent's row: the column, then members.
+    ``selection`` says which word selects the table. ``optional``: if the token may not read the table and it was not
+    named, that is a note and no failure.
     """
 
     name: str
@@ -73,6 +109,9 @@ class Table:
     record_path: str = ""
     record_omits: tuple[str, ...] = ()
     list_path: str = ""
+    parent: Parent | None = None
+    selection: Selection = Selection.DEFAULT
+    optional: bool = False
 
     def __post_init__(self) -> None:
         for wrong, message in (
@@ -85,7 +124,10 @@ class Table:
                 not 1 <= self.per_page <= MOST_PER_PAGE,
                 f"has pages of {self.per_page} rows, not of 1 to {MOST_PER_PAGE}",
             ),
-            (not self.path.startswith("/"), f"has the path {self.path!r}, which does not start with '/'"),
+            (
+                self.access is not Access.DERIVED and not self.path.startswith("/"),
+                f"has the path {self.path!r}, which does not start with '/'",
+            ),
             (self.strategy is Strategy.MERGE and not self.cursor_field, "merges without a cursor field"),
             (self.access is Access.SEARCH and not self.cursor_field, "is searched without a cursor field"),
             (
@@ -102,7 +144,7 @@ class Table:
             ),
             (not set(self.required) <= set(self.primary_key), "requires columns outside its primary key"),
             (
-                self.strategy is Strategy.MERGE and set(self.required_columns) != set(self.primary_key),
+                self.strategy is not Strategy.REPLACE and set(self.required_columns) != set(self.primary_key),
                 "merges by key columns that a record may lack",
             ),
             (bool(self.narrowed_by) and self.access is not Access.SEARCH, "is narrowed but not searched"),
@@ -114,10 +156,30 @@ class Table:
                 any(name not in request for name in self.carries for request in self.requests),
                 "carries a parameter that a request of it lacks",
             ),
+            *self._wrong_as_child(),
         ):
             if wrong:
                 raise ValueError(f"Table {self.name!r} {message}.")
         self._check_columns()
+
+    def _wrong_as_child(self) -> Iterator[tuple[bool, str]]:
+        """Contradictions between the access and the parent: whether there is one, and the message."""
+        has_parent = self.access in (Access.CHILD, Access.DERIVED)
+        yield self.parent is not None and not has_parent, "has a parent, but is not read through it"
+        yield has_parent and self.parent is None, "is read through a parent that it does not name"
+        yield (self.strategy is Strategy.DERIVE) is not (self.access is Access.DERIVED), "is derived only in part"
+        yield (
+            self.strategy is Strategy.REPLACE_CHILDREN and self.access is not Access.CHILD,
+            "replaces children, but has none",
+        )
+        if self.parent is None:
+            return
+        yield self.access is Access.CHILD and "{key}" not in self.path, "does not ask for each parent by its key"
+        yield (
+            self.access is Access.CHILD and self.cursor_field != self.parent.table.cursor_field,
+            "has another cursor field than its parent",
+        )
+        yield self.parent.key not in self.parent.inherits.values(), "has no column with its parent's key"
 
     def _check_columns(self) -> None:
         names: list[str] = self.schema.arrow.names
@@ -125,7 +187,8 @@ class Table:
             raise ValueError(f"Table {self.name!r} declares columns twice: {', '.join(twice)}.")
         declared = {column.name: column for column in self.schema.fields}
         times = self.times
-        needed = dict.fromkeys((*self.primary_key, *times, *self.carries))
+        inherited = self.parent.inherits if self.parent else ()
+        needed = dict.fromkeys((*self.primary_key, *times, *self.carries, *inherited))
         if missing := [name for name in needed if name not in declared]:
             raise ValueError(f"Table {self.name!r} needs undeclared columns: {', '.join(missing)}.")
         if unusable := [name for name in self.primary_key if declared[name].kind is not schemas.ColumnKind.STRING]:
@@ -149,22 +212,33 @@ class Table:
     @property
     def times(self) -> tuple[str, ...]:
         """The time columns that the table needs: cursor, version and, for a merge table, partition field; each once."""
-        return tuple(dict.fromkeys(name for name in (self.cursor_field, self.version_field, self.month_field) if name))
+        own_cursor = self.cursor_field if self.parent is None else None
+        return tuple(dict.fromkeys(name for name in (own_cursor, self.version_field, self.month_field) if name))
 
     @property
     def month_field(self) -> str | None:
         """The column whose month is the partition of a row; None if the table is one file, as replace tables are."""
-        return self.partition_field if self.strategy is Strategy.MERGE else None
+        return self.partition_field if self.strategy is not Strategy.REPLACE else None
+
+    @property
+    def parent_column(self) -> str:
+        """The column with the key of the row's parent. Raises ValueError for a table without a parent."""
+        if self.parent is None:
+            raise ValueError(f"Table {self.name!r} has no parent.")
+        return next(name for name, member in self.parent.inherits.items() if member == self.parent.key)
 
     @property
     def reads_by_window(self) -> bool:
         """Whether a run can request only the rows in a range of the cursor field."""
-        return self.access is Access.SEARCH
+        if self.access is Access.CHILD and self.parent is not None:
+            return self.parent.table.reads_by_window
+        return self.access in (Access.SEARCH, Access.TIME_LOG)
 
     @property
     def may_wait(self) -> bool:
         """Whether the reading may pause. A scroll may not: it expires after a minute without a request."""
-        return self.access is not Access.SCROLL
+        reads = self.parent.table if self.access is Access.CHILD and self.parent else self
+        return reads.access is not Access.SCROLL
 
     @property
     def newest_by(self) -> tuple[str, ...]:
@@ -172,9 +246,10 @@ class Table:
 
         In a searched table the version field comes first, because a search may answer from an outdated index. In a
         table that is read whole, the version that was read later is newer, because the cursor value may have decreased
-        or be missing. If the table has no version field, only the time of reading decides.
+        or be missing. If the table has no version field, only the time of reading decides. So it does for a child
+        table, whose rows come from a request that no index answers.
         """
-        version = self.version_field or self.cursor_field
+        version = self.version_field or (None if self.parent else self.cursor_field)
         if version is None:
             return (schemas.INGESTED_AT,)
         by_version = (version, schemas.INGESTED_AT)
