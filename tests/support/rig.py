@@ -28,6 +28,7 @@ from intercom.sandbox import LoggedRequest, SandboxServer, Workspace
 from intercom.sync.ingest import Ingested, ingest_table
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
+from intercom.tables.table import Selection
 from tests.support.truth import assert_exact, read_lake
 
 CONNECTION = "acme"
@@ -35,6 +36,8 @@ in_both_formats = pytest.mark.parametrize("table_format", list(TableFormat))
 IN_SLICES = ReadLimits(smallest_slice=24)
 in_slices = pytest.mark.parametrize("limits", [IN_SLICES], ids=["in slices"])
 """Searches of a few rows are read in slices, which otherwise only searches of some thousand rows are."""
+BY_DEFAULT = tuple(name for name, table in TABLES.items() if table.selection is Selection.DEFAULT)
+"""The tables of a run for which none are chosen."""
 _runs = count(1)
 
 
@@ -106,7 +109,7 @@ class Rig:
 
     def sync(
         self,
-        tables: Iterable[str] = TABLES,
+        tables: Iterable[str] = BY_DEFAULT,
         *,
         lake: Lake | None = None,
         started_at: datetime | None = None,
