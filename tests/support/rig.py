@@ -156,7 +156,7 @@ class Rig:
     def rows(self, table: str) -> Any:
         return read_lake(self.lake_url, self.connection, table, **self.storage)
 
-    def check(self, tables: Iterable[str] = TABLES) -> None:
+    def check(self, tables: Iterable[str] = BY_DEFAULT) -> None:
         """Every table of the lake is exactly what the workspace serves now, and nothing is left in staging."""
         for table in tables:
             if table == "data_attributes":  # archived ones are not served
