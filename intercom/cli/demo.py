@@ -44,7 +44,8 @@ def demo_connection() -> Iterator[dict[str, str]]:
     """Options for a simulated workspace on loopback, which lives as long as the block."""
     from intercom.sandbox import SandboxServer, Workspace
 
-    workspace = Workspace.seeded(seed=7, now=_NOW)  # the same each time, so that a second demo is an increment
+    # The same each time, so that a second demo is an increment.
+    workspace = Workspace.seeded(seed=7, now=_NOW, further=20)
     with SandboxServer(workspace) as server, tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "connections.yml")
         file.write_text(

@@ -6,19 +6,22 @@ shares no code with the client, so that a misunderstanding of the API on one sid
 
 from intercom.sandbox.answers import Answer
 from intercom.sandbox.faults import Fault
+from intercom.sandbox.listing import Paging
 from intercom.sandbox.logged import LoggedRequest
 from intercom.sandbox.options import Options
 from intercom.sandbox.records import ABSENT, raw
 from intercom.sandbox.server import SandboxServer
-from intercom.sandbox.workspace import TABLES, Workspace
+from intercom.sandbox.workspace import FURTHER, TABLES, Workspace
 
 __all__ = [
     "ABSENT",
+    "FURTHER",
     "TABLES",
     "Answer",
     "Fault",
     "LoggedRequest",
     "Options",
+    "Paging",
     "SandboxServer",
     "Workspace",
     "raw",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from intercom.sandbox.listing import Paging
+
 
 @dataclass(slots=True)
 class Options:
@@ -25,10 +27,8 @@ class Options:
     """How the last page of a search says that it is the last, taken in turn."""
     empty_page_every: int | None = None
     """n (at least 2): each n-th page of a search has no records, but links to a next page."""
-    articles_next: Literal["object", "string", "null", "absent"] = "object"
-    articles_max_per_page: int = 150
-    articles_over_max: Literal["clamp", "refuse"] = "clamp"
-    articles_total_pages: bool = True
+    paging: dict[str, Paging] = field(default_factory=dict)
+    """Table -> how its list by page number answers, if not as its endpoint says."""
     heavy_above: dict[str, int] = field(default_factory=dict)
     """Path -> the per_page above which it answers 502."""
     scroll_ttl_seconds: float = 60.0

@@ -133,6 +133,11 @@ class RecordTable:
     def __getitem__(self, key: str) -> Record:
         return self._records[key]
 
+    @property
+    def keys(self) -> Iterable[str]:
+        """In the order in which the records came."""
+        return self._records.keys()
+
     def bodies(self, keys: Iterable[str]) -> list[bytes]:
         """The served text of these records."""
         return [self._records[key].body for key in keys]

@@ -6,7 +6,6 @@ import msgspec
 
 Fields = dict[str, msgspec.Raw]
 
-LISTS = ("data", "conversations", "segments", "admins", "teams")
 _fields = msgspec.json.Decoder(Fields)
 _records = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -54,7 +53,7 @@ def _with(fields: Fields, name: str, records: list[msgspec.Raw]) -> bytes:
 def _list_of(body: bytes) -> tuple[Fields, str | None]:
     """The members of an answer, and the name of the one that has its records, or None."""
     fields = _fields.decode(body)
-    return fields, next((name for name in LISTS if name in fields and bytes(fields[name])[:1] == b"["), None)
+    return fields, next((name for name, value in fields.items() if bytes(value)[:1] == b"["), None)
 
 
 def _is_number(raw: msgspec.Raw | None) -> bool:

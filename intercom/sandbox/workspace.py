@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
-from random import Random
 from threading import RLock
 from typing import Any
 
@@ -14,27 +14,30 @@ from intercom.sandbox.clock import Clock
 from intercom.sandbox.options import Options
 from intercom.sandbox.records import Record, RecordTable
 from intercom.sandbox.scroll import Scroll
-from intercom.sandbox.search.fields import CONTACT_FIELDS, CONVERSATION_FIELDS
+from intercom.sandbox.search.fields import SEARCHABLE
 from intercom.sandbox.search.matches import INDEXED
 from intercom.sandbox.search.search import Search
-from intercom.sandbox.seed.seeder import Seeder, Sizes
+from intercom.sandbox.seed.seeder import MAKERS, Seeder
 
-TABLES = (
-    "contacts",
-    "companies",
-    "conversations",
-    "articles",
-    "tags",
-    "segments",
-    "admins",
-    "teams",
-    "data_attributes",
-)
+TABLES = tuple(MAKERS)
 DISTINCT_CONTACTS = 5_000
+SIZES: Mapping[str, int] = {
+    "contacts": 300,
+    "companies": 80,
+    "conversations": 150,
+    "articles": 40,
+    "tags": 12,
+    "segments": 6,
+    "admins": 5,
+    "teams": 3,
+    "data_attributes": 0,
+}
+"""Records of a seeded workspace, if not said otherwise; data attributes are beside those that each workspace has."""
+FURTHER = tuple(table for table in TABLES if table not in SIZES)
 
 
 class Workspace:
-    """Records of nine tables and a running clock; every method is thread-safe.
+    """Records of every table and a running clock; every method is thread-safe.
 
     Changes made here are served by the next request: the sandbox has no index delay.
     """
@@ -55,11 +58,12 @@ class Workspace:
         self.tables = {name: RecordTable() for name in TABLES}
         self.scroll = Scroll(seed)
         self.searches = {
-            "contacts": Search(self.tables["contacts"], CONTACT_FIELDS, self.options, 50),
-            "conversations": Search(self.tables["conversations"], CONVERSATION_FIELDS, self.options, 20),
+            table: Search(self.tables[table], search.fields, self.options, search.per_page)
+            for table, search in SEARCHABLE.items()
         }
+        self.last_pages = itertools.count()  # of searches, served until now
         self._seeder = Seeder(
-            Random(seed),
+            seed,
             now=self.now(),
             timezone=timezone,
             app_id=self.options.app_id,
@@ -72,20 +76,17 @@ class Workspace:
         cls,
         *,
         seed: int = 7,
-        contacts: int = 300,
-        companies: int = 80,
-        conversations: int = 150,
-        articles: int = 40,
-        tags: int = 12,
-        segments: int = 6,
-        admins: int = 5,
-        teams: int = 3,
         timezone: str = "America/Los_Angeles",
         now: float | None = None,
         history_days: int = 5 * 365,
         one_day: bool = False,
+        further: int = 0,
+        **sizes: int,
     ) -> Workspace:
         """A workspace of synthetic records, the same for the same arguments.
+
+        ``sizes`` are numbers of records by table; without one, a table has as many as `SIZES` says, or ``further``
+        records if it is not there. The latter do not change the records of the former.
 
         ``now`` is the unix second at which its clock starts; None is the real time, and then the records' times move
         with it. Records were created within ``history_days`` before that; with ``one_day`` they were all created and
@@ -93,9 +94,12 @@ class Workspace:
         and times of their own.
         """
         workspace = cls(seed=seed, timezone=timezone, now=now, history_days=history_days, one_day=one_day)
-        distinct = min(contacts, DISTINCT_CONTACTS)
-        sizes = Sizes(distinct, companies, conversations, articles, tags, segments, admins, teams)
-        for table, fields in workspace._seeder.workspace(sizes):
+        if unknown := sorted(sizes.keys() - set(TABLES)):
+            raise ValueError(f"The sandbox has no tables {', '.join(unknown)}")
+        counts = {**dict.fromkeys(FURTHER, further), **SIZES, **sizes}
+        contacts = counts["contacts"]
+        distinct = counts["contacts"] = min(contacts, DISTINCT_CONTACTS)
+        for table, fields in workspace._seeder.workspace(counts):
             workspace.tables[table].put(Record.encode(key_of(fields), fields))
         originals = list(workspace.tables["contacts"])
         for copy in workspace._seeder.copies(originals, contacts - distinct):

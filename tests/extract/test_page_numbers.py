@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from intercom.errors import RetriableApiError
-from intercom.sandbox import LoggedRequest
+from intercom.sandbox import LoggedRequest, Paging
 from tests.support.rig import Rig
 
 ARTICLES = "/articles"
@@ -22,7 +22,7 @@ def forty(make_rig: Callable[..., Rig]) -> Rig:
     rig = make_rig(
         contacts=0, companies=0, conversations=0, articles=40, segments=12, admins=12, teams=12, history_days=9
     )
-    rig.workspace.options.articles_max_per_page = 10
+    rig.workspace.options.paging["articles"] = Paging(most=10)
     return rig
 
 
@@ -135,7 +135,7 @@ def test_a_cursor_of_articles_that_goes_in_circles_is_the_end(forty: Rig) -> Non
 
 @pytest.mark.parametrize("following", [{"page": 1}, {"page": 2}])
 def test_pages_of_articles_that_repeat_for_ever_are_an_error_that_says_so(forty: Rig, following: Any) -> None:
-    forty.workspace.options.articles_total_pages = False
+    forty.workspace.options.paging["articles"] = Paging(most=10, totals=False)
     serve(
         forty,
         ARTICLES,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 
-from intercom.sandbox import SandboxServer, Workspace
+from intercom.sandbox import Paging, SandboxServer, Workspace
 
 
 def add(workspace: Workspace, *times: int) -> None:
@@ -56,30 +56,30 @@ def test_article_pages_shift_when_an_article_goes_or_changes(api: requests.Sessi
 def test_the_next_page_of_articles_is_told_in_several_ways(
     api: requests.Session, workspace: Workspace, form: Any, expected: Any
 ) -> None:
-    workspace.options.articles_next = form
+    workspace.options.paging["articles"] = Paging(following=form)
     add(workspace, 11, 12)
     assert api.get("/articles?per_page=1").json()["pages"]["next"] == expected
     assert api.get("/articles?per_page=1&page=2").json()["pages"]["next"] is None
 
 
 def test_the_next_page_of_articles_can_be_absent(api: requests.Session, workspace: Workspace) -> None:
-    workspace.options.articles_next = "absent"
+    workspace.options.paging["articles"] = Paging(following="absent")
     add(workspace, 11, 12)
     assert "next" not in api.get("/articles?per_page=1").json()["pages"]
 
 
 def test_totals_of_articles_can_be_absent(api: requests.Session, workspace: Workspace) -> None:
-    workspace.options.articles_total_pages = False
+    workspace.options.paging["articles"] = Paging(totals=False)
     answer = api.get("/articles").json()
     assert "total_pages" not in answer["pages"]
     assert "total_count" not in answer
 
 
 def test_too_large_pages_of_articles_are_cut_or_refused(api: requests.Session, workspace: Workspace) -> None:
-    workspace.options.articles_max_per_page = 50
+    workspace.options.paging["articles"] = Paging(most=50)
     answer = api.get("/articles?per_page=150")
     assert answer.json()["pages"]["per_page"] == 50
-    workspace.options.articles_over_max = "refuse"
+    workspace.options.paging["articles"] = Paging(most=50, over_most="refuse")
     answer = api.get("/articles?per_page=150")
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "parameter_invalid")
     assert api.get("/articles?per_page=50").status_code == 200

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from intercom.sandbox import ABSENT, TABLES, SandboxServer, Workspace, raw
+from intercom.sandbox import ABSENT, FURTHER, TABLES, SandboxServer, Workspace, raw
 
 NOW = 1_750_000_000
 EVERYTHING = {"field": "created_at", "operator": ">", "value": 0}
@@ -38,8 +38,12 @@ def test_the_same_seed_makes_the_same_records() -> None:
 
 
 def test_a_seeded_workspace_has_the_sizes_asked_for() -> None:
-    workspace = Workspace.seeded(contacts=5, companies=4, conversations=3, articles=2, tags=0, now=NOW)
-    assert [len(workspace.rows(table)) for table in TABLES[:5]] == [5, 4, 3, 2, 0]
+    sizes = {"contacts": 5, "companies": 4, "conversations": 3, "articles": 2, "tags": 0}
+    workspace = Workspace.seeded(now=NOW, **sizes)
+    assert {table: len(workspace.rows(table)) for table in sizes} == sizes
+    assert not any(workspace.rows(table) for table in FURTHER)
+    with pytest.raises(ValueError, match="no tables friends"):
+        Workspace.seeded(friends=1)
 
 
 @pytest.mark.parametrize("table", ["contacts", "companies", "conversations", "articles"])

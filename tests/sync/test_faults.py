@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from intercom.errors import PermissionDeniedError, RequestRejectedError, RetriableApiError
-from intercom.sandbox import ABSENT
+from intercom.sandbox import ABSENT, Paging
 from tests.support.effort import SOAK
 from tests.support.rig import Rig, is_page
 
@@ -163,20 +163,18 @@ def test_a_record_without_a_key_is_told_and_the_table_goes_on(big: Rig) -> None:
 
 @pytest.mark.parametrize("form", ["object", "string", "null", "absent"])
 @pytest.mark.parametrize("totals", [True, False])
-def test_articles_are_whole_whatever_next_looks_like(big: Rig, form: str, totals: bool) -> None:
+def test_articles_are_whole_whatever_next_looks_like(big: Rig, form: Any, totals: bool) -> None:
     if form in ("null", "absent") and not totals:  # nothing tells of a second page, so there may be none
         for article in big.workspace.rows("articles")[150:]:
             big.workspace.delete("articles", article["id"])
-    big.workspace.options.articles_next = form  # type: ignore[assignment]
-    big.workspace.options.articles_total_pages = totals
+    big.workspace.options.paging["articles"] = Paging(following=form, totals=totals)
     big.sync(["articles"])
     big.check(["articles"])
 
 
 @pytest.mark.parametrize("over", ["clamp", "refuse"])
-def test_articles_are_whole_where_pages_are_smaller_than_asked_for(big: Rig, over: str) -> None:
-    big.workspace.options.articles_max_per_page = 50
-    big.workspace.options.articles_over_max = over  # type: ignore[assignment]
+def test_articles_are_whole_where_pages_are_smaller_than_asked_for(big: Rig, over: Any) -> None:
+    big.workspace.options.paging["articles"] = Paging(most=50, over_most=over)
     big.sync(["articles"])
     big.check(["articles"])
 

@@ -20,6 +20,7 @@ from intercom.lake.local_store import LocalStore
 from intercom.lake.object_store import ObjectStore
 from intercom.lake.storage import Lake
 from intercom.lake.watermark import Watermark
+from intercom.sandbox import Paging
 from intercom.sync.forecast import RunForecast, TableForecast, forecast_run
 from intercom.sync.ingest import Ingested
 from intercom.sync.run import Run, asked_range
@@ -265,22 +266,21 @@ def test_companies_that_the_lake_has_and_the_list_does_not_count_are_within_the_
 
 
 @pytest.mark.parametrize(
-    ("options", "known"),
+    ("paging", "known"),
     [
-        ({"articles_max_per_page": 10}, True),
-        ({"articles_max_per_page": 60, "articles_over_max": "refuse"}, True),
-        ({"articles_total_pages": False, "articles_max_per_page": 10}, False),
-        ({"articles_total_pages": False}, True),
+        (Paging(most=10), True),
+        (Paging(most=60, over_most="refuse"), True),
+        (Paging(totals=False, most=10), False),
+        (Paging(totals=False), True),
     ],
 )
-def test_articles_are_foretold_whatever_the_list_tells(rig: Rig, options: dict[str, Any], known: bool) -> None:
-    for name, value in options.items():
-        setattr(rig.workspace.options, name, value)
+def test_articles_are_foretold_whatever_the_list_tells(rig: Rig, paging: Paging, known: bool) -> None:
+    rig.workspace.options.paging["articles"] = paging
     assert are_known(held_against_the_run(rig, ["articles"]), ["articles"]) is known
 
 
 def test_articles_since_a_day_lie_between_bounds(rig: Rig) -> None:
-    rig.workspace.options.articles_max_per_page = 10
+    rig.workspace.options.paging["articles"] = Paging(most=10)
     found = held_against_the_run(rig, ["articles"], history_from=NOW - 30 * DAY)["articles"]
     assert not found.rows.exact
     assert found.requests.exact

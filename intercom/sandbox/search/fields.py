@@ -1,4 +1,4 @@
-"""Which fields contacts and conversations can be searched by, and with which operators (API reference, "Search").
+"""Which fields records can be searched by, and with which operators (API reference, "Search").
 
 Times of contacts take ``=``, ``>`` and ``<`` only; the schema of conversation search also allows ``>=`` and ``<=``.
 """
@@ -69,6 +69,20 @@ CONVERSATION_FIELDS: Mapping[str, Field] = {
     **_fields(FieldType.NUMBER, "statistics.count_conversation_parts"),
     "tag_ids": Field("tags.tags[].id", FieldType.TEXT),
     "contact_ids": Field("contacts.contacts[].id", FieldType.TEXT),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Searchable:
+    """The fields of a search, and the number of records of a page where none is asked for."""
+
+    fields: Mapping[str, Field]
+    per_page: int
+
+
+SEARCHABLE: Mapping[str, Searchable] = {
+    "contacts": Searchable(CONTACT_FIELDS, 50),
+    "conversations": Searchable(CONVERSATION_FIELDS, 20),
 }
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -27,21 +26,9 @@ from intercom.sandbox.seed.sources import Sources
 Fields = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """How many records each table gets; data attributes come with the workspace."""
+Maker = Callable[[Sources], Fields]
 
-    contacts: int = 0
-    companies: int = 0
-    conversations: int = 0
-    articles: int = 0
-    tags: int = 0
-    segments: int = 0
-    admins: int = 0
-    teams: int = 0
-
-
-MAKERS: dict[str, Callable[[Sources], Fields]] = {
+_FIRST: Mapping[str, Maker] = {
     "tags": tag,
     "segments": segment,
     "admins": admin,
@@ -52,25 +39,30 @@ MAKERS: dict[str, Callable[[Sources], Fields]] = {
     "articles": article,
     "data_attributes": data_attribute,
 }
+"""Tables that share one sequence of random numbers: a record more of one of them changes the next ones."""
+_FURTHER: Mapping[str, Maker] = {}
+"""Tables with random numbers of their own, made after the first ones."""
+
+MAKERS: Mapping[str, Maker] = {**_FIRST, **_FURTHER}
+"""Every table of the sandbox, in the order in which records are made: those that others refer to come first."""
 
 
 class Seeder:
     """Makes records that refer to each other: tags, admins and companies are remembered for contacts."""
 
-    def __init__(
-        self, random: Random, *, now: int, timezone: str, app_id: str, history_days: int, one_day: bool
-    ) -> None:
+    def __init__(self, seed: int, *, now: int, timezone: str, app_id: str, history_days: int, one_day: bool) -> None:
         self._sources = Sources(
-            random, now=now, timezone=timezone, app_id=app_id, history_days=history_days, one_day=one_day
+            Random(seed), now=now, timezone=timezone, app_id=app_id, history_days=history_days, one_day=one_day
         )
+        self._further = {table: self._sources.beside(Random(f"{table} {seed}")) for table in _FURTHER}
 
-    def workspace(self, sizes: Sizes) -> Iterator[tuple[str, Fields]]:
+    def workspace(self, sizes: Mapping[str, int]) -> Iterator[tuple[str, Fields]]:
         """All records of a new workspace, table by table."""
         for fields in [*built_in_attributes(), *custom_attributes(self._sources)]:
             yield "data_attributes", fields
         for table, make in MAKERS.items():
-            for _ in range(getattr(sizes, table, 0)):
-                yield table, make(self._sources)
+            for _ in range(sizes.get(table, 0)):
+                yield table, make(self._of(table))
 
     def copies(self, contacts: Sequence[Record], count: int) -> Iterator[Record]:
         """More contacts, much like these."""
@@ -78,5 +70,8 @@ class Seeder:
 
     def record(self, table: str, now: int) -> Fields:
         """One more record, created and changed at this second where its table has such fields."""
-        fields = MAKERS[table](self._sources)
+        fields = MAKERS[table](self._of(table))
         return fields | {name: now for name in ("created_at", "updated_at") if name in fields}
+
+    def _of(self, table: str) -> Sources:
+        return self._further.get(table, self._sources)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from random import Random
 from typing import Any, TypeVar
 
@@ -37,6 +38,12 @@ class Sources:
         self._history_days = history_days
         self._only_day = day_span(now - DAY, timezone, timezone) if one_day else None
         self._busy_second = now - min(200, history_days // 2) * DAY - 4_321
+
+    def beside(self, random: Random) -> Sources:
+        """The same workspace with other random numbers; records made by one are remembered by both."""
+        other = copy(self)
+        other.random = random
+        return other
 
     def chance(self, share: float) -> bool:
         return self.random.random() < share
