@@ -30,7 +30,7 @@ def compact(
     Args:
         connection: Name of the connection whose tables are merged.
         lake: Folder where the flow runs, or fsspec URL, for example ./lake or s3://bucket/prefix.
-        tables: Tables to merge; all of them if none is chosen.
+        tables: Names of tables to merge, and of groups: default, all. Every table of the lake if nothing is chosen.
         advanced: What few runs need to change.
     """
     job = prepare_compaction(connection, lake, tables, advanced)

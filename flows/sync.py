@@ -34,7 +34,8 @@ def sync(
         connection: Name of the connection: of a block intercom-connection, of an entry of the connections file, or
             default for the environment of the process that runs the flow (INTERCOM_ACCESS_TOKEN, INTERCOM_REGION).
         lake: Folder where the flow runs, or fsspec URL, for example ./lake or s3://bucket/prefix.
-        tables: Tables to copy; all of them if none is chosen.
+        tables: Names of tables, and of groups of them: default, which is copied if nothing is chosen, and all, which
+            leaves out tables that cost a request for each contact or company.
         full_refresh: Read everything again; tables then become exactly what was read, rows deleted in Intercom go.
         start_date: First day (UTC) of updated_at to copy, or all. A table remembers that of its first run; an earlier
             one, or all, reads everything since then again, a later one is refused.

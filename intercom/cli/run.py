@@ -154,13 +154,13 @@ def _after_demo(lake: str) -> str:
 
 def _how_far(options: dict[str, Any]) -> str:
     from intercom.sync.progress import BOARD
-    from intercom.tables.catalogue import select_tables
+    from intercom.tables.selection import select_tables
 
     BOARD.end()  # the live display gives the terminal back
     done, staged = BOARD.reached()
     if not done and not staged:
         return "No table was brought up to date. Run again."
-    tables = len(select_tables(options["tables"]))
+    tables = len(select_tables(options["tables"]).tables)
     waiting = f", {staged:,} rows are staged" if staged else ""
     again = "" if done == tables else " Run again to go on."
     return f"{done} of {tables} tables are in the lake{waiting}.{again}"

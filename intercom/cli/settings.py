@@ -15,7 +15,7 @@ from intercom.errors import ConfigurationError, IntercomLakeError, PrefectError
 from intercom.lake.storage import Lake
 from intercom.orchestration.server.api_settings import ApiSettings, read_api_settings
 from intercom.sync.run import asked_range
-from intercom.tables.catalogue import select_tables
+from intercom.tables.selection import select_tables
 
 _NO_API: Final = ApiSettings(url=None, place="", temporary=True)
 

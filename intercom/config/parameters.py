@@ -14,12 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from intercom.config.redaction import WITHOUT_PASSWORD, WITHOUT_SECRETS, options_without_secrets
 from intercom.config.storage_options import parse_options
 from intercom.tables.catalogue import TABLES
+from intercom.tables.selection import GROUPS
 
 ConnectionName = Annotated[str, Field(min_length=1)]
 LakeURL = Annotated[str, Field(min_length=1, json_schema_extra=WITHOUT_PASSWORD)]
-TableName = Annotated[str, WithJsonSchema({"type": "string", "enum": list(TABLES)})]
-"""Name of a table, with the list to choose from in the form. `intercom.tables.catalogue.select_tables` checks it in
-calls from Python."""
+TableName = Annotated[str, WithJsonSchema({"type": "string", "enum": [*GROUPS, *TABLES]})]
+"""Name of a table or of a group of tables, with the list to choose from in the form.
+
+`intercom.tables.selection.select_tables` checks it in calls from Python."""
 _LEAP_YEAR = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)"
 _DAY_OF_ANY_YEAR = "(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31"
 _A_DAY = f"^([0-9]{{4}}-({_DAY_OF_ANY_YEAR})|{_LEAP_YEAR}-02-29)$"

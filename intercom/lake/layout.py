@@ -65,6 +65,11 @@ def folder_name(name: str) -> str:
     return quote(name, safe="").replace("~", "%7E")
 
 
+def data_folder(connection: str) -> str:
+    """Folder with a folder of published files for each of a connection's tables."""
+    return f"data/{folder_name(connection)}"
+
+
 def state_folder(connection: str) -> str:
     """Folder of the records of a connection's tables, and of the summaries of its runs."""
     return f"_state/{folder_name(connection)}"
@@ -97,7 +102,7 @@ class TablePaths:
     @property
     def data(self) -> str:
         """Folder of the published files."""
-        return f"data/{folder_name(self.connection)}/{self.table}"
+        return f"{data_folder(self.connection)}/{self.table}"
 
     @property
     def staging(self) -> str:

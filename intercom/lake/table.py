@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from intercom.lake.delta.files import DeltaFiles
 from intercom.lake.findings import Findings
-from intercom.lake.layout import TableFormat, TablePaths, part_number
+from intercom.lake.layout import TableFormat, TablePaths, part_number, state_folder
 from intercom.lake.parquet import footer_digest, rows_of, version_of
 from intercom.lake.published import PlainFiles, PublishedFile, PublishedFiles
 from intercom.lake.rejected_records import RejectedRecords, remove_expired
@@ -29,6 +29,12 @@ from intercom.lake.watermark import Watermark
 from intercom.tables.catalogue import TABLES
 
 log = logging.getLogger(__name__)
+
+
+def recorded_tables(lake: Lake, connection: str) -> list[str]:
+    """Names of the connection's tables that have a record in the lake, in the order of the catalogue; one listing."""
+    there = set(lake.names(state_folder(connection)))
+    return [table for table in TABLES if f"{table}.json" in there]
 
 
 @dataclass(frozen=True, slots=True)

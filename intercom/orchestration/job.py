@@ -106,7 +106,8 @@ class Job:
     """What every task of a run needs, without a secret: names, from which each process finds the rest.
 
     `request` is what is asked of a run that reads, None where nothing is read; `storage_options` are fsspec's, or name
-    a block; `lake_url` is the lake's whole URL, to be shown; `started_at` is by this machine's clock. `holding_tables`
+    a block; `lake_url` is the lake's whole URL, to be shown; `started_at` is by this machine's clock. `named` are those
+    of the tables that were named, and not only selected by a group. `holding_tables`
     adds the rest: the `run` that has begun, the `lock` on its tables, and whether it is `limited`, since Prefect has a
     limit for runs over the connection.
     """
@@ -115,6 +116,7 @@ class Job:
     connection: str
     lake: str
     tables: tuple[str, ...]
+    named: frozenset[str] = frozenset()
     compact: CompactionMode = CompactionMode.AUTO
     storage_options: dict[str, Any] | str | None = None
     table_format: TableFormat = TableFormat.PARQUET

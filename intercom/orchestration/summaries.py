@@ -15,13 +15,12 @@ from typing import Any
 
 from intercom.config.redaction import named, one_line
 from intercom.errors import LakeError
-from intercom.lake.layout import TablePaths, state_folder
+from intercom.lake.layout import TablePaths
 from intercom.lake.run_summaries import RunSummaries
 from intercom.lake.storage import Lake
-from intercom.lake.table import LakeTable
+from intercom.lake.table import LakeTable, recorded_tables
 from intercom.sync.run_summary import RunFacts, known_tables, recorded_table, run_summary
 from intercom.sync.summary import TableResult
-from intercom.tables.catalogue import TABLES
 
 log = logging.getLogger(__name__)
 
@@ -92,12 +91,10 @@ def _knows(open_lake: Callable[[], Lake], connection: str) -> bool:
 def _recorded(lake: Lake, connection: str) -> list[dict[str, Any]]:
     """The tables that have a record in the lake, where no summary tells of them: before the first one."""
     found = []
-    there = set(lake.names(state_folder(connection)))
-    for table in TABLES:
-        if f"{table}.json" in there:
-            state = LakeTable(lake, TablePaths(connection, table)).state()
-            if state is not None:
-                found.append(recorded_table(table, state))
+    for table in recorded_tables(lake, connection):
+        state = LakeTable(lake, TablePaths(connection, table)).state()
+        if state is not None:
+            found.append(recorded_table(table, state))
     return found
 
 

@@ -28,7 +28,7 @@ from intercom.compaction.publish import MergeWork, PartitionResult, publish_part
 from intercom.config.parameters import LakeOptions, SyncOptions
 from intercom.errors import ClusterError, ConfigurationError, LakeError
 from intercom.lake.layout import TableFormat
-from intercom.lake.table import LakeTable
+from intercom.lake.table import LakeTable, recorded_tables
 from intercom.lake.watermark import WatermarkStore
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe.announce import announce_table
@@ -41,7 +41,8 @@ from intercom.sync.ingest import ingest_table
 from intercom.sync.progress import BOARD
 from intercom.sync.run import RunRequest, asked_range
 from intercom.sync.summary import TableResult
-from intercom.tables.catalogue import TABLES, select_tables
+from intercom.tables.catalogue import TABLES
+from intercom.tables.selection import select_tables
 from intercom.tables.table import Strategy, Table
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,8 @@ def prepare_run(
         run_id=str(flow_run.id),
         connection=connection,
         lake=lake,
-        tables=tuple(table.name for table in selected),
+        tables=selected.names,
+        named=selected.named,
         compact=CompactionMode(advanced.compact),
         storage_options=advanced.store(),
         connections_file=advanced.connections_file,
@@ -80,6 +82,8 @@ def prepare_run(
         request=RunRequest(full_refresh, history_from, until, advanced.allow_mass_removal),
     )
     with leaving_summary(job.open_lake, job.facts()):
+        for remark in selected.remarks():
+            log.info("%s", remark)
         BOARD.stage(f"Looking for connection {connection!r}")
         client = job.client()  # raises for a missing connection before anything is created
         job = _prepared(job)
@@ -90,20 +94,26 @@ def prepare_run(
 
 @task(task_run_name="prepare {connection}", cache_policy=NO_CACHE)
 def prepare_compaction(connection: str, lake: str, tables: Sequence[str], advanced: LakeOptions) -> Job:
-    """Check what is asked for; no request leaves. Raises ConfigurationError, or LakeError for a lake out of reach."""
+    """Check what is asked for; no request leaves. Raises ConfigurationError, or LakeError for a lake out of reach.
+
+    Without any name these are the default tables and whatever else the lake has of the connection: a table that was
+    synced once is not forgotten.
+    """
     log_to_runs()
     selected = select_tables(tables)
     job = Job(
         run_id=str(flow_run.id),
         connection=connection,
         lake=lake,
-        tables=tuple(table.name for table in selected),
+        tables=selected.names,
         compact=CompactionMode.ALWAYS,
         storage_options=advanced.store(),
         table_format=TableFormat(advanced.table_format),
     )
     with leaving_summary(job.open_lake, job.facts()):
         job = _prepared(job)
+        if not tables:
+            job = replace(job, tables=select_tables(["default", *recorded_tables(job.open_lake(), connection)]).names)
         if not job.recorded():
             raise ConfigurationError(
                 f"The lake {lake} has no record of these tables of connection {connection!r}: nothing was synced under "

@@ -16,6 +16,7 @@ from prefect.utilities.schema_tools.validation import ValidationError, validate
 from intercom.config.parameters import SyncOptions
 from intercom.errors import ConfigurationError
 from intercom.tables.catalogue import TABLES
+from intercom.tables.selection import GROUPS
 
 FLOWS = Path(__file__).parents[2] / "flows"
 
@@ -39,15 +40,17 @@ def fault(flow: Flow[..., Any], parameters: dict[str, Any]) -> str | None:
     return None
 
 
-def test_tables_are_chosen_from_the_nine(sync: Flow[..., Any], compact: Flow[..., Any]) -> None:
+def test_tables_are_chosen_by_group_and_by_name(sync: Flow[..., Any], compact: Flow[..., Any]) -> None:
     for flow in (sync, compact):
         tables = flow.parameters.properties["tables"]
-        assert (tables["type"], tables["items"]["enum"], tables["default"]) == ("array", list(TABLES), [])
+        assert (tables["type"], tables["items"]["enum"], tables["default"]) == ("array", [*GROUPS, *TABLES], [])
 
 
 GOOD: list[dict[str, Any]] = [
     {},
     {"tables": []},
+    {"tables": ["default", "data_attributes"]},
+    {"tables": ["all"]},
     {"tables": ["contacts", "data_attributes"], "start_date": "2026-01-31", "end_date": None},
     {"connection": "my_intercom", "lake": "s3://bucket/prefix"},
     {"advanced": {}},

@@ -27,7 +27,7 @@ from intercom.tables.table import Strategy
 from tests.conftest import BUCKET
 from tests.support.ports import free_port
 from tests.support.prefect_server import ROOT, Prefect, inherited
-from tests.support.rig import CONNECTION, Rig
+from tests.support.rig import BY_DEFAULT, CONNECTION, Rig
 from tests.support.signals import children_get_sigint
 from tests.support.truth import assert_exact, read_lake
 
@@ -48,7 +48,7 @@ def shell(prefect: Prefect, rig: Rig, tmp_path: Path) -> Callable[..., subproces
     return run
 
 
-def check(rig: Rig, tables: Any = TABLES) -> None:
+def check(rig: Rig, tables: Any = BY_DEFAULT) -> None:
     for table in tables:
         assert_exact(rig.workspace.rows(table), read_lake(rig.lake_url, CONNECTION, table), table)
 
@@ -376,7 +376,7 @@ def test_the_demo_needs_no_account_and_no_server_answers_the_readmes_query_and_m
     counts = next(part for part in result.stdout.split("\n\n") if part.startswith("table")).splitlines()
     assert max(map(len, counts)) <= 80
     lines = {line.split()[0]: line.split() for line in counts if line[:1].isalpha()}
-    assert set(TABLES) <= set(lines)
+    assert set(BY_DEFAULT) <= set(lines)
     assert lines["contacts"][2] != "0"
     assert result.stdout.splitlines()[-2].startswith("The lake is in ./lake/demo: ")
     assert "intercom-lake ddl duckdb --lake ./lake/demo" in result.stdout.splitlines()[-1]
@@ -388,7 +388,7 @@ def test_the_demo_needs_no_account_and_no_server_answers_the_readmes_query_and_m
     assert len(rows) == 5
     again = run_the_demo_again(tmp_path / "lake/demo")
     assert [name for name, (read, _) in again.items() if read.reason == "incremental"] == [
-        name for name, table in TABLES.items() if table.strategy is not Strategy.REPLACE
+        name for name in BY_DEFAULT if TABLES[name].strategy is not Strategy.REPLACE
     ]
     assert {(done.new, done.changed, done.removed, done.files) for _, done in again.values()} == {(0, 0, 0, 0)}
 

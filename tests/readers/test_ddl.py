@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from intercom.ddl import Months, athena_table, duckdb_view
 from intercom.errors import ConfigurationError
 from intercom.lake.layout import TableFormat
 from intercom.tables.catalogue import TABLES
-from intercom.tables.table import Strategy
+from intercom.tables.table import Selection, Strategy
+from tests.support.rig import BY_DEFAULT
 from tests.support.truth import assert_exact
 
 from .conftest import CONNECTION, WITH_FILES, ReadableLake
@@ -201,12 +203,12 @@ def test_where_the_lake_is_out_of_reach_the_command_prints_a_statement_for_each_
     statements = sqlglot.parse(printed(capsys, "athena", *place, *months, "--database", "acme"), dialect="athena")
     database, *tables = (statement for statement in statements if statement is not None)
     assert database.sql(dialect="athena") == "CREATE DATABASE IF NOT EXISTS `acme`"
-    assert tables == [athena(table, database="acme") for table in TABLES]
+    assert tables == [athena(table, database="acme") for table in BY_DEFAULT]
     views = printed(capsys, "duckdb", *place, "--tables", "tags, teams")
     assert views.count("CREATE OR REPLACE VIEW") == 2
     assert "delta_scan" not in views
     of_delta = [printed(capsys, engine, *place, "--table-format", "delta") for engine in ("athena", "duckdb")]
-    assert of_delta[0].count("'table_type' = 'DELTA'") == of_delta[1].count("FROM delta_scan(") == len(TABLES)
+    assert of_delta[0].count("'table_type' = 'DELTA'") == of_delta[1].count("FROM delta_scan(") == len(BY_DEFAULT)
 
 
 def test_the_commands_views_run_as_one_script(lake: ReadableLake, capsys: pytest.CaptureFixture[str]) -> None:
@@ -223,12 +225,28 @@ def test_the_commands_views_run_as_one_script(lake: ReadableLake, capsys: pytest
 def test_tables_that_the_lake_lacks_are_left_out_and_named(
     lake: ReadableLake, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lacking = sorted(set(TABLES) - set(WITH_FILES))
+    lacking = sorted(set(BY_DEFAULT) - set(WITH_FILES))
     assert lacking
     assert main(["ddl", "duckdb", "--connection", CONNECTION, "--lake", str(lake.root)]) == 0
     shown = capsys.readouterr()
     assert shown.out.count("CREATE OR REPLACE VIEW") == len(WITH_FILES)
     assert sorted(shown.err.strip().partition(": ")[2].split(", ")) == lacking
+
+
+def test_without_names_a_table_of_the_lake_is_shown_whoever_selected_it(
+    lake: ReadableLake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the tables that are not copied by default the lake's are shown, and the others not told to be missing."""
+    rare = {name: replace(TABLES[name], selection=Selection.NAME) for name in ("articles", "tags")}
+    for room in ("catalogue", "selection"):
+        monkeypatch.setattr(f"intercom.tables.{room}.TABLES", {**TABLES, **rare})
+    place = ("ddl", "duckdb", "--connection", CONNECTION, "--lake", str(lake.root))
+    assert main([*place]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.count("CREATE OR REPLACE VIEW") == len(WITH_FILES)
+    assert shown.err == ""
+    assert main([*place, "--tables", "default"]) == 0
+    assert capsys.readouterr().out.count("CREATE OR REPLACE VIEW") == len(WITH_FILES) - 1
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Strategy
 from tests.support.readers import READERS, Reader
+from tests.support.rig import BY_DEFAULT
 from tests.support.truth import assert_exact
 
 from .conftest import ODD, UNICODE, WITH_FILES, ReadableLake
@@ -82,5 +83,5 @@ def test_the_lake_has_what_these_tests_are_about(lake: ReadableLake) -> None:
 
 
 def test_a_merge_table_without_rows_has_no_folder(lake: ReadableLake) -> None:
-    assert {table for table in TABLES if not lake.folder(table).exists()} == {"articles"}
+    assert {table for table in BY_DEFAULT if not lake.folder(table).exists()} == {"articles"}
     assert lake.served["articles"] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,7 +59,7 @@ class Browser:
         options = self.page.get_by_role("listbox").get_by_role("option")
         offered = options.all_inner_texts()
         for name in names:
-            options.filter(has_text=name).click()
+            options.filter(has_text=re.compile(f"^{name}$")).click()
         self.page.keyboard.press("Escape")
         return offered
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from intercom.errors import ConfigurationError
-from intercom.tables.catalogue import TABLES, select_tables
+from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import Column, ColumnKind, TableSchema
 from intercom.tables.table import Access, Strategy, Table
 
@@ -166,18 +165,3 @@ def test_only_merge_tables_have_months_and_only_where_a_field_says_which() -> No
 def test_who_is_searched_reads_by_a_window_and_only_the_scroll_may_not_wait() -> None:
     assert [name for name, table in TABLES.items() if table.reads_by_window] == ["contacts", "conversations"]
     assert [name for name, table in TABLES.items() if not table.may_wait] == ["companies"]
-
-
-def test_no_names_select_every_table() -> None:
-    assert select_tables(None) == select_tables([]) == tuple(TABLES.values())
-
-
-def test_a_selection_keeps_the_catalogue_order_and_drops_doubles() -> None:
-    assert [table.name for table in select_tables(["tags", "contacts", "tags"])] == ["contacts", "tags"]
-
-
-def test_an_unknown_table_is_refused_with_the_valid_names_and_a_near_one() -> None:
-    with pytest.raises(ConfigurationError, match=r"'contact'.*Did you mean 'contacts'\? Tables: contacts, companies"):
-        select_tables(["contact"])
-    with pytest.raises(ConfigurationError, match=r"no table 'zzz'\. Tables: contacts"):
-        select_tables(["zzz"])

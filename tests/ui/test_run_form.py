@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from intercom.tables.catalogue import TABLES
+from intercom.tables.selection import GROUPS
 from tests.support.browser import Browser, browser
 from tests.support.prefect_server import ROOT, Prefect
 
@@ -68,7 +69,7 @@ def test_what_is_chosen_in_the_form_is_what_the_run_gets(
     prefect: Prefect, ui: Browser, deployments: dict[str, dict[str, Any]]
 ) -> None:
     ui.open_run_form(deployments["sync"]["id"])
-    assert ui.choose_tables("tags", "contacts") == list(TABLES)
+    assert ui.choose_tables("tags", "contacts") == [*GROUPS, *TABLES]
     ui.field("full_refresh").click()
     ui.page.get_by_role("tab", name="date").first.click()
     ui.page.get_by_role("button", name="Pick a date").click()

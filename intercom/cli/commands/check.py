@@ -25,7 +25,8 @@ def check(
     ] = None,
     lake: Annotated[str, Parameter(metavar="URL", help="Folder or fsspec URL of the lake.")] = "./lake",
     tables: Annotated[
-        Sequence[str], parsed_by(list_of_names, "A,B,...", "Tables to try; all of them if none is named.")
+        Sequence[str],
+        parsed_by(list_of_names, "A,B,...", "Tables to try, as of sync; the default ones if none is named."),
     ] = (),
     storage_options: Annotated[
         str | None,

@@ -5,7 +5,6 @@ Modules are imported by the main thread. Prefect is not: its settings and blocks
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import time
@@ -36,6 +35,7 @@ from intercom.lake.storage import Lake
 from intercom.lake.trial import try_store
 from intercom.orchestration.server.api_settings import ApiSettings, read_api_settings
 from intercom.tables.catalogue import TABLES
+from intercom.tables.selection import SelectedTables, select_tables, unknown_names, valid_names
 from intercom.tables.table import Table
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def checks(asked: Asked) -> Iterator[Finding]:
         yield from _checked(asked, selected)
 
 
-def _checked(asked: Asked, selected: Sequence[Table]) -> Iterator[Finding]:
+def _checked(asked: Asked, selected: SelectedTables) -> Iterator[Finding]:
     prefect = _prefect(asked)
     lake = _lake(asked, prefect)
     told = _begun(_prefect_findings, prefect, asked.connection)
@@ -100,7 +100,7 @@ def _checked(asked: Asked, selected: Sequence[Table]) -> Iterator[Finding]:
         yield lake
     elif tried is not None:
         yield from tried.result()
-        yield from _owner(lake, asked.connection, selected, workspace)
+        yield from _owner(lake, asked.connection, selected.tables, workspace)
     yield from told.result()
     if prefect.api is not None:
         prefect.api.close()
@@ -123,18 +123,17 @@ def _begun(work: Callable[..., _Done], *given: Any) -> Future[_Done]:
 # -- settings ---------------------------------------------------------------------------------------------------------
 
 
-def _selected(names: Sequence[str]) -> tuple[list[Table], list[Finding]]:
+def _selected(names: Sequence[str]) -> tuple[SelectedTables, list[Finding]]:
     """The tables to try, and one finding about all names that no table has."""
-    unknown = list(dict.fromkeys(name for name in names if name not in TABLES))
-    chosen = [table for name, table in TABLES.items() if name in names or not names]
-    if not unknown:
+    near = unknown_names(names)
+    known = [name for name in names if name not in near]
+    chosen = SelectedTables((), frozenset(), {}) if names and not known else select_tables(known)
+    if not near:
         return chosen, []
-    near = {name: difflib.get_close_matches(name, TABLES, n=1) for name in unknown}
-    meant = [f"{name}: did you mean {found[0]}?" for name, found in near.items() if found]
-    detail = f"there is no table {', '.join(map(repr, unknown))}"
-    cure = " ".join([*meant, f"Tables: {', '.join(TABLES)}."])
-    facts = {"unknown": {name: found[0] if found else None for name, found in near.items()}}
-    return chosen, [Finding("tables", Verdict.FAIL, detail, cure, setting=True, facts=facts)]
+    meant = [f"{name}: did you mean {found}?" for name, found in near.items() if found]
+    detail = f"there is no table {', '.join(map(repr, near))}"
+    cure = " ".join([*meant, valid_names()])
+    return chosen, [Finding("tables", Verdict.FAIL, detail, cure, setting=True, facts={"unknown": near})]
 
 
 def _prefect(asked: Asked) -> _Prefect:
@@ -201,7 +200,7 @@ def _fault(check: str, error: IntercomLakeError, **facts: Any) -> Finding:
 
 
 def _intercom_findings(
-    asked: Asked, prefect: _Prefect, selected: Sequence[Table]
+    asked: Asked, prefect: _Prefect, selected: SelectedTables
 ) -> Generator[Finding, None, Workspace | None]:
     """Connection, token, clock, rate limit and tables; the generator's value is the workspace, None if unknown."""
     try:
@@ -226,7 +225,7 @@ def _intercom_findings(
             yield from _token(connection, workspace)
             yield from _clock(workspace, began, time.time())
         yield _rate(limiter, connection)
-        asked_for = [(table, _begun(_ask, client, table)) for table in selected]
+        asked_for = [(table, _begun(_ask, client, table)) for table in selected.tables]
         try:
             for table, answer in asked_for:
                 yield _table(table, answer)

@@ -27,7 +27,7 @@ def ddl(
             help="The lake as the engine reads it: a folder, or a URL such as s3://bucket/prefix.",
         ),
     ],
-    tables: Annotated[Sequence[str], parsed_by(list_of_names, "A,B,...", "Only these tables.")] = (),
+    tables: Annotated[Sequence[str], parsed_by(list_of_names, "A,B,...", "Only these; else all in the lake.")] = (),
     database: Annotated[
         str | None, Parameter(help="Database (DuckDB: schema) to make them in.", metavar="NAME")
     ] = None,
@@ -51,12 +51,11 @@ def ddl(
 
     from intercom import ddl as sql
     from intercom.lake.layout import TableFormat
-    from intercom.tables.catalogue import select_tables
 
     try:
         whole = sql.Months.until_years_after(datetime.now(UTC).year)
         months = sql.Months(first_month or whole.first, last_month or whole.last)
-        there = _tables_in(lake, storage_options, connection, select_tables(tables))
+        there = _tables_in(lake, storage_options, connection, tables)
         shown = (connection, lake)
         if engine == "athena":
             statements = list(sql.athena(there, *shown, months, database, TableFormat(table_format)))
@@ -69,21 +68,29 @@ def ddl(
     return 0
 
 
-def _tables_in(lake: str, storage_options: Any, connection: str, asked: Sequence[Table]) -> list[Table]:
-    """Those of the tables that have a file in the lake; what is left out, or could not be looked up, is told.
+def _tables_in(lake: str, storage_options: Any, connection: str, names: Sequence[str]) -> list[Table]:
+    """Those of the tables that have a file in the lake, of all tables if none is named.
 
-    Raises ConfigurationError where the lake has none of them.
+    What is left out, or could not be looked up, is told. Raises ConfigurationError for an unknown name, or where the
+    lake has none of them.
     """
     from intercom.config.storage_options import checked_options
-    from intercom.lake.layout import TablePaths
+    from intercom.lake.layout import TablePaths, data_folder
     from intercom.lake.storage import Lake
+    from intercom.tables.catalogue import TABLES
+    from intercom.tables.selection import select_tables
 
+    selected = select_tables(names)
+    asked = [table for table in selected.tables if table.name not in selected.brought]
     try:
         opened = Lake(lake, checked_options(storage_options or {}))
+        if not names:
+            more = set(opened.names(data_folder(connection)))
+            asked = [table for table in TABLES.values() if table in asked or table.name in more]
         there = [table for table in asked if opened.list(TablePaths(connection, table.name).data)]
     except LakeError as error:
-        print(f"The lake could not be looked at, so all tables are printed: {error}", file=sys.stderr)
-        return list(asked)
+        print(f"The lake could not be looked at, so every selected table is printed: {error}", file=sys.stderr)
+        return asked
     if not there:
         raise ConfigurationError(
             f"The lake {lake} has none of these tables of connection {connection!r}. Check --lake, --connection and "

@@ -31,7 +31,8 @@ def plan(
     ] = None,
     lake: Annotated[str, Parameter(metavar="URL", help="Folder, or fsspec URL such as s3://bucket/prefix.")] = "./lake",
     tables: Annotated[
-        Sequence[str], parsed_by(list_of_names, "A,B,...", "Tables to plan; all of them if none is named.")
+        Sequence[str],
+        parsed_by(list_of_names, "A,B,...", "Tables to plan, as of sync; the default ones if none is named."),
     ] = (),
     full_refresh: Annotated[
         bool, Parameter(negative=(), show_default=False, help="As if everything was to be read again.")
@@ -110,9 +111,9 @@ def _forecast(
     from intercom.lake.storage import Lake
     from intercom.sync.forecast import forecast_run
     from intercom.sync.run import Run, asked_range
-    from intercom.tables.catalogue import select_tables
+    from intercom.tables.selection import select_tables
 
-    selected = select_tables(names)
+    selected = select_tables(names).tables
     history_from, until = asked_range(start_date, end_date, full_refresh=full_refresh)
     prefect = _Prefect()
     lake = Lake(lake_url, prefect.storage_options(storage_options))

@@ -24,7 +24,7 @@ from intercom.sandbox import LoggedRequest
 from intercom.tables.catalogue import TABLES
 from tests.support.prefect_server import Prefect
 from tests.support.relay import relayed
-from tests.support.rig import CONNECTION, Rig
+from tests.support.rig import BY_DEFAULT, CONNECTION, Rig
 from tests.support.watermark_contract import WatermarkStoreContract
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -287,7 +287,7 @@ class Writer:
         while not self.saw_all and time.monotonic() < until:
             time.sleep(0.1)
             files = self._rig.lake().list(f"data/{self._rig.connection}")
-            self.saw_all = {path.split("/")[2] for path in files} == set(TABLES)
+            self.saw_all = {path.split("/")[2] for path in files} == set(BY_DEFAULT)
         time.sleep(2)  # watermarks are on their way now
         connection.execute("ROLLBACK")
         connection.close()
@@ -308,5 +308,5 @@ def test_tables_are_read_and_merged_while_prefects_database_is_locked(prefect: P
     lake_id = rig.lake().identity().id[:8]
     documents = prefect.post("block_documents/filter", {"block_documents": {"name": {"like_": lake_id}}})
     assert {document["name"]: document["data"]["value"] is None for document in documents} == {
-        f"{rig.connection}-{name}-{lake_id}": False for name, table in TABLES.items() if table.cursor_field is not None
+        f"{rig.connection}-{name}-{lake_id}": False for name in BY_DEFAULT if TABLES[name].cursor_field
     }
