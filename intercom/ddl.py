@@ -82,10 +82,7 @@ def athena_table(
     """
     if not re.match(r"s3://[^/]", location):
         raise ConfigurationError(f"Athena reads S3 only, and {location!r} is not there: give s3://bucket/prefix.")
-    if database is not None and not re.fullmatch(r"[a-z0-9_]{1,255}", database):
-        raise ConfigurationError(
-            f"Athena has no database {database!r}: lower-case letters, digits and underscores make a name."
-        )
+    check_athena_database(database)
     name = f"`{table.name}`" if database is None else f"`{database}`.`{table.name}`"
     where = f"LOCATION {_hive_text(_folder(table, connection, location) + '/')}"
     if table_format is TableFormat.DELTA:
@@ -102,6 +99,14 @@ def athena_table(
         f"CREATE EXTERNAL TABLE {name} (\n{columns}\n)\n{comment}{partitioned}STORED AS PARQUET\n"
         f"{where}\nTBLPROPERTIES (\n{listed}\n);"
     )
+
+
+def check_athena_database(database: str | None) -> None:
+    """Raise ConfigurationError for a name that no database of Athena can have."""
+    if database is not None and not re.fullmatch(r"[a-z0-9_]{1,255}", database):
+        raise ConfigurationError(
+            f"Athena has no database {database!r}: lower-case letters, digits and underscores make a name."
+        )
 
 
 def _projection(months: Months) -> dict[str, str]:
@@ -125,17 +130,22 @@ def duckdb_view(
     opens a file when it creates the view, which fails for a merge table without rows, because it has no file yet. A
     Delta table is read through its log, which needs DuckDB's extension ``delta``.
     """
-    columns: list[str] = [_duckdb_name(name) for name in table.schema.arrow.names]
-    partitioned = table.month_field is not None
-    if partitioned:
-        columns.append(_duckdb_name(PARTITION_COLUMN))
-    folder = _folder(table, connection, location)
-    rows = f"delta_scan({_duckdb_text(folder)})"
-    if table_format is TableFormat.PARQUET:
-        rows = f"read_parquet({_duckdb_text(folder + '/**/*.parquet')}, hive_partitioning = {str(partitioned).lower()})"
+    columns: list[str] = [quoted(name) for name in table.schema.arrow.names]
+    if table.month_field is not None:
+        columns.append(quoted(PARTITION_COLUMN))
+    rows = duckdb_rows(table, connection, location, table_format)
     selected = fill(", ".join(columns), 110, initial_indent="  ", subsequent_indent="  ", break_long_words=False)
-    name = ".".join(_duckdb_name(part) for part in (database, table.name) if part is not None)
+    name = ".".join(quoted(part) for part in (database, table.name) if part is not None)
     return f"CREATE OR REPLACE VIEW {name} AS SELECT\n{selected}\nFROM {rows};"
+
+
+def duckdb_rows(table: Table, connection: str, location: str, table_format: TableFormat) -> str:
+    """What stands after FROM in DuckDB for a table of the lake at `location`."""
+    folder = _folder(table, connection, location)
+    if table_format is TableFormat.DELTA:
+        return f"delta_scan({_duckdb_text(folder)})"
+    partitioned = str(table.month_field is not None).lower()
+    return f"read_parquet({_duckdb_text(folder + '/**/*.parquet')}, hive_partitioning = {partitioned})"
 
 
 def _folder(table: Table, connection: str, location: str) -> str:
@@ -153,7 +163,8 @@ def _duckdb_text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _duckdb_name(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name in double quotes, for DuckDB and for Athena's queries."""
     return '"' + name.replace('"', '""') + '"'
 
 
@@ -181,6 +192,6 @@ def duckdb(
 ) -> Iterator[str]:
     """The statements for several tables, after one for the schema if it is named."""
     if database is not None:
-        yield f"CREATE SCHEMA IF NOT EXISTS {_duckdb_name(database)};"
+        yield f"CREATE SCHEMA IF NOT EXISTS {quoted(database)};"
     for table in tables:
         yield duckdb_view(table, connection, location, database, table_format)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -13,6 +14,7 @@ from intercom.errors import ConfigurationError, LakeError
 
 if TYPE_CHECKING:
     from intercom.tables.table import Table
+    from intercom.views.statements import Engine
 
 
 def ddl(
@@ -30,6 +32,14 @@ def ddl(
     tables: Annotated[Sequence[str], parsed_by(list_of_names, "A,B,...", "Only these; else all in the lake.")] = (),
     database: Annotated[
         str | None, Parameter(help="Database (DuckDB: schema) to make them in.", metavar="NAME")
+    ] = None,
+    views: Annotated[
+        Literal["fivetran", "ingestr"] | None,
+        Parameter(help="Views named like the tables that this tool writes, columns too."),
+    ] = None,
+    tables_in: Annotated[
+        str | None,
+        Parameter(help="Athena, with --views: the database that has the lake's tables.", metavar="NAME"),
     ] = None,
     table_format: Annotated[
         Literal["parquet", "delta"],
@@ -51,21 +61,45 @@ def ddl(
 
     from intercom import ddl as sql
     from intercom.lake.layout import TableFormat
+    from intercom.views.statements import Athena, DuckDB
 
+    if tables_in is not None and (views is None or engine != "athena"):
+        print("--tables-in is for Athena's views: give it with athena and --views.", file=sys.stderr)
+        return 2
     try:
         whole = sql.Months.until_years_after(datetime.now(UTC).year)
         months = sql.Months(first_month or whole.first, last_month or whole.last)
-        there = _tables_in(lake, storage_options, connection, tables)
-        shown = (connection, lake)
-        if engine == "athena":
-            statements = list(sql.athena(there, *shown, months, database, TableFormat(table_format)))
+        find = partial(_tables_in, lake, storage_options, connection)
+        form = TableFormat(table_format)
+        if views is not None:
+            target = Athena(database, tables_in) if engine == "athena" else DuckDB(connection, lake, database, form)
+            statements = _views(views, target, tables, find)
+        elif engine == "athena":
+            statements = list(sql.athena(find(tables), connection, lake, months, database, form))
         else:
-            statements = list(sql.duckdb(there, *shown, database, TableFormat(table_format)))
+            statements = list(sql.duckdb(find(tables), connection, lake, database, form))
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 2
     print("\n\n".join(statements))
     return 0
+
+
+def _views(tool: str, engine: Engine, tables: Sequence[str], find: Callable[[Sequence[str]], list[Table]]) -> list[str]:
+    """The statements for a tool's views over those tables that `find` has found. What is left out is told."""
+    from intercom.tables.catalogue import TABLES
+    from intercom.views.fivetran import FIVETRAN
+    from intercom.views.ingestr import INGESTR
+    from intercom.views.statements import statements
+
+    views = {"fivetran": FIVETRAN, "ingestr": INGESTR}[tool]
+    there = {table.name for table in find(tables or [name for name in views.tables if name in TABLES])}
+    printed = list(statements(views, engine, there))
+    if left_out := [view.name for view in views.views if not there.issuperset(view.tables)]:
+        lacking = ",".join(name for name in views.tables if name not in there)
+        print(f"So these views are left out: {', '.join(left_out)}", file=sys.stderr)
+        print(f"Their tables are copied by: intercom-lake sync --tables default,{lacking}", file=sys.stderr)
+    return printed
 
 
 def _tables_in(lake: str, storage_options: Any, connection: str, names: Sequence[str]) -> list[Table]:
