@@ -38,7 +38,7 @@ class Reshape:
         flat = tuple(column for column in new.flat if column not in kept)
         parents = frozenset[str]().union(*map(_parents, flat))
         # A table must declare these columns, so the normaliser's table and the record have them, too.
-        needed = {*parents, *table.primary_key, *table.times, *table.carries}
+        needed = {*parents, *table.needed_columns}
         fields = tuple(column for column in new.fields if column not in kept or column.name in needed)
         self._normaliser = Normaliser(replace(table, schema=TableSchema(fields, flat)), EPOCH)
         self._keys = [column for column in old.fields if column.name in table.required_columns]

@@ -187,9 +187,7 @@ class Table:
             raise ValueError(f"Table {self.name!r} declares columns twice: {', '.join(twice)}.")
         declared = {column.name: column for column in self.schema.fields}
         times = self.times
-        inherited = self.parent.inherits if self.parent else ()
-        needed = dict.fromkeys((*self.primary_key, *times, *self.carries, *inherited))
-        if missing := [name for name in needed if name not in declared]:
+        if missing := [name for name in self.needed_columns if name not in declared]:
             raise ValueError(f"Table {self.name!r} needs undeclared columns: {', '.join(missing)}.")
         if unusable := [name for name in self.primary_key if declared[name].kind is not schemas.ColumnKind.STRING]:
             raise ValueError(f"Table {self.name!r} has key columns that are no strings: {', '.join(unusable)}.")
@@ -211,9 +209,15 @@ class Table:
 
     @property
     def times(self) -> tuple[str, ...]:
-        """The time columns that the table needs: cursor, version and, for a merge table, partition field; each once."""
-        own_cursor = self.cursor_field if self.parent is None else None
-        return tuple(dict.fromkeys(name for name in (own_cursor, self.version_field, self.month_field) if name))
+        """The time columns that the table needs, each once: cursor, version, partition field, and `Parent.cut_by`."""
+        own_cursor, cut_by = (self.cursor_field, "") if self.parent is None else (None, self.parent.cut_by)
+        return tuple(dict.fromkeys(name for name in (own_cursor, self.version_field, self.month_field, cut_by) if name))
+
+    @property
+    def needed_columns(self) -> tuple[str, ...]:
+        """Columns without which the declaration is invalid, each once."""
+        inherited = self.parent.inherits if self.parent else ()
+        return tuple(dict.fromkeys((*self.primary_key, *self.times, *self.carries, *inherited)))
 
     @property
     def month_field(self) -> str | None:
