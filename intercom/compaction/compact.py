@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
+from intercom.compaction.child_lookup import find_stale
 from intercom.compaction.key_lookup import find_moves
-from intercom.compaction.move_steps import after, both, counted_as_changed, in_steps
+from intercom.compaction.move_steps import after, both, counted_as_changed, in_steps, without_stale
 from intercom.compaction.moved_rows import Moves
 from intercom.compaction.partition import RowCounts
 from intercom.compaction.policy import CompactionMode, is_due, waiting_rows
@@ -90,7 +91,10 @@ def compact_table(
             sizes = {part.path: files[part.path] for part in parts}
             trusted = {month: stamp for month, stamp in published.items() if month not in discarded}
             try:
-                moves = find_moves(table, lake_table, work, sizes, trusted, _staged_rows(state), shared)
+                given = (sizes, trusted, _staged_rows(state), shared)
+                stale = find_stale(table, lake_table, work, *given)
+                work = without_stale(work, stale, published)
+                moves = find_moves(table, lake_table, work, *given, stale.keys)
                 outcomes = _published(table, lake_table, work, moves, published, publish)
                 break
             except DamagedFileError as error:

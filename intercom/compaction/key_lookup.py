@@ -10,36 +10,28 @@ keys of each month could replace `_Reader.held` and `_Reader.hashes_stored`.
 from __future__ import annotations
 
 import logging
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Final, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from intercom.compaction.arrow import flat, joined, numbers
-from intercom.compaction.damage import damaged_file, remove_damaged
-from intercom.compaction.keys import KEY, between, keys_of
+from intercom.compaction.arrow import flat, joined
+from intercom.compaction.column_reader import ColumnReader
+from intercom.compaction.keys import KEY, hashes_of, keys_of
+from intercom.compaction.marks import are_marks, mark_column
 from intercom.compaction.merge import key_columns, versions_of
 from intercom.compaction.moved_rows import MONTH, PLACE, STORED, Moves, decide, in_two_months, versions_schema
 from intercom.compaction.publish import MergeWork
 from intercom.compaction.shared_parts import SharedParts
-from intercom.errors import SchemaError
-from intercom.lake.parquet import ParquetReader, RowGroup, is_damage, open_parquet
 from intercom.lake.staged_run import Coverage
-from intercom.lake.store import stamped_size
 from intercom.lake.table import LakeTable
 from intercom.tables.table import Strategy, Table
 
 log = logging.getLogger(__name__)
 
-_CURE: Final = "Run with --full-refresh: the table is read again and written anew; nothing was changed now."
 LITTLE_ROWS: Final = 200_000
 """Most staged rows whose keys are held as text and looked up; the keys of more rows are compared as hashes."""
-
-Some = TypeVar("Some")
-Other = TypeVar("Other")
 
 
 def find_moves(
@@ -50,18 +42,19 @@ def find_moves(
     published: Mapping[str, str],
     rows: int | None,
     shared: SharedParts,
+    stale: pa.Array | None = None,
 ) -> Moves:
     """The moves after which each staged key is in one month only.
 
     `parts` maps the staged parts, in the order of reading, to their bytes. `rows` is their number of rows, None if
-    unknown. `published` maps months to the stamps of their files.
+    unknown. `published` maps months to the stamps of their files. Staged rows with keys in `stale` are ignored.
 
     Raises DamagedFileError if a published file is damaged, LakeError if a part is.
     """
     staged = {month.month for month in work.months if month.parts}
     if table.strategy is Strategy.REPLACE or not staged or len(staged | published.keys()) == 1:
         return Moves()
-    reader = _Reader(table, lake_table, work, parts, published, shared)
+    reader = _Reader(table, ColumnReader(table, lake_table, work, parts, published, shared), stale)
     little = rows is not None and rows <= LITTLE_ROWS
     if work.coverage is not Coverage.SOME or not little:
         keys, of_staged, of_stored = _compared(reader)
@@ -122,32 +115,21 @@ def _looked_up(reader: _Reader) -> Suspects:
 
 
 class _Reader:
-    """Reads key columns of a table's staged parts and published files, several files at the same time."""
+    """Reads key columns of a table's staged parts, without marks and `stale` rows, and of its published files."""
 
-    def __init__(
-        self,
-        table: Table,
-        lake_table: LakeTable,
-        work: MergeWork,
-        parts: Mapping[str, int],
-        published: Mapping[str, str],
-        shared: SharedParts,
-    ) -> None:
-        self._table, self._lake_table, self._sizes, self.published = table, lake_table, parts, published
-        self._shared = shared
-        self._parts = [(path, month.month) for month in work.months for path in month.parts]
-        self._place = {path: number for number, path in enumerate(parts)}
-        self._everything = work.coverage is not Coverage.SOME
+    def __init__(self, table: Table, columns: ColumnReader, stale: pa.Array | None) -> None:
+        self._table, self._columns, self.published = table, columns, columns.published
+        self._stale = stale
 
     # -- staged parts -------------------------------------------------------------------------------------------
 
     def hashes_staged(self) -> dict[str, pa.Array]:
         """Month -> hashes of its staged keys, with duplicates."""
-        return _by_month(self._over_parts(lambda *part: _hashes(self._staged_keys(*part))), pa.int64())
+        return _by_month(self._columns.over_parts(lambda *part: hashes_of(self._staged_keys(*part))), pa.int64())
 
     def staged_keys(self) -> dict[str, pa.Array]:
         """Month -> its staged keys, each once."""
-        found = _by_month(self._over_parts(self._staged_keys), pa.string())
+        found = _by_month(self._columns.over_parts(self._staged_keys), pa.string())
         return {month: pc.unique(keys) for month, keys in found.items()}
 
     def staged_with(self, months: Iterable[str], hashes: pa.Array) -> pa.Array:
@@ -155,43 +137,30 @@ class _Reader:
 
         def some(path: str, month: str) -> pa.Array:
             keys = self._staged_keys(path, month)
-            return keys.filter(pc.is_in(_hashes(keys), value_set=hashes))
+            return keys.filter(pc.is_in(hashes_of(keys), value_set=hashes))
 
-        return pc.unique(joined([keys for _, keys in self._over_parts(some, set(months))], pa.string()))
+        return pc.unique(joined([keys for _, keys in self._columns.over_parts(some, set(months))], pa.string()))
 
     def versions_staged(self, months: Iterable[str], keys: pa.Array) -> list[pa.Table]:
         """The staged versions of these keys in these months, one table per part and month."""
 
         def some(path: str, month: str) -> pa.Table:
             rows = self._read_part(path, month, key_columns(self._table.primary_key, self._table.newest_by))
-            inside = self._shared.places(path, month) if self._shared.has(path) else numbers(rows.num_rows)
-            return self._versions(rows, keys, pc.add(inside.cast(pa.int64()), self._place[path] << 32))
+            return self._versions(rows, keys, flat(rows.column(PLACE)))
 
-        found = self._over_parts(some, set(months))
+        found = self._columns.over_parts(some, set(months))
         return [_with_month(rows, month, self._table.newest_by, stored=False) for month, rows in found]
 
     def _staged_keys(self, path: str, month: str) -> pa.Array:
         return flat(keys_of(self._read_part(path, month, self._table.primary_key), self._table.primary_key))
 
     def _read_part(self, path: str, month: str, columns: Sequence[str]) -> pa.Table:
-        """These columns of a part's rows of a month. A damaged part is deleted from the lake, with a LakeError."""
-        if self._shared.has(path):
-            return self._shared.rows(path, month).select(list(columns))
-        with self._lake_table.lake.open(path, self._sizes[path]) as source:
-            try:
-                with open_parquet(source) as file:
-                    return file.read(columns=list(columns), use_threads=False)
-            except Exception as error:
-                if not is_damage(error):
-                    raise
-                with self._lake_table.lake.fetch(path) as local:
-                    remove_damaged(self._table, self._lake_table, {path: local}, error)
-                raise
-
-    def _over_parts(self, read: Callable[[str, str], Some], months: set[str] | None = None) -> list[tuple[str, Some]]:
-        parts = [(path, month) for path, month in self._parts if months is None or month in months]
-        found = self._at_once(lambda part: read(*part), parts)
-        return [(month, some) for (_, month), some in zip(parts, found, strict=True)]
+        rows = self._columns.part(path, month, columns)
+        if mark_column(self._table) is not None:
+            rows = rows.filter(pc.invert(are_marks(rows, self._table)))
+        if self._stale is None or len(self._stale) == 0:
+            return rows
+        return rows.filter(pc.invert(pc.is_in(keys_of(rows, self._table.primary_key), value_set=self._stale)))
 
     # -- published files ----------------------------------------------------------------------------------------
 
@@ -199,9 +168,9 @@ class _Reader:
         """Month -> hashes of the keys in its file."""
 
         def some(month: str) -> pa.Array:
-            return joined([_hashes(keys) for keys in self._stored_keys(month)], pa.int64())
+            return joined([hashes_of(keys) for keys in self._stored_keys(month)], pa.int64())
 
-        return dict(zip(self.published, self._at_once(some, list(self.published)), strict=True))
+        return dict(zip(self.published, self._columns.at_once(some, list(self.published)), strict=True))
 
     def held(self, wanted: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
         """Month -> those of the keys in `wanted` that the month's file has."""
@@ -210,7 +179,7 @@ class _Reader:
             keys = wanted[month]
             return joined([_both(found, keys) for found in self._stored_keys(month, keys)], pa.string())
 
-        return dict(zip(wanted, self._at_once(some, list(wanted)), strict=True))
+        return dict(zip(wanted, self._columns.at_once(some, list(wanted)), strict=True))
 
     def versions_stored(self, months: Iterable[str], keys: pa.Array) -> list[pa.Table]:
         """The stored versions of these keys in the files of these months, a table for each month."""
@@ -221,7 +190,7 @@ class _Reader:
             rows = pa.concat_tables([self._none, *found])
             return _with_month(rows, month, self._table.newest_by, stored=True)
 
-        return self._at_once(some, list(months))
+        return self._columns.at_once(some, list(months))
 
     def _stored_keys(self, month: str, among: pa.Array | None = None) -> Iterator[pa.Array]:
         """Keys in a month's file, in arrays of at least `len(among)`, because `among` is hashed once per array."""
@@ -236,36 +205,7 @@ class _Reader:
 
     def _stored_rows(self, month: str, columns: Sequence[str], among: pa.Array | None = None) -> Iterator[pa.Table]:
         """Row groups of a month's file, without those whose bounds exclude all keys in `among`."""
-        stamp = self.published[month]
-        with (
-            self._lake_table.files.open(month, stamp) as source,
-            self._readable(month),
-            open_parquet(source) as file,
-        ):
-            self._check_columns(month, file, columns)
-            for group in range(file.num_row_groups):
-                if among is None or _may_hold(file.metadata.row_group(group), self._table.primary_key, among):
-                    yield file.read_row_group(group, columns=list(columns), use_threads=False)
-
-    @contextmanager
-    def _readable(self, month: str) -> Iterator[None]:
-        """Turn errors from a damaged file into DamagedFileError. If the whole table was read, drop a SchemaError."""
-        try:
-            yield
-        except SchemaError:
-            if not self._everything:
-                raise
-        except Exception as error:
-            if not is_damage(error):
-                raise
-            raise damaged_file(self._table, self._lake_table, month, error) from error
-
-    def _check_columns(self, month: str, file: ParquetReader, columns: Sequence[str]) -> None:
-        found, declared = file.schema_arrow, self._table.schema.arrow
-        if any(name not in found.names or found.field(name).type != declared.field(name).type for name in columns):
-            raise SchemaError(
-                f"Table {self._table.name!r}: the file of {month} does not have the table's declared columns. {_CURE}"
-            )
+        return self._columns.stored(month, columns, by=self._table.primary_key[0], among=among)
 
     # -- both ---------------------------------------------------------------------------------------------------
 
@@ -279,10 +219,6 @@ class _Reader:
         places = pa.repeat(pa.scalar(0, pa.int64()), rows.num_rows) if places is None else places
         chosen = pc.is_in(found.column(KEY), value_set=keys)
         return found.append_column(PLACE, places).filter(chosen).select(self._none.schema.names)
-
-    def _at_once(self, work: Callable[[Other], Some], on: Sequence[Other]) -> list[Some]:
-        size = sum(self._sizes.values()) + sum(map(stamped_size, self.published.values()))
-        return self._lake_table.lake.each(work, on, size)
 
 
 def _with_month(rows: pa.Table, month: str, newest_by: Sequence[str], *, stored: bool) -> pa.Table:
@@ -302,18 +238,3 @@ def _by_month(found: Iterable[tuple[str, pa.Array]], kind: pa.DataType) -> dict[
 
 def _both(found: pa.Array, keys: pa.Array) -> pa.Array:
     return pc.unique(found.filter(pc.is_in(found, value_set=keys)))
-
-
-def _may_hold(group: RowGroup, primary_key: tuple[str, ...], keys: pa.Array) -> bool:
-    """Whether the bounds of a row group admit one of the keys, by the first column of the primary key."""
-    place = [group.column(number).path_in_schema for number in range(group.num_columns)].index(primary_key[0])
-    bounds = group.column(place).statistics
-    if bounds is None or not bounds.has_min_max:
-        return True
-    return bool(pc.any(between(keys, str(bounds.min), str(bounds.max), primary_key)).as_py())
-
-
-def _hashes(keys: pa.Array) -> pa.Array:
-    """An int64 hash per key, valid in this process only. Callers compare the keys themselves if hashes are equal."""
-    found = array("q", map(hash, keys.to_pylist()))
-    return pa.Array.from_buffers(pa.int64(), len(found), [None, pa.py_buffer(found)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Final
 
 import pyarrow as pa
@@ -36,6 +37,12 @@ def between(keys: pa.Array | pa.ChunkedArray, low: str, high: str, primary_key: 
     low, high = map(str, _escaped(pa.array([low, high], pa.string())).to_pylist())
     # The first column is followed by the separator, which is smaller than the escape character.
     return pc.and_(pc.greater_equal(keys, pa.scalar(low)), pc.less(keys, pa.scalar(high + _ESCAPE)))
+
+
+def hashes_of(keys: pa.Array) -> pa.Array:
+    """An int64 hash per key, valid in this process only. Callers compare the keys themselves if hashes are equal."""
+    found = array("q", map(hash, keys.to_pylist()))
+    return pa.Array.from_buffers(pa.int64(), len(found), [None, pa.py_buffer(found)])
 
 
 def _escaped(values: pa.Array) -> pa.Array:

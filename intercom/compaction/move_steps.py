@@ -1,12 +1,28 @@
-"""Divides a compaction that moves rows between months into steps, so that no reader finds a row twice. Pure."""
+"""Puts what was found across months into the work of each month: rows that are stale, and rows that move.
+
+A compaction that moves rows is divided into steps, so that no reader finds a row twice. Pure.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from intercom.compaction.moved_rows import Moves
 from intercom.compaction.publish import MergeWork, PartitionResult, PartitionWork
+from intercom.compaction.stale_children import Stale
+
+
+def without_stale(work: MergeWork, stale: Stale, published: Mapping[str, str]) -> MergeWork:
+    """The work that leaves out and removes stale rows, also of months without staged rows.
+
+    `published` maps months to the stamps of their files.
+    """
+    months = [
+        replace(month, left_out=stale.staged.get(month.month, ()), stale=stale.stored.get(month.month, ()))
+        for month in (*work.months, *_untouched(work, stale.stored, published))
+    ]
+    return replace(work, months=tuple(months))
 
 
 def in_steps(
@@ -18,17 +34,13 @@ def in_steps(
     has the months that gain rows. A format that shows all months `together` needs one step. `published` maps months to
     the stamps of their files.
     """
-    met = {month.month for month in work.months}
-    untouched = [
-        PartitionWork(month, (), stored=published[month], size=0) for month in moves.evicted if month not in met
-    ]
     months = [
         replace(
             month,
-            left_out=moves.left_out.get(month.month, ()),
+            left_out=(*month.left_out, *moves.left_out.get(month.month, ())),
             evicted=moves.evicted.get(month.month, ()),
         )
-        for month in (*work.months, *untouched)
+        for month in (*work.months, *_untouched(work, moves.evicted, published))
     ]
     if together or not moves.gained:
         return replace(work, months=tuple(months)), None
@@ -49,9 +61,15 @@ def after(work: MergeWork, outcomes: Mapping[str, PartitionResult]) -> MergeWork
             return month
         partition = outcomes[month.month].partition
         stamp = None if partition is None else partition.stamp
-        return replace(month, stored=stamp, evicted=(), discarded=False, recorded=None)
+        return replace(month, stored=stamp, evicted=(), stale=(), discarded=False, recorded=None)
 
     return replace(work, months=tuple(map(left, work.months)))
+
+
+def _untouched(work: MergeWork, concerned: Iterable[str], published: Mapping[str, str]) -> list[PartitionWork]:
+    """Work on the months that are concerned and have no staged rows."""
+    met = {month.month for month in work.months}
+    return [PartitionWork(month, (), stored=published[month], size=0) for month in concerned if month not in met]
 
 
 def both(first: PartitionResult | None, second: PartitionResult) -> PartitionResult:

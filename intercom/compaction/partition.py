@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from intercom.compaction.arrow import flat, joined, numbers, slice_between, taken
 from intercom.compaction.keys import KEY, keys_of
+from intercom.compaction.marks import begins_with_sign
 from intercom.compaction.merge import (
     POSITION,
     KeyMatches,
@@ -45,8 +46,8 @@ SMALL_BYTES = 4 << 20
 class RowCounts:
     """Row counts of a merge, each primary key counted once, and the number of `files` it wrote. They can be added.
 
-    `rows` is the number of rows in the new file, or in the old file if none was written. Evicted rows, and staged rows
-    that were left out, are in none of the other counts.
+    `rows` is the number of rows in the new file, or in the old file if none was written. Evicted rows, staged rows
+    that were left out, and marks are in none of the other counts.
     """
 
     rows: int = 0
@@ -75,8 +76,9 @@ class PartitionMerge:
     Of two versions of a row the newer one is kept, by the columns `newest_by` (see `merge`).
     With `replaces` the parts are the whole new partition: stored rows without a staged row are removed, and a staged
     row that differs from the stored one replaces it, even if it is older.
-    Staged rows with keys in `left_out` are ignored, and stored rows with keys in `evicted` are removed, because they
-    belong to other partitions. These keys are as `keys_of` gives them.
+    Staged rows with keys in `left_out` are ignored. Stored rows with keys in `evicted` are removed, because they belong
+    to other partitions, and those with keys in `stale`, which count as removed. These keys are as `keys_of` gives them.
+    `marks` is the column that tells marks among the staged rows, if they have any; marks are ignored.
 
     A damaged file raises an error for which `parquet.is_damage` is True. A stored file with other columns raises
     SchemaError unless `replaces`. A stored file without page checksums is rewritten even if nothing else changes.
@@ -93,10 +95,14 @@ class PartitionMerge:
         replaces: bool = False,
         left_out: Sequence[str] = (),
         evicted: Sequence[str] = (),
+        stale: Sequence[str] = (),
+        marks: str | None = None,
     ) -> None:
         self._primary_key, self._newest_by, self._schema = primary_key, newest_by, schema
         self._replaces = replaces
         self._left_out, self._evicted = (pa.array(keys, pa.string()) for keys in (left_out, evicted))
+        self._stale = pa.array(stale, pa.string())
+        self._marks = marks
         self._stored = self._open_stored(stored)
         # The one part of a new month is copied as it is, and only its keys are read: no rows are held.
         self._parts = StagedParts(parts, schema, HELD_BYTES if self._stored or len(parts) > 1 else 0)
@@ -119,7 +125,8 @@ class PartitionMerge:
         winners = self._winners()
         met = self._met(winners)
         beaten = self._beaten(met, winners, target)
-        gone = self._gone()
+        stale = self._stored_with(self._stale)
+        gone = joined([self._stored_with(self._evicted), stale], pa.uint64())
         stored_rows = self._firsts[-1] - len(gone)
         positions = flat(winners.column(POSITION))
         not_taken = positions.take(met.staged.filter(pc.invert(beaten)))
@@ -130,7 +137,7 @@ class PartitionMerge:
             new=winners.num_rows - len(met.stored),
             changed=len(met.stored) - len(not_taken),
             unchanged=len(not_taken),
-            removed=removed,
+            removed=removed + len(stale),
             files=int(bool(len(write) or len(gone) or removed or self._rewrites)),
         )
         if merged.files:
@@ -141,9 +148,14 @@ class PartitionMerge:
     # -- first pass ---------------------------------------------------------------------------------------------
 
     def _winners(self) -> pa.Table:
-        """The newest staged version of each key, sorted by position."""
-        versions = self._versions(self._parts.keys(self._columns))
-        winners = versions.take(newest_positions(versions))
+        """The newest staged version of each key, sorted by position, without marks."""
+        rows = self._parts.keys(self._columns)
+        versions = self._versions(rows)
+        positions = newest_positions(versions)
+        if self._marks is not None:
+            are_marks = begins_with_sign(rows.column(self._marks))
+            positions = positions.filter(pc.invert(are_marks.take(positions)))
+        winners = versions.take(positions)
         if len(self._left_out) == 0:
             return winners
         return winners.filter(pc.invert(pc.is_in(winners.column(KEY), value_set=self._left_out)))
@@ -165,12 +177,12 @@ class PartitionMerge:
                 waiting, first = [], last
         return match_in_order(found)
 
-    def _gone(self) -> pa.Array:
-        """Row numbers of the evicted stored rows; no staged row has the key of one of them."""
+    def _stored_with(self, keys: pa.Array) -> pa.Array:
+        """Row numbers of the stored rows with these keys, which no staged row that is taken has."""
         found = []
-        for group in range(self._groups if len(self._evicted) else 0):
+        for group in range(self._groups if len(keys) else 0):
             stored = self._read_group(group, list(self._primary_key))
-            rows = pc.indices_nonzero(pc.is_in(flat(keys_of(stored, self._primary_key)), value_set=self._evicted))
+            rows = pc.indices_nonzero(pc.is_in(flat(keys_of(stored, self._primary_key)), value_set=keys))
             found.append(pc.add(rows, pa.scalar(self._firsts[group], pa.uint64())))
         return joined(found, pa.uint64())
 

@@ -15,6 +15,7 @@ from threading import Semaphore
 import pyarrow as pa
 
 from intercom.compaction.damage import damaged_file, remove_damaged
+from intercom.compaction.marks import mark_column
 from intercom.compaction.memory import MERGING
 from intercom.compaction.partition import PartitionMerge, RowCounts
 from intercom.compaction.replace import replace_file
@@ -41,7 +42,8 @@ class PartitionWork:
 
     Of a part with rows of several months, only the rows of this month are merged.
     `size` is the bytes of all these files. `left_out` are keys of staged rows that are ignored, `evicted` keys of
-    stored rows that are removed, because the rows belong to another partition. `discarded`: the stored file is replaced
+    stored rows that are removed, because the rows belong to another partition, `stale` keys of stored rows that are
+    removed because their parents have them no more. `discarded`: the stored file is replaced
     without being merged.
     `recorded` is the record's entry of the stored file, None if the stored file is not the recorded one.
     """
@@ -52,6 +54,7 @@ class PartitionWork:
     size: int
     left_out: tuple[str, ...] = ()
     evicted: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
     discarded: bool = False
     recorded: Partition | None = None
 
@@ -166,6 +169,8 @@ def _merged(
         replaces=work.coverage is Coverage.REPLACES,
         left_out=month.left_out,
         evicted=month.evicted,
+        stale=month.stale,
+        marks=mark_column(table),
     )
     try:
         counts = merge.write(new, work.version)

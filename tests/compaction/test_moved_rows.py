@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from intercom.compaction import key_lookup as lookup
+from intercom.compaction import column_reader
 from intercom.compaction.policy import CompactionMode
 from intercom.errors import DamagedFileError, LakeError
 from intercom.lake.layout import TableFormat
@@ -346,7 +346,7 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
             found[self.of] = found.get(self.of, 0) + 1
             return super().read_row_group(group, **options)
 
-    monkeypatch.setattr(lookup, "open_parquet", Counting)
+    monkeypatch.setattr(column_reader, "open_parquet", Counting)
     return found
 
 

@@ -1,0 +1,134 @@
+"""Reads some columns of a table's staged parts and published files, several files at the same time.
+
+From an object store, only these columns are read, by byte ranges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from intercom.compaction.arrow import numbers
+from intercom.compaction.damage import damaged_file, remove_damaged
+from intercom.compaction.keys import between
+from intercom.compaction.moved_rows import PLACE
+from intercom.compaction.publish import MergeWork
+from intercom.compaction.shared_parts import SharedParts
+from intercom.errors import SchemaError
+from intercom.lake.parquet import ParquetReader, RowGroup, is_damage, open_parquet
+from intercom.lake.staged_run import Coverage
+from intercom.lake.store import stamped_size
+from intercom.lake.table import LakeTable
+from intercom.tables.table import Table
+
+_CURE: Final = "Run with --full-refresh: the table is read again and written anew; nothing was changed now."
+
+Some = TypeVar("Some")
+Other = TypeVar("Other")
+
+
+class ColumnReader:
+    """Columns of staged parts and of published files, for decisions that are made before any month is merged.
+
+    `parts` maps the staged parts, in the order of reading, to their bytes. `published` maps months to the stamps of
+    their files. A damaged published file raises DamagedFileError; a damaged part is deleted, with a LakeError.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        lake_table: LakeTable,
+        work: MergeWork,
+        parts: Mapping[str, int],
+        published: Mapping[str, str],
+        shared: SharedParts,
+    ) -> None:
+        self._table, self._lake_table, self._sizes, self.published = table, lake_table, parts, published
+        self._shared = shared
+        self._parts = [(path, month.month) for month in work.months for path in month.parts]
+        self._place = {path: number for number, path in enumerate(parts)}
+        self._everything = work.coverage is not Coverage.SOME
+
+    def part(self, path: str, month: str, columns: Sequence[str]) -> pa.Table:
+        """These columns of a part's rows of a month, and PLACE: a number that grows in the order of reading."""
+        if self._shared.has(path):
+            rows, inside = self._shared.rows(path, month).select(list(columns)), self._shared.places(path, month)
+        else:
+            rows = self._read_part(path, columns)
+            inside = numbers(rows.num_rows)
+        return rows.append_column(PLACE, pc.add(inside.cast(pa.int64()), self._place[path] << 32))
+
+    def over_parts(self, read: Callable[[str, str], Some], months: set[str] | None = None) -> list[tuple[str, Some]]:
+        """(month, result) of `read(path, month)` for each part and each of its months, or those of `months`."""
+        parts = [(path, month) for path, month in self._parts if months is None or month in months]
+        found = self.at_once(lambda part: read(*part), parts)
+        return [(month, some) for (_, month), some in zip(parts, found, strict=True)]
+
+    def stored(
+        self, month: str, columns: Sequence[str], *, by: str = "", among: pa.Array | None = None
+    ) -> Iterator[pa.Table]:
+        """Row groups of a month's file, without those whose bounds of the column `by` exclude all of `among`.
+
+        `by` is the first column of the key that `among` has, as `keys_of` gives it, or a column of its own.
+        """
+        stamp = self.published[month]
+        with (
+            self._lake_table.files.open(month, stamp) as source,
+            self._readable(month),
+            open_parquet(source) as file,
+        ):
+            self._check_columns(month, file, columns)
+            key = self._table.primary_key if by == self._table.primary_key[0] else (by,)
+            for group in range(file.num_row_groups):
+                if among is None or _may_hold(file.metadata.row_group(group), key, among):
+                    yield file.read_row_group(group, columns=list(columns), use_threads=False)
+
+    def at_once(self, work: Callable[[Other], Some], on: Sequence[Other]) -> list[Some]:
+        """The results of `work` on months or parts, in several threads where that is faster."""
+        size = sum(self._sizes.values()) + sum(map(stamped_size, self.published.values()))
+        return self._lake_table.lake.each(work, on, size)
+
+    def _read_part(self, path: str, columns: Sequence[str]) -> pa.Table:
+        with self._lake_table.lake.open(path, self._sizes[path]) as source:
+            try:
+                with open_parquet(source) as file:
+                    return file.read(columns=list(columns), use_threads=False)
+            except Exception as error:
+                if not is_damage(error):
+                    raise
+                with self._lake_table.lake.fetch(path) as local:
+                    remove_damaged(self._table, self._lake_table, {path: local}, error)
+                raise
+
+    @contextmanager
+    def _readable(self, month: str) -> Iterator[None]:
+        """Turn errors from a damaged file into DamagedFileError. If the whole table was read, drop a SchemaError."""
+        try:
+            yield
+        except SchemaError:
+            if not self._everything:
+                raise
+        except Exception as error:
+            if not is_damage(error):
+                raise
+            raise damaged_file(self._table, self._lake_table, month, error) from error
+
+    def _check_columns(self, month: str, file: ParquetReader, columns: Sequence[str]) -> None:
+        found, declared = file.schema_arrow, self._table.schema.arrow
+        if any(name not in found.names or found.field(name).type != declared.field(name).type for name in columns):
+            raise SchemaError(
+                f"Table {self._table.name!r}: the file of {month} does not have the table's declared columns. {_CURE}"
+            )
+
+
+def _may_hold(group: RowGroup, key: tuple[str, ...], values: pa.Array) -> bool:
+    """Whether the bounds of a row group admit one of the values, by the first column of `key`."""
+    place = [group.column(number).path_in_schema for number in range(group.num_columns)].index(key[0])
+    bounds = group.column(place).statistics
+    if bounds is None or not bounds.has_min_max:
+        return True
+    return bool(pc.any(between(values, str(bounds.min), str(bounds.max), key)).as_py())
