@@ -101,6 +101,29 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ListEndpoint(path="/admins", table="admins", kind="admin.list", records_key="admins", shown=_admins),
     ListEndpoint(path="/teams", table="teams", kind="team.list", records_key="teams"),
     ListEndpoint(path="/data_attributes", table="data_attributes", shown=_data_attributes),
+    ListEndpoint(path="/away_status_reasons", table="away_status_reasons"),
+    SearchEndpoint(path="/tickets/search", table="tickets", kind="ticket.list", records_key="tickets"),
+    SingleEndpoint(path="/tickets/{key}", table="tickets", code="ticket_not_found", message="Ticket not found"),
+    ListEndpoint(path="/ticket_types", table="ticket_types"),
+    ListEndpoint(path="/ticket_states", table="ticket_states"),
+    PagedEndpoint(
+        path="/help_center/collections",
+        table="collections",
+        newest_first=True,
+        paging=Paging(per_page=20, following="string"),
+    ),
+    PagedEndpoint(
+        path="/help_center/help_centers",
+        table="help_centers",
+        paging=Paging(per_page=None, totals=False, pages=False),
+    ),
+    PagedEndpoint(path="/internal_articles", table="internal_articles", paging=Paging(following="string")),
+    PagedEndpoint(path="/news/news_items", table="news_items", paging=Paging(per_page=10, following="absent")),
+    SingleEndpoint(path="/news/news_items/{key}", table="news_items"),
+    PagedEndpoint(path="/news/newsfeeds", table="newsfeeds", paging=Paging(per_page=10, following="absent")),
+    ListEndpoint(path="/subscription_types", table="subscription_types"),
+    PagedEndpoint(path="/calls", table="calls", paging=Paging(most=25, over_most="refuse", following="absent")),
+    SingleEndpoint(path="/calls/{key}", table="calls", message="Not Found"),
 )
 
 

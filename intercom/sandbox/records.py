@@ -25,6 +25,9 @@ Value = Any  # a JSON value
 Position = tuple[int, Value, str]
 """Rank of the value's kind (null, number, text), the value, the id: a total order over mixed columns."""
 
+Time = int | str | None
+"""Unix seconds; those of calls may be ISO 8601 text."""
+
 _split = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -47,8 +50,8 @@ class Record:
     """A record as served, with the three fields that every search needs."""
 
     key: str
-    created_at: int | None
-    updated_at: int | None
+    created_at: Time
+    updated_at: Time
     body: bytes
 
     @classmethod
@@ -91,8 +94,8 @@ class Record:
 
 
 class _Times(msgspec.Struct):
-    created_at: int | None = None
-    updated_at: int | None = None
+    created_at: Time = None
+    updated_at: Time = None
 
 
 _times = msgspec.json.Decoder(_Times)

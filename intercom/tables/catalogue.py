@@ -9,14 +9,38 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from intercom.tables.calls import CALLS
 from intercom.tables.companies import COMPANIES
 from intercom.tables.contacts import CONTACTS
 from intercom.tables.conversations import CONVERSATIONS
-from intercom.tables.help_center import ARTICLES
+from intercom.tables.help_center import ARTICLES, COLLECTIONS, HELP_CENTERS, INTERNAL_ARTICLES
+from intercom.tables.outreach import NEWS_ITEMS, NEWSFEEDS, SUBSCRIPTION_TYPES
 from intercom.tables.table import Table
-from intercom.tables.workspace import ADMINS, DATA_ATTRIBUTES, SEGMENTS, TAGS, TEAMS
+from intercom.tables.tickets import TICKET_STATES, TICKET_TYPES, TICKETS
+from intercom.tables.workspace import ADMINS, AWAY_STATUS_REASONS, DATA_ATTRIBUTES, SEGMENTS, TAGS, TEAMS
 
-_CATALOGUE: Final = (CONTACTS, COMPANIES, CONVERSATIONS, ARTICLES, TAGS, SEGMENTS, ADMINS, TEAMS, DATA_ATTRIBUTES)
+_CATALOGUE: Final = (
+    CONTACTS,
+    COMPANIES,
+    CONVERSATIONS,
+    ARTICLES,
+    TAGS,
+    SEGMENTS,
+    ADMINS,
+    TEAMS,
+    DATA_ATTRIBUTES,
+    TICKETS,
+    TICKET_TYPES,
+    TICKET_STATES,
+    COLLECTIONS,
+    HELP_CENTERS,
+    INTERNAL_ARTICLES,
+    NEWS_ITEMS,
+    NEWSFEEDS,
+    SUBSCRIPTION_TYPES,
+    CALLS,
+    AWAY_STATUS_REASONS,
+)
 
 TABLES: Final[Mapping[str, Table]] = MappingProxyType({table.name: table for table in _CATALOGUE})
 """Every table by name, in the documented order."""

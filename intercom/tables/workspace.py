@@ -1,11 +1,11 @@
-"""Small lists of a workspace: tags, segments, admins, teams, data attributes."""
+"""Small lists of a workspace: tags, segments, admins, teams, data attributes, reasons to be away."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from intercom.tables.schema import ColumnKind, TableSchema, columns
-from intercom.tables.table import Access, Strategy, Table
+from intercom.tables.table import Access, Selection, Strategy, Table
 
 TAGS: Final = Table(
     name="tags",
@@ -113,4 +113,25 @@ DATA_ATTRIBUTES: Final = Table(
     scope="read and list users and companies",
     requests=({"model": "contact"}, {"model": "company"}, {"model": "conversation"}),
     carries=("model",),
+)
+
+
+AWAY_STATUS_REASONS: Final = Table(
+    name="away_status_reasons",
+    path="/away_status_reasons",
+    access=Access.LIST,
+    records_at=("data",),
+    schema=TableSchema(
+        # Component `away_status_reason`. Deleted ones are listed too.
+        fields=(
+            *columns(ColumnKind.STRING, "type id label emoji"),
+            *columns(ColumnKind.INT, "order"),
+            *columns(ColumnKind.BOOL, "deleted"),
+            *columns(ColumnKind.TIMESTAMP, "created_at updated_at"),
+        ),
+    ),
+    strategy=Strategy.REPLACE,
+    scope="read admins",
+    selection=Selection.ALL,
+    optional=True,
 )

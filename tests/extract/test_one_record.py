@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from intercom.errors import PermissionDeniedError
@@ -11,6 +13,13 @@ from intercom.tables.table import Access, Table
 from tests.support.rig import Rig
 
 every_table = pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+UNCOUNTED = {"help_centers"}
+"""Whose list says nothing but its records."""
+
+
+@pytest.fixture
+def rig(make_rig: Callable[..., Rig]) -> Rig:
+    return make_rig(contacts=20, companies=20, conversations=5, articles=5, further=5)
 
 
 @every_table
@@ -18,7 +27,8 @@ def test_the_rows_are_counted_by_one_request_of_each_kind(rig: Rig, table: Table
     rows = len(rig.workspace.rows(table.name))
     if table.access is Access.SCROLL:  # its list leaves out companies without users
         rows = sum(1 for row in rig.workspace.rows(table.name) if row["user_count"])
-    assert count_by_one_record(rig.client().for_table(table.name), table) == rows
+    counted = count_by_one_record(rig.client().for_table(table.name), table)
+    assert counted == (None if table.name in UNCOUNTED else rows)
     requests = rig.server.requests()
     assert len(requests) == len(table.requests)
     if table.access is Access.SEARCH:

@@ -67,7 +67,8 @@ class Viewed:
 @pytest.fixture(scope="module")
 def viewed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Viewed]:
     root = tmp_path_factory.mktemp("viewed") / "lake"
-    workspace = Workspace.seeded(now=NOW, history_days=80, contacts=40, companies=15, conversations=30, articles=8)
+    sizes = {"contacts": 40, "companies": 15, "conversations": 30, "articles": 8}
+    workspace = Workspace.seeded(now=NOW, history_days=80, further=12, **sizes)
     for table, record in WHOLE.items():
         workspace.create(table, **record)
     with SandboxServer(workspace) as server:

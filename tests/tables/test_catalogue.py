@@ -9,27 +9,57 @@ import pytest
 
 from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import Column, ColumnKind, TableSchema
-from intercom.tables.table import Access, Strategy, Table
+from intercom.tables.table import Access, Selection, Strategy, Table
 
 
-def test_tables_come_in_the_documented_order() -> None:
-    assert list(TABLES) == [
-        "contacts",
-        "companies",
-        "conversations",
-        "articles",
-        "tags",
-        "segments",
-        "admins",
-        "teams",
-        "data_attributes",
-    ]
+def test_the_default_tables_come_first_and_in_the_documented_order() -> None:
+    assert (
+        [name for name, table in TABLES.items() if table.selection is Selection.DEFAULT]
+        == list(TABLES)[:9]
+        == [
+            "contacts",
+            "companies",
+            "conversations",
+            "articles",
+            "tags",
+            "segments",
+            "admins",
+            "teams",
+            "data_attributes",
+        ]
+    )
     assert all(name == table.name for name, table in TABLES.items())
 
 
+def test_what_is_copied_unasked_needs_its_permission_and_nothing_else_does() -> None:
+    assert all(table.optional is (table.selection is not Selection.DEFAULT) for table in TABLES.values())
+
+
+MERGED = ["contacts", "companies", "conversations", "articles", "tickets", "news_items", "calls"]
+
+
 def test_merge_tables_have_the_key_id_and_the_cursor_updated_at() -> None:
-    merged = {name: (t.primary_key, t.cursor_field) for name, t in TABLES.items() if t.strategy is Strategy.MERGE}
-    assert merged == dict.fromkeys(["contacts", "companies", "conversations", "articles"], (("id",), "updated_at"))
+    merged = {
+        name: (table.primary_key, table.cursor_field)
+        for name, table in TABLES.items()
+        if table.strategy is Strategy.MERGE and table.access is not Access.TIME_LOG
+    }
+    assert merged == dict.fromkeys(MERGED, (("id",), "updated_at"))
+
+
+REFERENCES = {
+    "tickets": "admin_assignee_id team_assignee_id ticket_state_id ticket_type_id",
+    "collections": "parent_id help_center_id",
+    "internal_articles": "author_id owner_id",
+    "news_items": "sender_id",
+    "calls": "admin_id contact_id conversation_id",
+}
+
+
+@pytest.mark.parametrize("table", REFERENCES)
+def test_a_reference_is_text_as_the_id_that_it_refers_to(table: str) -> None:
+    schema = TABLES[table].schema.arrow
+    assert {schema.field(name).type for name in REFERENCES[table].split()} == {pa.string()}
 
 
 def test_only_companies_have_another_address_than_the_one_that_is_read() -> None:
@@ -157,11 +187,17 @@ def test_versions_are_told_by_the_version_field_else_by_the_cursor_field() -> No
 
 def test_only_merge_tables_have_months_and_only_where_a_field_says_which() -> None:
     contacts = TABLES["contacts"]
-    assert [name for name, table in TABLES.items() if table.month_field] == list(TABLES)[:4]
+    merged = [name for name, table in TABLES.items() if table.strategy is Strategy.MERGE]
+    assert [
+        name for name, table in TABLES.items() if table.strategy is not Strategy.REPLACE and not table.month_field
+    ] == []
+    assert [name for name in TABLES if TABLES[name].month_field and TABLES[name].parent is None] == merged
     assert replace(contacts, partition_field="signed_up_at").month_field == "signed_up_at"
     assert replace(contacts, partition_field=None).month_field is None
 
 
 def test_who_is_searched_reads_by_a_window_and_only_the_scroll_may_not_wait() -> None:
-    assert [name for name, table in TABLES.items() if table.reads_by_window] == ["contacts", "conversations"]
-    assert [name for name, table in TABLES.items() if not table.may_wait] == ["companies"]
+    own = {name: table for name, table in TABLES.items() if table.parent is None}
+    by_window = {Access.SEARCH, Access.TIME_LOG}
+    assert all(table.reads_by_window is (table.access in by_window) for table in own.values())
+    assert [name for name, table in own.items() if not table.may_wait] == ["companies"]

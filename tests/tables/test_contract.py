@@ -22,7 +22,7 @@ every_table = pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 @pytest.fixture
 def rig(make_rig: Callable[..., Rig]) -> Rig:
     """A few rows of each table, in one or two months."""
-    return make_rig(contacts=20, companies=8, conversations=12, articles=6, history_days=20)
+    return make_rig(contacts=20, companies=8, conversations=12, articles=6, further=6, history_days=20)
 
 
 def first_key(rig: Rig, table: Table) -> str:

@@ -70,6 +70,16 @@ CONVERSATION_FIELDS: Mapping[str, Field] = {
     "tag_ids": Field("tags.tags[].id", FieldType.TEXT),
     "contact_ids": Field("contacts.contacts[].id", FieldType.TEXT),
 }
+TICKET_FIELDS: Mapping[str, Field] = {
+    **_fields(FieldType.TEXT, "id", "category", "admin_assignee_id", "team_assignee_id"),
+    **_fields(FieldType.FLAG, "open"),
+    **_fields(FieldType.SECOND, "created_at", "updated_at", "snoozed_until"),
+    "title": Field("ticket_attributes._default_title_", FieldType.TEXT),
+    "description": Field("ticket_attributes._default_description_", FieldType.TEXT),
+    "state": Field("ticket_state.category", FieldType.TEXT),
+    "ticket_type_id": Field("ticket_type.id", FieldType.TEXT),
+    "contact_ids": Field("contacts.contacts[].id", FieldType.TEXT),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +93,7 @@ class Searchable:
 SEARCHABLE: Mapping[str, Searchable] = {
     "contacts": Searchable(CONTACT_FIELDS, 50),
     "conversations": Searchable(CONVERSATION_FIELDS, 20),
+    "tickets": Searchable(TICKET_FIELDS, 20),
 }
 
 

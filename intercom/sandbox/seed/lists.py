@@ -81,6 +81,23 @@ def team(sources: Sources) -> Fields:
     return fields | {"admin_priority_level": sources.choice((None, level))}
 
 
+def away_status_reason(sources: Sources) -> Fields:
+    """A reason to be away; deleted ones are listed, too."""
+    created, updated = sources.times()
+    key = sources.numeric_id("away_status_reasons", 12)
+    sources.remember("away_status_reasons", key)
+    return {
+        "type": "away_status_reason",
+        "id": key,
+        "label": f"{sources.choice(('At lunch', 'Im Urlaub', 'On a call'))} {key}",
+        "emoji": sources.choice(("☕", "🏖️", None)),
+        "order": sources.number(0, 9),
+        "deleted": sources.chance(0.3),
+        "created_at": created,
+        "updated_at": updated,
+    }
+
+
 def built_in_attributes() -> list[Fields]:
     """Attributes that every workspace has: no id, no times, and names that occur in several models."""
     return [

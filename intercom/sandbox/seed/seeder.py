@@ -8,12 +8,15 @@ from typing import Any
 
 from intercom.sandbox.records import Record
 from intercom.sandbox.seed.articles import article
+from intercom.sandbox.seed.calls import call
 from intercom.sandbox.seed.companies import company
 from intercom.sandbox.seed.contacts import contact
 from intercom.sandbox.seed.conversations import conversation
 from intercom.sandbox.seed.copies import copied_contacts
+from intercom.sandbox.seed.help_center import collection, help_center, internal_article
 from intercom.sandbox.seed.lists import (
     admin,
+    away_status_reason,
     built_in_attributes,
     custom_attributes,
     data_attribute,
@@ -21,7 +24,9 @@ from intercom.sandbox.seed.lists import (
     tag,
     team,
 )
+from intercom.sandbox.seed.outreach import news_item, newsfeed, subscription_type
 from intercom.sandbox.seed.sources import Sources
+from intercom.sandbox.seed.tickets import ticket, ticket_state, ticket_type
 
 Fields = dict[str, Any]
 
@@ -40,7 +45,19 @@ _FIRST: Mapping[str, Maker] = {
     "data_attributes": data_attribute,
 }
 """Tables that share one sequence of random numbers: a record more of one of them changes the next ones."""
-_FURTHER: Mapping[str, Maker] = {}
+_FURTHER: Mapping[str, Maker] = {
+    "away_status_reasons": away_status_reason,
+    "ticket_states": ticket_state,
+    "ticket_types": ticket_type,
+    "tickets": ticket,
+    "help_centers": help_center,
+    "collections": collection,
+    "internal_articles": internal_article,
+    "newsfeeds": newsfeed,
+    "news_items": news_item,
+    "subscription_types": subscription_type,
+    "calls": call,
+}
 """Tables with random numbers of their own, made after the first ones."""
 
 MAKERS: Mapping[str, Maker] = {**_FIRST, **_FURTHER}

@@ -38,6 +38,7 @@ SENTENCES = (
     "It costs €1.10 or £0,99: which of the two?",
 )
 TAG_NAMES = ("VIP", "churn risk", "Beta 🚀", "invoice", "feature request", "Überfällig", "bug", "نشط", "trial", "spam?")
+TICKET_TYPES = ("Bug", "Störung", "Feature request", "返金", "Access")
 ARTICLE_TITLES = (
     "Getting started", "Rechnungen verstehen", "How to reset a password", "Les options d'export", "料金プラン",
     "Webhooks & events", "Roles <admin>, <agent>", "كيفية البدء",
