@@ -32,6 +32,7 @@ decoder: Final[Callable[[Any], Decoder[Any]]] = lru_cache(maxsize=64)(Decoder)
 _SCALARS: Final = Decoder(list[int | float | str | bool | None])
 _WHOLE: Final[dict[ColumnKind, Decoder[Any]]] = {
     ColumnKind.STRING: Decoder(list[str | None]),
+    ColumnKind.REFERENCE: Decoder(list[int | str | None]),
     ColumnKind.INT: Decoder(list[int | None]),
     ColumnKind.FLOAT: Decoder(list[float | None]),
     ColumnKind.BOOL: Decoder(list[bool | None]),
@@ -60,6 +61,8 @@ def to_array(kind: ColumnKind, values: Sequence[Text]) -> Converted:
 
 def from_decoded(kind: ColumnKind, values: Sequence[Any]) -> pa.Array:
     """Values as a typed decoder gives them: str, int, float, bool or None, seconds for times, the text for JSON.
+
+    A reference is str or int.
 
     Raises one of `UNREADABLE` when the values have to be read one by one: one does not fit, or may mean another thing.
     """
@@ -123,6 +126,11 @@ def _decode_or_none(value: Text, shape: type[T]) -> T | None:
 # A whole column of decoded values at once; any error means: look value by value.
 
 
+def _references(values: Sequence[int | str | None]) -> pa.Array:
+    texts = [str(value) if type(value) is int else value for value in values]
+    return pa.array(texts, ColumnKind.REFERENCE.arrow)
+
+
 def _floats(values: Sequence[float | None]) -> pa.Array:
     if max(map(abs, filter(None, values)), default=0) >= EXACT_INTEGERS:
         raise ValueError("perhaps an integer that no float64 holds")
@@ -149,6 +157,7 @@ def _texts(values: Sequence[Text]) -> pa.Array:
 
 _FROM_DECODED: Final[dict[ColumnKind, Callable[[Sequence[Any]], pa.Array]]] = {
     ColumnKind.STRING: lambda values: pa.array(values, ColumnKind.STRING.arrow),
+    ColumnKind.REFERENCE: _references,
     ColumnKind.INT: lambda values: pa.array(values, ColumnKind.INT.arrow),
     ColumnKind.FLOAT: _floats,
     ColumnKind.BOOL: lambda values: pa.array(values, ColumnKind.BOOL.arrow),

@@ -1,7 +1,8 @@
 """One JSON value, as the bytes that were sent -> what a column of a declared kind holds.
 
-The only coercions are: number to string (its text as sent), digit string and integral float to int, int and numeric
-string to float where exact, and times from seconds, milliseconds or ISO 8601. A bool is never a number or a string.
+The only coercions are: number to string (its text as sent, but 0 for a reference -0), digit string and integral float
+to int, int and numeric string to float where exact, and times from seconds, milliseconds or ISO 8601. A bool is never a
+number or a string.
 """
 
 from __future__ import annotations
@@ -65,6 +66,10 @@ def _to_string(text: bytes) -> str | None:
             return None
     number = text.decode("ascii", "replace")
     return number if _NUMBER.fullmatch(number) else None
+
+
+def _to_reference(text: bytes) -> str | None:
+    return "0" if text == b"-0" else _to_string(text)  # the typed decoder, which reads a page at once, has an integer
 
 
 def _to_int(text: bytes) -> int | None:
@@ -136,6 +141,7 @@ def _to_text(text: bytes) -> str:
 
 _READERS: Final[dict[ColumnKind, Callable[[bytes], object]]] = {
     ColumnKind.STRING: _to_string,
+    ColumnKind.REFERENCE: _to_reference,
     ColumnKind.INT: _to_int,
     ColumnKind.FLOAT: _to_float,
     ColumnKind.BOOL: _to_bool,

@@ -19,13 +19,16 @@ from intercom.normalise.arrays import NULL, Text, decode_each, from_decoded, joi
 from intercom.tables.schema import ColumnKind
 
 Values = Sequence[Any]
-"""One column, decoded: str, int, float or bool by its kind, the text for JSON; None for null except in JSON."""
+"""One column, decoded: str, int, float or bool by its kind; str or int for a reference; the text for JSON.
+
+None for null except in JSON."""
 
 Decoded = tuple[ColumnKind, Values]
 """Values and the kind that they were decoded as; JSON where they are still to be converted."""
 
 _DECODED: Final[dict[ColumnKind, Any]] = {
     ColumnKind.STRING: str | None,
+    ColumnKind.REFERENCE: int | str | None,
     ColumnKind.INT: int | None,
     ColumnKind.FLOAT: float | None,
     ColumnKind.BOOL: bool | None,

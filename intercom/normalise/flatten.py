@@ -59,7 +59,14 @@ def texts_at(path: Path, found: Found) -> Sequence[Text]:
         return [NULL if elements is None else b"%d" % len(elements) for elements in lists]
     element = one_member(path[-1])
     rows: list[Any] = decode_each(values, list[element])  # type: ignore[valid-type]
-    return [NULL if row is None else join([each.value for each in row if each.value is not None]) for row in rows]
+    return [_values(row) if row else NULL if row is None else b"[]" for row in rows]
+
+
+def _values(elements: Sequence[Any]) -> bytes:
+    try:
+        return join([each.value for each in elements])
+    except TypeError:  # an element without the member, which is rare
+        return join([each.value for each in elements if each.value is not None])
 
 
 def _plain(path: Path) -> Path:

@@ -100,6 +100,7 @@ def _time_text(microseconds: int) -> bytes:
 
 _SPELLED: Final[dict[ColumnKind, Callable[[Any], bytes]]] = {
     ColumnKind.STRING: msgspec.json.encode,
+    ColumnKind.REFERENCE: msgspec.json.encode,
     ColumnKind.INT: msgspec.json.encode,
     ColumnKind.FLOAT: msgspec.json.encode,
     ColumnKind.BOOL: msgspec.json.encode,

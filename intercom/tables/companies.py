@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from intercom.tables.schema import ColumnKind, TableSchema, columns, members
+from intercom.tables.schema import EACH, Column, ColumnKind, TableSchema, columns, members
 from intercom.tables.table import Access, Strategy, Table
 
 COMPANIES: Final = Table(
@@ -28,7 +28,11 @@ COMPANIES: Final = Table(
             *columns(ColumnKind.INT, "session_count user_count"),
             *columns(ColumnKind.JSON, "custom_attributes tags segments notes"),
         ),
-        flat=members("plan", ColumnKind.STRING, "id name"),
+        flat=(
+            *members("plan", ColumnKind.STRING, "id name"),
+            Column("tag_names", ColumnKind.JSON, ("tags", "tags", EACH, "name")),
+            Column("segment_ids", ColumnKind.JSON, ("segments", "segments", EACH, "id")),
+        ),
     ),
     cursor_field="updated_at",
     strategy=Strategy.MERGE,

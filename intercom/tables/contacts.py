@@ -13,12 +13,12 @@ CONTACTS: Final = Table(
     access=Access.SEARCH,
     records_at=("data",),
     schema=TableSchema(
-        # Component `contact`. owner_id is a number although admins.id is a string. Observed only: all fields from
-        # opted_in_subscription_types to the end. Nested lists have 10 elements at most; their total_count counts
-        # all elements.
+        # Component `contact`. owner_id is sent as a number; 0 and null both mean that there is no owner. Observed only:
+        # all fields from opted_in_subscription_types to the end, and the codes of location. Nested lists have 10
+        # elements at most; their total_count counts all elements.
         fields=(
             *columns(ColumnKind.STRING, "type id external_id workspace_id role email email_domain phone name"),
-            *columns(ColumnKind.INT, "owner_id"),
+            *columns(ColumnKind.REFERENCE, "owner_id"),
             *columns(ColumnKind.BOOL, "has_hard_bounced marked_email_as_spam unsubscribed_from_emails"),
             *columns(ColumnKind.TIMESTAMP, "created_at updated_at signed_up_at last_seen_at last_replied_at"),
             *columns(ColumnKind.TIMESTAMP, "last_contacted_at last_email_opened_at last_email_clicked_at"),
@@ -34,9 +34,10 @@ CONTACTS: Final = Table(
             *columns(ColumnKind.STRING, "referrer utm_campaign utm_content utm_medium utm_source utm_term"),
         ),
         flat=(
-            *members("location", ColumnKind.STRING, "country region city"),
+            *members("location", ColumnKind.STRING, "country region city country_code continent_code"),
             Column("company_ids", ColumnKind.JSON, ("companies", "data", EACH, "id")),
             Column("companies_count", ColumnKind.INT, ("companies", "total_count"), ("companies", "data", COUNT)),
+            Column("tag_ids", ColumnKind.JSON, ("tags", "data", EACH, "id")),
         ),
     ),
     cursor_field="updated_at",

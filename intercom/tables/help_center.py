@@ -13,18 +13,20 @@ ARTICLES: Final = Table(
     access=Access.PAGES,
     records_at=("data",),
     schema=TableSchema(
-        # Component `article_list_item`. updated_at is that of the default language. statistics are only in the answer
-        # for a single article.
+        # Component `article_list_item`. updated_at is that of the default language. author_id and parent_id are sent as
+        # numbers. An article without a collection or section has the parent_id null. statistics are only in the answer
+        # for a single article. Observed only: content_id.
         fields=(
             *columns(ColumnKind.STRING, "type id workspace_id title description body"),
-            *columns(ColumnKind.INT, "author_id"),
+            *columns(ColumnKind.REFERENCE, "author_id"),
             *columns(ColumnKind.STRING, "state"),
             *columns(ColumnKind.TIMESTAMP, "created_at updated_at"),
             *columns(ColumnKind.STRING, "url"),
-            *columns(ColumnKind.INT, "parent_id"),
+            *columns(ColumnKind.REFERENCE, "parent_id"),
             *columns(ColumnKind.JSON, "parent_ids"),
             *columns(ColumnKind.STRING, "parent_type default_locale"),
             *columns(ColumnKind.JSON, "translated_content tags statistics"),
+            *columns(ColumnKind.REFERENCE, "content_id"),
         ),
     ),
     cursor_field="updated_at",

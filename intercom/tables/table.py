@@ -189,7 +189,7 @@ class Table:
         times = self.times
         if missing := [name for name in self.needed_columns if name not in declared]:
             raise ValueError(f"Table {self.name!r} needs undeclared columns: {', '.join(missing)}.")
-        if unusable := [name for name in self.primary_key if declared[name].kind is not schemas.ColumnKind.STRING]:
+        if unusable := [name for name in self.primary_key if declared[name].held is not schemas.ColumnKind.STRING]:
             raise ValueError(f"Table {self.name!r} has key columns that are no strings: {', '.join(unusable)}.")
         if other := [name for name in times if declared[name].kind is not schemas.ColumnKind.TIMESTAMP]:
             raise ValueError(f"Table {self.name!r} goes by times that are no timestamp: {', '.join(other)}.")

@@ -51,12 +51,12 @@ ADMINS: Final = Table(
     access=Access.LIST,
     records_at=("admins",),
     schema=TableSchema(
-        # Component `admin`. avatar is a URL there and an object in older records; team_ids are numbers,
-        # teams.id a string.
+        # Component `admin`. avatar is a URL there and an object in older records. away_status_reason_id is sent as a
+        # number; null means that there is no reason. team_ids are numbers, as sent; teams.id is a string.
         fields=(
             *columns(ColumnKind.STRING, "type id name email job_title"),
             *columns(ColumnKind.BOOL, "away_mode_enabled away_mode_reassign"),
-            *columns(ColumnKind.INT, "away_status_reason_id"),
+            *columns(ColumnKind.REFERENCE, "away_status_reason_id"),
             *columns(ColumnKind.BOOL, "has_inbox_seat"),
             *columns(ColumnKind.JSON, "team_ids avatar team_priority_level"),
         ),
@@ -72,7 +72,7 @@ TEAMS: Final = Table(
     access=Access.LIST,
     records_at=("teams",),
     schema=TableSchema(
-        # Component `team`. admin_ids are numbers, admins.id a string.
+        # Component `team`. admin_ids are numbers, as sent; admins.id is a string.
         fields=(
             *columns(ColumnKind.STRING, "type id name"),
             *columns(ColumnKind.JSON, "admin_ids admin_priority_level"),
@@ -91,18 +91,15 @@ DATA_ATTRIBUTES: Final = Table(
     access=Access.LIST,
     records_at=("data",),
     schema=TableSchema(
-        # Component `data_attribute`. Built-in attributes have no id and no times. Observed
-        # only: all fields from multiline to the end.
+        # Component `data_attribute`. Built-in attributes have no id and no times.
         fields=(
             *columns(ColumnKind.STRING, "type"),
-            *columns(ColumnKind.INT, "id"),
+            *columns(ColumnKind.INT, "id"),  # a number, and nothing refers to it
             *columns(ColumnKind.STRING, "model name full_name label description data_type"),
             *columns(ColumnKind.JSON, "options"),
             *columns(ColumnKind.BOOL, "api_writable messenger_writable ui_writable custom archived"),
             *columns(ColumnKind.TIMESTAMP, "created_at updated_at"),
-            *columns(ColumnKind.STRING, "admin_id"),
-            *columns(ColumnKind.BOOL, "multiline required"),
-            *columns(ColumnKind.JSON, "visible_to_team_ids"),
+            *columns(ColumnKind.REFERENCE, "admin_id"),
         ),
     ),
     # Contacts and companies both have a `name`, a `created_at`, ...; an archived attribute may share even

@@ -88,7 +88,9 @@ def says_the_same(kind: ColumnKind, held: Any, text: str) -> bool:
     sent = json.loads(text, parse_int=Decimal, parse_float=Decimal)
     if isinstance(sent, bool):
         return kind is ColumnKind.BOOL and held is sent
-    if kind is ColumnKind.STRING:
+    if kind is ColumnKind.REFERENCE and text == "-0":
+        return bool(held == "0")
+    if kind.held is ColumnKind.STRING:
         return bool(held == (text if isinstance(sent, Decimal) else sent))
     if kind is ColumnKind.INT:
         return bool(Decimal(held) == Decimal(sent))

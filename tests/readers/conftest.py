@@ -58,7 +58,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> ReadableLake:
 
 ODD: dict[str, dict[str, Any]] = {
     "text": {"name": UNICODE, "custom_attributes": {"ключ": [1.10, 12345678901234567890123, None, UNICODE]}},
-    "numbers": {"owner_id": 2**53 + 1, "unknown_field": {"a": [True]}},
+    "numbers": {"owner_id": 5, "companies": {"total_count": 2**53 + 1}, "unknown_field": {"a": [True]}},
     "times": {"signed_up_at": -1, "last_seen_at": 99_999_999_999},  # nanoseconds hold 1677 to 2262 only
     "mistyped": {"unsubscribed_from_emails": "yes"},
     "empty": {"name": "", "email": None, "custom_attributes": {}},

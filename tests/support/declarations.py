@@ -43,7 +43,7 @@ EARLIER = {
     "other types": declared_as(
         CONTACTS,
         kinds={
-            "owner_id": ColumnKind.STRING,
+            "owner_id": ColumnKind.INT,
             "last_seen_at": ColumnKind.INT,
             "has_hard_bounced": ColumnKind.JSON,
             "custom_attributes": ColumnKind.STRING,

@@ -121,7 +121,7 @@ def _canonical(record: Row, declared: dict[str, Column]) -> Row:
 
 def _coerced(value: Any, kind: ColumnKind) -> Any:
     match kind:
-        case ColumnKind.STRING if isinstance(value, int) and not isinstance(value, bool):
+        case ColumnKind.STRING | ColumnKind.REFERENCE if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         case ColumnKind.INT if isinstance(value, str) and value.isdigit():
             return int(value)

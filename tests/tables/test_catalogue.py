@@ -96,14 +96,35 @@ def test_flat_columns_are_the_documented_ones() -> None:
         "location_country",
         "location_region",
         "location_city",
+        "location_country_code",
+        "location_continent_code",
         "company_ids",
         "companies_count",
+        "tag_ids",
     ]
-    assert flat["companies"] == ["plan_id", "plan_name"]
+    assert flat["companies"] == ["plan_id", "plan_name", "tag_names", "segment_ids"]
     statistics = [name for name in flat["conversations"] if name.startswith("statistics_")]
-    assert len(statistics) == 18
+    assert len(statistics) == 22
     assert {"source_author_email", "source_redacted", "first_contact_reply_created_at"} <= set(flat["conversations"])
     assert not any(flat[name] for name in ["articles", "tags", "segments", "admins", "teams", "data_attributes"])
+
+
+def test_single_references_are_text_as_the_ids_that_they_refer_to() -> None:
+    """A column whose name ends as a reference's has the type of ids, so that a join needs no cast."""
+    for table in TABLES.values():
+        for column in (*table.schema.fields, *table.schema.flat):
+            if column.name.endswith("_id"):
+                assert column.held is ColumnKind.STRING, f"{table.name}.{column.name}"
+
+
+def test_a_string_that_becomes_a_reference_is_no_other_declaration() -> None:
+    """It holds the same values: nothing is rewritten, and a record names the kind that all versions know."""
+    plain, reference = (TableSchema((Column("owner_id", kind),)) for kind in (ColumnKind.STRING, ColumnKind.REFERENCE))
+    assert plain == reference
+    assert plain.fingerprint == reference.fingerprint
+    assert reference.to_json() == plain.to_json() == {"owner_id": "string"}
+    assert TableSchema.from_json(reference.to_json()) == reference
+    assert reference != TableSchema((Column("owner_id", ColumnKind.INT),))
 
 
 def test_fingerprints_tell_schemas_apart_by_name_type_and_order() -> None:
@@ -130,7 +151,7 @@ def test_fingerprints_tell_schemas_apart_by_name_type_and_order() -> None:
             {"primary_key": ("id", "email"), "required": ("id",), "record_path": ""},
             "by key columns that a record may lack",
         ),
-        ({"primary_key": ("owner_id",)}, "no strings: owner_id"),
+        ({"primary_key": ("created_at",)}, "no strings: created_at"),
         ({"cursor_field": "changed_at"}, "undeclared columns: changed_at"),
         ({"cursor_field": "name"}, "no timestamp"),
         ({"access": Access.PAGES}, "cuts days but is not searched"),

@@ -34,6 +34,7 @@ def article(sources: Sources) -> Fields:
         "updated_at": updated,
         "url": f"https://help.example/en/articles/{key}" if published else None,
         "tags": {"type": "tag.list", "tags": []},
+        "content_id": int(key) + 1_000_000,
     }
     if sources.chance(0.3):
         translation = {"type": "article_content", "title": "Übersetzung", "body": sources.html(2), "state": "draft"}

@@ -147,6 +147,4 @@ def _custom(sources: Sources, model: str, name: str, data_type: str) -> Fields:
     }
     if name == "plan_tier":
         fields["options"] = ["free", "pro", "größer"]
-    if model == "conversation":
-        fields |= {"multiline": False, "required": False, "visible_to_team_ids": []}
     return fields
