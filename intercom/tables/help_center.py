@@ -51,7 +51,7 @@ COLLECTIONS: Final = Table(
             *columns(ColumnKind.INT, "order"),
             *columns(ColumnKind.STRING, "default_locale"),
             *columns(ColumnKind.JSON, "translated_content"),
-            *columns(ColumnKind.STRING, "parent_id help_center_id"),
+            *columns(ColumnKind.REFERENCE, "parent_id help_center_id"),
         ),
     ),
     # Each has an updated_at, but they are few and short: one file instead of one for each month, which loses what is
@@ -93,7 +93,8 @@ INTERNAL_ARTICLES: Final = Table(
     schema=TableSchema(
         # Component `internal_article_list_item`.
         fields=(
-            *columns(ColumnKind.STRING, "type id title body owner_id author_id"),
+            *columns(ColumnKind.STRING, "type id title body"),
+            *columns(ColumnKind.REFERENCE, "owner_id author_id"),
             *columns(ColumnKind.TIMESTAMP, "created_at updated_at"),
             *columns(ColumnKind.STRING, "locale"),
         ),

@@ -16,7 +16,9 @@ NEWS_ITEMS: Final = Table(
         # Component `news_item`. labels and reactions may have null elements. newsfeed_id is a number in
         # newsfeed_assignments, newsfeeds.id a string.
         fields=(
-            *columns(ColumnKind.STRING, "type id workspace_id title body sender_id state"),
+            *columns(ColumnKind.STRING, "type id workspace_id title body"),
+            *columns(ColumnKind.REFERENCE, "sender_id"),
+            *columns(ColumnKind.STRING, "state"),
             *columns(ColumnKind.JSON, "newsfeed_assignments labels"),
             *columns(ColumnKind.STRING, "cover_image_url"),
             *columns(ColumnKind.JSON, "reactions"),

@@ -18,7 +18,7 @@ TICKETS: Final = Table(
         fields=(
             *columns(ColumnKind.STRING, "type id ticket_id category"),
             *columns(ColumnKind.JSON, "ticket_attributes ticket_state ticket_type contacts"),
-            *columns(ColumnKind.STRING, "admin_assignee_id team_assignee_id"),
+            *columns(ColumnKind.REFERENCE, "admin_assignee_id team_assignee_id"),
             *columns(ColumnKind.TIMESTAMP, "created_at updated_at"),
             *columns(ColumnKind.BOOL, "open"),
             *columns(ColumnKind.TIMESTAMP, "snoozed_until"),

@@ -36,7 +36,7 @@ def _as_sent(table: str, without: str = "", taken_out: tuple[ViewColumn, ...] = 
     for field in TABLES[table].schema.fields:
         if field.name == without:
             continue
-        kind = Kind.NUMBER if field.name in _SENT_AS_NUMBERS else _KINDS[field.kind]
+        kind = Kind.NUMBER if field.name in _SENT_AS_NUMBERS else _KINDS[field.held]
         empty = field.name == "custom_attributes" and table in _EMPTY_IF_LEFT_OUT
         source = f"coalesce({{{field.name}}}, '{{}}')" if empty else ""
         columns.append(ViewColumn(field.name, kind, source))
