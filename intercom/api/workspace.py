@@ -22,7 +22,7 @@ from intercom.errors import ApiError, FatalApiError, PermissionDeniedError
 
 log = logging.getLogger(__name__)
 
-_LACKS_SCOPE = "token_unauthorized"
+LACKS_SCOPE = "token_unauthorized"
 """Code of a 401 for a token that is right, but may not ask this. The others are of tokens that are wrong or revoked."""
 _DOUBT_SECONDS = 86_400
 """Seconds by which this machine's clock may be ahead of the server's, at most."""
@@ -54,10 +54,19 @@ def identify(client: IntercomClient) -> Workspace:
     try:
         return ask_workspace(client)
     except FatalApiError as error:
-        if error.status == 401 and error.code != _LACKS_SCOPE:
+        if _is_unknown(error):
             raise
         log.warning("The workspace of connection %s cannot be identified: %s", client.connection.name, error)
         return _with_time(client, error.server_time)
+
+
+def is_token_known(client: IntercomClient) -> bool:
+    """Whether Intercom knows the token, whatever it may read; false, too, when no usable answer comes."""
+    try:
+        ask_workspace(client)
+    except ApiError as error:
+        return isinstance(error, FatalApiError) and not _is_unknown(error)
+    return True
 
 
 def ask_workspace(client: IntercomClient) -> Workspace:
@@ -104,6 +113,11 @@ def regions_that_accept(connection: Connection, policy: RetryPolicy) -> list[Reg
     others = [region for region in Region if region is not connection.region]
     with ThreadPoolExecutor(len(others), thread_name_prefix="region") as pool:
         return [region for region, taken in zip(others, pool.map(accepts, others), strict=True) if taken]
+
+
+def _is_unknown(error: ApiError) -> bool:
+    """Whether the first request was refused because the token is wrong or revoked."""
+    return error.status == 401 and error.code != LACKS_SCOPE
 
 
 def _with_time(client: IntercomClient, server_time: int | None) -> Workspace:

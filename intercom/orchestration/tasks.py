@@ -26,7 +26,7 @@ from intercom.compaction.compact import Compacted, compact_table
 from intercom.compaction.policy import CompactionMode
 from intercom.compaction.publish import MergeWork, PartitionResult, publish_partitions
 from intercom.config.parameters import LakeOptions, SyncOptions
-from intercom.errors import ClusterError, ConfigurationError, LakeError
+from intercom.errors import ApiError, ClusterError, ConfigurationError, LakeError
 from intercom.lake.layout import TableFormat
 from intercom.lake.table import LakeTable, recorded_tables
 from intercom.lake.watermark import WatermarkStore
@@ -40,6 +40,7 @@ from intercom.orchestration.task_runners import RunnerKind, RunnerSettings, subm
 from intercom.sync.ingest import ingest_table
 from intercom.sync.progress import BOARD
 from intercom.sync.run import RunRequest, asked_range
+from intercom.sync.skipped import why_skipped
 from intercom.sync.summary import TableResult
 from intercom.tables.catalogue import TABLES
 from intercom.tables.selection import select_tables
@@ -137,6 +138,8 @@ def sync_table(table: str, job: Job) -> TableResult:
 
     A merge is a task of its own, `merge_months`. There is none where nothing has changed, nor for a table that is
     replaced: what Prefect's server writes down of a task costs it more CPU than reading a small table costs us.
+
+    A table that was not named and cannot be read with this token or in this workspace is skipped, if it is optional.
     """
     assert job.run is not None
     started = time.monotonic()
@@ -148,7 +151,15 @@ def sync_table(table: str, job: Job) -> TableResult:
             job.turn(entry, api.sleep),
             report_progress(job.run_id, job.connection, table, client.limiter.usage) as progress,
         ):
-            ingested = ingest_table(entry, api, job.lake_table(table), store, job.run, progress)
+            lake_table = job.lake_table(table)
+            try:
+                ingested = ingest_table(entry, api, lake_table, store, job.run, progress)
+            except ApiError as error:
+                skipped = None if table in job.named else why_skipped(entry, error, client, lake_table.state())
+                if skipped is None:
+                    raise
+                log.info("%s: %s", table, skipped)
+                return TableResult(table, seconds=time.monotonic() - started, skipped=skipped)
         compacted = _compacted(table, job, store, committed=True)
     return _announced(job, TableResult(table, ingested, compacted, time.monotonic() - started))
 

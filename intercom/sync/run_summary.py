@@ -11,7 +11,8 @@ failed. Fields may be added without a new `VERSION`.
     state, message                 completed or failed, and how it ended in words, as Prefect's final state says it
     asked                          tables, full_refresh, start_date and end_date (days, both included), compact
     tables                         one entry for each table of the run; all failed if it ended before it read
-        table, status, reason      status: synced, compacted, failed; reason: why it was read from where it was
+        table, status, reason      status: synced, compacted, skipped, failed; reason: why it was read from where it
+                                   was, or why it was skipped: it was not named, and Intercom refuses it
         complete                   false if rows stayed missing that Intercom counts
         rows_read, new, changed, unchanged, removed
         rows, waiting              rows in the table, and staged rows that are not merged yet
@@ -151,8 +152,8 @@ def _after(
     """`lake_tables` as the run has left them, in the order of the catalogue."""
     entries = {str(one["table"]): _lake_table(**one) for one in before}
     for table in tables:
-        if facts.request is None and table.table not in entries:
-            continue  # a compaction goes through all tables, also those that the lake does not have
+        if (facts.request is None or table.skipped is not None) and table.table not in entries:
+            continue  # it was asked for, and the lake does not have it
         entry = entries.setdefault(table.table, _lake_table(table.table))
         entry |= {"last_run_at": ended_at, "last_run_id": facts.run_id, "last_status": _status(facts, table)}
         if table.error is not None:
@@ -221,7 +222,7 @@ def _entry(facts: RunFacts, table: TableResult) -> dict[str, Any]:
     return {
         "table": table.table,
         "status": _status(facts, table),
-        "reason": table.ingested.reason if table.ingested else None,
+        "reason": table.ingested.reason if table.ingested else table.skipped,
         "complete": read.complete if known and table.ingested else None,
         **{name: count if known else None for name, count in counts.items()},
         "watermark_before": _unix(read.watermark_before),
@@ -235,13 +236,15 @@ def _entry(facts: RunFacts, table: TableResult) -> dict[str, Any]:
 
 
 def _has_counts(table: TableResult) -> bool:
-    """False for a table that failed, unless all was read: its removals were refused, or its watermark block was."""
-    return table.failure is None or table.ingested is not None
+    """False for a table that was skipped or has failed, unless it was read: its removals or its block were refused."""
+    return table.skipped is None and (table.failure is None or table.ingested is not None)
 
 
 def _status(facts: RunFacts, table: TableResult) -> str:
     if table.error is not None:
         return "failed"
+    if table.skipped is not None:
+        return "skipped"
     return "compacted" if facts.request is None else "synced"
 
 

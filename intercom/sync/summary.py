@@ -41,8 +41,8 @@ _NOTHING_READ = Ingested(0, Traffic(), None, None, "nothing was read")
 class TableResult:
     """One table of a run: what was read, what was merged, its wall seconds, or what went wrong.
 
-    `ingested` is None where nothing was read, `compacted` until the table is merged. A plain value, which travels
-    between tasks and processes.
+    `ingested` is None where nothing was read, `compacted` until the table is merged. `skipped` says why the table was
+    left out, which is no failure. A plain value, which travels between tasks and processes.
     """
 
     table: str
@@ -50,6 +50,7 @@ class TableResult:
     compacted: Compacted = field(default_factory=Compacted)
     seconds: float = 0.0
     failure: str | None = None
+    skipped: str | None = None
 
     @property
     def read(self) -> Ingested:
@@ -62,15 +63,21 @@ class TableResult:
         return self.failure if self.failure is not None else self.read.refused
 
     @property
+    def done(self) -> bool:
+        """Whether the table was read or merged, so that its numbers say something."""
+        return self.error is None and self.skipped is None
+
+    @property
     def hints(self) -> tuple[str, ...]:
         """Lines on what is worth knowing and no reason for worry."""
-        return (*self.read.hints, *self.compacted.hints(self.table))
+        skipped = () if self.skipped is None else (f"{self.table}: {self.skipped}",)
+        return (*skipped, *self.read.hints, *self.compacted.hints(self.table))
 
     def cells(self, headings: Sequence[str] = HEADINGS) -> list[str]:
-        """The table's line under some of `HEADINGS`; of one that failed there is the name, then that it failed."""
-        if self.error is not None:
+        """The table's line under some of `HEADINGS`; without numbers there is its name, then what became of it."""
+        if not self.done:
             told = next((heading for heading in headings if heading != "table"), None)
-            return [{"table": self.table, told: "failed"}.get(heading, "") for heading in headings]
+            return [{"table": self.table, told: self.outcome()}.get(heading, "") for heading in headings]
         read, merged = self.read, self.compacted
         traffic = read.traffic
         unchanged = read.unchanged + merged.unchanged
@@ -87,9 +94,9 @@ class TableResult:
         return [by_heading[heading] for heading in headings]
 
     def outcome(self) -> str:
-        """``1,204 rows, watermark 2026-11-03 11:59:59 UTC``, or that it failed."""
-        if self.error is not None:
-            return "failed"
+        """``1,204 rows, watermark 2026-11-03 11:59:59 UTC``, or ``failed``, or ``skipped``."""
+        if not self.done:
+            return "failed" if self.error is not None else "skipped"
         rows = "1 row" if self.compacted.rows == 1 else f"{self.compacted.rows:,} rows"
         after = self.read.watermark_after
         reached = "" if after is None else f", watermark {shown_time(after)} UTC"
@@ -160,7 +167,11 @@ def verdict(tables: Sequence[TableResult]) -> str:
     failed, warned = failures(tables), warnings(tables)
     if failed:
         return "\n".join([f"{len(failed)} of {len(tables)} tables failed:", *failed])
-    ended = "1 table is in the lake" if len(tables) == 1 else f"{len(tables)} tables are in the lake"
+    skipped = [table.table for table in tables if table.skipped is not None]
+    done = len(tables) - len(skipped)
+    ended = "1 table is in the lake" if done == 1 else f"{done} tables are in the lake"
+    if skipped:
+        ended += f", {len(skipped)} skipped ({', '.join(skipped)})"
     if not warned:
         return ended
     return f"{ended}; {len(warned)} {'warning' if len(warned) == 1 else 'warnings'}: {'; '.join(warned)}"
@@ -178,7 +189,7 @@ def failures(tables: Sequence[TableResult]) -> list[str]:
 
 def _shown(tables: Sequence[TableResult], columns: Sequence[str]) -> list[str]:
     """Those of the columns that say something of these tables."""
-    done = [table for table in tables if table.error is None]
+    done = [table for table in tables if table.done]
     if not done:
         return [column for column in columns if column == "rows read"]
     read = any(table.ingested is not None for table in done)
@@ -215,7 +226,7 @@ def _blocks(
             if len(blocks[-1]) > 1 and wide([*blocks[-1], *unit]) > most:
                 blocks.append(["table"])
             blocks[-1] += unit
-    done = [table for table in tables if table.error is None]
+    done = [table for table in tables if table.done]
     lines = [[table.cells(columns) for table in (done if place else tables)] for place, columns in enumerate(blocks)]
     told = [
         [line for line in some if not place or any(cell != "-" for cell in line[1:])]

@@ -81,6 +81,27 @@ def test_a_table_that_failed_has_no_counts_unless_it_was_read() -> None:
     assert (contacts["status"], contacts["rows_read"], contacts["rows"]) == ("failed", 7, 9)
 
 
+def test_a_table_that_was_skipped_says_why_and_is_no_failure() -> None:
+    denied = TableResult("teams", skipped="skipped: the token may not read it")
+    made = summary([CONTACTS, denied])
+    entry = made["tables"][1]
+    assert (entry["status"], entry["reason"], entry["error"]) == ("skipped", "skipped: the token may not read it", None)
+    assert {entry[name] for name in ("rows_read", "new", "rows", "requests", "seconds", "complete")} == {None}
+    assert entry["hints"] == ["teams: skipped: the token may not read it"]
+    assert made["state"] == "completed"
+    assert "teams" not in entries(made)  # the lake has nothing of it
+    assert made["message"] == "1 table is in the lake, 1 skipped (teams); 1 warning: contacts: 1 of 2 rows"
+
+
+def test_a_table_that_is_skipped_now_stays_as_old_as_it_was() -> None:
+    before = summary([table_result("teams", rows=3)])
+    later = replace(FACTS, run_id="run-2", run=replace(RUN, run_id="run-2", run_start=START + 3600))
+    made = summary([TableResult("teams", skipped="skipped: no")], later, lake_tables=known_tables(before) or [])
+    was, now = entries(before)["teams"], entries(made)["teams"]
+    assert (now["last_run_id"], now["last_status"]) == ("run-2", "skipped")
+    assert [now[name] for name in ("rows", "synced_at", "last_error")] == [3, was["synced_at"], None]
+
+
 def test_tables_that_the_run_did_not_touch_stay_as_the_run_before_has_left_them() -> None:
     first = summary([CONTACTS, table_result("teams", rows=3)])
     later = replace(FACTS, run_id="run-2", run=replace(RUN, run_id="run-2", run_start=START + 3600))

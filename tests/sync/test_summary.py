@@ -331,6 +331,20 @@ def test_a_table_that_was_refused_has_failed_although_it_was_read_and_merged() -
     assert verdict([result]).startswith("1 of 1 tables failed:")
 
 
+def test_a_table_that_was_skipped_has_no_numbers_one_note_and_is_no_failure() -> None:
+    denied = "skipped: the token may not read it without the permission 'read tickets' (403 forbidden)"
+    tickets, types = (TableResult(name, skipped=denied) for name in ("tickets", "ticket_types"))
+    told = [TEAMS, tickets, types]
+    assert (failures(told), warnings(told)) == ([], [])
+    assert remarks(told) == [f"note: tickets, ticket_types: {denied}"]
+    assert verdict(told) == "1 table is in the lake, 2 skipped (tickets, ticket_types)"
+    assert words(as_text(told).splitlines()[2]) == ["tickets", "skipped"]
+    assert as_text(told).splitlines()[-1] == remarks(told)[0]
+    assert "| tickets | skipped |" in as_markdown(told)
+    assert tickets.outcome() == "skipped"
+    assert verdict([TEAMS, tickets, FAILED]).startswith("1 of 3 tables failed:\ncompanies failed")
+
+
 def test_a_hint_that_is_the_same_of_several_tables_is_one_line() -> None:
     same = [table_result(name, hints=(f"{name}: start date all changes nothing",)) for name in ("tags", "teams")]
     other = table_result("admins", hints=("admins: 1 field has no column",))

@@ -34,9 +34,10 @@ from intercom.lake.locks.holders import Holder, holders_of
 from intercom.lake.storage import Lake
 from intercom.lake.trial import try_store
 from intercom.orchestration.server.api_settings import ApiSettings, read_api_settings
+from intercom.sync.skipped import why_closed
 from intercom.tables.catalogue import TABLES
 from intercom.tables.selection import SelectedTables, select_tables, unknown_names, valid_names
-from intercom.tables.table import Table
+from intercom.tables.table import Access, Table
 
 if TYPE_CHECKING:
     from intercom.orchestration.server.plain_api import PlainApi
@@ -228,7 +229,8 @@ def _intercom_findings(
         asked_for = [(table, _begun(_ask, client, table)) for table in selected.tables]
         try:
             for table, answer in asked_for:
-                yield _table(table, answer)
+                found = _table(table, answer)
+                yield found if table.name in selected.named else _left_out(found, table, answer, client)
         except BaseException:
             client.stop()
             raise
@@ -369,6 +371,8 @@ def _rate(limiter: RateLimiter, connection: Connection) -> Finding:
 
 
 def _ask(client: IntercomClient, table: Table) -> int | None:
+    if table.access is Access.DERIVED:
+        return None
     return count_by_one_record(client.for_table(table.name, table.scope), table)
 
 
@@ -393,9 +397,20 @@ def _table(table: Table, answer: Future[int | None]) -> Finding:
         return Finding(table.name, Verdict.FAIL, detail, cure, facts=facts)
     except IntercomLakeError as error:
         return _fault(table.name, error)
+    if table.access is Access.DERIVED and table.parent is not None:
+        return Finding(table.name, Verdict.OK, f"is made of {table.parent.table.name}, without a request")
     if rows is None:
         return Finding(table.name, Verdict.OK, "may be read", facts={"rows": None})
     return Finding(table.name, Verdict.OK, f"{rows:,} row{'' if rows == 1 else 's'}", facts={"rows": rows})
+
+
+def _left_out(found: Finding, table: Table, answer: Future[int | None], client: IntercomClient) -> Finding:
+    """The finding about a table that was not named: only a note where a run would skip the table."""
+    error = answer.exception()
+    if not table.optional or not isinstance(error, ApiError) or (reason := why_closed(table, error, client)) is None:
+        return found
+    cure = "Runs leave it out unless it is named, and end well."
+    return Finding(table.name, Verdict.NOTE, reason, cure, facts=found.facts)
 
 
 def _reason(error: ApiError) -> str:

@@ -68,6 +68,8 @@ def _timeout_of(client: SyncPrefectClient) -> Iterator[None]:
 
 def _is_told(job: Job, table: TableResult) -> bool:
     """Whether a table's history gets a row: an hourly run that has changed nothing is in the run's summary only."""
+    if table.skipped is not None:
+        return False
     merged = table.compacted
     changed = merged.new or merged.changed or merged.removed or merged.files or merged.waiting
     return bool(changed or table.error or table.read.notes or job.facts().kind != "sync")

@@ -36,12 +36,12 @@ def as_overview(summary: Mapping[str, Any], of_the_run: str, linked: Callable[[s
 
 
 def _row(table: Mapping[str, Any], linked: Callable[[str, str], str]) -> list[str]:
-    failed = " failed" if table["last_status"] == "failed" else ""
+    ended = f" {table['last_status']}" if table["last_status"] in ("failed", "skipped") else ""
     return [
         table["table"],
         _minute(table["synced_at"]),
         "-" if table["rows"] is None else f"{table['rows']:,}",
-        _run(table["last_run_at"], table["last_run_id"], linked) + failed,
+        _run(table["last_run_at"], table["last_run_id"], linked) + ended,
         "" if table["last_error"] is None else _minute(table["last_error_at"]),
     ]
 

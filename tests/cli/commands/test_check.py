@@ -27,6 +27,7 @@ from intercom.lake.locks.table_lock import TableLocks
 from intercom.lake.process import Process
 from intercom.orchestration.server.provision import WORK_POOL
 from intercom.tables.catalogue import TABLES
+from intercom.tables.table import Access, Parent, Selection, Strategy, Table
 from tests.conftest import BUCKET
 from tests.support.ports import free_port
 from tests.support.prefect_server import Prefect, inherited
@@ -355,15 +356,49 @@ def test_answers_without_a_rate_limit(rig: Rig, checked: Check) -> None:
     assert "166 requests" in found["detail"]
 
 
-@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
-def test_a_table_that_the_token_may_not_read_is_told_with_its_permission(table: Any, rig: Rig, checked: Check) -> None:
+ASKED = [table for table in TABLES.values() if table.parent is None]
+
+
+@pytest.mark.parametrize("table", ASKED, ids=lambda table: table.name)
+def test_a_table_that_the_token_may_not_read_is_told_with_its_permission(
+    table: Table, rig: Rig, checked: Check
+) -> None:
     rig.server.fail(table.list_path or table.path, status=403, times=9)
-    found = checked()
+    found = checked(tables=table.name)
     assert (found.status, found.failed()) == (1, [table.name])
     finding = found[table.name]
     assert finding["detail"] == f"403 forbidden: the token may not read {table.name}"
     scope = table.scope[0].upper() + table.scope[1:]
     assert finding["cure"] == f'Grant "{scope}" in the Developer Hub, or leave the table out.'
+
+
+def test_an_optional_table_that_the_token_may_not_read_is_a_note_unless_it_was_named(
+    rig: Rig, checked: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {name: TABLES[name] for name in ("tags", "teams")}
+    few["teams"] = replace(few["teams"], selection=Selection.ALL, optional=True)
+    monkeypatch.setattr("intercom.tables.selection.TABLES", few)
+    rig.server.fail("/teams", status=403, times=9)
+    found = checked(tables="all")
+    assert (found.status, found["teams"]["status"]) == (0, "note")
+    assert found["teams"]["detail"] == "the token may not read it without the permission 'read admins' (403 forbidden)"
+    assert found["teams"]["cure"] == "Runs leave it out unless it is named, and end well."
+    assert checked(tables="default,teams").failed() == ["teams"]
+
+
+def test_a_table_that_is_made_of_another_one_is_not_asked_for(
+    rig: Rig, checked: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = TABLES["tags"]
+    made = replace(
+        tags, name="pieces", access=Access.DERIVED, strategy=Strategy.DERIVE, path="", partition_field=None,
+        parent=Parent(table=tags, inherits={"name": "id"}),
+    )  # fmt: skip
+    monkeypatch.setattr("intercom.tables.selection.TABLES", {"tags": tags, "pieces": made})
+    found = checked(tables="pieces")
+    assert (found["pieces"]["status"], found["pieces"]["detail"]) == ("ok", "is made of tags, without a request")
+    assert found["tags"]["status"] == "ok"  # which it brings
+    assert len(rig.server.requests("/tags")) == 1
 
 
 def test_other_faults_of_a_table(rig: Rig, checked: Check) -> None:
