@@ -56,3 +56,7 @@ def test_the_tables_of_the_run_follow() -> None:
 
 def test_a_lake_without_tables_has_no_table() -> None:
     assert not [line for line in overview([])[:-1] if line.startswith("|")]
+
+
+def test_a_table_that_the_last_run_has_skipped_is_told_apart_from_one_that_failed() -> None:
+    assert "| [2026-11-03 12:01](run-1) skipped |" in overview([TAGS | {"last_status": "skipped"}])[4]
