@@ -31,7 +31,7 @@ from intercom.tables.table import Access, Parent, Selection, Strategy, Table
 from tests.conftest import BUCKET
 from tests.support.ports import free_port
 from tests.support.prefect_server import Prefect, inherited
-from tests.support.rig import CONNECTION, Rig
+from tests.support.rig import BY_DEFAULT, CONNECTION, Rig
 
 TOKEN = "dG9rOmEtdG9rZW4tdGhhdC1ub2JvZHktbWF5LXNlZQ=="
 
@@ -111,7 +111,7 @@ def test_a_line_for_each_check_within_80_columns_and_nothing_is_made(
     assert lines[0].startswith("  ok    connection       acme, from connections.yml")
     assert [line for line in lines if len(line) > 80 and str(here) not in line] == []
     named = [line[8:23].strip() for line in lines[:-1] if line[2:6].strip()]
-    assert named == ["connection", "token", "rate limit", *TABLES, "lake", "lock", "prefect"]
+    assert named == ["connection", "token", "rate limit", *BY_DEFAULT, "lake", "lock", "prefect"]
     assert "".join(line[2:6] for line in lines[:-1]).split() == ["ok"] * len(named)
     assert lines[-1] == "All is well."
     assert [path.name for path in here.iterdir()] == ["connections.yml"]
@@ -174,7 +174,7 @@ def test_one_request_asks_for_one_record_of_each_table(rig: Rig, checked: Check)
     assert found["token"]["facts"] == {"workspace": "sbx7k2qd", "name": "Sandbox", "region": "us"}
     sent = [request.path for request in rig.server.requests()]
     assert sent[0] == "/me"
-    wanted = [table.list_path or table.path for table in TABLES.values() for _ in table.requests]
+    wanted = [TABLES[name].list_path or TABLES[name].path for name in BY_DEFAULT for _ in TABLES[name].requests]
     assert sorted(sent[1:]) == sorted(wanted)
 
 
