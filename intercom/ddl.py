@@ -34,6 +34,14 @@ _HIVE_TYPES: Final[dict[pa.DataType, str]] = {
     pa.timestamp("us", tz="UTC"): "timestamp",  # Athena's has milliseconds and no zone; the values are UTC
 }
 
+_DUCKDB_TYPES: Final[dict[pa.DataType, str]] = {
+    pa.string(): "varchar",
+    pa.int64(): "bigint",
+    pa.float64(): "double",
+    pa.bool_(): "boolean",
+    pa.timestamp("us", tz="UTC"): "timestamp with time zone",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Months:
@@ -137,6 +145,11 @@ def duckdb_view(
     selected = fill(", ".join(columns), 110, initial_indent="  ", subsequent_indent="  ", break_long_words=False)
     name = ".".join(quoted(part) for part in (database, table.name) if part is not None)
     return f"CREATE OR REPLACE VIEW {name} AS SELECT\n{selected}\nFROM {rows};"
+
+
+def duckdb_type(column: pa.DataType) -> str:
+    """The name of a column's type in DuckDB."""
+    return _DUCKDB_TYPES[column]
 
 
 def duckdb_rows(table: Table, connection: str, location: str, table_format: TableFormat) -> str:

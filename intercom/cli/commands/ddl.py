@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def ddl(
-    engine: Annotated[Literal["athena", "duckdb"], Parameter(help="Whose SQL it is.")],
+    engine: Annotated[
+        Literal["athena", "duckdb", "dbt"],
+        Parameter(help="Whose SQL it is; for dbt, the sources.yml of a project for DuckDB."),
+    ],
     /,
     *,
     connection: Annotated[str, Parameter(help="The connection that was copied.", metavar="NAME")],
@@ -31,7 +34,7 @@ def ddl(
     ],
     tables: Annotated[Sequence[str], parsed_by(list_of_names, "A,B,...", "Only these; else all in the lake.")] = (),
     database: Annotated[
-        str | None, Parameter(help="Database (DuckDB: schema) to make them in.", metavar="NAME")
+        str | None, Parameter(help="Database (DuckDB: schema, dbt: source) to make them in.", metavar="NAME")
     ] = None,
     views: Annotated[
         Literal["fivetran", "ingestr"] | None,
@@ -61,6 +64,7 @@ def ddl(
 
     from intercom import ddl as sql
     from intercom.lake.layout import TableFormat
+    from intercom.views import dbt
     from intercom.views.statements import Athena, DuckDB
 
     if tables_in is not None and (views is None or engine != "athena"):
@@ -71,7 +75,9 @@ def ddl(
         months = sql.Months(first_month or whole.first, last_month or whole.last)
         find = partial(_tables_in, lake, storage_options, connection)
         form = TableFormat(table_format)
-        if views is not None:
+        if engine == "dbt":
+            statements = [dbt.sources(find(tables), connection, lake, database, form).rstrip("\n")]
+        elif views is not None:
             target = Athena(database, tables_in) if engine == "athena" else DuckDB(connection, lake, database, form)
             statements = _views(views, target, tables, find)
         elif engine == "athena":
