@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+import pyarrow as pa
+
 
 class Kind(StrEnum):
     """The type of a view's column, as DuckDB and Athena both name it. TIMESTAMP has no zone: it is UTC."""
@@ -17,6 +19,16 @@ class Kind(StrEnum):
     DECIMAL = "DOUBLE"
     FLAG = "BOOLEAN"
     TIME = "TIMESTAMP"
+
+
+KINDS: Final[dict[pa.DataType, Kind]] = {
+    pa.string(): Kind.TEXT,
+    pa.int64(): Kind.NUMBER,
+    pa.float64(): Kind.DECIMAL,
+    pa.bool_(): Kind.FLAG,
+    pa.timestamp("us", tz="UTC"): Kind.TIME,
+}
+"""What a column of the lake is in a view, by its type."""
 
 
 @dataclass(frozen=True, slots=True)

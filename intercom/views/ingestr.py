@@ -10,16 +10,7 @@ from typing import Final
 
 from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import ColumnKind
-from intercom.views.definition import Kind, View, ViewColumn, ViewSet, same
-
-_KINDS: Final = {
-    ColumnKind.STRING: Kind.TEXT,
-    ColumnKind.INT: Kind.NUMBER,
-    ColumnKind.FLOAT: Kind.DECIMAL,
-    ColumnKind.BOOL: Kind.FLAG,
-    ColumnKind.TIMESTAMP: Kind.NUMBER,  # in seconds, as sent
-    ColumnKind.JSON: Kind.TEXT,
-}
+from intercom.views.definition import KINDS, Kind, View, ViewColumn, ViewSet, same
 
 _SENT_AS_NUMBERS: Final = frozenset(
     ("owner_id", "admin_assignee_id", "team_assignee_id", "author_id", "parent_id", "away_status_reason_id")
@@ -36,7 +27,8 @@ def _as_sent(table: str, without: str = "", taken_out: tuple[ViewColumn, ...] = 
     for field in TABLES[table].schema.fields:
         if field.name == without:
             continue
-        kind = Kind.NUMBER if field.name in _SENT_AS_NUMBERS else _KINDS[field.held]
+        as_number = field.kind is ColumnKind.TIMESTAMP or field.name in _SENT_AS_NUMBERS
+        kind = Kind.NUMBER if as_number else KINDS[field.kind.arrow]
         empty = field.name == "custom_attributes" and table in _EMPTY_IF_LEFT_OUT
         source = f"coalesce({{{field.name}}}, '{{}}')" if empty else ""
         columns.append(ViewColumn(field.name, kind, source))

@@ -14,23 +14,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import Final
-
-import pyarrow as pa
 
 from intercom import ddl
 from intercom.errors import ConfigurationError
 from intercom.lake.layout import TableFormat
 from intercom.tables.catalogue import TABLES
-from intercom.views.definition import REFERENCE, Kind, Reference, View, ViewColumn, ViewSet, reference
-
-_KINDS: Final[dict[pa.DataType, Kind]] = {
-    pa.string(): Kind.TEXT,
-    pa.int64(): Kind.NUMBER,
-    pa.float64(): Kind.DECIMAL,
-    pa.bool_(): Kind.FLAG,
-    pa.timestamp("us", tz="UTC"): Kind.TIME,
-}
+from intercom.views.definition import KINDS, REFERENCE, Kind, Reference, View, ViewColumn, ViewSet, reference
 
 
 class Engine(ABC):
@@ -176,7 +165,7 @@ def _in_expression(view: View, column: ViewColumn, one: re.Match[str], engine: E
 def _value(view: View, wanted: Reference, engine: Engine, seconds: bool = False) -> tuple[str, Kind]:
     """The SQL of a column or member, and its kind. A time becomes one without a zone, or a number of seconds."""
     table = TABLES[view.parent if wanted.of_parent else view.table]
-    kind = _KINDS[table.schema.arrow.field(wanted.column).type]
+    kind = KINDS[table.schema.arrow.field(wanted.column).type]
     sql = ddl.quoted(wanted.column)
     if view.parent:
         sql = f"{'parent' if wanted.of_parent else 'own'}.{sql}"

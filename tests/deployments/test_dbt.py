@@ -1,0 +1,127 @@
+"""The dbt project of deployments/dbt, built by dbt over a lake of real runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import yaml
+
+from intercom.cli.app import main
+from intercom.sandbox import SandboxServer, Workspace
+from intercom.tables.catalogue import TABLES
+from tests.conftest import NOW
+from tests.deployments.scripts import ROOT
+from tests.support.rig import BY_DEFAULT, Rig
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+PROJECT = ROOT / "deployments" / "dbt"
+SWITCHES = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]
+"""The variables of the project, each named like the table whose models it switches on."""
+COMMANDS = "import sys, json; from dbt.cli.main import dbtRunner\n" + (
+    "sys.exit(any([not dbtRunner().invoke(command).success for command in json.loads(sys.argv[1])]))"
+)
+
+
+@pytest.fixture(scope="session")
+def dbt_python() -> Path:
+    """The interpreter of an environment with the versions of requirements.txt, made once for them.
+
+    It lies in this environment's folder: dbt and Prefect do not agree about versions, so they cannot share one.
+    """
+    wanted = PROJECT / "requirements.txt"
+    folder = Path(sys.prefix) / f"dbt-{hashlib.sha256(wanted.read_bytes()).hexdigest()[:8]}"
+    done = folder / ".done"
+    if not done.exists():
+        venv.create(folder, with_pip=True, clear=True, symlinks=True)
+        command = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*command, "-r", wanted], check=True, capture_output=True, text=True)
+        done.touch()
+    return folder / "bin" / "python"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the project with the sources of a lake."""
+
+    folder: Path
+    python: Path
+
+    def run(self, *commands: list[str]) -> subprocess.CompletedProcess[str]:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(("DBT_", "PYTHON"))}
+        return subprocess.run(
+            [self.python, "-c", COMMANDS, json.dumps(commands)],
+            cwd=self.folder, env=environ | {"NO_COLOR": "1"}, capture_output=True, text=True, timeout=280,
+        )  # fmt: skip
+
+    def results(self, file: str = "run_results.json") -> dict[str, str]:
+        """The status of each node."""
+        found = json.loads((self.folder / "target" / file).read_text())["results"]
+        return {result["unique_id"]: result["status"] for result in found}
+
+    def rows(self, model: str) -> list[dict[str, Any]]:
+        with duckdb.connect(self.folder / "intercom.duckdb", read_only=True) as session:
+            relation = session.table(model)
+            return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+
+
+def project(folder: Path, python: Path, lake: Path, capsys: pytest.CaptureFixture[str]) -> Project:
+    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("target", "logs", "*.duckdb", "sources.yml"))
+    assert main(["ddl", "dbt", "--connection", "acme", "--lake", str(lake)]) == 0
+    (folder / "models" / "sources.yml").write_text(capsys.readouterr().out, encoding="utf-8")
+    return Project(folder, python)
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Workspace]]:
+    root = tmp_path_factory.mktemp("copied") / "lake"
+    workspace = Workspace.seeded(now=NOW, history_days=40, contacts=30, companies=12, conversations=25, articles=4)
+    with SandboxServer(workspace) as server:
+        Rig(server, str(root)).sync([*BY_DEFAULT, *(name for name in SWITCHES if name in TABLES)])
+        yield root, workspace
+
+
+def test_the_project_is_built_without_a_warning_and_its_models_say_what_the_workspace_has(
+    copied: tuple[Path, Workspace], dbt_python: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lake, workspace = copied
+    built = project(tmp_path / "dbt", dbt_python, lake, capsys)
+    switched = json.dumps({name: name in TABLES for name in SWITCHES})
+    done = built.run(["build", "--vars", switched])
+    assert done.returncode == 0, done.stdout
+    assert "[WARNING]" not in done.stdout + done.stderr
+    statuses = built.results()
+    assert set(statuses.values()) == {"success", "pass"}, statuses
+    for table in (*BY_DEFAULT, *(name for name in SWITCHES if name in TABLES)):
+        assert f"source_not_null_intercom_{table}__ingested_at" in str(statuses)
+
+    conversations = workspace.rows("conversations")
+    days = built.rows("conversations_by_day")
+    assert sum(day["conversations"] for day in days) == len(conversations)
+    assert sum(day["closed"] for day in days) == sum(row["state"] == "closed" for row in conversations)
+
+
+def test_a_key_that_is_there_twice_fails_and_a_lake_of_today_is_fresh(
+    copied: tuple[Path, Workspace], dbt_python: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(copied[0] / "data", tmp_path / "lake" / "data")
+    tags = tmp_path / "lake" / "data" / "acme" / "tags"
+    shutil.copy(tags / "data.parquet", tags / "again.parquet")
+    broken = project(tmp_path / "dbt", dbt_python, tmp_path / "lake", capsys)
+    done = broken.run(["test", "--select", "source:intercom.tags"], ["source", "freshness"])
+    assert done.returncode == 1
+    failed = [name.split(".")[2] for name, status in broken.results().items() if status == "fail"]
+    assert failed == ["source_unique_intercom_tags_id"]
+    assert set(broken.results("sources.json").values()) == {"pass"}  # copied just now
