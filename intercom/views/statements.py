@@ -9,7 +9,6 @@ Guide, *CREATE VIEW*; Trino documentation, *Date and time functions*, *JSON func
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
@@ -152,14 +151,9 @@ def _selected(view: View, column: ViewColumn, engine: Engine) -> str:
         found, kind = _value(view, reference(alone), engine, seconds=column.kind is Kind.NUMBER)
         sql = found if kind is column.kind else f"TRY_CAST({found} AS {column.kind})"
     else:
-        sql = REFERENCE.sub(lambda one: _in_expression(view, column, one, engine), expression)
+        sql = REFERENCE.sub(lambda one: _value(view, reference(one), engine)[0], expression)
     name = ddl.quoted(column.name)
     return sql if sql == name else f"{sql} AS {name}"
-
-
-def _in_expression(view: View, column: ViewColumn, one: re.Match[str], engine: Engine) -> str:
-    found, kind = _value(view, reference(one), engine)
-    return f"CAST({found} AS {Kind.TEXT})" if (kind, column.kind) == (Kind.NUMBER, Kind.TEXT) else found
 
 
 def _value(view: View, wanted: Reference, engine: Engine, seconds: bool = False) -> tuple[str, Kind]:

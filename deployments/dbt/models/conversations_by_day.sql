@@ -4,7 +4,7 @@ select
     count(*) as conversations,
     count(*) filter (where state = 'closed') as closed,
     median(statistics_time_to_admin_reply) as median_seconds_to_reply,
-    avg(try_cast(json_extract_string(conversation_rating, '$.rating') as integer)) as rating
+    avg(conversation_rating_rating) as rating
 from {{ source('intercom', 'conversations') }}
 where created_at is not null
 group by day
