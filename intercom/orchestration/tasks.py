@@ -37,6 +37,7 @@ from intercom.orchestration.observe.progress import report_progress
 from intercom.orchestration.server.watermark_store import saved_at_the_end
 from intercom.orchestration.summaries import leaving_summary
 from intercom.orchestration.task_runners import RunnerKind, RunnerSettings, submitting
+from intercom.sync.child_cost import child_costs
 from intercom.sync.ingest import ingest_table
 from intercom.sync.progress import BOARD
 from intercom.sync.run import RunRequest, asked_range
@@ -70,6 +71,7 @@ def prepare_run(
     log_to_runs()  # again: Prefect may have set up its logging since this module was imported
     selected = select_tables(tables)
     history_from, until = asked_range(start_date, end_date, full_refresh=full_refresh)
+    request = RunRequest(full_refresh, history_from, until, advanced.allow_mass_removal)
     job = Job(
         run_id=str(flow_run.id),
         connection=connection,
@@ -80,7 +82,7 @@ def prepare_run(
         storage_options=advanced.store(),
         connections_file=advanced.connections_file,
         table_format=TableFormat(advanced.table_format),
-        request=RunRequest(full_refresh, history_from, until, advanced.allow_mass_removal),
+        request=request,
     )
     with leaving_summary(job.open_lake, job.facts()):
         for remark in selected.remarks():
@@ -90,6 +92,8 @@ def prepare_run(
         job = _prepared(job)
         BOARD.stage("Asking Intercom whose token it is")
         identify(client)  # whose token it is; asked again when the run begins, for the server's time
+        for line in child_costs(selected.tables, client, request, lambda table: job.lake_table(table.name).peek()):
+            log.info("%s", line)
     return job
 
 

@@ -195,15 +195,16 @@ def test_of_two_runs_at_the_same_time_one_ends_at_once(rig: Rig, shell: Callable
 
 
 def test_a_flow_of_its_own_merges_what_waits(prefect: Prefect, rig: Rig, shell: Callable[..., Any]) -> None:
-    assert shell("--tables", "tags,articles", "--compact", "never").returncode == 0
+    rig.workspace.create("tickets")
+    assert shell("--tables", "tags,articles,tickets", "--compact", "never").returncode == 0
     asked = len(rig.server.log)
     result = prefect.run("flows/compact.py", "--connection", CONNECTION, "--lake", rig.lake_url)
     assert result.returncode == 0, result.stderr
-    check(rig, ["tags", "articles"])
+    check(rig, ["tags", "articles", "tickets"])
     assert len(rig.server.log) == asked
     heading, *lines = [line.split() for line in result.stdout.split("\n\n")[0].strip().splitlines()]
     assert heading == ["table", "new", "changed", "in", "table", "seconds"]
-    assert [line[0] for line in lines] == ["articles", "tags"]  # not those that were never synced
+    assert [line[0] for line in lines] == ["articles", "tags", "tickets"]  # not those that were never synced
     stray = prefect.run("flows/compact.py", "--connection", "acne", "--lake", rig.lake_url)
     assert stray.returncode == 2
     assert "acne" in stray.stderr
