@@ -17,7 +17,20 @@ import pyarrow as pa
 from tests.benchmarks.processes import ROOT
 from tests.benchmarks.table import Row
 
-PARTS = ("decode", "checksums", "rate", "reading", "start", "volume", "hourly", "merging", "load", "memory", "scale")
+PARTS = (
+    "decode",
+    "checksums",
+    "rate",
+    "reading",
+    "start",
+    "volume",
+    "hourly",
+    "merging",
+    "children",
+    "load",
+    "memory",
+    "scale",
+)
 """The quick ones first."""
 _MET = {None: "", True: "met", False: "MISSED"}
 

@@ -224,6 +224,23 @@ def test_a_parent_that_moves_between_two_runs_that_wait(staged: StagedChildren, 
     assert {(row.id, row.month) for row in staged.rows() if row.parent == "P"} == {("a", C), ("d", C), ("e", C)}
 
 
+@pytest.mark.parametrize("counted", [True, False], ids=["few rows", "any number of rows"])
+def test_marks_in_two_months_are_not_taken_for_rows_that_move(staged: StagedChildren, counted: bool) -> None:
+    """There may be a million of them, which are never held one by one."""
+    staged.counted = counted
+    merged(staged, answer("P", "abc", A), answer("Q", "xyz", A))
+    staged.stage(answer("P", "abcd", B))
+    staged.stage(answer("P", "ade", C))
+    seen: list[str] = []
+
+    def publish(table: Table, lake_table: Any, work: MergeWork) -> Sequence[PartitionResult]:
+        seen.extend(key for month in work.months for key in (*month.left_out, *month.evicted, *month.stale))
+        return publish_partitions(table, lake_table, work)
+
+    compact_table(PARTS, staged.lake_table(), MemoryWatermarks(), publish=publish)
+    assert set(seen) == {"a", "b", "c", "d"}
+
+
 def test_a_parent_that_moves_leaves_behind_what_an_answer_could_not_have(staged: StagedChildren) -> None:
     merged(staged, answer("P", "abcd", A))
     merged(staged, newest("P", "bd", B))

@@ -20,7 +20,7 @@ from intercom.orchestration.observe.events import facts
 from intercom.orchestration.settings import EnvironmentSettings
 from intercom.sync.summary import TableResult
 from intercom.tables.catalogue import TABLES
-from intercom.tables.table import Strategy
+from intercom.tables.table import Strategy, Table
 
 _BY: Final = "intercom-lake"
 _PLAIN: Final = ":/@+=,;!$()*"
@@ -51,16 +51,24 @@ def materialized(job: Job, table: TableResult) -> None:
 def _properties(job: Job, table: str) -> AssetProperties:
     """Without owners where nobody has named any: what is set here takes the place of what Prefect knows."""
     entry = TABLES[table]
-    kept = "replaced as a whole by each run"
-    if entry.strategy is Strategy.MERGE:
-        kept = f"one row per {' and '.join(entry.primary_key)}, with the newest {entry.cursor_field}"
     properties = AssetProperties(
         name=f"{job.connection} {table}",
-        description=f"Copy of Intercom's {table} of connection {job.connection}: {kept}. "
+        description=f"Copy of Intercom's {table} of connection {job.connection}: {kept_rows(entry)}. "
         f"{job.table_format.value.capitalize()} files in {job.lake_url}/{TablePaths(job.connection, table).data}",
     )
     owners = AssetSettings.read().owners
     return properties.model_copy(update={"owners": owners}) if owners else properties
+
+
+def kept_rows(table: Table) -> str:
+    """Which rows a table has, in words."""
+    key, parent = " and ".join(table.primary_key), table.parent.table.name if table.parent else ""
+    return {
+        Strategy.MERGE: f"one row per {key}, with the newest {table.cursor_field}",
+        Strategy.REPLACE: "replaced as a whole by each run",
+        Strategy.REPLACE_CHILDREN: f"one row per {key}, as they were when their record of {parent} was read",
+        Strategy.DERIVE: f"one row per {key}, made of the rows of {parent}",
+    }[table.strategy]
 
 
 def table_key(lake: str, connection: str, table: str) -> str:

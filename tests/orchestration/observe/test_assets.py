@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from prefect.assets import Asset
 
-from intercom.orchestration.observe.assets import source_key, table_key
+from intercom.orchestration.observe.assets import kept_rows, source_key, table_key
+from intercom.tables.catalogue import TABLES
+from tests.support.staged_children import PARTS
 
 
 @pytest.mark.parametrize(
@@ -27,6 +29,12 @@ def test_a_tables_key_is_its_url_with_what_prefect_refuses_written_in_hex(lake: 
 def test_a_table_is_made_of_what_the_connection_reads_in_intercom() -> None:
     assert source_key("my_acme", "data_attributes") == "intercom://my_acme/data_attributes"
     assert Asset(key=source_key("50 % off & more", "tags")).key == "intercom://50~20~25~20off~20~26~20more/tags"
+
+
+def test_a_table_says_which_rows_it_keeps() -> None:
+    assert kept_rows(TABLES["contacts"]) == "one row per id, with the newest updated_at"
+    assert kept_rows(TABLES["tags"]) == "replaced as a whole by each run"
+    assert kept_rows(PARTS) == "one row per id, as they were when their record of conversations was read"
 
 
 def test_different_urls_have_different_keys() -> None:
