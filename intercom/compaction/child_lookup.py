@@ -97,10 +97,7 @@ class _Reader:
         """Month -> those of the keys that are staged in it."""
         if not len(keys):
             return {}
-        found: dict[str, list[pa.Array]] = {}
-        for month, staged in self._columns.over_parts(lambda *part: _those_in(self._keys(*part), keys)):
-            found.setdefault(month, []).append(staged)
-        return _as_texts({month: joined(arrays, pa.string()) for month, arrays in found.items()})
+        return _as_texts(self._staged_keys(among=keys))
 
     def _staged(self, *, parents: pa.Array | None = None, keys: pa.Array | None = None) -> pa.Table:
         """Events of all parts: all, those of `parents` (hashes), or the marks of `parents` and the rows with `keys`."""
@@ -123,10 +120,18 @@ class _Reader:
         hashes = hashes_of(flat(events.column(PARENT)))
         return pa.table([hashes, events.column(MARK), events.column(PLACE)], schema=STARTS)
 
-    def _keys(self, path: str, month: str) -> pa.Array:
-        """Keys of a part's rows of a month, without marks."""
-        events = self._events(path, month)
-        return flat(events.column(KEY).filter(pc.invert(events.column(MARK))))
+    def _staged_keys(self, months: set[str] | None = None, *, among: pa.Array | None = None) -> dict[str, pa.Array]:
+        """Month -> keys of its staged rows, without marks; only those in `among`, if it is given."""
+
+        def some(path: str, month: str) -> pa.Array:
+            events = self._events(path, month)
+            keys = flat(events.column(KEY).filter(pc.invert(events.column(MARK))))
+            return keys if among is None else keys.filter(pc.is_in(keys, value_set=among))
+
+        found: dict[str, list[pa.Array]] = {}
+        for month, keys in self._columns.over_parts(some, months):
+            found.setdefault(month, []).append(keys)
+        return {month: joined(arrays, pa.string()) for month, arrays in found.items()}
 
     def _events(self, path: str, month: str) -> pa.Table:
         if (path, month) in self._kept:
@@ -156,13 +161,14 @@ class _Reader:
         if marks.num_rows == 0:
             return {}
         reach = reach_of(marks)
+        all_staged = self._staged_keys() if self._little else None
 
         def missing(month: str) -> pa.Array:
             """Keys that are not staged in this month, or stale there."""
             keys = self._reached(month, reach)
             if not len(keys):
                 return keys
-            staged = joined(_of_each(self._columns.over_parts(self._keys, {month})), pa.string())
+            staged = (all_staged if all_staged is not None else self._staged_keys({month})).get(month, _NO_KEYS)
             return keys.filter(pc.or_(pc.invert(pc.is_in(keys, value_set=staged)), pc.is_in(keys, value_set=stale)))
 
         months = list(self._columns.published)
@@ -172,9 +178,7 @@ class _Reader:
         every = joined(arrays, pa.string())
         if not len(every):
             return {}
-        staged = joined(
-            _of_each(self._columns.over_parts(lambda *part: _those_in(self._keys(*part), every))), pa.string()
-        )
+        staged = joined(list(self._staged_keys(among=every).values()), pa.string())
         moved = staged.filter(pc.invert(pc.is_in(staged, value_set=stale)))
         return _as_texts(
             {month: keys.filter(pc.invert(pc.is_in(keys, value_set=moved))) for month, keys in suspects.items()}
@@ -188,7 +192,7 @@ class _Reader:
         """Keys of a month's stored rows that one of the marks should have had."""
         found = []
         parents = flat(reach.column(PARENT))
-        for rows in self._columns.stored(month, self._names, by=self._parent, among=parents):
+        for rows in self._columns.stored(month, self._names, (self._parent,), parents):
             reached = is_reached(flat(rows.column(self._parent)), flat(self._cuts(rows)), reach)
             found.append(flat(keys_of(rows, self._table.primary_key)).filter(reached))
         return joined(found, pa.string())
@@ -201,10 +205,6 @@ class _Reader:
 
 def _of_each(found: Iterable[tuple[str, Some]]) -> list[Some]:
     return [some for _, some in found]
-
-
-def _those_in(keys: pa.Array, wanted: pa.Array) -> pa.Array:
-    return keys.filter(pc.is_in(keys, value_set=wanted))
 
 
 def _with_hash(texts: pa.Array, hashes: pa.Array) -> pa.Array:

@@ -69,11 +69,11 @@ class ColumnReader:
         return [(month, some) for (_, month), some in zip(parts, found, strict=True)]
 
     def stored(
-        self, month: str, columns: Sequence[str], *, by: str = "", among: pa.Array | None = None
+        self, month: str, columns: Sequence[str], key: tuple[str, ...] = (), among: pa.Array | None = None
     ) -> Iterator[pa.Table]:
-        """Row groups of a month's file, without those whose bounds of the column `by` exclude all of `among`.
+        """Row groups of a month's file, without those whose bounds of the first column of `key` exclude all of `among`.
 
-        `by` is the first column of the key that `among` has, as `keys_of` gives it, or a column of its own.
+        `among` has values of these columns, as `keys_of` gives them.
         """
         stamp = self.published[month]
         with (
@@ -82,7 +82,6 @@ class ColumnReader:
             open_parquet(source) as file,
         ):
             self._check_columns(month, file, columns)
-            key = self._table.primary_key if by == self._table.primary_key[0] else (by,)
             for group in range(file.num_row_groups):
                 if among is None or _may_hold(file.metadata.row_group(group), key, among):
                     yield file.read_row_group(group, columns=list(columns), use_threads=False)

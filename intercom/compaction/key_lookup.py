@@ -205,7 +205,7 @@ class _Reader:
 
     def _stored_rows(self, month: str, columns: Sequence[str], among: pa.Array | None = None) -> Iterator[pa.Table]:
         """Row groups of a month's file, without those whose bounds exclude all keys in `among`."""
-        return self._columns.stored(month, columns, by=self._table.primary_key[0], among=among)
+        return self._columns.stored(month, columns, self._table.primary_key, among)
 
     # -- both ---------------------------------------------------------------------------------------------------
 

@@ -190,6 +190,13 @@ def test_a_child_that_goes_to_another_parent_stays(staged: StagedChildren, count
     assert {(row.id, row.parent, row.month) for row in staged.rows()} == {("a", "Q", B), ("b", "Q", B), ("x", "Q", B)}
 
 
+@pytest.mark.parametrize("counted", [True, False], ids=["few rows", "any number of rows"])
+def test_a_child_that_goes_to_another_parent_in_the_same_run_stays(staged: StagedChildren, counted: bool) -> None:
+    staged.counted = counted
+    merged(staged, answer("P", "ab"), answer("P", "b"), answer("Q", "a"))
+    assert {(row.id, row.parent) for row in staged.rows()} == {("a", "Q"), ("b", "P")}
+
+
 def test_a_full_refresh_leaves_what_was_read_last(staged: StagedChildren) -> None:
     merged(staged, answer("P", "abc", A), answer("Q", "xyz", B))
     done = merged(staged, answer("P", "abd"), answer("P", "bd"), replaces=True)
