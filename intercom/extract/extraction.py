@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from intercom.api.client import TableClient
 from intercom.errors import AbandonedError
+from intercom.extract.child_tally import ChildTally
 from intercom.extract.completeness import Completeness
 from intercom.extract.limits import DEFAULT_LIMITS, ReadLimits
 from intercom.extract.pages import Page
@@ -40,6 +41,30 @@ class SliceEnd:
     completeness: Completeness
 
 
+class ReadParents(Protocol):
+    """What is known of the parents of a child table. A digest differs when a parent's children may differ.
+
+    `at` is its value of the cursor field, in unix seconds.
+    """
+
+    def is_to_be_read(self, key: str, digest: bytes) -> bool:
+        """Whether the lake may lack children of this version of a parent; if so, nothing is known of it any more."""
+
+    def was_read(self, key: str, digest: bytes, at: int | None) -> None:
+        """All children of this version were delivered, as far as Intercom gives them."""
+
+
+class NoneRead:
+    """A `ReadParents` to which every parent is new, and that learns nothing."""
+
+    def is_to_be_read(self, key: str, digest: bytes) -> bool:
+        del key, digest
+        return True
+
+    def was_read(self, key: str, digest: bytes, at: int | None) -> None:
+        del key, digest, at
+
+
 Receiver = Callable[[Page | SliceEnd], None]
 
 
@@ -51,6 +76,7 @@ class Extraction:
     pages of a slice its end, from any thread; it blocks while too many pages wait to be staged. `expect` is told how
     many rows will come. `exact`: rows that are not delivered will be removed from the lake, so rows that change during
     the read must be delivered, too. `compares_days`: how search was found to compare dates; None: as declared.
+    `parents` and `tally` are for child tables: what is known of the parents, and what became of their children.
     """
 
     api: TableClient
@@ -63,6 +89,8 @@ class Extraction:
     completeness: Completeness = field(default_factory=Completeness)
     compares_days: bool | None = None
     limits: ReadLimits = DEFAULT_LIMITS
+    parents: ReadParents = field(default_factory=NoneRead)
+    tally: ChildTally = field(default_factory=ChildTally)
 
     @property
     def by_day(self) -> bool:

@@ -30,7 +30,8 @@ class Page:
     `number` counts from 1 within one chain of requests, such as a slice or a scroll. `nulls` counts the null elements
     of the answer's list, which are no records. `rejected` are records that cannot be rows. `outside` counts usable
     records that were dropped because they lie outside the window. `newest` is the greatest cursor value of the page
-    that counts for the watermark, in unix seconds; None without one.
+    that counts for the watermark, in unix seconds; None without one. The first `marks` records are marks (see
+    `intercom.tables.read_marks`), and no records of the answer.
     """
 
     number: int
@@ -41,6 +42,7 @@ class Page:
     rejected: tuple[Rejected, ...] = ()
     outside: int = 0
     newest: int | None = None
+    marks: int = 0
     _seconds: dict[str, list[int | None]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from intercom.extract.children import read_children
 from intercom.extract.extraction import Extraction, SliceEnd
 from intercom.extract.lists import read_list
 from intercom.extract.page_numbers import read_page_numbers
@@ -22,6 +23,9 @@ def read_table(extraction: Extraction, window: Window) -> None:
 
     Raises ApiError, SchemaError, or whatever `extraction.receive` raises; no page is delivered after that.
     """
+    if extraction.table.access is Access.CHILD:
+        read_children(extraction, lambda parents: read_table(parents, window))
+        return
     receive = extraction.receive
 
     def inside(item: Page | SliceEnd) -> None:

@@ -86,7 +86,7 @@ def _digests(reader: TableReader, plan: ReadPlan, latest: TableState | None) -> 
     before = plan.state
     if reader.table.strategy is Strategy.REPLACE or (latest and latest.generation) != (before and before.generation):
         return None  # its file is written anew when anything has changed; or another run has saved rows meanwhile
-    rows = reader.unchanged.for_the_next()
+    rows = reader.digests
     if reader.known and before is not None and rows == reader.known:
         return before.digests
     return reader.lake_table.write_digests(rows, rules()) if rows else None

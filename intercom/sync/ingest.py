@@ -103,7 +103,11 @@ def ingest_table(
         reason=plan.start.reason,
         complete=reader.completeness.complete,
         notes=(*reader.completeness.notes, *strangers),
-        hints=(*_hints(table, reader.unknown), *hint_on_history(table, run, plan.state, after, reader.rows)),
+        hints=(
+            *_hints(table, reader.unknown),
+            *reader.tally.hints(table),
+            *hint_on_history(table, run, plan.state, after, reader.rows),
+        ),
         refused=verdict.refused,
         unchanged=reader.unchanged.left_out,
         rejected=reader.rejected.total,
@@ -199,6 +203,7 @@ def _confirmed(reader: TableReader, plan: ReadPlan, run: Run) -> Verdict:
         confirm_repair(reader, plan.state, permitted=run.allow_mass_removal)
     if verdict.note and not verdict.failed:
         reader.completeness.notes.append(verdict.note)
+    reader.completeness.notes += reader.tally.notes(table)
     reader.completeness.notes += reader.rejected.notes(replaces=replaces and verdict.allowed)
     return verdict
 

@@ -58,6 +58,8 @@ class Pipeline:
         checkpoint_rows: int = DEFAULT_LIMITS.between_checkpoints,
     ) -> None:
         self.newest: int | None = None
+        self.marks = 0
+        """Rows of the parts that are marks."""
         self._parts, self._normaliser = parts, normaliser
         self._on_staged, self._on_rejected = on_staged, on_rejected
         self._waiting_bytes, self._checkpoint_rows = waiting_bytes, checkpoint_rows
@@ -142,6 +144,7 @@ class Pipeline:
             return taken
 
     def _stage(self, pages: list[Page]) -> None:
+        self.marks += sum(page.marks for page in pages)
         for batch in self._batches(pages):
             self._parts.add(batch)
         self.newest = greatest((self.newest, *(page.newest for page in pages)))
@@ -157,6 +160,11 @@ class Pipeline:
             failure = type(error).__name__  # its message may show what is in the record
         if failure is None:
             return
+        if len(pages) == 1 and pages[0].marks:
+            # One of the rows that the mark speaks of will be missing, and its stored version would be removed.
+            (page,) = pages
+            self.marks -= page.marks
+            pages = [replace(page, records=page.records[page.marks :], marks=0)]
         halves = _halves(pages)
         for half in halves:
             yield from self._batches(half)
@@ -175,8 +183,8 @@ class Pipeline:
         """Report the slices that are finished by now, as soon as all rows that were added by now are durable."""
         if len(self._slices) == self._slices_told:
             return
-        slices, rows, newest = dict(self._slices), self._parts.rows, self.newest
-        self._slices_told, self._rows_told, self._told_at = len(slices), rows, time.monotonic()
+        slices, rows, newest = dict(self._slices), self._parts.rows - self.marks, self.newest
+        self._slices_told, self._rows_told, self._told_at = len(slices), self._parts.rows, time.monotonic()
         self._parts.checkpoint(lambda parts: self._on_staged(Staged(parts, rows, newest, slices)))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from intercom.api.client import TableClient
+from intercom.extract.child_tally import ChildTally
 from intercom.extract.completeness import Completeness
 from intercom.extract.date_comparison import SearchCheck, check_search, difference
 from intercom.extract.extraction import Extraction, Receiver, SliceEnd
@@ -25,11 +26,12 @@ from intercom.lake.table import LakeTable
 from intercom.normalise.normaliser import Normaliser
 from intercom.normalise.records import Rejected
 from intercom.sync.checkpoints import RunCheckpoints
+from intercom.sync.known_parents import KnownParents
 from intercom.sync.pipeline import WAITING_BYTES, Pipeline
 from intercom.sync.progress import TableProgress
 from intercom.sync.staged import Staged
 from intercom.sync.unchanged import UnchangedRows
-from intercom.tables.table import Table
+from intercom.tables.table import Access, Table
 
 T = TypeVar("T")
 
@@ -66,6 +68,10 @@ class TableReader:
         self.unchanged = UnchangedRows(
             self.table, {} if self.checkpoints.earlier else self.known, run_start=self.checkpoints.run_start
         )
+        self.parents = KnownParents(
+            self.table, {} if self.checkpoints.earlier else self.known, run_start=self.checkpoints.run_start
+        )
+        self.tally = ChildTally()
         if self.checkpoints.earlier:
             self.rejected.recall()
 
@@ -81,6 +87,12 @@ class TableReader:
         return greatest(staged.newest for staged in (*self.checkpoints.earlier.values(), self.staged))
 
     @property
+    def digests(self) -> dict[bytes, RowDigest]:
+        """What the next run need not read, or need not stage, once what was staged is committed."""
+        of_parents = self.table.access is Access.CHILD
+        return self.parents.for_the_next() if of_parents else self.unchanged.for_the_next()
+
+    @property
     def unknown(self) -> list[str]:
         """Names of fields without a column that were met."""
         return self._normaliser.unknown
@@ -93,7 +105,7 @@ class TableReader:
 
     def read_again(self) -> None:
         """Read the window once more from its beginning, beside what is staged."""
-        self.completeness = Completeness()
+        self.completeness, self.tally = Completeness(), ChildTally()
         self._stage(lambda extraction: read_table(extraction, self.window))
 
     def add(self, pages: Collection[Page]) -> None:
@@ -136,13 +148,16 @@ class TableReader:
                 if isinstance(item, SliceEnd):
                     pipeline.deliver(item)
                     return
-                self.rejected.take(len(item.records) + item.outside, item.rejected, item.request_id)
-                pipeline.deliver(self.unchanged.without(item))
-                self.progress.page(len(item.records))
+                rows = len(item.records) - item.marks
+                self.rejected.take(rows + item.outside, item.rejected, item.request_id)
+                # A child must not be left out as unchanged: the mark before it would remove it.
+                pipeline.deliver(item if table.access is Access.CHILD else self.unchanged.without(item))
+                self.progress.page(rows)
 
             extraction = self._extraction(receive, resumable=resumable)
-            read(self._checked(extraction) if searches and table.reads_by_window else extraction)
-        self.staged = Staged(parts.parts, before.rows + parts.rows, greatest((before.newest, pipeline.newest)))
+            read(self._checked(extraction) if searches else extraction)
+        rows = before.rows + parts.rows - pipeline.marks
+        self.staged = Staged(parts.parts, rows, greatest((before.newest, pipeline.newest)))
 
     def _reject(self, good: int, rejected: Sequence[Rejected], request_id: str | None) -> None:
         """Note records that have failed on their way to a row."""
@@ -161,17 +176,22 @@ class TableReader:
             exact=self.exact,
             completeness=self.completeness,
             limits=self.limits,
+            parents=self.parents,
+            tally=self.tally,
         )
         return extraction if resumable else _begun_anew(extraction)
 
     def _checked(self, extraction: Extraction) -> Extraction:
         """The extraction with bounds that fit how search compares dates today."""
-        self.search_check = check_search(extraction, self.search_check)
-        if self.search_check is not None and self.search_check.by_day is not self.table.day_cut:
+        listed = self.table.listed
+        if listed.access is not Access.SEARCH:
+            return extraction
+        self.search_check = check_search(replace(extraction, table=listed), self.search_check)
+        if self.search_check is not None and self.search_check.by_day is not listed.day_cut:
             self.completeness.notes.append(difference(self.table.name, self.search_check))
             extraction = replace(extraction, compares_days=self.search_check.by_day)
-        plan = extraction.resumable.plan()
-        if plan is not None and extraction.by_day and not plan.by_day:  # search by days may find no row in its slices
+        plan, by_day = extraction.resumable.plan(), listed.day_cut or bool(extraction.compares_days)
+        if plan is not None and by_day and not plan.by_day:  # search by days may find no row in its slices
             return _begun_anew(extraction)
         return extraction
 

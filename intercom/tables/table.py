@@ -53,7 +53,7 @@ class Parent:
     maps columns of the child table to members of the parent's record. `counted_by` is the path of the number of
     children in the parent's record, outermost name first; empty if it has none. `cut_by` is a time of the children: an
     answer that does not have all children has the newest ones by this time; empty if such an answer says nothing
-    about the others.
+    about the others. `most` is the number of children that an answer has at most; 0 if there is no such bound.
     """
 
     table: Table
@@ -61,6 +61,7 @@ class Parent:
     inherits: Mapping[str, str]
     counted_by: tuple[str, ...] = ()
     cut_by: str = ""
+    most: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -239,10 +240,14 @@ class Table:
         return self.access in (Access.SEARCH, Access.TIME_LOG)
 
     @property
+    def listed(self) -> Table:
+        """The table whose pages are requested: the parent's for a child table, else the table itself."""
+        return self.parent.table if self.access is Access.CHILD and self.parent is not None else self
+
+    @property
     def may_wait(self) -> bool:
         """Whether the reading may pause. A scroll may not: it expires after a minute without a request."""
-        reads = self.parent.table if self.access is Access.CHILD and self.parent else self
-        return reads.access is not Access.SCROLL
+        return self.listed.access is not Access.SCROLL
 
     @property
     def newest_by(self) -> tuple[str, ...]:

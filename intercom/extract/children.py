@@ -1,0 +1,288 @@
+"""Reads child tables: one request for each record of the parent table, while the parent table is still being read.
+
+The parent table's own way to read decides which records have changed, when that is complete, and from where a run that
+is tried again goes on. Its pages are taken apart here, and the children of each record are asked for by many threads;
+the next page of parents is requested while some of them still wait for their turn. The end of a slice of the parent
+table is handed on when the children of all parents before it were.
+
+A table that must not wait, such as a scroll, is read to its end first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from itertools import count
+from threading import Condition
+from typing import Final
+from urllib.parse import quote
+
+from msgspec import Raw
+
+from intercom.errors import AbandonedError, FatalApiError, RequestRejectedError
+from intercom.extract.child_answers import Children, ParentRecord, Verdict, integer_at, judge, page_of_children
+from intercom.extract.completeness import Completeness
+from intercom.extract.extraction import Extraction, SliceEnd
+from intercom.extract.pages import Page, next_params, place_of
+from intercom.normalise.coerce import coerce, epoch_seconds
+from intercom.normalise.records import Record, text_of
+from intercom.tables.schema import ColumnKind
+
+WAITING_PARENTS: Final = 150
+"""Parents whose children may still be asked for when the next page of parents is requested: a full page of them."""
+_BELIEVED_AFTER: Final = 20
+"""Answers in a row that were the same when repeated, though the parents' records said more: then that is no sign."""
+_DOUBTED_AFTER: Final = 10
+"""If so many parents are not found, and not one is, the path is wrong, and not each parent gone."""
+
+
+def read_children(extraction: Extraction, read_parents: Callable[[Extraction], None]) -> None:
+    """Deliver the children of every parent that `read_parents` delivers, those of one parent on one page.
+
+    A page's `newest` is the parent's cursor value. Parents that were read before in the same version are passed over.
+
+    Raises ApiError for a parent whose children cannot be had, except one that is gone (404), and whatever the reading
+    of the parents raises; nothing is delivered after that.
+    """
+    table, api = extraction.table, extraction.api
+    assert table.parent is not None
+    with ThreadPoolExecutor(api.most_in_flight, thread_name_prefix=f"ask-{table.name}") as pool:
+        reading = _Reading(extraction, pool)
+        take = reading.take if table.may_wait else reading.collect
+        try:
+            read_parents(replace(extraction, table=table.parent.table, receive=take, expect=reading.expect))
+            reading.finish()
+        except BaseException as error:
+            api.stopped.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            if reading.error is not None and isinstance(error, AbandonedError):
+                raise reading.error from None
+            raise
+    if reading.error is not None:  # of the end of a slice, after the last page
+        raise reading.error
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A parent whose children are asked for, and a newer version of it that has come meanwhile."""
+
+    parent: ParentRecord
+    number: int
+    newer: ParentRecord | None = None
+
+
+class _Reading:
+    """The parents of one read that have come; pages and ends of slices may be taken from any thread."""
+
+    def __init__(self, extraction: Extraction, pool: ThreadPoolExecutor) -> None:
+        assert extraction.table.parent is not None
+        self.error: BaseException | None = None
+        """What has ended the asking for children."""
+        self._extraction, self._pool, self._declared = extraction, pool, extraction.table.parent
+        self._changed = Condition()
+        self._numbers = count()
+        self._under_way: dict[int, _Asked] = {}
+        """By number, in the order in which they came."""
+        self._by_key: dict[str, _Asked] = {}
+        self._versions: set[int] = set()
+        """Hashes of key and version of the parents that came: rows of overlapping slices come twice."""
+        self._ends: deque[tuple[int, SliceEnd]] = deque()
+        self._collected: list[ParentRecord] = []
+        self._expected: int | None = None
+        self._done = self._children = self._same_again = self._untold = 0
+
+    # -- the side of the parent table -----------------------------------------------------------------------------
+
+    def expect(self, parents: int) -> None:
+        """Learn how many parents will come."""
+        self._expected = parents
+
+    def take(self, item: Page | SliceEnd) -> None:
+        """Ask for the children of a page's parents; waits while the children of many others are still asked for."""
+        if isinstance(item, SliceEnd):
+            with self._changed:
+                self._ends.append((next(self._numbers), item))
+            self._hand_on_ends()
+            return
+        asked = self._to_be_asked(item)
+        with self._changed:
+            while len(self._under_way) > WAITING_PARENTS and self.error is None:
+                self._changed.wait()
+            if self.error is not None:
+                raise AbandonedError
+        for parent in asked:
+            self._ask(parent)
+
+    def collect(self, item: Page | SliceEnd) -> None:
+        """Keep a page's parents until all have come."""
+        if isinstance(item, Page):
+            self._collected += self._to_be_asked(item)
+
+    def finish(self) -> None:
+        """Wait until the children of all parents were delivered; raises the error that has kept one from it."""
+        for parent in self._collected:
+            with self._changed:
+                while len(self._under_way) > WAITING_PARENTS and self.error is None:
+                    self._changed.wait()
+            self._ask(parent)
+        with self._changed:
+            while self._under_way and self.error is None:
+                self._changed.wait()
+            if self.error is not None:
+                raise self.error
+        tally = self._extraction.tally
+        if tally.gone >= _DOUBTED_AFTER and tally.gone == tally.asked:
+            raise RequestRejectedError(
+                f"{self._extraction.table.name}: none of {tally.gone} {self._declared.table.name} was found by its own "
+                "address, though all of them are listed. Ask Intercom about it; nothing was committed and the "
+                "watermark has not moved.",
+                status=404,
+            )
+
+    def _to_be_asked(self, page: Page) -> list[ParentRecord]:
+        """The page's parents whose children the lake may lack. What else the page tells is delivered at once."""
+        extraction, name = self._extraction, self._declared.table.name
+        if page.rejected:
+            odd = tuple(replace(one, reason=f"{name}: {one.reason}") for one in page.rejected)
+            extraction.deliver(Page(page.number, page.request_id, [], rejected=odd))
+        asked = []
+        for record in page.records:
+            parent = self._parent(record)
+            with self._changed:
+                version = hash((parent.key, parent.digest))
+                came = version in self._versions
+                self._versions.add(version)
+            if not came and extraction.parents.is_to_be_read(parent.key, parent.digest):
+                asked.append(parent)
+            elif not came:
+                with self._changed:
+                    self._done += 1
+                    extraction.tally.unchanged += 1
+                extraction.deliver(Page(page.number, page.request_id, [], newest=parent.at))
+        return asked
+
+    def _parent(self, record: Record) -> ParentRecord:
+        declared = self._declared
+        cursor = declared.table.cursor_field
+        counted = integer_at(record, declared.counted_by)
+        at = epoch_seconds(record.get(cursor)) if cursor else None
+        version = b"%a %a" % (at, counted) if declared.counted_by else bytes(text_of(record))
+        return ParentRecord(
+            str(coerce(ColumnKind.STRING, bytes(record[declared.key]))),
+            # Copies: a member as it is would keep the whole page in memory.
+            {column: Raw(bytes(record.get(member, b"null"))) for column, member in declared.inherits.items()},
+            counted,
+            at,
+            blake2b(version, digest_size=16).digest(),
+        )
+
+    # -- the side of the children ---------------------------------------------------------------------------------
+
+    def _ask(self, parent: ParentRecord) -> None:
+        """Ask for a parent's children; behind those of an earlier version of it, where these are still under way."""
+        with self._changed:
+            before = self._by_key.get(parent.key)
+            if before is not None:
+                before.newer = parent
+                return
+            asked = _Asked(parent, next(self._numbers))
+            self._under_way[asked.number] = self._by_key[parent.key] = asked
+        self._pool.submit(self._read, asked)
+
+    def _read(self, asked: _Asked) -> None:
+        try:
+            parent: ParentRecord | None = asked.parent
+            while parent is not None:
+                page = self._children_of(parent)
+                self._extraction.deliver(page)
+                parent = self._read_one(asked, len(page.records) - page.marks)
+            self._hand_on_ends()
+        except BaseException as error:
+            self._extraction.api.stopped.set()
+            with self._changed:
+                if self.error is None or isinstance(self.error, AbandonedError):
+                    self.error = error
+                self._changed.notify_all()
+
+    def _read_one(self, asked: _Asked, children: int) -> ParentRecord | None:
+        """Note that a parent's children were delivered; gives the newer version of it that is to be asked for."""
+        with self._changed:
+            self._children += children
+            self._done += 1
+            newer, asked.newer = asked.newer, None
+            if newer is None:
+                del self._under_way[asked.number], self._by_key[asked.parent.key]
+                self._changed.notify_all()
+            if self._expected is not None and self._children:
+                self._extraction.expect(max(self._children, self._expected * self._children // self._done))
+            return newer
+
+    def _hand_on_ends(self) -> None:
+        """Deliver the ends of slices that have no parent before them any more."""
+        while True:
+            with self._changed:
+                first = next(iter(self._under_way), None)
+                if not self._ends or (first is not None and first < self._ends[0][0]):
+                    return
+                _, end = self._ends.popleft()
+                untold, self._untold = self._untold, 0
+            end.completeness.add(Completeness(missing=untold))
+            self._extraction.deliver(end)
+
+    def _children_of(self, parent: ParentRecord) -> Page:
+        """A page with the children of a parent; an empty one where it is gone."""
+        extraction, tally = self._extraction, self._extraction.tally
+        try:
+            children, verdict = self._believed(parent)
+        except FatalApiError as error:
+            if error.status != 404:
+                raise
+            with self._changed:
+                tally.asked += 1
+                tally.gone += 1
+            return Page(1, error.request_id, [], newest=parent.at)
+        with self._changed:
+            tally.asked += 1
+            tally.count(verdict)
+            if verdict is Verdict.SHORT:
+                self._untold += 1
+        if verdict is Verdict.SHORT:
+            extraction.completeness.add(Completeness(missing=1))
+        elif not children.rejected:
+            extraction.parents.was_read(parent.key, parent.digest, parent.at)
+        return page_of_children(extraction.table, parent, children, verdict)
+
+    def _believed(self, parent: ParentRecord) -> tuple[Children, Verdict]:
+        """The children, and how much of them there is, after a second request where the first answer has too few."""
+        table = self._extraction.table
+        first = self._answers(parent)
+        verdict = judge(table, parent, first)
+        if verdict in (Verdict.WHOLE, Verdict.CUT):
+            return first, verdict
+        if verdict is Verdict.FEWER and self._same_again >= _BELIEVED_AFTER:
+            return first, verdict
+        second = self._answers(parent)
+        again = judge(table, parent, second)
+        same = first.records.keys() == second.records.keys()
+        if verdict is Verdict.FEWER:
+            with self._changed:
+                self._same_again = self._same_again + 1 if same else 0
+        if again in (Verdict.WHOLE, Verdict.CUT):
+            return second, again
+        return second.with_those_of(first), Verdict.FEWER if same and again is Verdict.FEWER else Verdict.SHORT
+
+    def _answers(self, parent: ParentRecord) -> Children:
+        """All children that one request, and those that follow from its answers, give."""
+        api, table = self._extraction.api, self._extraction.table
+        path = table.path.replace("{key}", quote(parent.key, safe=""))
+        children, following, places = Children(), dict[str, str | int](), {place_of({"page": 1})}
+        while True:
+            answer = api.get(path, {**table.requests[0], **following}, expect=table.records_at)
+            more = children.add(answer, table)
+            following = next_params(answer)
+            if not (more and following) or place_of(following) in places:
+                return children
+            places.add(place_of(following))
