@@ -11,6 +11,7 @@ from typing import Any
 from intercom.sandbox.answers import Answer, Refusal
 from intercom.sandbox.kinds import (
     Call,
+    ChildrenEndpoint,
     Endpoint,
     ListEndpoint,
     MeEndpoint,
@@ -18,6 +19,7 @@ from intercom.sandbox.kinds import (
     ScrollEndpoint,
     SearchEndpoint,
     SingleEndpoint,
+    SingleWithChildrenEndpoint,
 )
 from intercom.sandbox.listing import Paging, Params
 from intercom.sandbox.records import ABSENT, Record
@@ -57,7 +59,6 @@ def _has_users(company: Record) -> bool:
     return bool(company.value("user_count") != 0)
 
 
-_NO_PARTS = {"type": "conversation_part.list", "conversation_parts": [], "total_count": 0}
 _NO_VIEWS = {
     "type": "article_statistics",
     "views": 10,
@@ -86,7 +87,33 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         kind="conversation.list",
         records_key="conversations",
     ),
-    SingleEndpoint(path="/conversations/{key}", table="conversations", only_here={"conversation_parts": _NO_PARTS}),
+    SingleWithChildrenEndpoint(
+        path="/conversations/{key}",
+        table="conversations",
+        children="conversation_parts",
+        kind="conversation_part.list",
+        most=500,
+    ),
+    ChildrenEndpoint(
+        path="/contacts/{key}/notes",
+        parent="contacts",
+        table="contact_notes",
+        paging=Paging(per_page=50, most=150, following="string"),
+        message="User Not Found",
+    ),
+    ChildrenEndpoint(
+        path="/contacts/{key}/segments", parent="contacts", table="contact_segments", message="User Not Found"
+    ),
+    ChildrenEndpoint(
+        path="/contacts/{key}/subscriptions", parent="contacts", table="contact_subscriptions", message="User Not Found"
+    ),
+    ChildrenEndpoint(
+        path="/companies/{key}/segments",
+        parent="companies",
+        table="company_segments",
+        code="company_not_found",
+        message="Company Not Found",
+    ),
     PagedEndpoint(path="/articles", table="articles", newest_first=True),
     SingleEndpoint(path="/articles/{key}", table="articles", only_here={"statistics": _NO_VIEWS}),
     ListEndpoint(path="/tags", table="tags"),

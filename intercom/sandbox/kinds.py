@@ -5,9 +5,12 @@ The caller holds the workspace's lock.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
+
+import msgspec
 
 from intercom.sandbox.answers import Answer, Refusal, html_answer, json_answer, list_answer
 from intercom.sandbox.listing import PLAIN, Numbered, Paging, Params, whole_number
@@ -161,6 +164,62 @@ class SingleEndpoint:
             raise Refusal(404, self.message, self.code)
         record = records[call.key]
         return Answer(200, (record.changed(self.only_here) if self.only_here else record).body)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChildrenEndpoint:
+    """The records of a child table that belong to one parent, by page number if it has a ``paging``."""
+
+    method: ClassVar[Literal["GET"]] = "GET"
+    path: str
+    parent: str
+    table: str
+    paging: Paging | None = None
+    kind: str = "list"
+    code: str = "not_found"
+    message: str = "Resource Not Found"
+
+    def answer(self, call: Call) -> Answer:
+        if call.key not in call.workspace.tables[self.parent]:
+            raise Refusal(404, self.message, self.code)
+        records = call.workspace.children[self.table].of(call.key)
+        if self.paging is None:
+            return list_answer(self.kind, "data", [record.body for record in records], {})
+        size = self.paging.size(call.params, len(records))
+        page = Numbered(self.path.replace("{key}", call.key), whole_number(call.params, "page", 1), size, len(records))
+        return list_answer(self.kind, "data", [one.body for one in page.of(records)], self.paging.described(page))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SingleWithChildrenEndpoint:
+    """One record by its id, with the newest ``most`` records of a child table in it.
+
+    With ``display_as=plaintext`` bodies are without tags. `Options.children_counted` says what ``total_count`` is.
+    """
+
+    method: ClassVar[Literal["GET"]] = "GET"
+    path: str
+    table: str
+    children: str
+    kind: str
+    most: int
+
+    def answer(self, call: Call) -> Answer:
+        records = call.workspace.tables[self.table]
+        if call.key not in records:
+            raise Refusal(404, "Resource Not Found")
+        found = sorted(call.workspace.children[self.children].of(call.key), key=lambda one: one.created_at or 0)
+        served = [record.body for record in found[-self.most :]]
+        if call.params.get("display_as") == "plaintext":
+            served = [_without_tags(record) for record in found[-self.most :]]
+        counted = len(found) if call.workspace.options.children_counted == "all" else len(served)
+        beside = list_answer(self.kind, self.children, served, {"total_count": counted}).body
+        return Answer(200, records[call.key].changed({self.children: msgspec.Raw(beside)}).body)
+
+
+def _without_tags(record: Record) -> bytes:
+    body = record.value("body")
+    return record.changed({"body": re.sub(r"<[^>]*>", "", body)}).body if isinstance(body, str) else record.body
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

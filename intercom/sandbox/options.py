@@ -41,3 +41,5 @@ class Options:
     """Status with which GET /me is refused."""
     me_code: str | None = None
     """Intercom's code in that refusal, the usual one for the status if None."""
+    children_counted: Literal["all", "served"] = "all"
+    """What ``total_count`` of a conversation's parts counts: all of them, or those in the answer."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from intercom.sandbox.children import CHILDREN, ChildOf, ChildTable
 from intercom.sandbox.clock import Clock
 from intercom.sandbox.options import Options
 from intercom.sandbox.records import Record, RecordTable
@@ -55,7 +56,8 @@ class Workspace:
         self.options = Options(timezone=timezone)
         self.clock = Clock(now)
         self.lock = RLock()
-        self.tables = {name: RecordTable() for name in TABLES}
+        self.children = {name: ChildTable() for name in CHILDREN}
+        self.tables: dict[str, RecordTable] = {name: RecordTable() for name in TABLES} | self.children
         self.scroll = Scroll(seed)
         self.searches = {
             table: Search(self.tables[table], search.fields, self.options, search.per_page)
@@ -100,7 +102,11 @@ class Workspace:
         contacts = counts["contacts"]
         distinct = counts["contacts"] = min(contacts, DISTINCT_CONTACTS)
         for table, fields in workspace._seeder.workspace(counts):
-            workspace.tables[table].put(Record.encode(key_of(fields), fields))
+            workspace._put(table, fields)
+        for table in CHILDREN:
+            if workspace.tables[table]:
+                for parent in list(workspace.tables[CHILDREN[table].table].keys):
+                    workspace._recount(table, parent)
         originals = list(workspace.tables["contacts"])
         for copy in workspace._seeder.copies(originals, contacts - distinct):
             workspace.tables["contacts"].put(copy)
@@ -137,35 +143,86 @@ class Workspace:
     def create(self, table: str, **fields: Any) -> dict[str, Any]:
         """Add a realistic record with these fields; created_at and updated_at are the clock's unless given."""
         with self.lock:
-            record = self._seeder.record(table, self.now())
-            record.update(fields)
-            key = key_of(record)
+            record = self._seeder.record(table, self.now()) | fields
+            if (relation := CHILDREN.get(table)) is not None and record[relation.member] is None:
+                record[relation.member] = self.create(relation.table)["id"]
+            key = key_of(record, relation)
             if key in self.tables[table]:
                 raise ValueError(f"{table} has a record {key!r} already")
-            self.tables[table].put(Record.encode(key, record))
+            self._put(table, record)
+            self._touch_parent(table, key)
             return self._row(table, key)
 
     def update(self, table: str, id: str | int, *, touch: bool = True, **fields: Any) -> dict[str, Any]:
-        """Replace top-level fields of a record; updated_at is the clock's unless given or ``touch`` is False."""
+        """Replace top-level fields of a record; updated_at is the clock's unless given or ``touch`` is False.
+
+        So is that of its parent, if it has one.
+        """
         with self.lock:
             record = self.tables[table][str(id)]
             if touch and record.updated_at is not None:
                 fields.setdefault("updated_at", self.now())
             self.tables[table].put(record.changed(fields))
+            if touch:
+                self._touch_parent(table, str(id))
             return self._row(table, str(id))
 
     def delete(self, table: str, id: str | int) -> None:
-        """Remove a record from all lists and searches at once, without a trace."""
+        """Remove a record, and all that belongs to it, from all lists and searches at once, without a trace."""
         with self.lock:
+            if table in CHILDREN:
+                self._touch_parent(table, str(id), without=True)
             self.tables[table].remove(str(id))
+            for name, children in self.children.items():
+                if CHILDREN[name].table == table:
+                    for child in children.of(str(id)):
+                        children.remove(child.key)
+
+    def inherited(self, table: str, key: str) -> Record:
+        """The parent of a child table's record."""
+        return self.tables[CHILDREN[table].table][self.children[table].parent(key)]
+
+    def _put(self, table: str, fields: dict[str, Any]) -> None:
+        """Add a new record; one of a child table that has no parent is left out."""
+        relation = CHILDREN.get(table)
+        if relation is None:
+            self.tables[table].put(Record.encode(key_of(fields), fields))
+            return
+        key, parent = key_of(fields, relation), fields.pop(relation.member)
+        if parent is not None:
+            self.children[table].add(Record.encode(key, fields), str(parent))
+
+    def _touch_parent(self, table: str, key: str, *, without: bool = False) -> None:
+        """Change the parent of a record now; `without`: the record is about to go."""
+        if table in CHILDREN:
+            parent = self.children[table].parent(key)
+            self._recount(table, parent, less=int(without))
+            self.update(CHILDREN[table].table, parent)
+
+    def _recount(self, table: str, parent: str, less: int = 0) -> None:
+        """Let a parent's record say how many children it has, where it says anything."""
+        relation = CHILDREN[table]
+        if relation.counted is None:
+            return
+        member, name = relation.counted
+        record = self.tables[relation.table][parent]
+        counts = record.value(member)
+        if counts is not None:
+            counts[name] = len(self.children[table].of(parent)) - less
+            self.tables[relation.table].put(record.changed({member: counts}))
 
     def _row(self, table: str, key: str) -> dict[str, Any]:
         row: dict[str, Any] = json.loads(self.tables[table][key].body)
         return row
 
 
-def key_of(fields: Mapping[str, Any]) -> str:
-    """The id of a record; for built-in data attributes, which have none, ``model:name``."""
+def key_of(fields: Mapping[str, Any], relation: ChildOf | None = None) -> str:
+    """The id of a record; for built-in data attributes, which have none, ``model:name``.
+
+    Where several parents may have a record of the same id, the parent's key is before it.
+    """
+    if relation is not None and relation.shared:
+        return f"{fields[relation.member]}:{fields['id']}"
     number = fields.get("id")
     if isinstance(number, msgspec.Raw):
         number = json.loads(bytes(number))

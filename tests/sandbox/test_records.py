@@ -125,9 +125,10 @@ def test_rows_are_copies(workspace: Workspace) -> None:
 def test_any_table_can_get_lose_and_change_records(workspace: Workspace, table: str) -> None:
     created = workspace.create(table)
     assert workspace.rows(table) == [created]
-    changed = workspace.update(table, created["id"], name="changed", touch=False)
+    (key,) = workspace.tables[table].keys
+    changed = workspace.update(table, key, name="changed", touch=False)
     assert workspace.rows(table) == [changed] == [{**created, "name": "changed"}]
-    workspace.delete(table, created["id"])
+    workspace.delete(table, key)
     assert workspace.rows(table) == []
 
 

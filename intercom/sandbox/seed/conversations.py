@@ -16,6 +16,7 @@ def conversation(sources: Sources) -> Fields:
     created, updated = sources.times()
     key = sources.numeric_id("conversations", 215_470_000)
     sources.remember("conversations", key)
+    sources.remember("conversation_times", f"{created} {key}")
     state = sources.choice(("open", "closed", "closed", "snoozed"))
     answered = sources.chance(0.2)
     fields: Fields = {

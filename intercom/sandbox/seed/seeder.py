@@ -9,6 +9,13 @@ from typing import Any
 from intercom.sandbox.records import Record
 from intercom.sandbox.seed.articles import article
 from intercom.sandbox.seed.calls import call
+from intercom.sandbox.seed.children import (
+    company_segment,
+    contact_note,
+    contact_segment,
+    contact_subscription,
+    conversation_part,
+)
 from intercom.sandbox.seed.companies import company
 from intercom.sandbox.seed.contacts import contact
 from intercom.sandbox.seed.conversations import conversation
@@ -57,6 +64,11 @@ _FURTHER: Mapping[str, Maker] = {
     "news_items": news_item,
     "subscription_types": subscription_type,
     "calls": call,
+    "conversation_parts": conversation_part,
+    "contact_notes": contact_note,
+    "contact_segments": contact_segment,
+    "contact_subscriptions": contact_subscription,
+    "company_segments": company_segment,
 }
 """Tables with random numbers of their own, made after the first ones."""
 
