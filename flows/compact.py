@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 from intercom.config.parameters import ConnectionName, LakeOptions, LakeURL, TableName
 from intercom.orchestration.finish import finish
 from intercom.orchestration.job import holding_tables
-from intercom.orchestration.tasks import merge_table, prepare_compaction
+from intercom.orchestration.tasks import merge_table, prepare_compaction, submit_tables
 
 
 @flow(name="intercom-compact", flow_run_name="compact {connection}")
@@ -35,4 +35,4 @@ def compact(
     """
     job = prepare_compaction(connection, lake, tables, advanced)
     with holding_tables(job) as job:
-        return finish(job, {table: merge_table.submit(table, job) for table in job.tables})
+        return finish(job, submit_tables(merge_table, job))

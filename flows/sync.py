@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 from intercom.config.parameters import ConnectionName, Day, LakeURL, StartDate, SyncOptions, TableName
 from intercom.orchestration.finish import finish
 from intercom.orchestration.job import holding_tables
-from intercom.orchestration.tasks import prepare_run, sync_table
+from intercom.orchestration.tasks import prepare_run, submit_tables, sync_table
 
 
 @flow(name="intercom-sync", flow_run_name="sync {connection}")
@@ -44,4 +44,4 @@ def sync(
     """
     job = prepare_run(connection, lake, tables, full_refresh, start_date, end_date, advanced)
     with holding_tables(job) as job:
-        return finish(job, {table: sync_table.submit(table, job) for table in job.tables})
+        return finish(job, submit_tables(sync_table, job))

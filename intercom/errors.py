@@ -13,6 +13,7 @@
     ├── AbandonedError              reading a table was stopped: another part of it failed, or the process ends
     ├── SchemaError                 a record or a file that has no place in its table
     ├── LakeError                   the lake's storage cannot be read or written, or does not fit the lake's records
+    │   ├── NoParentError           a table is made of another one, of which the lake has nothing
     │   ├── OvertakenError          another run has changed what this run was about to replace
     │   └── DamagedFileError        a published file is not as it was written; the next run reads the table anew
     ├── PrefectError                Prefect's server refuses what a run needs, or has not answered for minutes
@@ -97,6 +98,10 @@ class SchemaError(IntercomLakeError):
 
 class LakeError(IntercomLakeError):
     """The lake's storage cannot be read or written, or is not what the lake's own records say."""
+
+
+class NoParentError(LakeError):
+    """A derived table's parent table was never synced into the lake."""
 
 
 class OvertakenError(LakeError):

@@ -34,8 +34,8 @@ is written in format 1.
 
 Records of both formats are read. Fields were added over time, and older records lack them. A missing field gets this
 default: ``""`` for a partition's `footer`, 0 for a staged run's `rows` and `committed_at`, True for `complete`, None
-for `columns`, `rewriting`, `search_check`, `refused` and `digests`, empty for `notes` and `damaged`, and no number for
-a `Generation`. For the documents of watermark blocks see `watermark.from_record`.
+for `columns`, `rewriting`, `search_check`, `refused` and `digests`, empty for `notes`, `damaged` and what a table was
+derived from, and no number for a `Generation`. For the documents of watermark blocks see `watermark.from_record`.
 """
 
 LAKE_FILE = "_state/lake.json"

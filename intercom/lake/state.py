@@ -36,6 +36,18 @@ class Partition:
 
 
 @dataclass(frozen=True, slots=True)
+class DerivedMonth:
+    """A month of a parent table when rows were last derived of it: the `stamp` of its file, and what its lists lacked.
+
+    `cut`: parents with more elements than Intercom has sent with them. `rejected`: elements that could not be rows.
+    """
+
+    stamp: str
+    cut: int = 0
+    rejected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnMigration:
     """A change of columns that has begun: files of this `version` have the columns `to` already."""
 
@@ -99,7 +111,8 @@ class TableState:
     `digests` is the mark of the row digests that are valid for the table (`intercom.lake.row_digests`), None if there
     are none. `backfills_only`: only runs with an end date have read the table, and `history_from` says nothing yet.
     `backfilled_from` is the earliest second (unix) from which such runs have copied rows since the table was last read
-    as a whole; 0 from the beginning, None where there was none.
+    as a whole; 0 from the beginning, None where there was none. `derived_from` is what a derived table was made of, by
+    month of its parent, and `derived_by` the fingerprint of the code and the declaration that made it.
     `generation` identifies the record that this one was read from and will replace, None if there was none;
     it is not saved as a field of the record.
     """
@@ -125,6 +138,8 @@ class TableState:
     digests: str | None = None
     backfills_only: bool = False
     backfilled_from: int | None = None
+    derived_from: Mapping[str, DerivedMonth] = field(default_factory=dict)
+    derived_by: str = ""
     generation: Generation | None = field(default=None, compare=False)
 
     @property
@@ -186,6 +201,8 @@ class TableState:
             digests=record.get("digests"),
             backfills_only=bool(record.get("backfills_only", False)),
             backfilled_from=_backfilled_from(record),
+            derived_from={month: DerivedMonth(**entry) for month, entry in record.get("derived_from", {}).items()},
+            derived_by=str(record.get("derived_by", "")),
         )
 
     # -- changes of a record: each gives the new record -----------------------------------------------------------

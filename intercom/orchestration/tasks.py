@@ -14,10 +14,10 @@ from dataclasses import replace
 from datetime import date
 from typing import Literal
 
-from prefect import task
+from prefect import Task, allow_failure, task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
-from prefect.futures import wait
+from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -26,7 +26,7 @@ from intercom.compaction.compact import Compacted, compact_table
 from intercom.compaction.policy import CompactionMode
 from intercom.compaction.publish import MergeWork, PartitionResult, publish_partitions
 from intercom.config.parameters import LakeOptions, SyncOptions
-from intercom.errors import ApiError, ClusterError, ConfigurationError, LakeError
+from intercom.errors import ApiError, ClusterError, ConfigurationError, LakeError, NoParentError
 from intercom.lake.layout import TableFormat
 from intercom.lake.table import LakeTable, recorded_tables
 from intercom.lake.watermark import WatermarkStore
@@ -38,14 +38,15 @@ from intercom.orchestration.server.watermark_store import saved_at_the_end
 from intercom.orchestration.summaries import leaving_summary
 from intercom.orchestration.task_runners import RunnerKind, RunnerSettings, submitting
 from intercom.sync.child_cost import child_costs
+from intercom.sync.derived import derive, derive_after_merge
 from intercom.sync.ingest import ingest_table
 from intercom.sync.progress import BOARD
-from intercom.sync.run import RunRequest, asked_range
+from intercom.sync.run import Run, RunRequest, asked_range
 from intercom.sync.skipped import why_skipped
 from intercom.sync.summary import TableResult
 from intercom.tables.catalogue import TABLES
 from intercom.tables.selection import select_tables
-from intercom.tables.table import Strategy, Table
+from intercom.tables.table import Access, Strategy, Table
 
 log = logging.getLogger(__name__)
 log_to_runs()  # here, since every process that runs a task or a flow of ours imports this module
@@ -144,10 +145,13 @@ def sync_table(table: str, job: Job) -> TableResult:
     replaced: what Prefect's server writes down of a task costs it more CPU than reading a small table costs us.
 
     A table that was not named and cannot be read with this token or in this workspace is skipped, if it is optional.
+    A derived table asks nothing of Intercom: it is made of its parent in the lake.
     """
     assert job.run is not None
     started = time.monotonic()
     entry = TABLES[table]
+    if entry.access is Access.DERIVED:
+        return _derived(entry, job, job.run)
     client = job.client()
     api = client.for_table(table, entry.scope)
     with saved_at_the_end(job.watermarks()) as store:
@@ -170,11 +174,43 @@ def sync_table(table: str, job: Job) -> TableResult:
 
 @task(task_run_name="compact {job.connection} {table}", cache_policy=NO_CACHE)
 def merge_table(table: str, job: Job) -> TableResult:
-    """Merge one table's staged rows into its partitions."""
+    """Merge one table's staged rows into its partitions; a derived table follows its parent's."""
     started = time.monotonic()
+    entry = TABLES[table]
+    if entry.access is Access.DERIVED:
+        with BOARD.waiting("Making", table):
+            compacted = derive_after_merge(entry, job.lake_table(table), job.parent_table(entry), job.run_id)
+        return _announced(job, TableResult(table, compacted=compacted, seconds=time.monotonic() - started))
     with saved_at_the_end(job.watermarks()) as store:
         compacted = _compacted(table, job, store)
     return _announced(job, TableResult(table, compacted=compacted, seconds=time.monotonic() - started))
+
+
+def submit_tables(work: Task[[str, Job], TableResult], job: Job) -> dict[str, PrefectFuture[TableResult]]:
+    """Submit the work on each of the run's tables; a derived table waits for its parent's, however that ends.
+
+    Parents go first, since with few threads those that wait would let none of them begin.
+    """
+    futures: dict[str, PrefectFuture[TableResult]] = {}
+    for table in sorted(job.tables, key=lambda name: TABLES[name].access is Access.DERIVED):
+        entry = TABLES[table]
+        parent = entry.parent.table.name if entry.parent and entry.access is Access.DERIVED else None
+        awaited = [allow_failure(futures[parent])] if parent in futures else []
+        futures[table] = work.submit(table, job, return_state=False, wait_for=awaited)
+    return {table: futures[table] for table in job.tables}
+
+
+def _derived(table: Table, job: Job, run: Run) -> TableResult:
+    """Make a table of its parent; it is skipped like its parent, of which the lake then has nothing."""
+    started = time.monotonic()
+    try:
+        with BOARD.waiting("Making", table.name):
+            ingested, compacted = derive(table, job.lake_table(table.name), job.parent_table(table), run)
+    except NoParentError as error:
+        if table.name in job.named or not table.optional:
+            raise
+        return TableResult(table.name, seconds=time.monotonic() - started, skipped=f"skipped: {error}")
+    return _announced(job, TableResult(table.name, ingested, compacted, time.monotonic() - started))
 
 
 def _announced(job: Job, done: TableResult) -> TableResult:

@@ -125,7 +125,11 @@ def forecast_run(
     store: WatermarkStore,
     begin: Begin,
 ) -> RunForecast:
-    """Forecasts of all tables, made at the same time. Raises PermissionDeniedError for a token that is none."""
+    """Forecasts of all tables that are read, made at the same time; those that are derived of them need no request.
+
+    Raises PermissionDeniedError for a token that is none.
+    """
+    tables = [table for table in tables if table.access is not Access.DERIVED]
     workspace = _workspace(client)
     run = begin(workspace.server_time, workspace.code, workspace.doubt)
 

@@ -85,7 +85,7 @@ def ingest_table(
     plan = plan_read(
         table, run, state, lake_table.findings(state), _saved(table, store, run.connection, lake_id), lake_id
     )
-    strangers = _strangers(table, lake_table)
+    strangers = strangers_note(table, lake_table)
     if plan.state is not None and plan.committed:
         return _read_already(table, lake_table, store, plan.state, strangers)
     log.info("%s: %s", table.name, _described(table, plan, run))
@@ -104,8 +104,12 @@ def ingest_table(
         complete=reader.completeness.complete,
         notes=(*reader.completeness.notes, *strangers),
         hints=(
+<<<<<<< HEAD
             *_hints(table, reader.unknown),
             *reader.tally.hints(table),
+=======
+            *(f"{table.name}: {hint}" for hint in unknown_fields_hint(reader.unknown)),
+>>>>>>> 2a7ce0b (Relations between tables are made of lists in rows that the lake has: they cost no request)
             *hint_on_history(table, run, plan.state, after, reader.rows),
         ),
         refused=verdict.refused,
@@ -208,10 +212,10 @@ def _confirmed(reader: TableReader, plan: ReadPlan, run: Run) -> Verdict:
     return verdict
 
 
-def _strangers(table: Table, lake_table: LakeTable) -> list[str]:
+def strangers_note(table: Table, lake_table: LakeTable) -> list[str]:
     """A warning if the table's folder has files that no run has written, since readers of the table read them, too.
 
-    `lake_table.findings` must have listed the folder before.
+    `lake_table.findings` or `published` must have listed the folder before.
     """
     paths = lake_table.files.strangers()
     if not paths:
@@ -224,7 +228,7 @@ def _strangers(table: Table, lake_table: LakeTable) -> list[str]:
     ]
 
 
-def _hints(table: Table, unknown: Sequence[str]) -> tuple[str, ...]:
+def unknown_fields_hint(unknown: Sequence[str]) -> tuple[str, ...]:
     """A hint on fields that Intercom sent and that are not declared: names only, since values are customers' data."""
     if not unknown:
         return ()
@@ -233,7 +237,7 @@ def _hints(table: Table, unknown: Sequence[str]) -> tuple[str, ...]:
     shown = [name if name.isprintable() else ascii(name) for name in unknown[:_NAMES_SHOWN]]
     names = [name if len(name) <= _NAME_LENGTH else f"{name[:_NAME_LENGTH]}..." for name in shown]
     more = ["..."] if len(unknown) > len(names) else []
-    return (f"{table.name}: {fields} kept in _extra: {', '.join(names + more)}",)
+    return (f"{fields} kept in _extra: {', '.join(names + more)}",)
 
 
 def _described(table: Table, plan: ReadPlan, run: Run) -> str:

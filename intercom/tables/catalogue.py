@@ -15,6 +15,15 @@ from intercom.tables.contacts import CONTACTS
 from intercom.tables.conversations import CONVERSATIONS
 from intercom.tables.help_center import ARTICLES, COLLECTIONS, HELP_CENTERS, INTERNAL_ARTICLES
 from intercom.tables.outreach import NEWS_ITEMS, NEWSFEEDS, SUBSCRIPTION_TYPES
+from intercom.tables.relations import (
+    COMPANY_TAGS,
+    CONTACT_COMPANIES,
+    CONTACT_TAGS,
+    CONVERSATION_CONTACTS,
+    CONVERSATION_TAGS,
+    CONVERSATION_TEAMMATES,
+    TEAM_ADMINS,
+)
 from intercom.tables.table import Table
 from intercom.tables.tickets import TICKET_STATES, TICKET_TYPES, TICKETS
 from intercom.tables.workspace import ADMINS, AWAY_STATUS_REASONS, DATA_ATTRIBUTES, SEGMENTS, TAGS, TEAMS
@@ -40,6 +49,13 @@ _CATALOGUE: Final = (
     SUBSCRIPTION_TYPES,
     CALLS,
     AWAY_STATUS_REASONS,
+    CONTACT_COMPANIES,
+    CONTACT_TAGS,
+    COMPANY_TAGS,
+    CONVERSATION_CONTACTS,
+    CONVERSATION_TAGS,
+    CONVERSATION_TEAMMATES,
+    TEAM_ADMINS,
 )
 
 TABLES: Final[Mapping[str, Table]] = MappingProxyType({table.name: table for table in _CATALOGUE})

@@ -86,6 +86,8 @@ class Table:
 
     `parent` is set for child and derived tables. The cursor field of a child table is a member of the parent's records,
     and no column; for a derived table, ``records_at`` is the path in the parent's row: the column, then members.
+    ``records_otherwise`` is a second such path for rows that have no list at the first, and ``element_as`` the member
+    that an element stands for which is a plain value, such as a number; empty if elements are objects only.
     ``selection`` says which word selects the table. ``optional``: if the token may not read the table and it was not
     named, that is a note and no failure.
     """
@@ -111,6 +113,8 @@ class Table:
     record_omits: tuple[str, ...] = ()
     list_path: str = ""
     parent: Parent | None = None
+    records_otherwise: tuple[str, ...] = ()
+    element_as: str = ""
     selection: Selection = Selection.DEFAULT
     optional: bool = False
 
@@ -173,14 +177,33 @@ class Table:
             self.strategy is Strategy.REPLACE_CHILDREN and self.access is not Access.CHILD,
             "replaces children, but has none",
         )
+        derived = self.access is Access.DERIVED
+        yield (
+            not derived and bool(self.records_otherwise or self.element_as),
+            "takes elements apart, but is not derived",
+        )
         if self.parent is None:
             return
+        if derived:
+            yield from self._wrong_as_derived(self.parent)
         yield self.access is Access.CHILD and "{key}" not in self.path, "does not ask for each parent by its key"
         yield (
             self.access is Access.CHILD and self.cursor_field != self.parent.table.cursor_field,
             "has another cursor field than its parent",
         )
         yield self.parent.key not in self.parent.inherits.values(), "has no column with its parent's key"
+
+    def _wrong_as_derived(self, parent: Parent) -> Iterator[tuple[bool, str]]:
+        kinds = {column.name: column.kind for column in parent.table.schema.fields}
+        lists = [path[0] for path in (self.records_at, self.records_otherwise) if path]
+        yield any(kinds.get(name) is not schemas.ColumnKind.JSON for name in lists), "has no such list in its parent"
+        yield not set(parent.inherits.values()) <= kinds.keys(), "inherits what is no column of its parent"
+        month = self.month_field
+        yield (
+            (parent.inherits.get(month) if month else None) != parent.table.month_field,
+            "has other partitions than its parent",
+        )
+        yield set(self.primary_key) <= parent.inherits.keys(), "has no key column of its own"
 
     def _check_columns(self) -> None:
         names: list[str] = self.schema.arrow.names

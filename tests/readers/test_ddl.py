@@ -18,7 +18,7 @@ from intercom.ddl import Months, athena_table, duckdb_view
 from intercom.errors import ConfigurationError
 from intercom.lake.layout import TableFormat
 from intercom.tables.catalogue import TABLES
-from intercom.tables.table import Selection, Strategy
+from intercom.tables.table import Selection
 from tests.support.rig import BY_DEFAULT
 from tests.support.truth import assert_exact
 
@@ -32,7 +32,7 @@ HIVE_TYPES = {
     "bool": "BOOLEAN",
     "timestamp[us, tz=UTC]": "TIMESTAMP",
 }
-MERGED = [name for name, table in TABLES.items() if table.strategy is Strategy.MERGE]
+MERGED = [name for name, table in TABLES.items() if table.month_field is not None]
 REPLACED = [name for name in TABLES if name not in MERGED]
 
 

@@ -25,11 +25,12 @@ from intercom.lake.storage import Lake
 from intercom.lake.table import LakeTable
 from intercom.lake.watermark import Watermark
 from intercom.sandbox import LoggedRequest, SandboxServer, Workspace
+from intercom.sync.derived import derive
 from intercom.sync.ingest import Ingested, ingest_table
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
-from intercom.tables.table import Selection
-from tests.support.truth import assert_exact, read_lake
+from intercom.tables.table import Access, Selection
+from tests.support.truth import assert_exact, exploded, read_lake
 
 CONNECTION = "acme"
 in_both_formats = pytest.mark.parametrize("table_format", list(TableFormat))
@@ -138,6 +139,8 @@ class Rig:
     def _table(
         self, name: str, client: IntercomClient, lake: Lake, run: Run, when: CompactionMode
     ) -> tuple[Ingested, Compacted]:
+        if TABLES[name].access is Access.DERIVED:
+            return derive(TABLES[name], self.lake_table(name, lake), self.lake_table(parent_of(name), lake), run)
         table = TABLES[name] if self.per_page is None else replace(TABLES[name], per_page=self.per_page)
         ingested = ingest_table(
             table, client.for_table(name, table.scope), self.lake_table(name, lake), self.store, run
@@ -161,6 +164,9 @@ class Rig:
         for table in tables:
             if table == "data_attributes":  # archived ones are not served
                 assert_exact(self.workspace.rows(table), self.rows(table), table)
+            elif TABLES[table].access is Access.DERIVED:
+                parents = self.workspace.rows(parent_of(table))
+                assert_exact(exploded(TABLES[table], parents), self.rows(table), table)
             else:
                 served = [record.body for record in self.workspace.tables[table]]
                 assert_exact(served, self.rows(table), table)
@@ -171,6 +177,13 @@ class Rig:
         rows = sorted(self.workspace.rows("contacts"), key=lambda row: int(row["updated_at"]), reverse=True)
         body = {"type": "list", "data": rows[:3], "total_count": 13, "pages": None}
         self.server.fail("/contacts/search", kind="status", status=200, body=body, times=times, where=is_page)
+
+
+def parent_of(name: str) -> str:
+    """The name of the table that a child or derived table goes by."""
+    parent = TABLES[name].parent
+    assert parent is not None
+    return parent.table.name
 
 
 def is_page(request: LoggedRequest) -> bool:

@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 
 from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import Column, ColumnKind
-from intercom.tables.table import Strategy, Table
+from intercom.tables.table import Table
 
 Row = dict[str, Any]
 
@@ -48,7 +48,7 @@ def read_delta(uri: str, table: Table, **storage: Any) -> pa.Table:
     """All rows of a Delta table as a reader of the format sees them, without the partition's column."""
     options = {"AWS_ENDPOINT_URL": storage["endpoint_url"], "AWS_ALLOW_HTTP": "true"} if storage else None
     rows = DeltaTable(uri, storage_options=options).to_pyarrow_table()
-    if table.strategy is Strategy.MERGE:
+    if table.month_field is not None:
         for month in rows.column("created_month").unique().to_pylist():
             of_month = rows.filter(pc.equal(rows.column("created_month"), pa.scalar(str(month))))
             check_partition(f"{uri}/created_month={month}/x.parquet", of_month, table)
@@ -58,14 +58,38 @@ def read_delta(uri: str, table: Table, **storage: Any) -> pa.Table:
 
 
 def check_partition(path: str, rows: pa.Table, table: Table) -> None:
-    """Assert that rows are in the partition of the UTC month in which they were created."""
-    if table.strategy is Strategy.REPLACE:
+    """Assert that rows are in the partition of the UTC month in which they, or their parents, were created."""
+    if table.month_field is None:
         return
     folder = path.split("/")[-2]
     months = {
-        "unknown" if at is None else f"{at.year:04d}-{at.month:02d}" for at in rows.column("created_at").to_pylist()
+        "unknown" if at is None else f"{at.year:04d}-{at.month:02d}"
+        for at in rows.column(table.month_field).to_pylist()
     }
     assert {f"created_month={month}" for month in months} == {folder}, path
+
+
+def exploded(table: Table, parents: Sequence[Row]) -> list[Row]:
+    """The rows of a derived table by the served records of its parent: one for each element, of repeated ones the last.
+
+    An element without an id gives no row.
+    """
+    assert table.parent is not None
+    rows: dict[tuple[Any, ...], Row] = {}
+    for parent in parents:
+        inherited = {name: parent.get(member) for name, member in table.parent.inherits.items()}
+        for element in _list_at(parent, table.records_at) or _list_at(parent, table.records_otherwise) or ():
+            row = element if isinstance(element, dict) else {table.element_as: element}
+            if row.get("id") not in (None, ""):
+                rows[parent["id"], str(row["id"])] = {**row, **inherited}
+    return list(rows.values())
+
+
+def _list_at(record: Row, path: Sequence[str]) -> list[Any] | None:
+    found: Any = record if path else None
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, list) else None
 
 
 def assert_exact(expected: Sequence[Row | bytes], found: pa.Table, table: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import Column, ColumnKind, TableSchema
-from intercom.tables.table import Access, Selection, Strategy, Table
+from intercom.tables.table import Access, Parent, Selection, Strategy, Table
 
 
 def test_the_default_tables_come_first_and_in_the_documented_order() -> None:
@@ -184,6 +184,33 @@ def test_a_contradiction_names_the_table(change: dict[str, object], message: str
 
 
 @pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"records_at": ("labels", "data")}, "has no such list in its parent"),
+        ({"records_at": ("name",)}, "has no such list in its parent"),
+        ({"records_otherwise": ("name",)}, "has no such list in its parent"),
+        (
+            {"parent": Parent(table=TABLES["contacts"], inherits={"contact_id": "id", "id": "uuid"})},
+            "what is no column",
+        ),
+        ({"partition_field": "contact_id"}, "has other partitions than its parent"),
+        ({"partition_field": None}, "has other partitions than its parent"),
+        ({"primary_key": ("contact_id",)}, "has no key column of its own"),
+        (
+            {"parent": Parent(table=TABLES["contacts"], inherits={"contact_created_at": "created_at"})},
+            "has no column with its parent's key",
+        ),
+        ({"access": Access.LIST, "strategy": Strategy.REPLACE, "path": "/", "parent": None}, "but is not derived"),
+        ({"strategy": Strategy.REPLACE}, "is derived only in part"),
+    ],
+)
+def test_a_contradiction_of_a_derived_table_names_it(change: dict[str, object], message: str) -> None:
+    table = replace(TABLES["contact_tags"], element_as="id")
+    with pytest.raises(ValueError, match=f"'contact_tags' .*{message}"):
+        replace(table, **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
     ("flat", "message"),
     [
         (Column("name", ColumnKind.STRING, ("id", "name")), "columns twice: name"),
@@ -206,13 +233,14 @@ def test_versions_are_told_by_the_version_field_else_by_the_cursor_field() -> No
     assert TABLES["tags"].newest_by == ("_ingested_at",)
 
 
-def test_only_merge_tables_have_months_and_only_where_a_field_says_which() -> None:
+def test_only_merge_tables_and_what_is_made_of_them_have_months_and_only_where_a_field_says_which() -> None:
     contacts = TABLES["contacts"]
     merged = [name for name, table in TABLES.items() if table.strategy is Strategy.MERGE]
     assert [
         name for name, table in TABLES.items() if table.strategy is not Strategy.REPLACE and not table.month_field
-    ] == []
+    ] == ["team_admins"]  # which is made of a table without months
     assert [name for name in TABLES if TABLES[name].month_field and TABLES[name].parent is None] == merged
+    assert TABLES["contact_tags"].month_field == "contact_created_at"
     assert replace(contacts, partition_field="signed_up_at").month_field == "signed_up_at"
     assert replace(contacts, partition_field=None).month_field is None
 

@@ -14,24 +14,24 @@ from intercom.tables.table import Access, Parent, Selection, Strategy, Table
 NINE = tuple(name for name, table in TABLES.items() if table.selection is Selection.DEFAULT)
 
 
-def derived(name: str, of: Table, selection: Selection) -> Table:
-    tags = TABLES["tags"]
-    parent = Parent(table=of, inherits={"name": "id"})
+def derived(name: str, of: Table, column: str, selection: Selection) -> Table:
     return replace(
-        tags,
+        TABLES["tags"],
         name=name,
         access=Access.DERIVED,
         strategy=Strategy.DERIVE,
         path="",
-        parent=parent,
+        parent=Parent(table=of, inherits={"name": "id"}),
+        records_at=(column,),
+        primary_key=("name", "id"),
         partition_field=None,
         selection=selection,
     )
 
 
-REPORTS = replace(TABLES["conversations"], name="reports", selection=Selection.ALL, optional=True)
-REPORT_TAGS = derived("report_tags", REPORTS, Selection.ALL)
-PARTS_OF_TAGS = derived("parts_of_tags", REPORT_TAGS, Selection.NAME)
+REPORTS = replace(TABLES["conversations"], name="reports", partition_field=None, selection=Selection.ALL, optional=True)
+REPORT_TAGS = derived("report_tags", REPORTS, "tags", Selection.ALL)
+PARTS_OF_TAGS = derived("parts_of_tags", REPORT_TAGS, "applied_by", Selection.NAME)
 NOTES = replace(TABLES["conversations"], name="notes", selection=Selection.NAME, optional=True)
 
 

@@ -226,7 +226,9 @@ def _intercom_findings(
             yield from _token(connection, workspace)
             yield from _clock(workspace, began, time.time())
         yield _rate(limiter, connection)
-        asked_for = [(table, _begun(_ask, client, table)) for table in selected.tables]
+        asked_for = [
+            (table, _begun(_ask, client, table)) for table in selected.tables if table.access is not Access.DERIVED
+        ]
         try:
             for table, answer in asked_for:
                 found = _table(table, answer)
