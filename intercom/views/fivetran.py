@@ -150,9 +150,7 @@ _VIEWS: Final = (
         "conversation_part_history",
         "conversation_parts",
         (
-            *same(Kind.TEXT, "id conversation_id part_type body author_id author_type"),
-            ViewColumn("assigned_to_id", Kind.TEXT, "{assigned_to.id}"),
-            ViewColumn("assigned_to_type", Kind.TEXT, "{assigned_to.type}"),
+            *same(Kind.TEXT, "id conversation_id part_type body author_id author_type assigned_to_id assigned_to_type"),
             *same(Kind.TIME, "created_at updated_at notified_at"),
             ViewColumn("conversation_updated_at", Kind.TIME, "{parent:updated_at}"),
             *_UPDATED,

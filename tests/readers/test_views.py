@@ -183,6 +183,15 @@ def test_the_command_prints_a_script_of_views_and_names_what_it_left_out(
     assert "intercom-lake sync --tables default,admins," in shown.err
 
 
+def test_athenas_views_read_the_tables_of_their_own_database_or_of_the_one_that_is_given(
+    viewed: Viewed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ("--connection", "acme", "--lake", str(viewed.root), "--views", "fivetran", "--database", "intercom")
+    for given, where in (((), "intercom"), (("--tables-in", "crm"), "crm")):
+        assert ddl("athena", *place, *given) == 0
+        assert f'\nFROM "{where}"."tags";' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

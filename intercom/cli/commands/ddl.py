@@ -42,7 +42,7 @@ def ddl(
     ] = None,
     tables_in: Annotated[
         str | None,
-        Parameter(help="Athena, with --views: the database that has the lake's tables.", metavar="NAME"),
+        Parameter(help="Athena, --views: the database of the lake's tables, if another.", metavar="NAME"),
     ] = None,
     table_format: Annotated[
         Literal["parquet", "delta"],
@@ -78,7 +78,11 @@ def ddl(
         if engine == "dbt":
             statements = [dbt.sources(find(tables), connection, lake, database, form).rstrip("\n")]
         elif views is not None:
-            target = Athena(database, tables_in) if engine == "athena" else DuckDB(connection, lake, database, form)
+            target = (
+                Athena(database, tables_in or database)
+                if engine == "athena"
+                else DuckDB(connection, lake, database, form)
+            )
             statements = _views(views, target, tables, find)
         elif engine == "athena":
             statements = list(sql.athena(find(tables), connection, lake, months, database, form))
