@@ -104,12 +104,8 @@ def ingest_table(
         complete=reader.completeness.complete,
         notes=(*reader.completeness.notes, *strangers),
         hints=(
-<<<<<<< HEAD
-            *_hints(table, reader.unknown),
-            *reader.tally.hints(table),
-=======
             *(f"{table.name}: {hint}" for hint in unknown_fields_hint(reader.unknown)),
->>>>>>> 2a7ce0b (Relations between tables are made of lists in rows that the lake has: they cost no request)
+            *reader.tally.hints(table),
             *hint_on_history(table, run, plan.state, after, reader.rows),
         ),
         refused=verdict.refused,
