@@ -23,6 +23,7 @@ from intercom.tables.relations import (
     CONVERSATION_TAGS,
     CONVERSATION_TEAMMATES,
     TEAM_ADMINS,
+    TICKET_PARTS,
 )
 from intercom.tables.table import Table
 from intercom.tables.tickets import TICKET_STATES, TICKET_TYPES, TICKETS
@@ -56,6 +57,7 @@ _CATALOGUE: Final = (
     CONVERSATION_TAGS,
     CONVERSATION_TEAMMATES,
     TEAM_ADMINS,
+    TICKET_PARTS,
 )
 
 TABLES: Final[Mapping[str, Table]] = MappingProxyType({table.name: table for table in _CATALOGUE})

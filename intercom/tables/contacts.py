@@ -38,6 +38,11 @@ CONTACTS: Final = Table(
             Column("company_ids", ColumnKind.JSON, ("companies", "data", EACH, "id")),
             Column("companies_count", ColumnKind.INT, ("companies", "total_count"), ("companies", "data", COUNT)),
             Column("tag_ids", ColumnKind.JSON, ("tags", "data", EACH, "id")),
+            # All elements of a list, where at most ten come with the contact. companies_count is older.
+            *(
+                Column(f"{name}_total_count", ColumnKind.INT, (name, "total_count"))
+                for name in ("tags", "companies", "notes")
+            ),
         ),
     ),
     cursor_field="updated_at",

@@ -1,4 +1,4 @@
-"""Relations between tables, out of lists in rows that the lake has: they cost no request."""
+"""Relations between tables, and parts of tickets: out of lists in rows that the lake has, so they cost no request."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Final
 from intercom.tables.companies import COMPANIES
 from intercom.tables.contacts import CONTACTS
 from intercom.tables.conversations import CONVERSATIONS
-from intercom.tables.schema import Column, ColumnKind, TableSchema, columns
+from intercom.tables.schema import COUNT, Column, ColumnKind, TableSchema, columns, members
 from intercom.tables.table import Access, Parent, Selection, Strategy, Table
+from intercom.tables.tickets import TICKETS
 from intercom.tables.workspace import TEAMS
 
 _REFERENCE: Final = columns(ColumnKind.STRING, "id type url")
@@ -29,6 +30,7 @@ def _relation(
     *,
     records_otherwise: tuple[str, ...] = (),
     element_as: str = "",
+    flat: tuple[Column, ...] = (),
 ) -> Table:
     """A derived table with the key (``<called>_id``, ``id``), whose rows lie in the month of their parent."""
     inherits = {f"{called}_id": "id"}
@@ -47,7 +49,7 @@ def _relation(
         records_at=records_at,
         records_otherwise=records_otherwise,
         element_as=element_as,
-        schema=TableSchema((*inherited, *fields)),
+        schema=TableSchema((*inherited, *fields), flat),
         primary_key=(f"{called}_id", "id"),
         partition_field=partition_field,
         scope=parent.scope,
@@ -83,4 +85,26 @@ TEAM_ADMINS: Final = _relation(
     ("admin_ids",),
     columns(ColumnKind.STRING, "id"),
     element_as="id",  # numbers
+)
+TICKET_PARTS: Final = _relation(
+    "ticket_parts",
+    TICKETS,
+    "ticket",
+    ("ticket_parts", "ticket_parts"),
+    # Component `ticket_part`. A ticket has 500 of them at most. Its `ticket_id` is `tickets.id`, by which the API goes,
+    # and not the number that the inbox shows.
+    (
+        *columns(ColumnKind.STRING, "id type part_type body previous_ticket_state ticket_state"),
+        *columns(ColumnKind.TIMESTAMP, "created_at updated_at"),
+        *columns(ColumnKind.JSON, "assigned_to author attachments"),
+        *columns(ColumnKind.STRING, "external_id"),
+        *columns(ColumnKind.BOOL, "redacted"),
+        *columns(ColumnKind.STRING, "app_package_code"),
+        *columns(ColumnKind.JSON, "updated_attribute_data"),
+    ),
+    flat=(
+        *members("author", ColumnKind.STRING, "type id name email"),
+        *members("assigned_to", ColumnKind.STRING, "type id"),
+        Column("attachments_count", ColumnKind.INT, ("attachments", COUNT)),
+    ),
 )

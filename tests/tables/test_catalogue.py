@@ -101,6 +101,9 @@ def test_flat_columns_are_the_documented_ones() -> None:
         "company_ids",
         "companies_count",
         "tag_ids",
+        "tags_total_count",
+        "companies_total_count",
+        "notes_total_count",
     ]
     assert flat["companies"] == ["plan_id", "plan_name", "tag_names", "segment_ids"]
     statistics = [name for name in flat["conversations"] if name.startswith("statistics_")]
