@@ -159,7 +159,8 @@ def _merged(
     """Merge into `new`; gives the row counts and the version of the written file."""
     if table.strategy is Strategy.REPLACE:
         files = [part for part in parts if isinstance(part, Path)]  # no shared parts here: all parts are files
-        return replace_file(table, old, files, new, work.version), work.version
+        keeps = work.coverage is Coverage.SOME
+        return replace_file(table, old, files, new, work.version, keeps=keeps), work.version
     merge = PartitionMerge(
         old,
         parts,

@@ -14,16 +14,19 @@ from intercom.tables.schema import INGESTED_AT
 from intercom.tables.table import Table
 
 
-def replace_file(table: Table, old: Path | None, parts: Sequence[Path], new: Path, version: str) -> RowCounts:
+def replace_file(
+    table: Table, old: Path | None, parts: Sequence[Path], new: Path, version: str, *, keeps: bool = False
+) -> RowCounts:
     """Write the rows of the parts, in the order of reading, to the file `new`. All rows are held in memory.
 
+    `keeps`: the parts are not the whole table, so stored rows stay that are not among them.
     If a row was read several times, because pages overlap or the list was read twice, the last one is kept. If nothing
     changed, `new` is not written.
     """
     schema = table.schema.arrow
     parts_of_run = [_rows(part).select(schema.names).cast(schema) for part in parts]
-    rows = _each_once(pa.concat_tables([schema.empty_table(), *parts_of_run]), table)
     before = _read_if_same(old, schema)
+    rows = _each_once(pa.concat_tables([before if keeps else schema.empty_table(), *parts_of_run]), table)
     ours, theirs = _by_key(before, table.primary_key), _by_key(rows, table.primary_key)
     met = ours.keys() & theirs.keys()
     unchanged = sum(len(theirs[key]) for key in met if ours[key] == theirs[key])

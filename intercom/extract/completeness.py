@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 class Completeness:
     """Whether what was read of a table is all that Intercom counts; `notes` has a line for each shortfall.
 
+    `is_cut`: rows may be missing of a list that has no count.
+
     A read that lacks up to 1 % of the counted rows is still complete: Intercom's index may count deleted records, which
     no request returns.
     """
@@ -17,12 +19,13 @@ class Completeness:
     notes: list[str] = field(default_factory=list)
     counted: int = 0
     missing: int = 0
+    is_cut: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def complete(self) -> bool:
         """Whether at most one in a hundred rows is missing."""
-        return self.missing * 100 <= self.counted
+        return not self.is_cut and self.missing * 100 <= self.counted
 
     def add(self, other: Completeness) -> None:
         """Take over what was found about another part of the same table."""
@@ -30,15 +33,23 @@ class Completeness:
             self.notes.extend(other.notes)
             self.counted += other.counted
             self.missing += other.missing
+            self.is_cut |= other.is_cut
 
     def found(self, rows: int) -> None:
         """Note rows that were counted and found."""
         with self._lock:
             self.counted += rows
 
-    def short(self, what: str, counted: int, found: int, reads: int) -> None:
+    def short(self, what: str, counted: int, found: int, reads: int, why: str = "") -> None:
         """Note that fewer rows were found than counted, in each of so many reads; `what` names table and window."""
         with self._lock:
-            self.notes.append(f"{what}: Intercom counts {counted} rows, {found} were found in {reads} reads")
+            self.notes.append(f"{what}: Intercom counts {counted} rows, {found} were found in {reads} reads{why}")
             self.counted += counted
             self.missing += counted - found
+
+    def cut(self, what: str, found: int, why: str) -> None:
+        """Note that a list has ended after so many rows although it says that it goes on."""
+        with self._lock:
+            self.notes.append(f"{what}: rows beyond the {found} that were found may be missing: {why}")
+            self.counted += found
+            self.is_cut = True

@@ -16,12 +16,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from intercom.api.response import Answer
 from intercom.errors import FatalApiError, PermissionDeniedError, RequestRejectedError
 from intercom.extract.cursor_pages import CursorSearch, FirstPage, first_page, first_row, following_cursor, range_query
 from intercom.extract.date_comparison import SearchCheck, count_half_day, is_of_today, newest_created_first
 from intercom.extract.extraction import Extraction
-from intercom.extract.page_numbers import SMALLER_PER_PAGE
+from intercom.extract.page_size import first_answer, names_more
 from intercom.extract.pages import Page, json_integer, next_params, page_of, pages_of
 from intercom.extract.search_slices import SliceCount, Splitter
 from intercom.extract.slice_size import Pace, slice_rows
@@ -141,19 +140,7 @@ def _list(extraction: Extraction) -> ReadForecast:
 def _pages(extraction: Extraction, window: Window) -> ReadForecast:
     """Articles: all pages and a count. They come newest first, so the first page may show where a window begins."""
     table = extraction.table
-    refused = 0
-
-    def ask(rows: int) -> Answer:
-        return extraction.api.get(
-            table.path, {**table.requests[0], "per_page": rows, "page": 1}, expect=table.records_at
-        )
-
-    try:
-        answer = ask(table.per_page)
-    except RequestRejectedError as error:
-        if error.status != 400 or table.per_page <= SMALLER_PER_PAGE:
-            raise
-        refused, answer = 1, ask(SMALLER_PER_PAGE)
+    answer, _, refused = first_answer(extraction.api, table, table.per_page)
     page = page_of(answer, table, 1)
     there, total = len(page.records), json_integer(answer.fields.get("total_count"))
     named = pages_of(answer).get("total_pages")
@@ -161,6 +148,8 @@ def _pages(extraction: Extraction, window: Window) -> ReadForecast:
         pages, records = Range.exactly(max(1, named)), Range.exactly(total)
     elif next_params(answer):
         pages, records = Range(2, None), Range(there + 1, None)
+    elif names_more(answer, there):
+        pages, records = Range(2, None), Range(there, None)
     else:
         pages, records = Range.exactly(1), Range.exactly(there)
     inside = _held(page, str(table.cursor_field), window)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from intercom.api.client import TableClient
 from intercom.extract.cursor_pages import CursorSearch, first_row, range_query
+from intercom.extract.page_size import first_answer
 from intercom.extract.pages import json_integer, page_of
 from intercom.extract.windows import Bounds
 from intercom.tables.table import Access, Table
@@ -24,7 +25,8 @@ def count_by_one_record(api: TableClient, table: Table) -> int | None:
             search = CursorSearch(table.name, range_query(field, Bounds(0, None)), field, "descending")
             return first_row(api, table, search).counted
         case Access.PAGES:
-            return _counted(api, table, table.path, {**table.requests[0], "page": 1, "per_page": 1})
+            answer, _, _ = first_answer(api, table, 1)
+            return json_integer(answer.fields.get("total_count"))
         case Access.SCROLL:
             return _counted(api, table, table.list_path, {"per_page": 1})
         case Access.LIST:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from intercom.sandbox.answers import Refusal
 
 Params = Mapping[str, str]
-Following = Literal["object", "string", "null", "absent"]
+Following = Literal["object", "string", "null", "absent", "always"]
 T = TypeVar("T")
 
 
@@ -37,13 +37,16 @@ class Numbered:
         return {"type": "pages", "page": self.number, "per_page": self.per_page}
 
     def following(self, form: Following) -> dict[str, Any]:
-        """The member ``next`` in one of the forms that users have seen, or no member."""
+        """The member ``next`` in one of the forms that users have seen, or no member.
+
+        "always" names a next page, also after the last one.
+        """
         if form == "absent":
             return {}
-        if form == "null" or self.number >= self.total_pages:
+        if form == "null" or (self.number >= self.total_pages and form != "always"):
             return {"next": None}
         following = {"page": self.number + 1, "per_page": self.per_page}
-        if form == "object":
+        if form in ("object", "always"):
             return {"next": following | {"starting_after": None}}
         query = urlencode({"per_page": self.per_page, "page": self.number + 1})
         return {"next": f"https://api.intercom.io{self.path}?{query}"}

@@ -189,6 +189,11 @@ def _confirmed(reader: TableReader, plan: ReadPlan, run: Run) -> Verdict:
     """Whether rows that were not read may be removed, after whatever more had to be read to decide that."""
     table, complete = reader.table, reader.completeness.complete
     verdict = Verdict(True)
+    if not complete and table.strategy is Strategy.REPLACE and plan.has_other_columns(table.schema):
+        raise LakeError(
+            f"Table {table.name} has to be written anew, since its columns have changed, and that cannot be done now: "
+            f"the read is short ({'; '.join(reader.completeness.notes)}). Nothing was changed at all."
+        )
     replaces = complete and (plan.start.replaces or table.strategy is Strategy.REPLACE)
     if replaces:
         verdict = confirm_removals(reader, plan.state, permitted=run.allow_mass_removal)

@@ -8,6 +8,7 @@ import pytest
 
 from intercom.errors import PermissionDeniedError
 from intercom.extract.one_record import count_by_one_record
+from intercom.sandbox import Paging
 from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Access, Table
 from tests.support.rig import Rig
@@ -44,6 +45,15 @@ def test_a_refusal_of_any_of_its_requests_is_raised(rig: Rig, table: Table) -> N
     rig.server.fail(table.list_path or table.path, status=403, after=len(table.requests) - 1)
     with pytest.raises(PermissionDeniedError):
         count_by_one_record(rig.client().for_table(table.name), table)
+
+
+def test_a_list_that_takes_no_size_is_asked_for_without_one(rig: Rig) -> None:
+    rig.workspace.options.paging["newsfeeds"] = Paging(refused=("per_page", "page"))
+    assert count_by_one_record(rig.client().for_table("newsfeeds"), TABLES["newsfeeds"]) == 5
+    assert [request.params for request in rig.server.requests("/news/newsfeeds")] == [
+        {"page": "1", "per_page": "1"},
+        {},
+    ]
 
 
 def test_an_open_scroll_is_read_on(rig: Rig) -> None:

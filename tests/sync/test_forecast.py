@@ -26,21 +26,19 @@ from intercom.sync.ingest import Ingested
 from intercom.sync.run import Run, asked_range
 from intercom.sync.start import LOOKBACK_SECONDS
 from intercom.tables.catalogue import TABLES
-from intercom.tables.table import Access
 from tests.conftest import BUCKET, NOW
 from tests.support.declarations import EARLIER, declared
 from tests.support.effort import effort
-from tests.support.rig import Rig, in_both_formats
+from tests.support.rig import BY_DEFAULT, Rig, in_both_formats
 
 LISTS = ("tags", "segments", "admins", "teams", "data_attributes")
 COUNTED = ("contacts", "conversations", "articles", *LISTS)
 """Tables whose rows are known before they are read, as long as all of them are read."""
 DAY = 86_400
-READ = tuple(name for name, table in TABLES.items() if table.access is not Access.DERIVED)
 MOST_REQUESTS = 3
 
 
-def foretell(rig: Rig, tables: Iterable[str] = READ, **options: Any) -> RunForecast:
+def foretell(rig: Rig, tables: Iterable[str] = BY_DEFAULT, **options: Any) -> RunForecast:
     """The forecast of a run with these options; it takes few requests and changes nothing in the lake."""
     wanted = [TABLES[name] for name in tables]
     if rig.per_page is not None:
@@ -89,7 +87,7 @@ def everything_in(rig: Rig) -> dict[str, str]:
     return {**files, **dict.fromkeys(folders, "folder"), "itself": str(bool(rig.storage) or rig.lake_folder.exists())}
 
 
-def held_against_the_run(rig: Rig, tables: Iterable[str] = READ, **options: Any) -> dict[str, TableForecast]:
+def held_against_the_run(rig: Rig, tables: Iterable[str] = BY_DEFAULT, **options: Any) -> dict[str, TableForecast]:
     """The forecast of each table; the run that follows begins where it says, and its numbers lie in its bounds."""
     names = tuple(tables)
     permitted = {"allow_mass_removal": options.pop("allow_mass_removal", False)}
@@ -274,6 +272,7 @@ def test_companies_that_the_lake_has_and_the_list_does_not_count_are_within_the_
         (Paging(most=60, over_most="refuse"), True),
         (Paging(totals=False, most=10), False),
         (Paging(totals=False), True),
+        (Paging(totals=False, following="absent"), False),
     ],
 )
 def test_articles_are_foretold_whatever_the_list_tells(rig: Rig, paging: Paging, known: bool) -> None:
