@@ -14,13 +14,14 @@ import pytest
 from intercom.cli.app import main
 from intercom.sandbox import SandboxServer, Workspace
 from intercom.tables.catalogue import TABLES
+from intercom.tables.table import Access, Table
 from intercom.views.definition import View
 from intercom.views.fivetran import FIVETRAN
 from intercom.views.ingestr import INGESTR
 from intercom.views.statements import DuckDB, statements
 from tests.conftest import NOW
 from tests.support.rig import Rig
-from tests.support.truth import Row
+from tests.support.truth import Row, exploded
 
 COPIED = [name for name in TABLES if name in {*FIVETRAN.tables, *INGESTR.tables}]
 SETS = {"fivetran": FIVETRAN, "ingestr": INGESTR}
@@ -78,7 +79,14 @@ def viewed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Viewed]:
         for tool, views in SETS.items():
             for statement in statements(views, DuckDB("acme", str(root), tool), COPIED):
                 session.execute(statement)
-        yield Viewed(root, session, {name: workspace.rows(name) for name in COPIED})
+        yield Viewed(root, session, {name: served(workspace, TABLES[name]) for name in COPIED})
+
+
+def served(workspace: Workspace, table: Table) -> list[Row]:
+    """The records of a table, for a derived one the rows that follow from those of its parent."""
+    if table.access is Access.DERIVED and table.parent is not None:
+        return exploded(table, workspace.rows(table.parent.table.name))
+    return workspace.rows(table.name)
 
 
 @pytest.mark.parametrize(("tool", "view"), VIEWS)
@@ -146,6 +154,27 @@ def test_fivetrans_own_columns_say_that_every_row_is_the_valid_one(viewed: Viewe
         assert row["_fivetran_active"] is True
         assert row["_fivetran_start"] == row["updated_at"] <= row["_fivetran_synced"] < row["_fivetran_end"]
     assert {row["_fivetran_deleted"] for row in viewed.rows("fivetran.admin")} == {False}
+
+
+def test_relations_are_those_of_the_lists_and_know_when_their_parent_changed(viewed: Viewed) -> None:
+    for view, key, other, table, listed in (
+        ("contact_tag_history", "contact_id", "tag_id", "contacts", ("tags", "data")),
+        ("contact_company_history", "contact_id", "company_id", "contacts", ("companies", "data")),
+        ("company_tag_history", "company_id", "tag_id", "companies", ("tags", "tags")),
+        ("conversation_tag_history", "conversation_id", "tag_id", "conversations", ("tags", "tags")),
+        ("conversation_contact_history", "conversation_id", "contact_id", "conversations", ("contacts", "contacts")),
+    ):
+        expected = {
+            (record["id"], element["id"], record["updated_at"])
+            for record in viewed.served[table]
+            for element in (record.get(listed[0]) or {}).get(listed[1]) or ()
+        }
+        changed = f"{key.removesuffix('_id')}_updated_at"
+        rows = viewed.rows(f"fivetran.{view}")
+        assert {(row[key], row[other], row[changed].replace(tzinfo=UTC).timestamp()) for row in rows} == expected, view
+        assert len(rows) == len(expected) > 0
+    expected_admins = {(team["id"], str(id)) for team in viewed.served["teams"] for id in team["admin_ids"]}
+    assert {(row["team_id"], row["admin_id"]) for row in viewed.rows("fivetran.team_admin")} == expected_admins
 
 
 def test_ingestr_views_show_what_was_sent(viewed: Viewed) -> None:
