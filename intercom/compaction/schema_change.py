@@ -161,13 +161,26 @@ def _name(table: Table, month: str) -> str:
     return f"Table {table.name!r}: the file of {month or 'the whole table'}"
 
 
+def retyped(old: TableSchema, new: TableSchema) -> list[str]:
+    """Names of the columns whose Arrow type changes, in the declared order: readers may have to be changed for them."""
+    before = {column.name: column.kind.arrow for column in (*old.fields, *old.flat)}
+    return [
+        column.name
+        for column in (*new.fields, *new.flat)
+        if before.get(column.name, column.kind.arrow) != column.kind.arrow
+    ]
+
+
 def _difference(old: TableSchema, new: TableSchema) -> str:
     """How two declarations of columns differ, in words, by the columns' names."""
     before, after = ({column.name: column for column in (*each.fields, *each.flat)} for each in (old, new))
+    other_types = set(retyped(old, new))
+    changed = [name for name in before.keys() & after.keys() if before[name] != after[name]]
     changes = {
         "new": sorted(after.keys() - before.keys()),
         "gone": sorted(before.keys() - after.keys()),
-        "changed": sorted(name for name in before.keys() & after.keys() if before[name] != after[name]),
+        "of another type": sorted(other_types),
+        "changed": sorted(set(changed) - other_types),
     }
     said = [f"{what}: {', '.join(names)}" for what, names in changes.items() if names]
     return f"the declared columns have changed ({'; '.join(said) or 'their order'})"

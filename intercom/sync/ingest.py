@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from intercom.api.client import TableClient
 from intercom.api.traffic import Traffic
-from intercom.compaction.schema_change import migrate_columns
+from intercom.compaction.schema_change import migrate_columns, retyped
 from intercom.errors import ConfigurationError, LakeError
 from intercom.extract.date_comparison import SearchCheck
 from intercom.lake.row_digests import RowDigest
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 _NAMES_SHOWN = 10
 _NAME_LENGTH = 40
 _STRANGERS_SHOWN = 3
+_CASTS = "views with the types of before: intercom-lake ddl --casts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def ingest_table(
     Raises ApiError, SchemaError or LakeError; the watermark has not moved then. Rows that were staged by then do no
     harm: the next attempt at this run builds on them, and any other run reads them again.
     """
-    state = _migrated(table, lake_table, store, run)
+    state, on_types = _migrated(table, lake_table, store, run)
     lake_id = lake_table.lake_id()
     plan = plan_read(
         table, run, state, lake_table.findings(state), _saved(table, store, run.connection, lake_id), lake_id
@@ -104,6 +105,7 @@ def ingest_table(
         complete=reader.completeness.complete,
         notes=(*reader.completeness.notes, *strangers),
         hints=(
+            *on_types,
             *(f"{table.name}: {hint}" for hint in unknown_fields_hint(reader.unknown)),
             *reader.tally.hints(table),
             *hint_on_history(table, run, plan.state, after, reader.rows),
@@ -127,11 +129,20 @@ def _read_already(
     return Ingested(0, Traffic(), state.watermark, state.watermark, reason, earlier_try=True, notes=notes)
 
 
-def _migrated(table: Table, lake_table: LakeTable, store: WatermarkStore, run: Run) -> TableState | None:
-    """The table's record; its files are first rewritten to the declared columns, if no row has to be read again."""
+def _migrated(
+    table: Table, lake_table: LakeTable, store: WatermarkStore, run: Run
+) -> tuple[TableState | None, Sequence[str]]:
+    """The table's record, and a hint if columns get another type, which breaks readers.
+
+    The table's files are first rewritten to the declared columns, if no row has to be read again.
+    """
     state = lake_table.state()
     check_workspace(table, lake_table, state, run)
-    return state if state is None or run.full_refresh else migrate_columns(table, lake_table, state, store)
+    if state is None:
+        return None, ()
+    names = [] if state.columns is None else retyped(state.columns, table.schema)
+    hints = [f"{table.name}: columns have another type from now on: {', '.join(names)}; {_CASTS}"] if names else []
+    return (state if run.full_refresh else migrate_columns(table, lake_table, state, store)), hints
 
 
 def _saved(table: Table, store: WatermarkStore, connection: str, lake_id: str) -> Watermark | None:

@@ -40,9 +40,12 @@ def ddl(
         Literal["fivetran", "ingestr"] | None,
         Parameter(help="Views named like the tables that this tool writes, columns too."),
     ] = None,
+    casts: Annotated[
+        bool, Parameter(help="Views contacts_v1, ... with the types of before references were text.", negative="")
+    ] = False,
     tables_in: Annotated[
         str | None,
-        Parameter(help="Athena, --views: the database of the lake's tables, if another.", metavar="NAME"),
+        Parameter(help="Athena, --views, --casts: the database of the lake's tables, if another.", metavar="NAME"),
     ] = None,
     table_format: Annotated[
         Literal["parquet", "delta"],
@@ -64,26 +67,31 @@ def ddl(
 
     from intercom import ddl as sql
     from intercom.lake.layout import TableFormat
+    from intercom.tables.earlier import EARLIER_KINDS
     from intercom.views import dbt
+    from intercom.views.casts import statements as casts_of
     from intercom.views.statements import Athena, DuckDB
 
-    if tables_in is not None and (views is None or engine != "athena"):
-        print("--tables-in is for Athena's views: give it with athena and --views.", file=sys.stderr)
+    if tables_in is not None and ((views is None and not casts) or engine != "athena"):
+        print("--tables-in is for Athena's views: give it with athena and --views or --casts.", file=sys.stderr)
+        return 2
+    if casts and (views is not None or engine == "dbt"):
+        print("--casts are views of their own: give it without --views, with athena or duckdb.", file=sys.stderr)
         return 2
     try:
         whole = sql.Months.until_years_after(datetime.now(UTC).year)
         months = sql.Months(first_month or whole.first, last_month or whole.last)
         find = partial(_tables_in, lake, storage_options, connection)
         form = TableFormat(table_format)
+        target: Engine = DuckDB(connection, lake, database, form)
+        if engine == "athena":
+            target = Athena(database, tables_in or database)
         if engine == "dbt":
             statements = [dbt.sources(find(tables), connection, lake, database, form).rstrip("\n")]
         elif views is not None:
-            target = (
-                Athena(database, tables_in or database)
-                if engine == "athena"
-                else DuckDB(connection, lake, database, form)
-            )
             statements = _views(views, target, tables, find)
+        elif casts:
+            statements = list(casts_of(target, find(tables or list(EARLIER_KINDS))))
         elif engine == "athena":
             statements = list(sql.athena(find(tables), connection, lake, months, database, form))
         else:
