@@ -365,6 +365,12 @@ def test_a_data_attribute_needs_a_name_only() -> None:
         rows("data_attributes", '{"model":"contact"}')
 
 
+def test_members_of_conversations_own_attributes_are_kept_beside() -> None:
+    """They belong to another endpoint, and would be lost if they came without a column."""
+    row = rows("data_attributes", '{"name":"plan","multiline":false,"visible_to_team_ids":[5]}')[0]
+    assert row["_extra"] == '{"multiline":false,"visible_to_team_ids":[5]}'
+
+
 def test_the_last_of_two_equal_members_wins() -> None:
     row = rows("tags", '{"id":"1","name":"first","x":1,"name":"last","x":2}')[0]
     assert (row["name"], row["_extra"]) == ("last", '{"x":2}')

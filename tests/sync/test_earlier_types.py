@@ -137,6 +137,7 @@ def test_a_rewriting_that_was_interrupted_is_finished(old: Rig, table_format: Ta
     fuse = Fuse(steps)
     with pytest.raises(Killed), fused_commits(fuse):
         old.sync(["conversations"], lake=FusedLake(old.lake_url, fuse))
+    assert old.lake_table("conversations").state().rewriting is not None  # type: ignore[union-attr]
     assert old.sync(["conversations"])["conversations"][0].reason == "incremental"
     old.check(["conversations"])
     assert {"0", "5", None} <= set(column(old, "conversations", "admin_assignee_id"))

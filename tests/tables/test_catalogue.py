@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from intercom.sandbox import Workspace
 from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import Column, ColumnKind, TableSchema
 from intercom.tables.table import Access, Parent, Selection, Strategy, Table
@@ -110,6 +112,33 @@ def test_flat_columns_are_the_documented_ones() -> None:
     assert len(statistics) == 22
     assert {"source_author_email", "source_redacted", "first_contact_reply_created_at"} <= set(flat["conversations"])
     assert not any(flat[name] for name in ["articles", "tags", "segments", "admins", "teams", "data_attributes"])
+
+
+def test_each_member_that_conversations_have_in_statistics_and_source_has_a_flat_column() -> None:
+    """As the README says; a list of the sandbox's records, which have all members of the API's description."""
+    flat = {column.name for column in TABLES["conversations"].schema.flat}
+    rows = Workspace.seeded(contacts=5, companies=0, conversations=40, articles=0, tags=2).rows("conversations")
+    statistics = {name for row in rows for name in row["statistics"] or ()}
+    assert statistics - {"type", "assigned_team_first_response_time_by_team"} == {
+        name.removeprefix("statistics_") for name in flat if name.startswith("statistics_")
+    }
+    for parent in (rows[0]["source"], rows[0]["first_contact_reply"]):
+        prefix = "source" if parent is rows[0]["source"] else "first_contact_reply"
+        assert {f"{prefix}_{name}" for name in parent} <= flat
+    assert {f"source_author_{name}" for name in rows[0]["source"]["author"]} <= flat
+
+
+def test_the_readme_names_the_flat_columns() -> None:
+    """In full, or by their ends after the first of a group."""
+    text = Path(__file__).parents[2].joinpath("README.md").read_text()
+    for name in ("contacts", "companies"):
+        missing = [column.name for column in TABLES[name].schema.flat if f"`{column.name}`" not in text]
+        assert not missing
+    for column in TABLES["conversations"].schema.flat:
+        by_members = column.name.startswith(("source_", "statistics_", "first_contact_reply_"))
+        parts = column.name.split("_")
+        ends = [f"`_{'_'.join(parts[place:])}`" for place in range(1, len(parts))]
+        assert by_members or f"`{column.name}`" in text or any(end in text for end in ends), column.name
 
 
 def test_single_references_are_text_as_the_ids_that_they_refer_to() -> None:
