@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from intercom.api.client import IntercomClient, TableClient
 from intercom.api.rate_limit.fair_share import QUOTA_SECONDS
 from intercom.api.workspace import Workspace, ask_workspace, identify
 from intercom.compaction.schema_change import migrated
-from intercom.errors import FatalApiError, IntercomLakeError
+from intercom.errors import ApiError, FatalApiError, IntercomLakeError
 from intercom.extract.date_comparison import SearchCheck
 from intercom.extract.extraction import Extraction, SliceEnd
 from intercom.extract.forecast import Range, ReadForecast, forecast_read
@@ -35,6 +35,7 @@ from intercom.sync.plan import ReadPlan, plan_read
 from intercom.sync.read_table import NothingKept
 from intercom.sync.removals import ASKED_ONE_BY_ONE, LARGE_SHARE
 from intercom.sync.run import Run
+from intercom.sync.skipped import why_skipped
 from intercom.tables.table import Access, Strategy, Table
 
 _NOTHING = Range(0, 0)
@@ -48,7 +49,8 @@ class TableForecast:
     never have one. Rows from `read_from` to `read_until` (excluded) of the cursor field are read. `received` and
     `parquet` are bytes: of the answers, and of the rows in Parquet. `chain` are the most requests that wait for each
     other, and `page_seconds` what each of them takes. `requests_of_the_plan` were sent to find all that out. `why`
-    says why there are bounds and no numbers. `failure`: the run would fail over this table in the same way.
+    says why there are bounds and no numbers. `failure`: the run would fail over this table in the same way; `skipped`:
+    it would leave the table out, and say this.
     """
 
     table: str
@@ -70,6 +72,12 @@ class TableForecast:
     why: str = ""
     notes: tuple[str, ...] = ()
     failure: str | None = None
+    skipped: str | None = None
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the run would read the table."""
+        return self.failure is None and self.skipped is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +94,8 @@ class RunForecast:
 
     @property
     def read(self) -> list[TableForecast]:
-        """The tables that would not fail."""
-        return [table for table in self.tables if table.failure is None]
+        """The tables that would be read."""
+        return [table for table in self.tables if table.is_read]
 
     def total(self, number: Callable[[TableForecast], Range]) -> Range:
         """The sum of a number of all tables."""
@@ -124,10 +132,12 @@ def forecast_run(
     identity: LakeIdentity | None,
     store: WatermarkStore,
     begin: Begin,
+    named: Collection[str] = (),
 ) -> RunForecast:
     """Forecasts of all tables that are read, made at the same time; those that are derived of them need no request.
 
-    Raises PermissionDeniedError for a token that is none.
+    `named` tables are not skipped, but fail, if they cannot be read. Raises PermissionDeniedError for a token that is
+    none.
     """
     tables = [table for table in tables if table.access is not Access.DERIVED]
     workspace = _workspace(client)
@@ -135,7 +145,15 @@ def forecast_run(
 
     def one(table: Table) -> TableForecast:
         lake_table = LakeTable(lake, TablePaths(run.connection, table.name), table_format=table_format)
-        return forecast_table(table, client.for_table(table.name, table.scope), lake_table, identity, store, run)
+        return forecast_table(
+            table,
+            client.for_table(table.name, table.scope),
+            lake_table,
+            identity,
+            store,
+            run,
+            skipped=lambda error: None if table.name in named else why_skipped(table, error, client, lake_table.peek()),
+        )
 
     with ThreadPoolExecutor(len(tables), thread_name_prefix="plan") as pool:
         made = tuple(pool.map(one, tables))
@@ -160,14 +178,19 @@ def forecast_table(
     identity: LakeIdentity | None,
     store: WatermarkStore,
     run: Run,
+    *,
+    skipped: Callable[[ApiError], str | None] = lambda _: None,
 ) -> TableForecast:
     """Decide what the run would read of the table, and ask Intercom how much that is, by at most three requests.
 
-    `identity` is the lake's, None if there is no lake yet. An error of the package becomes the forecast's `failure`.
+    `identity` is the lake's, None if there is no lake yet. `skipped` gives what a run would say that leaves the table
+    out over an error. Any other error of the package becomes the forecast's `failure`.
     """
     try:
         return _Forecast(table, api, lake_table, identity or LakeIdentity.new(), run).made(store)
     except IntercomLakeError as error:
+        if isinstance(error, ApiError) and (told := skipped(error)) is not None:
+            return TableForecast(table.name, skipped=told, requests_of_the_plan=api.traffic().requests)
         return TableForecast(table.name, failure=str(error), requests_of_the_plan=api.traffic().requests)
 
 

@@ -51,8 +51,8 @@ def as_json(forecast: RunForecast, **more: Any) -> dict[str, Any]:
 
 def what_is_read(table: TableForecast) -> str:
     """In at most 30 characters: ``changes since 2026-11-02 07:58``, ``everything: first load``."""
-    if table.failure is not None:
-        return "failed, see below"
+    if not table.is_read:
+        return "skipped, see below" if table.failure is None else "failed, see below"
     if table.backfill:
         return _days(table.read_from, table.read_until)
     if table.watermark is not None:
@@ -63,7 +63,7 @@ def what_is_read(table: TableForecast) -> str:
 
 
 def _cells(table: TableForecast) -> list[str]:
-    if table.failure is not None:
+    if not table.is_read:
         return [table.table, what_is_read(table), "", ""]
     return [table.table, what_is_read(table), shown(table.rows), shown(table.requests)]
 
@@ -86,7 +86,7 @@ def _reasons(tables: Sequence[TableForecast]) -> list[str]:
     by_reason: dict[str, list[str]] = {}
     for table in tables:
         told = table.reason in _SHORT_REASONS or not table.marked or table.backfill
-        if table.failure is None and table.watermark is None and not told:
+        if table.is_read and table.watermark is None and not told:
             by_reason.setdefault(table.reason, []).append(table.table)
     return [f"{', '.join(names)}: read from the beginning, because {reason}" for reason, names in by_reason.items()]
 
@@ -102,7 +102,8 @@ def _bounds(tables: Sequence[TableForecast]) -> list[str]:
 
 def _notes(tables: Sequence[TableForecast]) -> list[str]:
     failures = [f"{table.table} would fail: {table.failure}" for table in tables if table.failure is not None]
-    return [*failures, *[f"{table.table}: {note}" for table in tables for note in table.notes]]
+    skipped = [f"{table.table}: {table.skipped}" for table in tables if table.skipped is not None]
+    return [*failures, *skipped, *[f"{table.table}: {note}" for table in tables for note in table.notes]]
 
 
 def shown(number: Range) -> str:
@@ -152,6 +153,8 @@ def _mb(size: int) -> str:
 def _object(table: TableForecast) -> dict[str, Any]:
     if table.failure is not None:
         return {"failure": table.failure, "requests_of_this_plan": table.requests_of_the_plan}
+    if table.skipped is not None:
+        return {"skipped": table.skipped, "requests_of_this_plan": table.requests_of_the_plan}
     return {
         "what": what_is_read(table),
         "reason": table.reason,

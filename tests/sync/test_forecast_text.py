@@ -39,6 +39,7 @@ NUMBERS = st.integers(0, 10**7)
         (replace(ALL, backfill=True, read_from=NOV_2, read_until=NOV_2 + 86_400), "2026-11-02 to 2026-11-02"),
         (replace(ALL, backfill=True, read_until=NOV_2 + 86_400), "until 2026-11-02"),
         (replace(ALL, failure="why"), "failed, see below"),
+        (replace(ALL, skipped="why"), "skipped, see below"),
     ],
 )
 def test_what_is_read_is_said_in_few_words(table: TableForecast, what: str) -> None:
@@ -79,15 +80,17 @@ def test_reasons_bounds_failures_and_notes_stand_below_the_total() -> None:
     reason = "1 published file of the table is gone (2026-09)"
     repaired = replace(ALL, table="articles", reason=reason, why="")
     failed = TableForecast("companies", failure="Forbidden: grant it.")
+    skipped = TableForecast("calls", skipped="skipped: no permission")
     noted = replace(CONTACTS, table="conversations", notes=("300 staged rows of earlier runs wait to be merged",))
-    below = as_text(RunForecast((CONTACTS, failed, noted, repaired), 166, 20, 7), ["Nothing was written."])
+    below = as_text(RunForecast((CONTACTS, failed, skipped, noted, repaired), 166, 20, 7), ["Nothing was written."])
     lines = " ".join(below.partition("\n\n")[2].split())
     assert "In all 180 to 6,300 rows by 6 to 48 requests" in lines
     assert "at 166 requests per 10 s, of which others use about 20 now." in lines
     assert "received, 0.1 MB to 3.0 MB as Parquet" in lines
     assert f"articles: read from the beginning, because {reason}" in lines
     assert "contacts, conversations: bounds from below and above, since search counts whole days" in lines
-    assert "companies would fail: Forbidden: grant it." in lines
+    assert "companies would fail: Forbidden: grant it. calls: skipped: no permission" in lines
+    assert lines.count("calls") == 1
     assert "conversations: 300 staged rows of earlier runs wait to be merged" in lines
     assert below.endswith("Nothing was written.")
 
@@ -107,12 +110,13 @@ def test_minutes_are_those_of_the_allowed_rate(requests: Range, time: str) -> No
 
 
 def test_json_has_bounds_times_and_the_sum() -> None:
-    failed = TableForecast("companies", failure="why")
-    made = json.loads(json.dumps(as_json(RunForecast((CONTACTS, failed), 166, 0, 4), connection="acme")))
+    failed, skipped = TableForecast("companies", failure="why"), TableForecast("calls", skipped="why not")
+    made = json.loads(json.dumps(as_json(RunForecast((CONTACTS, failed, skipped), 166, 0, 4), connection="acme")))
     assert made["connection"] == "acme"
     contacts = made["tables"]["contacts"]
     assert contacts["rows"] == {"least": 60, "most": 2100}
     assert (contacts["watermark"], contacts["from"]) == ("2026-11-02T08:58:20Z", "2026-11-02T07:58:20Z")
     assert made["tables"]["companies"]["failure"] == "why"
+    assert made["tables"]["calls"]["skipped"] == "why not"
     assert made["total"]["requests"] == {"least": 2, "most": 16}
     assert made["requests_of_this_plan"] == 4

@@ -226,9 +226,7 @@ def _intercom_findings(
             yield from _token(connection, workspace)
             yield from _clock(workspace, began, time.time())
         yield _rate(limiter, connection)
-        asked_for = [
-            (table, _begun(_ask, client, table)) for table in selected.tables if table.access is not Access.DERIVED
-        ]
+        asked_for = [(table, _begun(_ask, client, table)) for table in selected.tables]
         try:
             for table, answer in asked_for:
                 found = _table(table, answer)

@@ -84,7 +84,7 @@ def plan(
         print(json_module.dumps(as_json(forecast, connection=connection, lake=lake, remarks=remarks), indent=1))
     else:
         print(as_text(forecast, remarks))
-    return 1 if len(forecast.read) < len(forecast.tables) else 0
+    return 1 if any(table.failure is not None for table in forecast.tables) else 0
 
 
 def _forecast(
@@ -113,7 +113,8 @@ def _forecast(
     from intercom.sync.run import Run, asked_range
     from intercom.tables.selection import select_tables
 
-    selected = select_tables(names).tables
+    chosen = select_tables(names)
+    selected = chosen.tables
     history_from, until = asked_range(start_date, end_date, full_refresh=full_refresh)
     prefect = _Prefect()
     lake = Lake(lake_url, prefect.storage_options(storage_options))
@@ -141,7 +142,7 @@ def _forecast(
             )
 
         store = prefect.watermarks(connection, [table.name for table in selected if table.cursor_field], identity)
-        forecast = forecast_run(selected, client, lake, TableFormat(table_format), identity, store, begun)
+        forecast = forecast_run(selected, client, lake, TableFormat(table_format), identity, store, begun, chosen.named)
     finally:
         client.close()
     return forecast, [*prefect.remarks, "Nothing was written, and no watermark has moved."]

@@ -16,6 +16,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from intercom.cli.app import main
 from intercom.cli.commands import plan as module
+from intercom.tables.catalogue import TABLES
 from tests.support.ports import free_port
 from tests.support.prefect_server import Prefect, inherited
 from tests.support.rig import Rig
@@ -122,6 +123,19 @@ def test_a_table_that_would_fail_makes_the_plan_fail(
     out = capsys.readouterr().out
     assert "tags would fail: " in out
     assert "teams  everything: first load" in out
+
+
+def test_a_table_that_would_be_skipped_does_not_make_the_plan_fail_unless_it_is_named(
+    rig: Rig, options: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intercom.tables.selection.TABLES", {name: TABLES[name] for name in ("tags", "ticket_types")})
+    rig.server.fail("/ticket_types", status=403, times=9)
+    assert shell(*options, "--tables", "all") == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "ticket_types skipped, see below" in out
+    assert "ticket_types: skipped: the token may not read it without the permission 'read tickets'" in out
+    assert shell(*options, "--tables", "tags,ticket_types") == 1
+    assert "ticket_types would fail: " in capsys.readouterr().out
 
 
 def test_a_server_of_prefects_that_is_away_is_told_and_not_waited_for(
