@@ -54,8 +54,8 @@ def why_skipped(table: Table, error: ApiError, client: IntercomClient, state: Ta
 
 def _is_missing(table: Table, client: IntercomClient) -> bool:
     """Whether the address of the whole table is answered with a 404, and not only that of a record or of a page."""
-    if table.access in (Access.CHILD, Access.DERIVED):
-        return False
+    if table.access is Access.CHILD:
+        return True  # parents that are not found are passed over, unless that is all of them
     try:
         count_by_one_record(client.for_table(table.name, table.scope), table)
     except ApiError as error:

@@ -11,7 +11,7 @@ from intercom.errors import ApiError, PermissionDeniedError, RequestRejectedErro
 from intercom.lake.state import TableState
 from intercom.sync.skipped import why_skipped
 from intercom.tables.catalogue import TABLES
-from intercom.tables.table import Selection, Table
+from intercom.tables.table import Access, Parent, Selection, Strategy, Table
 from tests.support.rig import Rig
 
 
@@ -75,6 +75,18 @@ def test_an_endpoint_that_the_workspace_lacks_is_told_from_a_missing_record(rig:
     )
     rig.server.clear_faults()
     assert skipped(rig, table, error) is None  # the address itself answers
+
+
+def test_children_that_no_parent_has_are_a_feature_that_the_workspace_lacks(rig: Rig) -> None:
+    """The reading passes over single parents that are not found, so the error is about all of them."""
+    parent = Parent(table=TABLES["contacts"], inherits={"name": "id"})
+    notes = replace(
+        TAGS, name="notes", access=Access.CHILD, strategy=Strategy.REPLACE_CHILDREN, path="/contacts/{key}/notes",
+        cursor_field="updated_at", partition_field=None, parent=parent,
+    )  # fmt: skip
+    told = skipped(rig, notes, RequestRejectedError("none of 12 contacts was found", status=404))
+    assert told is not None
+    assert told.startswith("skipped: the workspace does not have it")
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, "parameter_invalid"), (422, "data_invalid")])

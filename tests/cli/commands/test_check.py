@@ -27,7 +27,7 @@ from intercom.lake.locks.table_lock import TableLocks
 from intercom.lake.process import Process
 from intercom.orchestration.server.provision import WORK_POOL
 from intercom.tables.catalogue import TABLES
-from intercom.tables.table import Access, Parent, Selection, Strategy, Table
+from intercom.tables.table import Selection, Table
 from tests.conftest import BUCKET
 from tests.support.ports import free_port
 from tests.support.prefect_server import Prefect, inherited
@@ -386,19 +386,11 @@ def test_an_optional_table_that_the_token_may_not_read_is_a_note_unless_it_was_n
     assert checked(tables="default,teams").failed() == ["teams"]
 
 
-def test_a_table_that_is_made_of_another_one_is_not_asked_for(
-    rig: Rig, checked: Check, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tags = TABLES["tags"]
-    made = replace(
-        tags, name="pieces", access=Access.DERIVED, strategy=Strategy.DERIVE, path="", partition_field=None,
-        parent=Parent(table=tags, inherits={"name": "id"}),
-    )  # fmt: skip
-    monkeypatch.setattr("intercom.tables.selection.TABLES", {"tags": tags, "pieces": made})
-    found = checked(tables="pieces")
-    assert (found["pieces"]["status"], found["pieces"]["detail"]) == ("ok", "is made of tags, without a request")
-    assert found["tags"]["status"] == "ok"  # which it brings
-    assert len(rig.server.requests("/tags")) == 1
+def test_a_table_that_is_made_of_another_one_is_not_asked_for(rig: Rig, checked: Check) -> None:
+    found = checked(tables="contact_tags")
+    assert found["contact_tags"]["detail"] == "is made of contacts, without a request"
+    assert (found.status, found["contacts"]["status"]) == (0, "ok")  # which it brings
+    assert len(rig.server.requests()) == 2  # one to say whose the token is, and one for contacts
 
 
 def test_other_faults_of_a_table(rig: Rig, checked: Check) -> None:
