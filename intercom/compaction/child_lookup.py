@@ -22,6 +22,7 @@ from intercom.compaction.moved_rows import PLACE
 from intercom.compaction.publish import MergeWork
 from intercom.compaction.shared_parts import SharedParts
 from intercom.compaction.stale_children import (
+    CUT,
     EVENTS,
     MARK,
     PARENT,
@@ -157,10 +158,10 @@ class _Reader:
         """Month -> keys of stored rows that a mark should have had, and that are not staged, or staged and `stale`."""
         if not self._columns.published:
             return {}
-        marks = pa.concat_tables([EVENTS.empty_table(), *_of_each(self._columns.over_parts(self._marks))])
-        if marks.num_rows == 0:
+        none = EVENTS.empty_table().select([PARENT, CUT])
+        reach = reach_of(pa.concat_tables([none, *_of_each(self._columns.over_parts(self._marks))]))
+        if reach.num_rows == 0:
             return {}
-        reach = reach_of(marks)
         all_staged = self._staged_keys() if self._little else None
 
         def missing(month: str) -> pa.Array:
@@ -186,7 +187,7 @@ class _Reader:
 
     def _marks(self, path: str, month: str) -> pa.Table:
         events = self._events(path, month)
-        return events.filter(events.column(MARK))
+        return events.filter(events.column(MARK)).select([PARENT, CUT])
 
     def _reached(self, month: str, reach: pa.Table) -> pa.Array:
         """Keys of a month's stored rows that one of the marks should have had."""

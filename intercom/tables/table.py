@@ -191,6 +191,8 @@ class Table:
             self.access is Access.CHILD and self.cursor_field != self.parent.table.cursor_field,
             "has another cursor field than its parent",
         )
+        replaces = self.strategy is Strategy.REPLACE_CHILDREN
+        yield replaces and set(self.primary_key) <= self.parent.inherits.keys(), "has no key column of its own"
         yield self.parent.key not in self.parent.inherits.values(), "has no column with its parent's key"
 
     def _wrong_as_derived(self, parent: Parent) -> Iterator[tuple[bool, str]]:

@@ -29,7 +29,7 @@ from tests.support.effort import effort
 from tests.support.fuses import Fuse, FusedLake, Killed, fused_commits
 from tests.support.rig import MemoryWatermarks, in_both_formats
 from tests.support.staged import WatchedLake, folder
-from tests.support.staged_children import COLUMNS, PARTS, Child, Mark, StagedChildren, as_batch
+from tests.support.staged_children import COLUMNS, PARENT, PARTS, Child, Mark, StagedChildren, as_batch
 
 A, B, C = 0, 1, 2
 Answer = list[Child | Mark]
@@ -146,8 +146,7 @@ def test_a_child_without_a_time_goes_only_if_all_came(staged: StagedChildren) ->
 
 
 def test_a_table_whose_answers_have_no_time_has_only_answers_with_all_children(tmp_path: Path) -> None:
-    assert PARTS.parent is not None
-    table = replace(PARTS, parent=replace(PARTS.parent, cut_by=""))
+    table = replace(PARTS, parent=replace(PARENT, cut_by=""))
     staged = StagedChildren(str(tmp_path / "lake"), table)
     merged(staged, answer("P", "abc"), answer("Q", "xyz"))
     assert counts(merged(staged, answer("P", "c"))) == (0, 0, 1, 2)
@@ -329,6 +328,19 @@ def test_marks_are_told_by_the_column_that_is_not_the_parents() -> None:
     both = replace(PARTS, primary_key=("conversation_id", "id"))
     assert are_marks(rows, both).to_pylist() == [True, False, False]
     assert are_marks(rows, TABLES["conversations"]).to_pylist() == [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"primary_key": ("conversation_id",)}, "has no key column of its own"),
+        ({"parent": replace(PARENT, cut_by="body")}, "goes by times that are no timestamp: body"),
+        ({"parent": replace(PARENT, cut_by="sent_at")}, "needs undeclared columns: sent_at"),
+    ],
+)
+def test_a_table_that_cannot_have_marks_is_no_table(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(PARTS, **change)
 
 
 # -- how it is read -------------------------------------------------------------------------------------------------

@@ -27,6 +27,11 @@ COLUMNS = TableSchema(
         Column("body", ColumnKind.STRING),
     )
 )
+PARENT = Parent(
+    table=TABLES["conversations"],
+    inherits={"conversation_id": "id", "conversation_created_at": "created_at"},
+    cut_by="created_at",
+)
 PARTS = Table(
     name="conversations",  # not of its own: `LakeTable` looks up by name whether a table has months
     path="/conversations/{key}",
@@ -37,11 +42,7 @@ PARTS = Table(
     partition_field="conversation_created_at",
     strategy=Strategy.REPLACE_CHILDREN,
     scope="Read conversations",
-    parent=Parent(
-        table=TABLES["conversations"],
-        inherits={"conversation_id": "id", "conversation_created_at": "created_at"},
-        cut_by="created_at",
-    ),
+    parent=PARENT,
 )
 KEYED_BY_BOTH = replace(PARTS, primary_key=("conversation_id", "id"))
 """A child has its id for each of its parents, as a segment has that a contact is in."""
