@@ -54,10 +54,7 @@ def _as_made(_: Call, records: Iterable[Record]) -> list[bytes]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListEndpoint:
-    """A table in one answer. ``shown`` gives the served text of the records, ``rest`` the members beside the list.
-
-    Without a ``kind``, the answer is the bare array.
-    """
+    """A table in one answer. ``shown`` gives the served text of the records, ``rest`` the members beside the list."""
 
     method: ClassVar[Literal["GET"]] = "GET"
     path: str
@@ -69,8 +66,6 @@ class ListEndpoint:
 
     def answer(self, call: Call) -> Answer:
         records = self.shown(call, call.workspace.tables[self.table])
-        if not self.kind:
-            return Answer(200, b"[" + b",".join(records) + b"]")
         return list_answer(self.kind, self.records_key, records, dict(self.rest))
 
 

@@ -88,7 +88,7 @@ class Workspace:
         """A workspace of synthetic records, the same for the same arguments.
 
         ``sizes`` are numbers of records by table; without one, a table has as many as `SIZES` says, or ``further``
-        records if it is not there. The latter do not change the records of the former.
+        records if it is not there. The latter do not change the records of the former, but for the counts of parts.
 
         ``now`` is the unix second at which its clock starts; None is the real time, and then the records' times move
         with it. Records were created within ``history_days`` before that; with ``one_day`` they were all created and
