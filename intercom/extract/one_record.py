@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from intercom.api.client import TableClient
-from intercom.extract.cursor_pages import CursorSearch, first_row, range_query
+from intercom.errors import FatalApiError
+from intercom.extract.cursor_pages import CursorSearch, FirstPage, first_row, range_query
 from intercom.extract.page_size import first_answer
 from intercom.extract.pages import json_integer, page_of
 from intercom.extract.windows import Bounds
+from intercom.normalise.coerce import coerce
+from intercom.normalise.records import Record
+from intercom.tables.schema import ColumnKind
 from intercom.tables.table import Access, Table
 
 
@@ -21,9 +26,7 @@ def count_by_one_record(api: TableClient, table: Table) -> int | None:
     """
     match table.access:
         case Access.SEARCH:
-            field = str(table.cursor_field)
-            search = CursorSearch(table.name, range_query(field, Bounds(0, None)), field, "descending")
-            return first_row(api, table, search).counted
+            return _newest(api, table).counted
         case Access.PAGES:
             answer, _, _ = first_answer(api, table, 1)
             return json_integer(answer.fields.get("total_count"))
@@ -31,8 +34,42 @@ def count_by_one_record(api: TableClient, table: Table) -> int | None:
             return _counted(api, table, table.list_path, {"per_page": 1})
         case Access.LIST:
             return sum(_rows(api, table, params) for params in table.requests)
-        case Access.TIME_LOG | Access.CHILD | Access.DERIVED:  # no entry has one of these yet
+        case Access.CHILD:
+            _ask_for_children(api, table)
+            return None
+        case Access.TIME_LOG | Access.DERIVED:  # no entry has one of these yet
             raise NotImplementedError(table.access)
+
+
+def _newest(api: TableClient, table: Table) -> FirstPage:
+    field = str(table.cursor_field)
+    return first_row(api, table, CursorSearch(table.name, range_query(field, Bounds(0, None)), field, "descending"))
+
+
+def _ask_for_children(api: TableClient, table: Table) -> None:
+    """Ask for the children of one parent, where there is a parent; 404 says that it has gone meanwhile."""
+    assert table.parent is not None
+    parent = table.parent.table
+    for record in _first(api, parent):
+        key = coerce(ColumnKind.STRING, bytes(record[table.parent.key]))
+        path = table.path.replace("{key}", quote(str(key), safe=""))
+        try:
+            api.get(path, table.requests[0], expect=table.records_at)
+        except FatalApiError as error:
+            if error.status != 404:
+                raise
+
+
+def _first(api: TableClient, table: Table) -> list[Record]:
+    """The first record of a table that is the parent of others; none if it has no records."""
+    if table.access is Access.SEARCH:
+        return _newest(api, table).page.records[:1]
+    if table.access is Access.PAGES:
+        answer, _, _ = first_answer(api, table, 1)
+    else:
+        path, params = table.list_path or table.path, {**table.requests[0], "per_page": 1}
+        answer = api.get(path, params, expect=table.records_at)
+    return page_of(answer, table, 1).records[:1]
 
 
 def _counted(api: TableClient, table: Table, path: str, params: Mapping[str, str | int]) -> int | None:

@@ -28,6 +28,7 @@ CHILDREN: Mapping[str, ChildOf] = {
     "contact_segments": ChildOf("contacts", "contact_id", shared=True),
     "contact_subscriptions": ChildOf("contacts", "contact_id", shared=True),
     "company_segments": ChildOf("companies", "company_id", shared=True),
+    "newsfeed_items": ChildOf("newsfeeds", "newsfeed_id", shared=True),
 }
 
 

@@ -107,6 +107,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ChildrenEndpoint(
         path="/contacts/{key}/subscriptions", parent="contacts", table="contact_subscriptions", message="User Not Found"
     ),
+    ChildrenEndpoint(path="/news/newsfeeds/{key}/items", parent="newsfeeds", table="newsfeed_items"),
     ChildrenEndpoint(
         path="/companies/{key}/segments",
         parent="companies",

@@ -2,6 +2,7 @@
 
     few rows missing, the read short of what is counted       each is asked for by its own address
     companies, whose count is a lower bound only               the same
+    children, which have no address of their own               a second read must lack them as well
     more than a fifth of the table missing                     a second read must lack them as well, and
                                                                in tables of more than 100 rows a person has said so
     any row of a small list missing                            a second read must lack it as well
@@ -24,7 +25,7 @@ from intercom.normalise.records import NO_JSON, Rejected
 from intercom.sync.read_table import TableReader
 from intercom.sync.removals import ASKED_ONE_BY_ONE, LARGE_SHARE, SMALL_TABLE, Missing, a_key, count_read, find_missing
 from intercom.tables.schema import ColumnKind
-from intercom.tables.table import Strategy
+from intercom.tables.table import Access, Strategy
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def confirm_removals(read: TableReader, state: TableState | None, *, permitted: 
     short = read.completeness.missing > 0
     if not short and read.table.may_wait:
         return Verdict(True)
-    if missing.count <= ASKED_ONE_BY_ONE:
+    if missing.count <= ASKED_ONE_BY_ONE and read.table.access is not Access.CHILD:
         return _ask_each(read, missing)
     if not short and not again:
         missing = _read_once_more(read, state)

@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from intercom.tables.below_people import COMPANY_SEGMENTS, CONTACT_NOTES, CONTACT_SEGMENTS, CONTACT_SUBSCRIPTIONS
 from intercom.tables.calls import CALLS
 from intercom.tables.companies import COMPANIES
 from intercom.tables.contacts import CONTACTS
+from intercom.tables.conversation_parts import CONVERSATION_PARTS
 from intercom.tables.conversations import CONVERSATIONS
 from intercom.tables.help_center import ARTICLES, COLLECTIONS, HELP_CENTERS, INTERNAL_ARTICLES
-from intercom.tables.outreach import NEWS_ITEMS, NEWSFEEDS, SUBSCRIPTION_TYPES
+from intercom.tables.outreach import NEWS_ITEMS, NEWSFEED_ITEMS, NEWSFEEDS, SUBSCRIPTION_TYPES
 from intercom.tables.relations import (
     COMPANY_TAGS,
     CONTACT_COMPANIES,
@@ -58,6 +60,12 @@ _CATALOGUE: Final = (
     CONVERSATION_TEAMMATES,
     TEAM_ADMINS,
     TICKET_PARTS,
+    CONVERSATION_PARTS,
+    NEWSFEED_ITEMS,
+    CONTACT_NOTES,
+    CONTACT_SEGMENTS,
+    CONTACT_SUBSCRIPTIONS,
+    COMPANY_SEGMENTS,
 )
 
 TABLES: Final[Mapping[str, Table]] = MappingProxyType({table.name: table for table in _CATALOGUE})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from intercom.tables.schema import EACH, Column, ColumnKind, TableSchema, columns, members
-from intercom.tables.table import Access, Selection, Strategy, Table
+from intercom.tables.table import Access, Parent, Selection, Strategy, Table
 
 NEWS_ITEMS: Final = Table(
     name="news_items",
@@ -50,6 +51,21 @@ NEWSFEEDS: Final = Table(
     ),
     strategy=Strategy.REPLACE,  # a handful of short rows: one file, which loses what is deleted
     scope="read and list news items and newsfeeds",
+    selection=Selection.ALL,
+    optional=True,
+)
+
+
+NEWSFEED_ITEMS: Final = Table(
+    name="newsfeed_items",
+    path="/news/newsfeeds/{key}/items",
+    access=Access.CHILD,
+    records_at=("data",),
+    schema=replace(NEWS_ITEMS.schema, fields=(*columns(ColumnKind.STRING, "newsfeed_id"), *NEWS_ITEMS.schema.fields)),
+    primary_key=("newsfeed_id", "id"),  # an item may be in several newsfeeds
+    strategy=Strategy.REPLACE,  # every newsfeed is asked for in each run, so what is in none of them goes
+    scope="read and list news items and newsfeeds",
+    parent=Parent(table=NEWSFEEDS, inherits={"newsfeed_id": "id"}),
     selection=Selection.ALL,
     optional=True,
 )

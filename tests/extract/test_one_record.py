@@ -13,7 +13,8 @@ from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Access, Table
 from tests.support.rig import Rig
 
-READ = {name: table for name, table in TABLES.items() if table.access is not Access.DERIVED}
+READ = {name: table for name, table in TABLES.items() if table.access not in (Access.CHILD, Access.DERIVED)}
+CHILDREN = {name: table for name, table in TABLES.items() if table.access is Access.CHILD}
 every_table = pytest.mark.parametrize("table", READ.values(), ids=READ)
 UNCOUNTED = {"help_centers"}
 """Whose list says nothing but its records."""
@@ -54,6 +55,24 @@ def test_a_list_that_takes_no_size_is_asked_for_without_one(rig: Rig) -> None:
         {"page": "1", "per_page": "1"},
         {},
     ]
+
+
+@pytest.mark.parametrize("table", CHILDREN.values(), ids=CHILDREN)
+def test_the_children_of_one_parent_are_asked_for_and_not_counted(rig: Rig, table: Table) -> None:
+    api = rig.client().for_table(table.name)
+    assert count_by_one_record(api, table) is None
+    parent, children = rig.server.requests()
+    before, _, after = table.path.partition("{key}")
+    assert children.path.startswith(before)
+    assert children.path.endswith(after)
+    assert "scroll" not in parent.path
+    for status, refused in ((404, False), (403, True)):
+        rig.server.fail(children.path, status=status)
+        if refused:
+            with pytest.raises(PermissionDeniedError):
+                count_by_one_record(api, table)
+        else:
+            assert count_by_one_record(api, table) is None
 
 
 def test_an_open_scroll_is_read_on(rig: Rig) -> None:

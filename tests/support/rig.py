@@ -30,6 +30,7 @@ from intercom.sync.ingest import Ingested, ingest_table
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Access, Selection
+from tests.support.children import served_records
 from tests.support.truth import assert_exact, exploded, read_lake
 
 CONNECTION = "acme"
@@ -168,8 +169,7 @@ class Rig:
                 parents = self.workspace.rows(parent_of(table))
                 assert_exact(exploded(TABLES[table], parents), self.rows(table), table)
             else:
-                served = [record.body for record in self.workspace.tables[table]]
-                assert_exact(served, self.rows(table), table)
+                assert_exact(served_records(self.workspace, TABLES[table]), self.rows(table), table)
         assert self.lake().list("_staging") == {}
 
     def serve_short(self, times: int) -> None:

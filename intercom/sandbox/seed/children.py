@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from intercom.sandbox.seed.outreach import news_item
 from intercom.sandbox.seed.sources import Sources
 
 Fields = dict[str, Any]
@@ -104,6 +105,11 @@ def _segment(sources: Sources) -> Fields:
         "updated_at": sources.now - 3 * 86_400,
         "person_type": "user",
     }
+
+
+def newsfeed_item(sources: Sources) -> Fields:
+    """A news item in one of the newsfeeds."""
+    return {"newsfeed_id": sources.one("newsfeeds"), **news_item(sources)}
 
 
 def contact_subscription(sources: Sources) -> Fields:

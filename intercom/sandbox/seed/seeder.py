@@ -15,6 +15,7 @@ from intercom.sandbox.seed.children import (
     contact_segment,
     contact_subscription,
     conversation_part,
+    newsfeed_item,
 )
 from intercom.sandbox.seed.companies import company
 from intercom.sandbox.seed.contacts import contact
@@ -69,6 +70,7 @@ _FURTHER: Mapping[str, Maker] = {
     "contact_segments": contact_segment,
     "contact_subscriptions": contact_subscription,
     "company_segments": company_segment,
+    "newsfeed_items": newsfeed_item,
 }
 """Tables with random numbers of their own, made after the first ones."""
 
