@@ -75,6 +75,11 @@ class SyncOptions(LakeOptions):
         description="YAML file with connections, where the flow runs; connections.yml in the current folder if "
         "that exists.",
     )
+    refill_lists: bool = Field(
+        default=False,
+        description="Asks for all tags and companies of contacts that have more than the ten that come with "
+        "them: one request for each such list of each contact that is read.",
+    )
     allow_mass_removal: bool = Field(
         default=False,
         description="Lets a full refresh remove more than a fifth of a table of over a hundred rows, when two "

@@ -251,6 +251,7 @@ def _begun(job: Job, request: RunRequest) -> Run:
         until=request.until,
         workspace=workspace.code,
         allow_mass_removal=request.allow_mass_removal,
+        refill_lists=request.refill_lists,
         doubt=workspace.doubt,
     )
 

@@ -16,6 +16,7 @@ from intercom.sandbox.kinds import (
     ListEndpoint,
     MeEndpoint,
     PagedEndpoint,
+    RelatedEndpoint,
     ScrollEndpoint,
     SearchEndpoint,
     SingleEndpoint,
@@ -93,6 +94,17 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         children="conversation_parts",
         kind="conversation_part.list",
         most=500,
+    ),
+    RelatedEndpoint(
+        path="/contacts/{key}/tags", parent="contacts", member="tags", table="tags", paging=Paging(most=60)
+    ),
+    RelatedEndpoint(
+        path="/contacts/{key}/companies",
+        parent="contacts",
+        member="companies",
+        table="companies",
+        records_key="companies",
+        paging=Paging(most=60, following="string"),
     ),
     ChildrenEndpoint(
         path="/contacts/{key}/notes",

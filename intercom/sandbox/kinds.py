@@ -5,6 +5,7 @@ The caller holds the workspace's lock.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -159,6 +160,35 @@ class SingleEndpoint:
             raise Refusal(404, self.message, self.code)
         record = records[call.key]
         return Answer(200, (record.changed(self.only_here) if self.only_here else record).body)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RelatedEndpoint:
+    """All elements of a list of which a record has the first ones: those, and records of ``table`` that it lacks.
+
+    There are as many as the record's list counts, as far as the workspace has so many.
+    """
+
+    method: ClassVar[Literal["GET"]] = "GET"
+    path: str
+    parent: str
+    member: str
+    table: str
+    records_key: str = "data"
+    paging: Paging = PLAIN
+
+    def answer(self, call: Call) -> Answer:
+        if call.key not in call.workspace.tables[self.parent]:
+            raise Refusal(404, "User Not Found", "not_found")
+        cut = json.loads(call.workspace.tables[self.parent][call.key].body)[self.member]
+        first = [one["id"] for one in cut["data"]]
+        records = {record.key: record for record in call.workspace.tables[self.table]}
+        others = sorted(records.keys() - set(first))
+        keys = [*first, *others[: max(0, cut["total_count"] - len(first))]]
+        bodies = [records[key].body if key in records else json.dumps({"id": key}).encode() for key in keys]
+        size = self.paging.size(call.params, len(bodies))
+        page = Numbered(self.path.replace("{key}", call.key), whole_number(call.params, "page", 1), size, len(bodies))
+        return list_answer("list", self.records_key, list(page.of(bodies)), self.paging.described(page))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

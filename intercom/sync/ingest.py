@@ -108,6 +108,7 @@ def ingest_table(
             *on_types,
             *(f"{table.name}: {hint}" for hint in unknown_fields_hint(reader.unknown)),
             *reader.tally.hints(table),
+            *reader.refill_hints(),
             *hint_on_history(table, run, plan.state, after, reader.rows),
         ),
         refused=verdict.refused,
@@ -185,6 +186,7 @@ def _reader(
         exact=plan.start.replaces,
         search_check=SearchCheck.from_json(search) if search else None,
         known=_known(lake_table, plan, run),
+        refills=run.refill_lists,
         one_part=plan.state is None or not plan.state.staged,  # else rows wait for a merge, and these may wait as well
     )
 

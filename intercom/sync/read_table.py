@@ -6,7 +6,7 @@ only the first read of the whole: the others save no plan, and no ends of slices
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from intercom.extract.extraction import Extraction, Receiver, SliceEnd
 from intercom.extract.limits import DEFAULT_LIMITS, ReadLimits
 from intercom.extract.pages import Page, greatest
 from intercom.extract.read import read_table
+from intercom.extract.refill import ListRefill
 from intercom.extract.search_slices import SlicePlan
 from intercom.extract.windows import Window
 from intercom.lake.rejected_records import RejectedRecords
@@ -44,7 +45,8 @@ class TableReader:
 
     `staged` is what this attempt has staged. `rejected` are records that could not be rows. `exact`: rows that are not
     read will be removed. `search_check` is the latest finding of how search compares dates. `known` are rows that need
-    not be staged if they come unchanged. `one_part`: what is staged may be one part for all months.
+    not be staged if they come unchanged. `one_part`: what is staged may be one part for all months. `refills`: the rest
+    of lists that come cut is asked for; a row counts as unchanged if its whole lists are, too.
     """
 
     table: Table
@@ -59,6 +61,7 @@ class TableReader:
     search_check: SearchCheck | None = None
     known: Mapping[bytes, RowDigest] = field(default_factory=dict)
     one_part: bool = True
+    refills: bool = False
     staged: Staged = field(default_factory=Staged)
     completeness: Completeness = field(default_factory=Completeness)
 
@@ -72,6 +75,8 @@ class TableReader:
             self.table, {} if self.checkpoints.earlier else self.known, run_start=self.checkpoints.run_start
         )
         self.tally = ChildTally()
+        wanted = self.refills and self.table.refilled
+        self._refill = ListRefill(self.table, self.api, self.in_parallel) if wanted else None
         if self.checkpoints.earlier:
             self.rejected.recall()
 
@@ -96,6 +101,10 @@ class TableReader:
     def unknown(self) -> list[str]:
         """Names of fields without a column that were met."""
         return self._normaliser.unknown
+
+    def refill_hints(self) -> Iterator[str]:
+        """Lines on lists that were asked for, and are not whole for all that."""
+        return iter(()) if self._refill is None else self._refill.hints()
 
     def read(self) -> None:
         """Read the window, going on from earlier attempts at the run; when this returns, every row is durable."""
@@ -148,6 +157,8 @@ class TableReader:
                 if isinstance(item, SliceEnd):
                     pipeline.deliver(item)
                     return
+                if self._refill is not None:
+                    item = self._refill.page(item)
                 rows = len(item.records) - item.marks
                 self.rejected.take(rows + item.outside, item.rejected, item.request_id)
                 # A child must not be left out as unchanged: the mark before it would remove it.

@@ -21,6 +21,7 @@ class RunRequest:
     history_from: int | Literal["all"] | None = None
     until: int | None = None
     allow_mass_removal: bool = False
+    refill_lists: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class Run:
     server's clock may have been up to `doubt` seconds behind it; 0 if the server told the time.
     `history_from` and `until` limit the cursor field, unix seconds, ``[from, until)``; a `history_from` of None was not
     given, `ALL` is from the beginning. `workspace` is Intercom's code of the workspace, None when it could not be
-    asked. `allow_mass_removal`: a full refresh may remove a large part of a table. `limits`: sizes by which its reads
+    asked. `allow_mass_removal`: a full refresh may remove a large part of a table. `refill_lists`: the
+    rest of lists that come cut is asked for. `limits`: sizes by which its reads
     are cut.
     """
 
@@ -44,6 +46,7 @@ class Run:
     until: int | None = None
     workspace: str | None = None
     allow_mass_removal: bool = False
+    refill_lists: bool = False
     doubt: int = 0
     limits: ReadLimits = DEFAULT_LIMITS
 

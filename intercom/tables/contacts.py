@@ -50,5 +50,6 @@ CONTACTS: Final = Table(
     record_path="/contacts/",
     scope="read and list users and companies",
     narrowed_by=("id", "role"),
+    refilled=("tags", "companies"),
     day_cut=True,  # contact search drops the time of day of a timestamp filter; conversation search does not
 )

@@ -88,6 +88,7 @@ class Table:
     and no column; for a derived table, ``records_at`` is the path in the parent's row: the column, then members.
     ``records_otherwise`` is a second such path for rows that have no list at the first, and ``element_as`` the member
     that an element stands for which is a plain value, such as a number; empty if elements are objects only.
+    ``refilled`` are members with lists that may come cut, and whose ``url`` gives the rest, if a run asks for it.
     ``selection`` says which word selects the table. ``optional``: if the token may not read the table and it was not
     named, that is a note and no failure.
     """
@@ -115,6 +116,7 @@ class Table:
     parent: Parent | None = None
     records_otherwise: tuple[str, ...] = ()
     element_as: str = ""
+    refilled: tuple[str, ...] = ()
     selection: Selection = Selection.DEFAULT
     optional: bool = False
 
@@ -219,6 +221,9 @@ class Table:
             raise ValueError(f"Table {self.name!r} has key columns that are no strings: {', '.join(unusable)}.")
         if other := [name for name in times if declared[name].kind is not schemas.ColumnKind.TIMESTAMP]:
             raise ValueError(f"Table {self.name!r} goes by times that are no timestamp: {', '.join(other)}.")
+        nested = {column.name for column in self.schema.fields if column.kind is schemas.ColumnKind.JSON}
+        if flat := [name for name in self.refilled if name not in nested]:
+            raise ValueError(f"Table {self.name!r} refills what is no list: {', '.join(flat)}.")
         if stray := [column.name for column in self.schema.flat if not column.path]:
             raise ValueError(f"Table {self.name!r} has flat columns without a path: {', '.join(stray)}.")
         if orphans := [column.name for column in self.schema.flat if column.path[0] not in declared]:

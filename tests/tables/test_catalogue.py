@@ -200,6 +200,7 @@ def test_fingerprints_tell_schemas_apart_by_name_type_and_order() -> None:
             {"primary_key": ("id", "email"), "required": ("id", "email")},
             "finds records of several key columns by their id",
         ),
+        ({"refilled": ("tags", "name")}, "refills what is no list: name"),
         ({"carries": ("role",)}, "carries a parameter that a request of it lacks"),
         ({"path": "contacts"}, "does not start with '/'"),
         ({"requests": ()}, "no request"),
