@@ -3,6 +3,7 @@
     whole search, search by seconds    its own count is the number of rows; requests follow from how it will be read
     search by days                     counts of whole days inside and around the window are bounds of the rows
     companies                          the list's count is a bound from below; the scroll itself is never touched
+    logs                               the first page names the number of pages, the last one has the rest
     articles                           the first page names the count and the number of pages
     small lists                        they are read, which is all there is to them
 
@@ -12,20 +13,24 @@ be spread evenly between the first and the last one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self
 
 from intercom.errors import FatalApiError, PermissionDeniedError, RequestRejectedError
 from intercom.extract.cursor_pages import CursorSearch, FirstPage, first_page, first_row, following_cursor, range_query
 from intercom.extract.date_comparison import SearchCheck, count_half_day, is_of_today, newest_created_first
+from intercom.extract.even_spread import EvenSpread
 from intercom.extract.extraction import Extraction
+from intercom.extract.log_forecast import log_requests
+from intercom.extract.log_pages import ask_log
 from intercom.extract.page_size import first_answer, names_more
 from intercom.extract.pages import Page, json_integer, next_params, page_of, pages_of
-from intercom.extract.search_slices import SliceCount, Splitter
+from intercom.extract.search_slices import Splitter
 from intercom.extract.slice_size import Pace, slice_rows
+from intercom.extract.time_log import BegunLog, log_bounds
 from intercom.extract.whole_search import CREATED, everything, searched_changes
-from intercom.extract.windows import DAY_SECONDS, DAYS, SECONDS, Bounds, Slice, Window
+from intercom.extract.windows import DAY_SECONDS, DAYS, SECONDS, Bounds, Window
 from intercom.tables.table import Access
 
 _ZONE_SECONDS = 15 * 3600
@@ -109,7 +114,9 @@ def forecast_read(extraction: Extraction, window: Window, known: SearchCheck | N
             return _scroll(extraction, window, in_lake)
         case Access.LIST:
             return _list(extraction)
-        case Access.TIME_LOG | Access.CHILD | Access.DERIVED:  # no entry has one of these yet
+        case Access.TIME_LOG:
+            return _log(extraction, window)
+        case Access.CHILD | Access.DERIVED:  # no entry has one of these yet
             raise NotImplementedError(extraction.table.access)
 
 
@@ -188,6 +195,42 @@ def _scroll(extraction: Extraction, window: Window, in_lake: int) -> ReadForecas
 
 def _scroll_requests(records: Range) -> Range:
     return records.map(lambda rows: _ceiling(rows, _SCROLL_PAGE) + _BESIDE_THE_SCROLL)
+
+
+# -- logs ---------------------------------------------------------------------------------------------------------
+
+
+def _log(extraction: Extraction, window: Window) -> ReadForecast:
+    """A log: the first page counts the pages, and the last one has the rest."""
+    table, bounds = extraction.table, log_bounds(window, extraction.run_start)
+    try:
+        first = ask_log(extraction.api, table, bounds)
+    except RequestRejectedError as refused:
+        if refused.status != 400:
+            raise
+        unknown, requests = Range(0, None), Range(1, None)
+        why = "times so long ago are refused, and the run looks for the earliest that is not"
+        return ReadForecast(unknown, requests, unknown, requests, 0.0, None, why=why)
+    sample = first.page if first.page.records else None
+    begun = BegunLog(bounds, first)
+    if first.total_pages is None:
+        more = bool(first.following) or first.elements >= first.per_page
+        rows = Range(first.elements, None if more else first.elements)
+        requests = Range(2, None if more else 2)
+        why = "the log does not count its pages" if more else ""
+        return ReadForecast(rows, requests, rows, requests, first.seconds, sample, why=why)
+    found = first.elements
+    if first.total_pages > 1:
+        last = ask_log(extraction.api, table, bounds, {**first.following, "page": first.total_pages})
+        found = (first.total_pages - 1) * first.per_page + last.elements
+    records = Range.exactly(found)
+    rows = Range.exactly(_held(first.page, str(table.cursor_field), window)) if first.total_pages == 1 else records
+    asked, chain = log_requests(extraction, begun, found)
+    requests, why = Range.exactly(asked), ""
+    if begun.is_long(extraction):
+        requests = Range(round(0.9 * asked), round(1.2 * asked))
+        why = "how many slices a log needs depends on how its entries are spread"
+    return ReadForecast(rows, requests, records, Range.exactly(chain), first.seconds, sample, why=why)
 
 
 # -- searches -----------------------------------------------------------------------------------------------------
@@ -372,7 +415,7 @@ class _SearchForecast:
         """The run's own way to cut a search, over rows that are spread evenly; `overlap` in cells of its grid."""
         extraction, table = self._extraction, self._table
         grid = DAYS if extraction.by_day else SECONDS
-        spread = _Spread(counted, grid.cell(lowest), grid.cell(highest) + 1, overlap if extraction.by_day else 0)
+        spread = EvenSpread(counted, grid.cell(lowest), grid.cell(highest) + 1, overlap if extraction.by_day else 0)
         splitter = Splitter(
             grid=grid,
             lowest=lowest,
@@ -424,35 +467,6 @@ class _SearchForecast:
             checks,
             why,
         )
-
-
-class _Spread:
-    """Counts of slices as if `rows` were spread evenly over the cells from `first` to `end`, `end` excluded.
-
-    `overlap` are cells before its own that a slice brings as well. `asked` is how many were counted.
-    """
-
-    def __init__(self, rows: int, first: int, end: int, overlap: int) -> None:
-        self.asked = 0
-        self._rows, self._first, self._end, self._overlap = rows, first, max(first + 1, end), overlap
-
-    def counts(self, slices: Sequence[Slice]) -> list[SliceCount | None]:
-        """The counts, one request for each slice."""
-        self.asked += len(slices)
-        return [SliceCount(self._count(part)) for part in slices]
-
-    def _count(self, part: Slice) -> int:
-        start = None if part.start is None else part.start - self._overlap
-        rows = self._before(part.end, self._rows) - self._before(start, 0)
-        if part.narrowed:
-            field, _, value = part.narrowed
-            rows = _ceiling(rows, 2 if field == "role" else 16 ** len(value))
-        return rows
-
-    def _before(self, cell: int | None, without: int) -> int:
-        if cell is None:
-            return without
-        return self._rows * max(0, min(cell, self._end) - self._first) // (self._end - self._first)
 
 
 def _first_value(found: FirstPage, field: str) -> int | None:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from intercom.api.client import TableClient
-from intercom.errors import FatalApiError
+from intercom.errors import FatalApiError, RequestRejectedError
 from intercom.extract.cursor_pages import CursorSearch, FirstPage, first_row, range_query
+from intercom.extract.log_pages import ask_log
 from intercom.extract.page_size import first_answer
 from intercom.extract.pages import json_integer, page_of
 from intercom.extract.windows import Bounds
@@ -37,7 +38,9 @@ def count_by_one_record(api: TableClient, table: Table) -> int | None:
         case Access.CHILD:
             _ask_for_children(api, table)
             return None
-        case Access.TIME_LOG | Access.DERIVED:  # no entry has one of these yet
+        case Access.TIME_LOG:
+            return _rows_of_log(api, table)
+        case Access.DERIVED:  # not asked for: it is made of its parent
             raise NotImplementedError(table.access)
 
 
@@ -70,6 +73,16 @@ def _first(api: TableClient, table: Table) -> list[Record]:
         path, params = table.list_path or table.path, {**table.requests[0], "per_page": 1}
         answer = api.get(path, params, expect=table.records_at)
     return page_of(answer, table, 1).records[:1]
+
+
+def _rows_of_log(api: TableClient, table: Table) -> int | None:
+    """The rows of a log, up to a page too many; None where it does not count, or refuses a question about all of it."""
+    try:
+        return ask_log(api, table, Bounds(0, None)).rows
+    except RequestRejectedError as refused:
+        if refused.status != 400:
+            raise
+        return None
 
 
 def _counted(api: TableClient, table: Table, path: str, params: Mapping[str, str | int]) -> int | None:

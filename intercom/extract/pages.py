@@ -106,17 +106,30 @@ def pages_of(answer: Answer) -> dict[str, Any]:
 
 
 def next_params(answer: Answer) -> dict[str, str | int]:
-    """Where ``pages.next`` points to, as query parameters; empty at the end.
+    """Where ``pages.next`` points to, as a page number or a cursor; empty at the end.
 
     Intercom sends ``next`` as an object, as a URL string, as null, or not at all. Only the query parameters of a URL
     are used: requests go to the configured host alone, because they carry the token.
     """
     following = pages_of(answer).get("next")
     if isinstance(following, str):
-        following = dict(parse_qsl(urlsplit(following).query))
+        following = _query(following)
     if not isinstance(following, dict):
         return {}
     return {name: following[name] for name in ("page", "starting_after") if following.get(name)}
+
+
+def linked_params(answer: Answer) -> dict[str, str | int]:
+    """As `next_params`, but with every parameter of a URL: for endpoints whose next page is documented as a URL."""
+    following = pages_of(answer).get("next")
+    return {**_query(following)} if isinstance(following, str) else next_params(answer)
+
+
+def _query(url: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(urlsplit(url).query))
+    except ValueError:  # such as a host with half an IPv6 address
+        return {}
 
 
 def place_of(params: Params) -> frozenset[tuple[str, str]]:

@@ -11,6 +11,7 @@ from intercom.extract.page_numbers import read_page_numbers
 from intercom.extract.pages import Page, greatest
 from intercom.extract.scroll import read_scroll
 from intercom.extract.search import read_search
+from intercom.extract.time_log import read_time_log
 from intercom.extract.windows import Window
 from intercom.tables.table import Access, Table
 
@@ -41,6 +42,8 @@ def read_table(extraction: Extraction, window: Window) -> None:
             read_scroll(extraction)
         case Access.LIST:
             read_list(extraction)
+        case Access.TIME_LOG:
+            read_time_log(extraction, window)
 
 
 def _inside(page: Page, table: Table, window: Window) -> Page:

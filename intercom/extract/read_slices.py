@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from threading import Lock
@@ -25,6 +25,9 @@ from intercom.extract.whole_search import CREATED, BegunSearch, all_have_created
 from intercom.extract.windows import DAYS, SECONDS, Bounds, Slice, Window
 
 log = logging.getLogger(__name__)
+
+ReadSlice = Callable[[Extraction, SlicePlan, PlannedSlice], None]
+"""Reads one slice of a plan; the extraction has the slice's own completeness."""
 
 
 def read_in_slices(extraction: Extraction, begun: BegunSearch, window: Window) -> SlicePlan:
@@ -52,13 +55,25 @@ def read_in_slices(extraction: Extraction, begun: BegunSearch, window: Window) -
         ),
     )
     extraction.expect(search.counted)
+    return read_settled(extraction, outline, splitter.split(search.counted), _read_slice)
+
+
+def read_planned(extraction: Extraction, plan: SlicePlan) -> None:
+    """Read the parts of a search's plan that no earlier attempt at this run has read."""
+    read_missing(extraction, plan, _read_slice)
+
+
+def read_settled(
+    extraction: Extraction, outline: SlicePlan, rounds: Iterable[Sequence[PlannedSlice]], read: ReadSlice
+) -> SlicePlan:
+    """Read slices as they are settled, round by round; the plan of all is kept when the last round has come."""
     ends = _SliceEnds(extraction)
     parts: list[PlannedSlice] = []
     with extraction.side_by_side() as submit:
-        for settled in splitter.split(search.counted):
+        for settled in rounds:
             parts += settled
             for part in _longest_first(settled):
-                submit(partial(_read_slice, extraction, outline, part, ends))
+                submit(partial(_read_to_its_end, extraction, outline, part, ends, read))
         plan = replace(outline, parts=in_order(parts))
         log.info("%s: %d rows in %d slices of %s", extraction.table.name, plan.rows, len(plan.parts), plan.field)
         extraction.resumable.keep(plan)
@@ -66,14 +81,16 @@ def read_in_slices(extraction: Extraction, begun: BegunSearch, window: Window) -
     return plan
 
 
-def read_planned(extraction: Extraction, plan: SlicePlan) -> None:
+def read_missing(extraction: Extraction, plan: SlicePlan, read: ReadSlice) -> None:
     """Read the parts of a plan that no earlier attempt at this run has read."""
     finished = extraction.resumable.finished()
     missing = [part for place, part in enumerate(plan.parts) if place not in finished]
     extraction.expect(sum(part.rows for part in missing))
     ends = _SliceEnds(extraction)
     ends.begin(plan)
-    extraction.in_parallel([partial(_read_slice, extraction, plan, part, ends) for part in _longest_first(missing)])
+    extraction.in_parallel(
+        [partial(_read_to_its_end, extraction, plan, part, ends, read) for part in _longest_first(missing)]
+    )
 
 
 def _longest_first(parts: Iterable[PlannedSlice]) -> list[PlannedSlice]:
@@ -81,11 +98,17 @@ def _longest_first(parts: Iterable[PlannedSlice]) -> list[PlannedSlice]:
     return sorted(parts, key=lambda part: part.rows, reverse=True)
 
 
-def _read_slice(extraction: Extraction, plan: SlicePlan, part: PlannedSlice, ends: _SliceEnds) -> None:
+def _read_to_its_end(
+    extraction: Extraction, plan: SlicePlan, part: PlannedSlice, ends: _SliceEnds, read: ReadSlice
+) -> None:
     found = Completeness()
-    read_cursor_pages(replace(extraction, completeness=found), _slice_search(extraction, plan, part.slice, part.rows))
+    read(replace(extraction, completeness=found), plan, part)
     extraction.completeness.add(found)
     ends.reached(part, found)
+
+
+def _read_slice(extraction: Extraction, plan: SlicePlan, part: PlannedSlice) -> None:
+    read_cursor_pages(extraction, _slice_search(extraction, plan, part.slice, part.rows))
 
 
 class _SliceEnds:

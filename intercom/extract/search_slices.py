@@ -24,6 +24,8 @@ _TOLERANCE = 1.25
 """Factor on the target size. A slice of up to this size is not cut again, and neighbours are joined up to this size."""
 _LOPSIDED = 0.9
 """A piece with more than this share of its parent's rows is asked for its last row's time before it is cut again."""
+_MOST_OVERLAP = 4
+"""Parts by time that count more than this many times the rows of their slice show that the bounds are ignored."""
 _HEX = "0123456789abcdef"
 _ROLES = ("user", "lead")
 _LONGEST_SUFFIX = 2
@@ -191,7 +193,9 @@ def _adds_up(piece: _Piece, counted: Sequence[SliceCount | None], size: int) -> 
     if len(rows) < len(counted) or sum(rows) < piece.rows:
         return False
     # Far more rows than the slice has mean that the API ignores the filter, and counts the whole slice for each part.
-    return not piece.ways[0][0].narrowed or sum(rows) <= piece.rows + max(size, piece.rows // 10)
+    if piece.ways[0][0].narrowed:
+        return sum(rows) <= piece.rows + max(size, piece.rows // 10)
+    return sum(rows) <= _MOST_OVERLAP * piece.rows + len(rows) * size  # slices of one day each bring two
 
 
 def _narrower(whole: Slice, by: Collection[str]) -> Iterator[tuple[Slice, ...]]:

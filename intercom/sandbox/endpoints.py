@@ -24,6 +24,7 @@ from intercom.sandbox.kinds import (
 )
 from intercom.sandbox.listing import Paging, Params
 from intercom.sandbox.records import ABSENT, Record
+from intercom.sandbox.time_log import LogEndpoint
 from intercom.sandbox.workspace import Workspace
 
 MODELS = ("contact", "company", "conversation")
@@ -140,6 +141,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     ListEndpoint(path="/admins", table="admins", kind="admin.list", records_key="admins", shown=_admins),
     ListEndpoint(path="/teams", table="teams", kind="team.list", records_key="teams"),
+    LogEndpoint(
+        path="/admins/activity_logs",
+        table="activity_logs",
+        kind="activity_log.list",
+        records_key="activity_logs",
+    ),
     ListEndpoint(path="/data_attributes", table="data_attributes", shown=_data_attributes),
     ListEndpoint(path="/away_status_reasons", table="away_status_reasons"),
     SearchEndpoint(path="/tickets/search", table="tickets", kind="ticket.list", records_key="tickets"),

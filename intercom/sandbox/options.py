@@ -5,7 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from intercom.sandbox.listing import Paging
+from intercom.sandbox.listing import Following, Paging
+
+
+@dataclass(slots=True)
+class LogOptions:
+    """How the log of activities answers: every doubt about it."""
+
+    per_page: int = 20
+    inclusive: bool = True
+    """Whether entries of the second of a bound belong to the range."""
+    newest_first: bool = True
+    following: Following = "string"
+    totals: bool = True
+    needs_link: bool = False
+    """Pages after the first are refused without all parameters of the link to them."""
+    oldest: int | None = None
+    """``created_at_after`` before this unix second is refused with 400."""
+    oldest_seconds: int | None = None
+    """``created_at_after`` is refused with 400 if it is more seconds ago than this."""
+    arriving: int = 0
+    """Entries that are still to arrive: one after each page that is served."""
+    repeats: int | None = None
+    """The page of this number names itself as the next one."""
 
 
 @dataclass(slots=True)
@@ -29,6 +51,7 @@ class Options:
     """n (at least 2): each n-th page of a search has no records, but links to a next page."""
     paging: dict[str, Paging] = field(default_factory=dict)
     """Table -> how its list by page number answers, if not as its endpoint says."""
+    log: LogOptions = field(default_factory=LogOptions)
     heavy_above: dict[str, int] = field(default_factory=dict)
     """Path -> the per_page above which it answers 502."""
     scroll_ttl_seconds: float = 60.0

@@ -6,6 +6,8 @@
     more than a fifth of the table missing                     a second read must lack them as well, and
                                                                in tables of more than 100 rows a person has said so
     any row of a small list missing                            a second read must lack it as well
+    any entry of a log missing                                 it stays, unless a person has said so: entries are never
+                                                               deleted, but Intercom need not serve old ones for ever
 
 Source of the API facts: Intercom REST API reference 2.14, "Retrieve a contact" and its neighbours (404: not there).
 """
@@ -53,6 +55,8 @@ def confirm_removals(read: TableReader, state: TableState | None, *, permitted: 
     if not missing.count:
         return Verdict(True)
     name, is_list = read.table.name, read.table.strategy is Strategy.REPLACE
+    if read.table.access is Access.TIME_LOG and not permitted:
+        return _kept(name, missing, "entries of a log stay when Intercom ceases to serve them")
     again = is_list or missing.is_large
     if again:
         log.warning("%s: the read lacks %s that the lake has; reading once more", name, missing)

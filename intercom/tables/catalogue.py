@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from intercom.tables.activity_logs import ACTIVITY_LOGS
 from intercom.tables.below_people import COMPANY_SEGMENTS, CONTACT_NOTES, CONTACT_SEGMENTS, CONTACT_SUBSCRIPTIONS
 from intercom.tables.calls import CALLS
 from intercom.tables.companies import COMPANIES
@@ -52,6 +53,7 @@ _CATALOGUE: Final = (
     SUBSCRIPTION_TYPES,
     CALLS,
     AWAY_STATUS_REASONS,
+    ACTIVITY_LOGS,
     CONTACT_COMPANIES,
     CONTACT_TAGS,
     COMPANY_TAGS,

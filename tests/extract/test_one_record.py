@@ -37,6 +37,8 @@ def test_the_rows_are_counted_by_one_request_of_each_kind(rig: Rig, table: Table
     if table.access is Access.SEARCH:
         assert requests[0].body is not None
         assert requests[0].body["pagination"] == {"per_page": 1}
+    elif table.access is Access.TIME_LOG:
+        assert requests[0].params == {"created_at_after": "0"}
     elif table.access is not Access.LIST:
         assert requests[0].params["per_page"] == "1"
 
@@ -84,3 +86,11 @@ def test_an_open_scroll_is_read_on(rig: Rig) -> None:
     following = api.get(companies.path, {"scroll_param": token}, once=True)
     assert following.fields["data"] != opened["data"]
     assert len(bytes(following.fields["data"])) > 2
+
+
+def test_a_log_is_counted_by_its_pages(make_rig: Callable[..., Rig]) -> None:
+    rig, table = make_rig(activity_logs=50), TABLES["activity_logs"]
+    api = rig.client().for_table(table.name)
+    assert count_by_one_record(api, table) == 60
+    rig.workspace.options.log.oldest = 1
+    assert count_by_one_record(api, table) is None

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from intercom.sandbox.records import Record
+from intercom.sandbox.seed.activity_logs import activity_log
 from intercom.sandbox.seed.articles import article
 from intercom.sandbox.seed.calls import call
 from intercom.sandbox.seed.children import (
@@ -65,6 +66,7 @@ _FURTHER: Mapping[str, Maker] = {
     "news_items": news_item,
     "subscription_types": subscription_type,
     "calls": call,
+    "activity_logs": activity_log,
     "conversation_parts": conversation_part,
     "contact_notes": contact_note,
     "contact_segments": contact_segment,
