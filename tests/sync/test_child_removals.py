@@ -1,0 +1,55 @@
+"""Parts of conversations that are deleted, in whole runs: they leave the lake, wherever their conversation is now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from intercom.compaction.compact import Compacted
+from tests.support.rig import Rig, in_both_formats
+
+PARTS = "conversation_parts"
+DAY = 86_400
+
+
+@in_both_formats
+def test_parts_that_are_deleted_leave_the_lake_also_if_their_conversation_moves(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(conversations=6)
+    conversations = [row["id"] for row in rig.workspace.rows("conversations")]
+    for number in range(30):
+        rig.workspace.create(
+            PARTS, conversation_id=conversations[number % 5], created_at=rig.workspace.now() - 5_000 + number
+        )
+    rig.workspace.travel(7_200)
+    assert counts(synced(rig)) == (30, 0, 0, 30)
+    assert synced(rig).files == 0
+
+    rig.workspace.travel(7_200)
+    rig.workspace.delete(PARTS, parts_of(rig, conversations[0])[0])
+    assert counts(synced(rig)) == (0, 0, 1, 29)
+
+    rig.workspace.travel(7_200)
+    moved = conversations[1]
+    created_at = next(row["created_at"] for row in rig.workspace.rows("conversations") if row["id"] == moved)
+    rig.workspace.delete(PARTS, parts_of(rig, moved)[0])
+    rig.workspace.update("conversations", moved, created_at=created_at - 70 * DAY)
+    assert counts(synced(rig)) == (0, 5, 1, 28)
+
+    for part in parts_of(rig, moved):
+        rig.workspace.delete(PARTS, part)
+    assert counts(synced(rig)) == (0, 0, 5, 23)
+
+
+def synced(rig: Rig) -> Compacted:
+    """A run a little later, after which the lake has exactly what the workspace has."""
+    rig.workspace.travel(10)
+    _, done = rig.sync([PARTS])[PARTS]
+    rig.check([PARTS])
+    return done
+
+
+def counts(done: Compacted) -> tuple[int, int, int, int]:
+    return done.new, done.changed, done.removed, done.rows
+
+
+def parts_of(rig: Rig, conversation: str) -> list[str]:
+    return [record.key for record in rig.workspace.children[PARTS].of(conversation)]
