@@ -46,11 +46,15 @@ def child_costs(
             continue
         seconds.append(took)
         yield (
-            f"{table.name}: one request for each of {'up to ' if limited else ''}{count:,} {parent.name}, about "
-            f"{duration(took)} at {limit:,} requests per 10 s; later runs ask for changed {parent.name} only"
+            f"{table.name}: one request for each of {'up to ' if limited else ''}{count:,} {parent.name}, "
+            f"{_told(took)} at {limit:,} requests per 10 s; later runs ask for changed {parent.name} only"
         )
     if len(seconds) > 1:
-        yield f"These tables share the allowed requests: together about {duration(sum(seconds))}"
+        yield f"These tables share the allowed requests: together {_told(sum(seconds))}"
+
+
+def _told(seconds: float) -> str:
+    return "less than a minute" if seconds < 60 else f"about {duration(seconds)}"
 
 
 def _asks_for_all(request: RunRequest, state: TableState | None) -> bool:

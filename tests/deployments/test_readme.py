@@ -13,6 +13,7 @@ from pathlib import Path
 from intercom.api.traffic import Traffic
 from intercom.sync.summary import as_text
 from intercom.tables.catalogue import TABLES
+from intercom.tables.table import Selection
 from tests.support.results import table_result
 from tests.support.rig import BY_DEFAULT
 
@@ -30,6 +31,14 @@ def test_the_table_of_tables_is_the_catalogue() -> None:
         (table.name, ", ".join(table.primary_key), table.cursor_field or "-", table.strategy)
         for table in TABLES.values()
     ]
+
+
+def test_the_groups_and_the_tables_that_have_to_be_named_are_listed() -> None:
+    section = " ".join(README.split("### Which tables are copied")[1].split("\n\n")[2].split())
+    default, named = (re.findall("[a-z_]+", section.split(f"{before}: ")[1].split(".")[0])
+                      for before in ("`default`", "named"))  # fmt: skip
+    assert default == list(BY_DEFAULT)
+    assert named == [name for name, table in TABLES.items() if table.selection is Selection.NAME]
 
 
 def test_every_option_of_the_shell_is_documented_and_no_other() -> None:

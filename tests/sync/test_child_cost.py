@@ -54,7 +54,7 @@ def test_tables_of_one_parent_share_its_count_and_the_time_is_summed_up(rig: Rig
     rig.server.clear_log()
     *each, together = told(rig, NOTES, LISTS, OF_COMPANIES)
     assert [line.partition(":")[0] for line in each] == ["contact_notes", "contact_lists", "company_notes"]
-    assert together.startswith("These tables share the allowed requests: together about ")
+    assert together == "These tables share the allowed requests: together less than a minute"
     assert len(rig.server.requests("/contacts/search")) == len(rig.server.requests("/companies")) == 1
     assert not rig.server.requests("/companies/scroll")
 
