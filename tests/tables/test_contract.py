@@ -21,6 +21,8 @@ from tests.support.truth import exploded
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 every_table = pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+SHRINKING = [table for table in TABLES.values() if table.access is not Access.TIME_LOG]
+"""Tables of which records are deleted; no entry of a log is."""
 
 
 @pytest.fixture
@@ -81,6 +83,33 @@ def test_a_changed_row_and_a_field_without_a_column_arrive(rig: Rig, table: Tabl
     rig.check([table.name])
     (extra,) = [text for text in rig.rows(table.name).column("_extra").to_pylist() if text and "added_by" in text]
     assert json.loads(extra)["added_by_intercom"] == {"deep": [1, None]}
+
+
+@every_table
+def test_three_increments_of_one_day_bring_what_is_new_and_what_has_changed(rig: Rig, table: Table) -> None:
+    sync(rig, table)
+    for value in range(3):
+        rig.workspace.travel(1200)
+        add_field(rig, table, value)
+        rig.workspace.create(parent_of(table.name) if table.access is Access.DERIVED else table.name)
+        rig.workspace.travel(1)
+        sync(rig, table)
+        rig.check([table.name])
+
+
+@pytest.mark.parametrize("table", SHRINKING, ids=[table.name for table in SHRINKING])
+def test_a_full_refresh_removes_what_is_gone(rig: Rig, table: Table) -> None:
+    sync(rig, table)
+    rig.workspace.travel(7200)
+    if table.access is Access.DERIVED:
+        parent = parent_of(table.name)
+        rig.workspace.delete(parent, next(row["id"] for row in rig.workspace.rows(parent) if exploded(table, [row])))
+    else:
+        rig.workspace.delete(table.name, next(iter(rig.workspace.tables[table.name])).key)
+    rig.workspace.travel(1)
+    compacted = sync(rig, table, full_refresh=True)
+    rig.check([table.name])
+    assert compacted.removed >= 1
 
 
 @every_table
