@@ -5,6 +5,7 @@
     children, which have no address of their own               a second read must lack them as well
     more than a fifth of the table missing                     a second read must lack them as well, and
                                                                in tables of more than 100 rows a person has said so
+    children, where an answer did not have all of a parent     rows of parents that are gone stay, unless permitted
     any row of a small list missing                            a second read must lack it as well
     any entry of a log missing                                 it stays, unless a person has said so: entries are never
                                                                deleted, but Intercom need not serve old ones for ever
@@ -57,6 +58,14 @@ def confirm_removals(read: TableReader, state: TableState | None, *, permitted: 
     name, is_list = read.table.name, read.table.strategy is Strategy.REPLACE
     if read.table.access is Access.TIME_LOG and not permitted:
         return _kept(name, missing, "entries of a log stay when Intercom ceases to serve them")
+    if read.table.strategy is Strategy.REPLACE_CHILDREN and not permitted and _may_lack_children(read):
+        assert read.table.parent is not None
+        return Verdict(
+            False,
+            f"{name}: what the lake has of {read.table.parent.table.name} that are gone stays, because others may have "
+            "rows that Intercom does not give any more. Rows that it has removed from those that it gave whole are "
+            "gone. To remove both kinds, run with --full-refresh --allow-mass-removal",
+        )
     again = is_list or missing.is_large
     if again:
         log.warning("%s: the read lacks %s that the lake has; reading once more", name, missing)
@@ -103,6 +112,12 @@ def confirm_repair(read: TableReader, state: TableState, *, permitted: bool) -> 
         "was removed, and the watermark has not moved. If these rows are gone from Intercom on purpose, run with "
         "--full-refresh --allow-mass-removal"
     )
+
+
+def _may_lack_children(read: TableReader) -> bool:
+    """Whether an answer did not have all children of its parent; unknown of answers that earlier attempts have read."""
+    tally = read.tally
+    return bool(tally.cut or tally.fewer or tally.short or read.rejected.total or read.checkpoints.earlier)
 
 
 def _staged(read: TableReader) -> list[tuple[str, int]]:
