@@ -20,8 +20,9 @@ from intercom.compaction.keys import hashes_of
 from intercom.compaction.memory import MERGING
 from intercom.compaction.move_steps import both
 from intercom.compaction.moved_rows import in_two_months
-from intercom.compaction.partition import PartitionMerge, RowCounts
+from intercom.compaction.partition import RowCounts
 from intercom.compaction.publish import PartitionResult
+from intercom.compaction.shares import replace_rows
 from intercom.config.redaction import one_line
 from intercom.errors import LakeError, SchemaError
 from intercom.lake.parquet import (
@@ -176,12 +177,17 @@ class DerivedFiles:
                 return replace(self._merge(None, part, new), files=1)
 
     def _merge(self, old: Path | None, part: Path, new: Path) -> RowCounts:
-        schema, key = self._table.schema.arrow, self._table.primary_key
-        merge = PartitionMerge(old, [part], schema, primary_key=key, newest_by=self._table.newest_by, replaces=True)
-        try:
-            return merge.write(new, self._version)
-        finally:
-            merge.close()
+        table, scratch = self._table, self._lake_table.lake.scratch
+        return replace_rows(
+            old,
+            part,
+            new,
+            table.schema.arrow,
+            self._version,
+            scratch,
+            primary_key=table.primary_key,
+            newest_by=table.newest_by,
+        )
 
     def _published(
         self, month: str, counts: RowCounts, stored: str | None, old: Path | None, new: Path

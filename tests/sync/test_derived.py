@@ -305,3 +305,31 @@ def test_later_rows_have_later_times_although_the_clock_was_set_back(rig: Rig) -
     rig.sync(TAGGED, started_at=datetime(2026, 11, 3, 11, tzinfo=UTC))
     times = {row["_ingested_at"] for row in rig.rows("contact_tags").to_pylist()}
     assert min(times) == datetime(2026, 11, 3, 12, tzinfo=UTC)
+
+
+def test_a_large_month_is_made_in_shares_and_is_the_same(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("intercom.compaction.shares.ROWS_OF_A_SHARE", 4)
+    rig.sync(TAGGED)
+    rig.check(["contact_tags"])
+    before = {(row["contact_id"], row["id"]): row["_ingested_at"] for row in rig.rows("contact_tags").to_pylist()}
+    files = files_of(rig, "contact_tags")
+    monkeypatch.setattr("intercom.compaction.derive.rules", lambda: "other code")
+    assert rig.sync(["contact_tags"])["contact_tags"][1].unchanged == 48
+    assert files_of(rig, "contact_tags") == files
+    one, *_, last = ids(rig)
+    rig.workspace.travel(7200)
+    rig.workspace.update("contacts", one, tags=tags(*sorted(tagged(rig, one)), "9", "9"))
+    rig.workspace.update("contacts", last, tags=tags())
+    _, made = rig.sync(TAGGED)["contact_tags"]
+    rig.check(["contact_tags"])
+    assert (made.new, made.changed, made.removed) == (1, 0, 2)
+    after = {(row["contact_id"], row["id"]): row["_ingested_at"] for row in rig.rows("contact_tags").to_pylist()}
+    assert {key: at for key, at in after.items() if key in before} == {
+        key: before[key] for key in after if key in before
+    }
+    damage_a_file(rig)
+    rig.sync(["contact_tags"])
+    rig.check(["contact_tags"])
+    with declared(contact_tags=declared_as(TABLES["contact_tags"].schema, without="url")):
+        rig.sync(["contact_tags"])
+        rig.check(["contact_tags"])

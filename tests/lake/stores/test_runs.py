@@ -16,7 +16,7 @@ from tests.lake.stores.kinds import LOCAL, MOTO, Backend, kinds
 from tests.support.effort import effort
 from tests.support.rig import Rig
 
-TABLES = ["contacts", "companies", "tags"]
+TABLES = ["contacts", "companies", "tags", "contact_tags"]
 AGAIN = "then run again"
 REFUSED = ("PutObject _staging", "PutObject data", "PutObject _state", "GetObject _state", "GetObject data")
 
