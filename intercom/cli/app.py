@@ -28,7 +28,7 @@ _COMMANDS: Sequence[tuple[str, str, Group, str]] = (
     ("init", "init", _RUN, "Write connections.yml and prefect.yaml into this folder."),
     ("bootstrap", "bootstrap", _RUN, "Set up a Prefect server: block types, pool, limits."),
     ("serve", "serve", _RUN, "Serve the deployments of prefect.yaml from this process."),
-    ("ddl", "ddl", _USE, "Print SQL that shows the tables to Athena or DuckDB."),
+    ("ddl", "ddl", _USE, "Print SQL that shows the tables to Athena or DuckDB, or to dbt."),
     ("sandbox", "sandbox", _USE, "Serve a simulated workspace, to try things on."),
 )
 

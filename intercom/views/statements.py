@@ -153,7 +153,7 @@ def _selected(view: View, column: ViewColumn, engine: Engine) -> str:
     else:
         sql = REFERENCE.sub(lambda one: _value(view, reference(one), engine)[0], expression)
     name = ddl.quoted(column.name)
-    return sql if sql == name else f"{sql} AS {name}"
+    return sql if sql.removeprefix("own.") == name else f"{sql} AS {name}"
 
 
 def _value(view: View, wanted: Reference, engine: Engine, seconds: bool = False) -> tuple[str, Kind]:

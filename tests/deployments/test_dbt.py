@@ -112,6 +112,15 @@ def test_the_project_is_built_without_a_warning_and_its_models_say_what_the_work
     assert sum(day["conversations"] for day in days) == len(conversations)
     assert sum(day["closed"] for day in days) == sum(row["state"] == "closed" for row in conversations)
 
+    companies = {row["id"]: row for row in workspace.rows("companies")}
+    members = {
+        contact["id"]: [companies[one["id"]] for one in contact["companies"]["data"] if one["id"] in companies]
+        for contact in workspace.rows("contacts")
+    }
+    assert {row["id"]: (row["companies"], row["company_names"]) for row in built.rows("contacts_with_companies")} == {
+        id: (len(of), ", ".join(sorted(one["name"] for one in of)) or None) for id, of in members.items()
+    }
+
 
 def test_a_key_that_is_there_twice_fails_and_a_lake_of_today_is_fresh(
     copied: tuple[Path, Workspace], dbt_python: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

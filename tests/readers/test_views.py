@@ -227,6 +227,7 @@ def test_athenas_views_read_the_tables_of_their_own_database_or_of_the_one_that_
         (["duckdb", "--lake", "LAKE", "--views", "fivetran", "--tables-in", "x"], "--tables-in is for Athena's views"),
         (["athena", "--lake", "s3://b", "--tables-in", "x"], "--tables-in is for Athena's views"),
         (["athena", "--lake", "LAKE", "--views", "ingestr"], "needs a database for each"),
+        (["dbt", "--lake", "LAKE", "--views", "fivetran"], "--views is for athena and duckdb"),
         (["duckdb", "--lake", "LAKE", "--views", "airbyte"], '"fivetran", "ingestr"'),
     ],
 )

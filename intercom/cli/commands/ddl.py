@@ -78,6 +78,9 @@ def ddl(
     if casts and (views is not None or engine == "dbt"):
         print("--casts are views of their own: give it without --views, with athena or duckdb.", file=sys.stderr)
         return 2
+    if views is not None and engine == "dbt":
+        print("--views is for athena and duckdb. dbt reads DuckDB's views like any tables.", file=sys.stderr)
+        return 2
     try:
         whole = sql.Months.until_years_after(datetime.now(UTC).year)
         months = sql.Months(first_month or whole.first, last_month or whole.last)
