@@ -185,7 +185,7 @@ FIVETRAN: Final = ViewSet(
         "Deleted rows: they leave the lake, so _fivetran_deleted is always false.",
         "Custom attributes: no column custom_<name> each. Contacts, companies and conversations of the lake have them "
         "all in custom_attributes, as JSON.",
-        "Relations of contacts: Intercom sends ten tags and ten companies of a contact at most.",
+        "Relations of contacts: ten tags and ten companies of a contact at most, unless runs have --refill-lists.",
         "statistics_* of article_history: null, because Intercom sends them for single articles only.",
         "Ids are text, as Intercom sends them; Fivetran has those of admins, conversations and their parts as numbers.",
     ),

@@ -11,6 +11,7 @@ import sys
 import venv
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,17 @@ import yaml
 
 from intercom.cli.app import main
 from intercom.sandbox import SandboxServer, Workspace
-from intercom.tables.catalogue import TABLES
 from tests.conftest import NOW
 from tests.deployments.scripts import ROOT
 from tests.support.rig import BY_DEFAULT, Rig
+from tests.support.truth import Row, read_lake
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PROJECT = ROOT / "deployments" / "dbt"
 SWITCHES = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]
 """The variables of the project, each named like the table whose models it switches on."""
+COPIED = [*BY_DEFAULT, *SWITCHES]
 COMMANDS = "import sys, json; from dbt.cli.main import dbtRunner\n" + (
     "sys.exit(any([not dbtRunner().invoke(command).success for command in json.loads(sys.argv[1])]))"
 )
@@ -87,9 +89,21 @@ def project(folder: Path, python: Path, lake: Path, capsys: pytest.CaptureFixtur
 @pytest.fixture(scope="module")
 def copied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Workspace]]:
     root = tmp_path_factory.mktemp("copied") / "lake"
-    workspace = Workspace.seeded(now=NOW, history_days=40, contacts=30, companies=12, conversations=25, articles=4)
+    workspace = Workspace.seeded(
+        now=NOW, history_days=40, contacts=30, companies=12, conversations=25, articles=4,
+        conversation_parts=150,
+    )  # fmt: skip
+    talked = workspace.create("conversations", source={"type": "email", "author": {"type": "user", "id": "u"}})
+    for part_type, author, body in (
+        ("note", "admin", "Who knows this?"), ("comment", "bot", "Hello!"), ("comment", "admin", "Yes, it is."),
+        ("comment", "admin", "And so on."), ("comment", "user", "Thanks."), ("close", "admin", None),
+        ("close", "admin", "Bye."),
+    ):  # fmt: skip
+        workspace.travel(60)
+        given = {"author": {"type": author, "id": "814"}, "body": body, "conversation_id": talked["id"]}
+        workspace.create("conversation_parts", part_type=part_type, **given)
     with SandboxServer(workspace) as server:
-        Rig(server, str(root)).sync([*BY_DEFAULT, *(name for name in SWITCHES if name in TABLES)])
+        Rig(server, str(root)).sync(COPIED)
         yield root, workspace
 
 
@@ -98,13 +112,12 @@ def test_the_project_is_built_without_a_warning_and_its_models_say_what_the_work
 ) -> None:
     lake, workspace = copied
     built = project(tmp_path / "dbt", dbt_python, lake, capsys)
-    switched = json.dumps({name: name in TABLES for name in SWITCHES})
-    done = built.run(["build", "--vars", switched])
+    done = built.run(["build", "--vars", json.dumps(dict.fromkeys(SWITCHES, True))])
     assert done.returncode == 0, done.stdout
     assert "[WARNING]" not in done.stdout + done.stderr
     statuses = built.results()
     assert set(statuses.values()) == {"success", "pass"}, statuses
-    for table in (*BY_DEFAULT, *(name for name in SWITCHES if name in TABLES)):
+    for table in COPIED:
         assert f"source_not_null_intercom_{table}__ingested_at" in str(statuses)
 
     conversations = workspace.rows("conversations")
@@ -120,6 +133,38 @@ def test_the_project_is_built_without_a_warning_and_its_models_say_what_the_work
     assert {row["id"]: (row["companies"], row["company_names"]) for row in built.rows("contacts_with_companies")} == {
         id: (len(of), ", ".join(sorted(one["name"] for one in of)) or None) for id, of in members.items()
     }
+
+    assert {
+        row["part_id"]: (row["conversation_id"], row["seconds"], row["reply"]) for row in built.rows("response_times")
+    } == replies(conversations, read_lake(str(lake), "acme", "conversation_parts").to_pylist())
+
+
+def replies(conversations: list[Row], parts: list[Row]) -> dict[str, tuple[str, int, int]]:
+    """By part: the conversation, the seconds since the first message that waited for it, and which reply it is."""
+    found = {}
+    for conversation in conversations:
+        source, begun = conversation["source"], datetime.fromtimestamp(conversation["created_at"], UTC)
+        messages = [(begun, "", source["author"]["type"])] + [
+            (part["created_at"], part["id"], part["author_type"])
+            for part in parts
+            if part["conversation_id"] == conversation["id"]
+            and part["body"] is not None
+            and part["part_type"] != "note"
+        ]
+        waiting, number = None, 0
+        for at, id, author in sorted(messages):
+            if author == "admin" and waiting is not None:
+                number += 1
+                found[id] = (conversation["id"], int((at - waiting).total_seconds()), number)
+                waiting = None
+            elif author in ("user", "lead", "contact"):
+                waiting = waiting or at
+    # Of the conversation that the fixture wrote: neither the note nor the bot answered, nor did the second message.
+    assert [(seconds, number) for id, seconds, number in found.values() if id == conversations[-1]["id"]] == [
+        (180, 1),
+        (120, 2),
+    ]
+    return found
 
 
 def test_a_key_that_is_there_twice_fails_and_a_lake_of_today_is_fresh(

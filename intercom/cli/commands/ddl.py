@@ -108,13 +108,12 @@ def ddl(
 
 def _views(tool: str, engine: Engine, tables: Sequence[str], find: Callable[[Sequence[str]], list[Table]]) -> list[str]:
     """The statements for a tool's views over those tables that `find` has found. What is left out is told."""
-    from intercom.tables.catalogue import TABLES
     from intercom.views.fivetran import FIVETRAN
     from intercom.views.ingestr import INGESTR
     from intercom.views.statements import statements
 
     views = {"fivetran": FIVETRAN, "ingestr": INGESTR}[tool]
-    there = {table.name for table in find(tables or [name for name in views.tables if name in TABLES])}
+    there = {table.name for table in find(tables or views.tables)}
     printed = list(statements(views, engine, there))
     if left_out := [view.name for view in views.views if not there.issuperset(view.tables)]:
         lacking = ",".join(name for name in views.tables if name not in there)
