@@ -27,6 +27,7 @@ PARTS = (
     "hourly",
     "merging",
     "children",
+    "conversation_parts",
     "load",
     "memory",
     "scale",
