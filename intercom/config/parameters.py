@@ -80,6 +80,11 @@ class SyncOptions(LakeOptions):
         description="Asks for all tags and companies of contacts that have more than the ten that come with "
         "them: one request for each such list of each contact that is read.",
     )
+    plain_text: bool = Field(
+        default=False,
+        description="Asks for the bodies of conversation parts without HTML. Parts that the lake has keep their form "
+        "until their conversation changes, or until a full refresh.",
+    )
     allow_mass_removal: bool = Field(
         default=False,
         description="Lets a full refresh remove more than a fifth of a table of over a hundred rows, when two "

@@ -252,6 +252,7 @@ def _begun(job: Job, request: RunRequest) -> Run:
         workspace=workspace.code,
         allow_mass_removal=request.allow_mass_removal,
         refill_lists=request.refill_lists,
+        plain_text=request.plain_text,
         doubt=workspace.doubt,
     )
 

@@ -72,7 +72,14 @@ def prepare_run(
     log_to_runs()  # again: Prefect may have set up its logging since this module was imported
     selected = select_tables(tables)
     history_from, until = asked_range(start_date, end_date, full_refresh=full_refresh)
-    request = RunRequest(full_refresh, history_from, until, advanced.allow_mass_removal, advanced.refill_lists)
+    request = RunRequest(
+        full_refresh,
+        history_from,
+        until,
+        advanced.allow_mass_removal,
+        advanced.refill_lists,
+        advanced.plain_text,
+    )
     job = Job(
         run_id=str(flow_run.id),
         connection=connection,

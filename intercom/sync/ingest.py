@@ -81,6 +81,7 @@ def ingest_table(
     Raises ApiError, SchemaError or LakeError; the watermark has not moved then. Rows that were staged by then do no
     harm: the next attempt at this run builds on them, and any other run reads them again.
     """
+    table = table.in_plain_text() if run.plain_text else table
     state, on_types = _migrated(table, lake_table, store, run)
     lake_id = lake_table.lake_id()
     plan = plan_read(

@@ -22,6 +22,7 @@ class RunRequest:
     until: int | None = None
     allow_mass_removal: bool = False
     refill_lists: bool = False
+    plain_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,8 @@ class Run:
     server's clock may have been up to `doubt` seconds behind it; 0 if the server told the time.
     `history_from` and `until` limit the cursor field, unix seconds, ``[from, until)``; a `history_from` of None was not
     given, `ALL` is from the beginning. `workspace` is Intercom's code of the workspace, None when it could not be
-    asked. `allow_mass_removal`: a full refresh may remove a large part of a table. `refill_lists`: the
-    rest of lists that come cut is asked for. `limits`: sizes by which its reads
+    asked. `allow_mass_removal`: a full refresh may remove a large part of a table. `refill_lists`: the rest of
+    lists that come cut is asked for. `plain_text`: texts are asked for without HTML. `limits`: sizes by which its reads
     are cut.
     """
 
@@ -47,6 +48,7 @@ class Run:
     workspace: str | None = None
     allow_mass_removal: bool = False
     refill_lists: bool = False
+    plain_text: bool = False
     doubt: int = 0
     limits: ReadLimits = DEFAULT_LIMITS
 

@@ -46,6 +46,7 @@ CONVERSATION_PARTS: Final = Table(
     partition_field="conversation_created_at",
     strategy=Strategy.REPLACE_CHILDREN,
     scope="read conversations",
+    plain_text={"display_as": "plaintext"},
     parent=Parent(
         table=CONVERSATIONS,
         inherits={"conversation_id": "id", "conversation_created_at": "created_at"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from intercom.tables import schema as schemas
@@ -72,6 +72,7 @@ class Table:
     member of an answer that has the records, outermost name first. ``per_page`` is the number of records to ask for per
     page, if the endpoint has pages. ``scope`` names the permission that the token needs. The table is read by one chain
     of requests per entry of ``requests``, which has the query parameters; parameters in ``carries`` become columns.
+    ``plain_text`` are parameters that are added where texts are wanted without HTML.
 
     A record that lacks one of the columns in ``required`` is rejected; if empty, these are the primary key's columns.
     The watermark is a value of ``cursor_field``. ``version_field`` orders versions of a row; if empty, the cursor field
@@ -106,6 +107,7 @@ class Table:
     strategy: Strategy
     scope: str
     requests: tuple[Mapping[str, str | int], ...] = field(default=({},), hash=False)
+    plain_text: Mapping[str, str] = field(default_factory=dict, hash=False)
     carries: tuple[str, ...] = ()
     per_page: int = MOST_PER_PAGE
     day_cut: bool = False
@@ -268,6 +270,10 @@ class Table:
         if self.access is Access.CHILD and self.parent is not None:
             return self.parent.table.reads_by_window
         return self.access in (Access.SEARCH, Access.TIME_LOG)
+
+    def in_plain_text(self) -> Table:
+        """The table with texts without HTML, if its endpoint can give them; else as it is."""
+        return replace(self, requests=tuple({**request, **self.plain_text} for request in self.requests))
 
     @property
     def listed(self) -> Table:

@@ -174,6 +174,19 @@ def test_a_full_refresh_removes_the_parts_of_conversations_that_are_gone(rig: Ri
     rig.check([PARTS])
 
 
+def test_bodies_come_without_html_if_that_is_asked_for(rig: Rig) -> None:
+    sync(rig)
+    conversation = with_parts(rig)
+    rig.workspace.travel(7_200)
+    part = rig.workspace.create(PARTS, conversation_id=conversation, body="<p>Hello</p>")["id"]
+    sync(rig, plain_text=True)
+    bodies = {row["id"]: row["body"] for row in rig.rows(PARTS).to_pylist()}
+    assert bodies[part] == "Hello"
+    assert any("<p" in (body or "") for body in bodies.values())
+    sync(rig, plain_text=True, full_refresh=True)
+    assert not any("<p" in (row["body"] or "") for row in rig.rows(PARTS).to_pylist())
+
+
 def test_a_full_refresh_keeps_parts_that_are_out_of_reach_and_what_is_gone_with_them(rig: Rig) -> None:
     conversation = rig.workspace.create("conversations", statistics={"count_conversation_parts": 0})["id"]
     first = append(rig, conversation, 499)

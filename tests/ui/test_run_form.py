@@ -46,7 +46,15 @@ def runs_of(prefect: Prefect, deployment: dict[str, Any]) -> list[dict[str, Any]
 
 
 FIELDS = {
-    "sync": ["storage_options", "table_format", "compact", "connections_file", "refill_lists", "allow_mass_removal"],
+    "sync": [
+        "storage_options",
+        "table_format",
+        "compact",
+        "connections_file",
+        "refill_lists",
+        "plain_text",
+        "allow_mass_removal",
+    ],
     "compact": ["storage_options", "table_format"],
 }
 """In the group `advanced`."""
