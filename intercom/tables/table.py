@@ -223,9 +223,6 @@ class Table:
             raise ValueError(f"Table {self.name!r} has key columns that are no strings: {', '.join(unusable)}.")
         if other := [name for name in times if declared[name].kind is not schemas.ColumnKind.TIMESTAMP]:
             raise ValueError(f"Table {self.name!r} goes by times that are no timestamp: {', '.join(other)}.")
-        nested = {column.name for column in self.schema.fields if column.kind is schemas.ColumnKind.JSON}
-        if flat := [name for name in self.refilled if name not in nested]:
-            raise ValueError(f"Table {self.name!r} refills what is no list: {', '.join(flat)}.")
         if stray := [column.name for column in self.schema.flat if not column.path]:
             raise ValueError(f"Table {self.name!r} has flat columns without a path: {', '.join(stray)}.")
         if orphans := [column.name for column in self.schema.flat if column.path[0] not in declared]:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from intercom.errors import NoParentError
+from intercom.orchestration.job import Job
+from intercom.orchestration.tasks import sync_table
+from intercom.sync.run import Run
 from tests.support.prefect_server import Prefect
 from tests.support.rig import CONNECTION, Rig
 
-pytestmark = pytest.mark.slow
 TABLES = ("contacts", "contact_tags", "team_admins")
 
 
@@ -30,6 +35,18 @@ def shell(prefect: Prefect, rig: Rig, tmp_path: Path) -> Callable[..., subproces
     return run
 
 
+def test_a_table_is_skipped_with_its_parent_unless_it_was_named(rig: Rig) -> None:
+    now = datetime.now(UTC)
+    run = Run(run_id="run", connection=CONNECTION, started_at=now, run_start=int(now.timestamp()))
+    job = Job("run", CONNECTION, rig.lake_url, ("tickets", "ticket_parts"), run=run)
+    skipped = sync_table.fn("ticket_parts", job).skipped
+    assert skipped is not None
+    assert skipped.startswith("skipped: ticket_parts is made of tickets, of which the lake")
+    with pytest.raises(NoParentError, match="Sync tickets into it"):
+        sync_table.fn("ticket_parts", replace(job, named=frozenset({"ticket_parts", "tickets"})))
+
+
+@pytest.mark.slow
 def test_derived_tables_follow_their_parents_through_runs_that_fail_wait_and_merge(
     rig: Rig, shell: Callable[..., Any]
 ) -> None:

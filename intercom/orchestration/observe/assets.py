@@ -20,7 +20,7 @@ from intercom.orchestration.observe.events import facts
 from intercom.orchestration.settings import EnvironmentSettings
 from intercom.sync.summary import TableResult
 from intercom.tables.catalogue import TABLES
-from intercom.tables.table import Strategy, Table
+from intercom.tables.table import Access, Strategy, Table
 
 _BY: Final = "intercom-lake"
 _PLAIN: Final = ":/@+=,;!$()*"
@@ -42,7 +42,7 @@ def materialized(job: Job, table: TableResult) -> None:
     key = table_key(job.lake_url, job.connection, table.table)
     AssetContext(
         downstream_assets={Asset(key=key, properties=_properties(job, table.table))},
-        direct_asset_dependencies={Asset(key=source_key(job.connection, table.table))},
+        direct_asset_dependencies={Asset(key=made_of(TABLES[table.table], job.lake_url, job.connection))},
         materialized_by=_BY,
         materialization_metadata={key: {**facts(job, table), "format": job.table_format.value}},
     ).emit_events(Completed())
@@ -69,6 +69,13 @@ def kept_rows(table: Table) -> str:
         Strategy.REPLACE_CHILDREN: f"one row per {key}, as they were when their record of {parent} was read",
         Strategy.DERIVE: f"one row per {key}, made of the rows of {parent}",
     }[table.strategy]
+
+
+def made_of(table: Table, lake: str, connection: str) -> str:
+    """The key of what a table is made of: what the connection reads, or for a derived table its parent in the lake."""
+    if table.access is Access.DERIVED and table.parent is not None:
+        return table_key(lake, connection, table.parent.table.name)
+    return source_key(connection, table.name)
 
 
 def table_key(lake: str, connection: str, table: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prefect.assets import Asset
 
-from intercom.orchestration.observe.assets import kept_rows, source_key, table_key
+from intercom.orchestration.observe.assets import kept_rows, made_of, source_key, table_key
 from intercom.tables.catalogue import TABLES
 from tests.support.staged_children import PARTS
 
@@ -29,6 +29,11 @@ def test_a_tables_key_is_its_url_with_what_prefect_refuses_written_in_hex(lake: 
 def test_a_table_is_made_of_what_the_connection_reads_in_intercom() -> None:
     assert source_key("my_acme", "data_attributes") == "intercom://my_acme/data_attributes"
     assert Asset(key=source_key("50 % off & more", "tags")).key == "intercom://50~20~25~20off~20~26~20more/tags"
+
+
+def test_a_derived_table_is_made_of_its_parent_in_the_lake() -> None:
+    assert made_of(TABLES["contact_tags"], "s3://bucket", "acme") == "s3://bucket/data/acme/contacts"
+    assert made_of(TABLES["contacts"], "s3://bucket", "acme") == "intercom://acme/contacts"
 
 
 def test_a_table_says_which_rows_it_keeps() -> None:
