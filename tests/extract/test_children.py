@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import closing
@@ -220,34 +221,35 @@ def test_slices_that_are_finished_are_not_read_again(rig: Rig) -> None:
     assert [item.place for item in read.items if isinstance(item, SliceEnd)] == [0]
 
 
-def test_the_next_parents_are_requested_while_children_are_still_asked_for(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "WAITING_PARENTS", 5)
-    for conversation in range(13):
-        rig.workspace.create("conversations", id=str(conversation))
-    Reading(rig).read()
-    kinds = [request.method for request in rig.server.requests()]
-    pages = [place for place, kind in enumerate(kinds) if kind == "POST"]
-    after_the_first = kinds[pages[-2] : pages[-1]]
-    assert "GET" in kinds[: pages[-1]]
-    assert after_the_first.count("GET") <= 2 * 5 + 5
-
-
-def test_only_some_parents_wait_at_a_time(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def waiting(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many parents wait whenever a page of parents comes, where children take their time."""
     monkeypatch.setattr(module, "WAITING_PARENTS", 3)
-    most: list[int] = []
-    ask = module._Reading._ask
+    take, children_of = module._Reading.take, module._Reading._children_of
+    found: list[int] = []
 
-    def watched(reading: Any, parent: Any) -> None:
-        ask(reading, parent)
-        most.append(len(reading._under_way))
+    def watched(reading: Any, item: Page | SliceEnd) -> None:
+        found.append(len(reading._under_way))
+        take(reading, item)
 
-    monkeypatch.setattr(module._Reading, "_ask", watched)
-    read = Reading(rig)
+    def slow(reading: Any, parent: Any) -> Page:
+        time.sleep(0.03)
+        return children_of(reading, parent)
+
+    monkeypatch.setattr(module._Reading, "take", watched)
+    monkeypatch.setattr(module._Reading, "_children_of", slow)
+    read = Reading(replace(rig, in_flight=2), per_page=3)
     read.read()
-    assert max(most) <= 3 + 5
     assert len(read.marks) == 12
+    return found
+
+
+def test_the_next_parents_are_requested_while_children_are_still_asked_for(waiting: list[int]) -> None:
+    assert max(waiting[1:]) > 0
+
+
+def test_only_some_parents_wait_at_a_time(waiting: list[int]) -> None:
+    assert max(waiting) <= 3 + 3
 
 
 def test_a_parent_that_is_gone_is_counted_and_its_page_still_counts(rig: Rig) -> None:

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from intercom.compaction.compact import Compacted
+from intercom.compaction.policy import CompactionMode
 from intercom.errors import RetriableApiError
 from intercom.extract import children
 from intercom.sync.ingest import Ingested
+from intercom.sync.removals import count_read
+from intercom.tables.catalogue import TABLES
 from tests.conftest import NOW
 from tests.support.fuses import Fuse, FusedLake, Killed
 from tests.support.rig import IN_SLICES, Rig
@@ -276,6 +279,18 @@ def test_a_try_in_slices_goes_on_where_the_one_before_was_killed(rig: Rig, monke
     assert ingested.rows == 40
     assert 0 < len(set(second)) < 12
     assert set(first) | set(second) == {one.key for one in rig.workspace.tables["conversations"]}
+    rig.check([PARTS])
+
+
+def test_marks_that_wait_to_be_merged_are_no_rows(rig: Rig) -> None:
+    ingested, compacted = sync(rig, when=CompactionMode.NEVER)
+    assert (ingested.rows, compacted.waiting) == (40, 40)
+    lake_table = rig.lake_table(PARTS)
+    state = lake_table.state()
+    assert state is not None
+    assert count_read(TABLES[PARTS], lake_table, [(run.attempt, run.parts) for run in state.staged]) == 40
+    rig.workspace.delete("conversations", with_parts(rig))
+    sync(rig, full_refresh=True)
     rig.check([PARTS])
 
 
