@@ -17,7 +17,7 @@ from intercom import ddl
 from intercom.lake.layout import PARTITION_COLUMN, UNKNOWN_MONTH, TableFormat
 from intercom.tables import schema
 from intercom.tables.schema import Column, ColumnKind
-from intercom.tables.table import Access, Strategy, Table
+from intercom.tables.table import Access, Selection, Strategy, Table
 
 SOURCE: Final = "intercom"
 """The name of the source unless another is given."""
@@ -56,7 +56,7 @@ def _table(
     # dbt-duckdb fills names in braces in, so a brace of the path itself is doubled.
     rows = ddl.duckdb_rows(table, connection, location, table_format).replace("}", "}}")
     config: dict[str, Any] = {"meta": {"external_location": rows}}
-    if table.access in (Access.SEARCH, Access.TIME_LOG):  # a table that seldom changes is not out of date
+    if table.access is Access.SEARCH and table.selection is Selection.DEFAULT:  # others may be quiet for days
         fresh = {level: {"count": days, "period": "day"} for level, days in _FRESH_DAYS.items()}
         config |= {"loaded_at_field": schema.INGESTED_AT, "freshness": fresh}
     entry: dict[str, Any] = {"name": table.name, "description": _described(table), "config": config}
