@@ -6,6 +6,7 @@ Nothing is read but a record of each table, nothing stays in the lake, and no Pr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -44,22 +45,23 @@ def check(
     Exit status: 0 all is well, 1 something failed, 2 a setting is wrong. One record of each table is asked for;
     nothing is copied, and a run under way is not disturbed.
     """
-    from intercom.cli.commands.check_findings import exit_status, summary
-    from intercom.cli.commands.check_steps import Asked, checks
+    from intercom.cli.checks.findings import exit_status, name_column, summary
+    from intercom.cli.checks.settings import Asked, selected_tables
+    from intercom.cli.checks.steps import checks
     from intercom.config.redaction import without_passwords
 
     asked = Asked(
         connection=connection,
         connections_file=connections_file,
         lake=lake,
-        tables=tuple(tables),
         storage_options=storage_options,
     )
-    found = []
-    for finding in checks(asked):
+    selected, unknown = selected_tables(tables)
+    column, found = name_column(selected.names), []
+    for finding in chain(unknown, checks(asked, selected)):
         found.append(finding)
         if not json:
-            print(finding.lines(), flush=True)
+            print(finding.lines(column), flush=True)
     status = exit_status(found)
     if json:
         import json as encoder

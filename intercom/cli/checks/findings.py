@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from intercom.errors import ApiError, ConfigurationError, IntercomLakeError
+
 _WIDTH = 80
-_NAME = 15
-_INDENT = 2 + 4 + 2 + _NAME + 2
+_SHORTEST_COLUMN = 15
+"""Columns of the names at least, so that checks of few tables and of the default ones look alike."""
 
 
 class Verdict(StrEnum):
@@ -36,15 +38,15 @@ class Finding:
     setting: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
 
-    def lines(self) -> str:
-        """The finding as text, wrapped."""
+    def lines(self, column: int) -> str:
+        """The finding as text, wrapped; its name stands in a column that is so wide."""
         text = f"{self.detail.rstrip('.')}. {self.cure}" if self.cure else self.detail
-        head = f"  {self.verdict:<4}  {self.check:<{_NAME}}  "
+        head = f"  {self.verdict:<4}  {self.check:<{column}}  "
         return textwrap.fill(
             text,
             _WIDTH,
             initial_indent=head,
-            subsequent_indent=" " * _INDENT,
+            subsequent_indent=" " * len(head),
             break_long_words=False,
             break_on_hyphens=False,
         )
@@ -55,6 +57,29 @@ class Finding:
         if self.cure:
             found["cure"] = self.cure
         return found | {"facts": dict(self.facts)} if self.facts else found
+
+
+def fault(check: str, error: IntercomLakeError, **facts: Any) -> Finding:
+    """An error as a finding: our messages say in the first sentence what happened, and then what to do."""
+    detail, _, cure = str(error).partition(". ")
+    return Finding(check, Verdict.FAIL, detail, cure, setting=isinstance(error, ConfigurationError), facts=facts)
+
+
+def refusal(error: ApiError) -> str:
+    """The answer that an error is about: ``403 forbidden``."""
+    return f"{error.status} {error.code}" if error.code else f"{error.status}"
+
+
+def last_reason(error: ApiError) -> str:
+    """Why a request was given up, from an error's message: what was said at last."""
+    text = str(error)
+    said = text.partition("at last: ")[2].partition(". Run the flow")[0]
+    return said or (f"status {error.status}" if error.status is not None else text)
+
+
+def name_column(tables: Iterable[str]) -> int:
+    """Width of the column of names, for checks of these tables."""
+    return max([_SHORTEST_COLUMN, *map(len, tables)])
 
 
 def exit_status(findings: Iterable[Finding]) -> int:
