@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from intercom.errors import LakeError, SchemaError
@@ -208,3 +210,26 @@ def test_a_process_that_is_told_to_end_writes_nothing_more(lake: SlowLake) -> No
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert kept == []
+
+
+def test_a_record_that_fails_takes_the_mark_before_it_away(lake: SlowLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mark says that all children came, and one of them will not be a row."""
+    rejected: list[int] = []
+    batch_pages = Normaliser.batch_pages
+
+    def failing(normaliser: Normaliser, pages: Any) -> pa.RecordBatch:
+        if any(bytes(record["id"]) == bad for records, _ in pages for record in records):
+            raise ValueError
+        return batch_pages(normaliser, pages)
+
+    monkeypatch.setattr(Normaliser, "batch_pages", failing)
+    marked = replace(page(1), marks=1)
+    bad = bytes(marked.records[4]["id"])
+    with (
+        writer(lake) as parts,
+        pipeline(parts, [], lambda good, _found, _id: rejected.append(good)) as pipe,
+    ):
+        pipe.deliver(replace(page(2), marks=1))
+        pipe.deliver(marked)
+    assert (rejected, pipe.marks) == ([-1], 1)
+    assert parts.rows == 10 + 10 - 2
