@@ -21,18 +21,10 @@ from rich.table import Table
 from rich.text import Text
 
 from intercom.cli.progress_lines import NoProgressLog, printed_lines
-from intercom.sync.progress import (
-    BOARD,
-    ProgressBoard,
-    Snapshot,
-    Tracked,
-    Wait,
-    duration,
-    last_line,
-    pages_read,
-    rows_read,
-    time_left,
-)
+from intercom.sync.board import BOARD, ProgressBoard, Tracked, Wait
+from intercom.sync.progress import Snapshot
+from intercom.sync.progress_text import last_line, pages_read, rows_read, time_left
+from intercom.sync.time_text import duration
 
 _REDRAW_SECONDS = 0.5
 _ABOUT = "~"

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
 
-from intercom.sync.progress import LOGGER, ProgressBoard, whole_run
+from intercom.sync.board import ProgressBoard
+from intercom.sync.progress_text import LOGGER, whole_run
 
 _LOOK_SECONDS = 0.25
 _STAGE_SECONDS = 1.0

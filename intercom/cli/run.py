@@ -88,7 +88,7 @@ class LaterFault(Exception):
 def _state_of(file: Path, known: FlowOptions, options: dict[str, Any], *, demo: bool) -> State[Any]:
     """Run the flow: its state at its end. Raises LaterFault where Prefect's API cannot be had."""
     from intercom.orchestration.observe.output import OUTPUT, Output
-    from intercom.sync.progress import BOARD
+    from intercom.sync.board import BOARD
 
     server = None if os.environ.get("PREFECT_API_URL") else TemporaryServer(wanted=demo)
     BOARD.stage("Importing Prefect" if server is None else "Starting Prefect's temporary server")
@@ -153,7 +153,7 @@ def _after_demo(lake: str) -> str:
 
 
 def _how_far(options: dict[str, Any]) -> str:
-    from intercom.sync.progress import BOARD
+    from intercom.sync.board import BOARD
     from intercom.tables.selection import select_tables
 
     BOARD.end()  # the live display gives the terminal back

@@ -17,7 +17,7 @@ from intercom.orchestration.observe.announce import announce_run
 from intercom.orchestration.observe.output import columns, show
 from intercom.orchestration.observe.progress import end_reports
 from intercom.orchestration.summaries import leave_summary
-from intercom.sync.progress import BOARD
+from intercom.sync.board import BOARD
 from intercom.sync.summary import TableResult, as_text, failures, verdict, warnings
 
 log = logging.getLogger(__name__)

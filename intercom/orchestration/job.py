@@ -32,7 +32,7 @@ from intercom.orchestration.server.limits import scroll_turn, sync_turn
 from intercom.orchestration.server.slots import SlotState
 from intercom.orchestration.server.watermark_store import BlockWatermarks, RunWatermarks, document_name
 from intercom.orchestration.summaries import leaving_summary
-from intercom.sync.progress import BOARD
+from intercom.sync.board import BOARD
 from intercom.sync.run import Run, RunRequest
 from intercom.sync.run_summary import RunFacts
 from intercom.tables.catalogue import TABLES

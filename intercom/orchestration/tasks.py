@@ -37,10 +37,10 @@ from intercom.orchestration.observe.progress import report_progress
 from intercom.orchestration.server.watermark_store import saved_at_the_end
 from intercom.orchestration.summaries import leaving_summary
 from intercom.orchestration.task_runners import RunnerKind, RunnerSettings, submitting
+from intercom.sync.board import BOARD
 from intercom.sync.child_cost import child_costs
 from intercom.sync.derived import derive, derive_after_merge
 from intercom.sync.ingest import ingest_table
-from intercom.sync.progress import BOARD
 from intercom.sync.run import Run, RunRequest, asked_range
 from intercom.sync.skipped import why_skipped
 from intercom.sync.summary import TableResult

@@ -13,8 +13,8 @@ from intercom.api.rate_limit.fair_share import QUOTA_SECONDS
 from intercom.errors import ApiError
 from intercom.extract.one_record import count_by_one_record
 from intercom.lake.state import TableState
-from intercom.sync.progress import duration
 from intercom.sync.run import RunRequest
+from intercom.sync.time_text import duration
 from intercom.tables.table import Access, Selection, Table
 
 _SOON_SECONDS: Final = 60.0

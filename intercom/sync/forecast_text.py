@@ -9,7 +9,7 @@ from typing import Any
 
 from intercom.extract.forecast import Range
 from intercom.sync.forecast import RunForecast, TableForecast
-from intercom.sync.progress import duration
+from intercom.sync.time_text import duration
 
 WIDTH = 80
 _DAY = 86_400

@@ -26,9 +26,10 @@ from intercom.sync.commit import commit
 from intercom.sync.confirm_removals import Verdict, confirm_removals, confirm_repair
 from intercom.sync.history import from_day, hint_on_history
 from intercom.sync.plan import ReadPlan, plan_read
-from intercom.sync.progress import TableProgress, shown_time
+from intercom.sync.progress import TableProgress
 from intercom.sync.read_table import TableReader
 from intercom.sync.run import Run
+from intercom.sync.time_text import shown_time
 from intercom.tables.table import Strategy, Table
 
 log = logging.getLogger(__name__)

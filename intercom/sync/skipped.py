@@ -12,7 +12,7 @@ from intercom.api.workspace import LACKS_SCOPE, is_token_known
 from intercom.errors import ApiError, PermissionDeniedError
 from intercom.extract.one_record import count_by_one_record
 from intercom.lake.state import TableState
-from intercom.sync.progress import shown_time
+from intercom.sync.time_text import shown_time
 from intercom.tables.table import Access, Table
 
 _PLAN: Final = "api_plan_restricted"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from intercom.api.traffic import Traffic, total
 from intercom.compaction.compact import Compacted
 from intercom.sync.ingest import Ingested
-from intercom.sync.progress import duration, shown_time
+from intercom.sync.time_text import duration, shown_time
 
 HEADINGS = (
     "table", "rows read", "new", "changed", "unchanged", "removed", "in table",

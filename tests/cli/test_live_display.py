@@ -18,7 +18,9 @@ from rich.console import Console
 
 from intercom.cli import live_display as display
 from intercom.cli.live_display import drawing, live_progress
-from intercom.sync.progress import LOGGER, ProgressBoard, TableProgress, Tracked
+from intercom.sync.board import ProgressBoard, Tracked
+from intercom.sync.progress import TableProgress
+from intercom.sync.progress_text import LOGGER
 
 
 @dataclass(frozen=True)

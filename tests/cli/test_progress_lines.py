@@ -12,7 +12,9 @@ import pytest
 
 from intercom.cli import progress_lines
 from intercom.cli.progress_lines import Lines, printed_lines
-from intercom.sync.progress import LOGGER, ProgressBoard, TableProgress, Tracked
+from intercom.sync.board import ProgressBoard, Tracked
+from intercom.sync.progress import TableProgress
+from intercom.sync.progress_text import LOGGER
 
 
 @dataclass(frozen=True)

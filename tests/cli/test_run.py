@@ -10,7 +10,7 @@ import pytest
 
 from intercom.cli import run
 from intercom.cli.launcher import intercom_lake
-from intercom.sync.progress import BOARD
+from intercom.sync.board import BOARD
 from tests.support.one_answer import answering
 from tests.support.prefect_server import inherited
 

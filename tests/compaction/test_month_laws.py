@@ -17,7 +17,7 @@ from intercom.lake.staging import split_by_month
 from intercom.lake.state import TableState
 from intercom.normalise.normaliser import Normaliser
 from intercom.normalise.records import split_records
-from intercom.sync.progress import shown_time
+from intercom.sync.time_text import shown_time
 from intercom.tables.catalogue import TABLES
 from tests.support.effort import effort
 

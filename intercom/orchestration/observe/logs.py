@@ -9,7 +9,7 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.logging.handlers import APILogHandler
 
 from intercom.errors import IntercomLakeError
-from intercom.sync.progress import BOARD
+from intercom.sync.board import BOARD
 
 _PACKAGE = "intercom"
 

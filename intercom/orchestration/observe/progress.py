@@ -22,7 +22,9 @@ from prefect.context import FlowRunContext, TaskRunContext
 from intercom.api.rate_limit.limiter import RateUsage
 from intercom.config.connection import connection_slug
 from intercom.config.redaction import one_line
-from intercom.sync.progress import BOARD, LOGGER, Snapshot, TableProgress, Tracked, described
+from intercom.sync.board import BOARD, Tracked
+from intercom.sync.progress import Snapshot, TableProgress
+from intercom.sync.progress_text import LOGGER, described
 
 log = logging.getLogger(LOGGER)
 

@@ -28,7 +28,7 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from intercom.config.redaction import one_line
 from intercom.errors import BusyError
 from intercom.lake.locks.liveness import boot_clock
-from intercom.sync.progress import BOARD
+from intercom.sync.board import BOARD
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from prefect.logging.handlers import APILogHandler
 
 from intercom.api.rate_limit.limiter import RateUsage
 from intercom.orchestration.observe.logs import RunLogHandler, log_to_runs
-from intercom.sync.progress import BOARD, TableProgress, Tracked
+from intercom.sync.board import BOARD, Tracked
+from intercom.sync.progress import TableProgress
 
 
 def line(logger: str = "intercom.sync.ingest") -> logging.LogRecord:

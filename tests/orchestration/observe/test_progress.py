@@ -15,7 +15,8 @@ import pytest
 
 from intercom.orchestration.observe import progress as reporting
 from intercom.orchestration.observe.progress import Reporter, end_reports, report_progress
-from intercom.sync.progress import BOARD, TableProgress, Tracked
+from intercom.sync.board import BOARD, Tracked
+from intercom.sync.progress import TableProgress
 
 WHOSE: ContextVar[str] = ContextVar("whose", default="nobody")
 

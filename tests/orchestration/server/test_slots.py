@@ -19,7 +19,7 @@ import pytest
 
 from intercom.orchestration.server import slots
 from intercom.orchestration.server.slots import SlotRequest, SlotState, SlotTiming, hold_slot
-from intercom.sync.progress import BOARD
+from intercom.sync.board import BOARD
 
 REQUEST = httpx.Request("POST", "http://prefect/api")
 
