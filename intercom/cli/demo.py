@@ -16,6 +16,8 @@ from intercom.lake.scratch import private_folder, sweep
 LAKE = "./lake/demo"
 """Where the demo writes when nothing else is said: not into ``./lake``, which may be a real one."""
 _NOW = datetime(2026, 11, 2, 9, tzinfo=UTC).timestamp()
+_RECORDS = {"conversation_parts": 520, "help_centers": 2, "newsfeeds": 3, "ticket_states": 5, "ticket_types": 4}
+"""Records of some further tables; the others have twenty each."""
 
 
 def use_own_prefect() -> None:
@@ -45,7 +47,7 @@ def demo_connection() -> Iterator[dict[str, str]]:
     from intercom.sandbox import SandboxServer, Workspace
 
     # The same each time, so that a second demo is an increment.
-    workspace = Workspace.seeded(seed=7, now=_NOW, further=20)
+    workspace = Workspace.seeded(seed=7, now=_NOW, further=20, **_RECORDS)
     with SandboxServer(workspace) as server, tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "connections.yml")
         file.write_text(

@@ -66,7 +66,10 @@ def _lacking(table: Table, done: Derived) -> list[str]:
     parent, found = table.parent.table.name, []
     column = table.records_at[0]
     if done.cut:
-        found.append(f"{parent} with more {column} than Intercom sends with them, and so than are here: {done.cut:,}")
+        found.append(
+            f"{parent} whose {column} are not all here, since Intercom sends only the first ones: {done.cut:,} "
+            "(--refill-lists asks for the others)"
+        )
     if done.rejected:
         key = " and ".join(name for name in table.primary_key if name not in table.parent.inherits)
         found.append(

@@ -69,7 +69,8 @@ def test_without_the_option_a_list_is_as_sent_and_no_request_more(rig: Rig) -> N
     read, _ = rig.sync(BOTH)["contact_tags"]
     assert (stored(rig, contact), asked(rig, contact)) == (sent, [])
     assert read.hints == (
-        "contact_tags: contacts with more tags than Intercom sends with them, and so than are here: 1",
+        "contact_tags: contacts whose tags are not all here, since Intercom sends only the first ones: 1 "
+        "(--refill-lists asks for the others)",
     )
 
 

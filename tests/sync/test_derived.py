@@ -268,7 +268,8 @@ def test_odd_lists_and_elements_are_counted_and_fail_nothing(rig: Rig) -> None:
     assert made.rows == 2 * (24 - len(odd)) + 4
     assert read.rejected == 4
     assert read.hints == (
-        "contact_tags: contacts with more tags than Intercom sends with them, and so than are here: 1",
+        "contact_tags: contacts whose tags are not all here, since Intercom sends only the first ones: 1 "
+        "(--refill-lists asks for the others)",
         "contact_tags: elements without a usable id, which are no rows: 4; contacts has them in its column tags",
         "contact_tags: 1 field has no column and is kept in _extra: since",
     )
