@@ -60,6 +60,11 @@ class ApiError(IntercomLakeError):
         self.request_id = request_id
         self.server_time = server_time
 
+    @property
+    def answer(self) -> str:
+        """Status and code of the answer: ``403 forbidden``."""
+        return f"{self.status} {self.code}" if self.code else f"{self.status}"
+
 
 class FatalApiError(ApiError):
     """Asking again gives the same answer."""

@@ -36,7 +36,7 @@ from intercom.compaction.stale_children import (
 )
 from intercom.lake.staged_run import Coverage
 from intercom.lake.table import LakeTable
-from intercom.tables.table import Strategy, Table
+from intercom.tables.table import Table
 
 Some = TypeVar("Some")
 
@@ -58,7 +58,7 @@ def find_stale(
 
     Raises DamagedFileError if a published file is damaged, LakeError if a part is.
     """
-    if table.strategy is not Strategy.REPLACE_CHILDREN or not any(month.parts for month in work.months):
+    if not table.replaces_children or not any(month.parts for month in work.months):
         return Stale()
     little = rows is not None and rows <= LITTLE_ROWS
     columns = ColumnReader(table, lake_table, work, parts, published, shared)

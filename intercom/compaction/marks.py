@@ -6,12 +6,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intercom.tables.read_marks import SIGN, own_key
-from intercom.tables.table import Strategy, Table
+from intercom.tables.table import Table
 
 
 def mark_column(table: Table) -> str | None:
     """The column by which a mark is recognised; None if the table's staged rows have no marks."""
-    return own_key(table)[0] if table.strategy is Strategy.REPLACE_CHILDREN else None
+    return own_key(table)[0] if table.replaces_children else None
 
 
 def begins_with_sign(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:

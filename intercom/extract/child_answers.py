@@ -34,7 +34,7 @@ from intercom.normalise.records import (
     text_of,
 )
 from intercom.tables.read_marks import mark_of, own_key
-from intercom.tables.table import Strategy, Table
+from intercom.tables.table import Table
 
 
 class Verdict(Enum):
@@ -131,7 +131,7 @@ def page_of_children(table: Table, parent: ParentRecord, children: Children, ver
     There is none beside a child that cannot be a row: the lake may have an earlier version of it, which has to stay.
     """
     rows = [with_members(record, parent.inherited) for record in children.records.values()]
-    marked = table.strategy is Strategy.REPLACE_CHILDREN and not children.rejected
+    marked = table.replaces_children and not children.rejected
     mark = _mark(table, parent, children, verdict) if marked else None
     return Page(
         1,

@@ -24,7 +24,7 @@ def read_table(extraction: Extraction, window: Window) -> None:
 
     Raises ApiError, SchemaError, or whatever `extraction.receive` raises; no page is delivered after that.
     """
-    if extraction.table.access is Access.CHILD:
+    if extraction.table.is_child:
         read_children(extraction, lambda parents: read_table(parents, window))
         return
     receive = extraction.receive

@@ -155,11 +155,6 @@ class Job:
         lake = self.open_lake()
         return LakeTable(lake, TablePaths(self.connection, table), self._still_ours(lake, table), self.table_format)
 
-    def parent_table(self, table: Table) -> LakeTable:
-        """The record and files of the table that a derived one is made of, to be read only."""
-        assert table.parent is not None
-        return self.lake_table(table.parent.table.name)
-
     def recorded(self) -> tuple[str, ...]:
         """Those of the tables that the lake has a record of: the others were never synced into it."""
         return tuple(table for table in self.tables if self.lake_table(table).state() is not None)

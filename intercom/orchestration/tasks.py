@@ -46,7 +46,7 @@ from intercom.sync.skipped import why_skipped
 from intercom.sync.summary import TableResult
 from intercom.tables.catalogue import TABLES
 from intercom.tables.selection import select_tables
-from intercom.tables.table import Access, Strategy, Table
+from intercom.tables.table import Strategy, Table
 
 log = logging.getLogger(__name__)
 log_to_runs()  # here, since every process that runs a task or a flow of ours imports this module
@@ -157,8 +157,8 @@ def sync_table(table: str, job: Job) -> TableResult:
     assert job.run is not None
     started = time.monotonic()
     entry = TABLES[table]
-    if entry.access is Access.DERIVED:
-        return _derived(entry, job, job.run)
+    if entry.made_of is not None:
+        return _derived(entry, entry.made_of, job, job.run)
     client = job.client()
     api = client.for_table(table, entry.scope)
     with saved_at_the_end(job.watermarks()) as store:
@@ -184,9 +184,9 @@ def merge_table(table: str, job: Job) -> TableResult:
     """Merge one table's staged rows into its partitions; a derived table follows its parent's."""
     started = time.monotonic()
     entry = TABLES[table]
-    if entry.access is Access.DERIVED:
+    if entry.made_of is not None:
         with BOARD.waiting("Making", table):
-            compacted = derive_after_merge(entry, job.lake_table(table), job.parent_table(entry), job.run_id)
+            compacted = derive_after_merge(entry, job.lake_table(table), job.lake_table(entry.made_of.name), job.run_id)
         return _announced(job, TableResult(table, compacted=compacted, seconds=time.monotonic() - started))
     with saved_at_the_end(job.watermarks()) as store:
         compacted = _compacted(table, job, store)
@@ -199,20 +199,19 @@ def submit_tables(work: Task[[str, Job], TableResult], job: Job) -> dict[str, Pr
     Parents go first, since with few threads those that wait would let none of them begin.
     """
     futures: dict[str, PrefectFuture[TableResult]] = {}
-    for table in sorted(job.tables, key=lambda name: TABLES[name].access is Access.DERIVED):
-        entry = TABLES[table]
-        parent = entry.parent.table.name if entry.parent and entry.access is Access.DERIVED else None
-        awaited = [allow_failure(futures[parent])] if parent in futures else []
+    for table in sorted(job.tables, key=lambda name: TABLES[name].made_of is not None):
+        parent = TABLES[table].made_of
+        awaited = [allow_failure(futures[parent.name])] if parent and parent.name in futures else []
         futures[table] = work.submit(table, job, return_state=False, wait_for=awaited)
     return {table: futures[table] for table in job.tables}
 
 
-def _derived(table: Table, job: Job, run: Run) -> TableResult:
+def _derived(table: Table, parent: Table, job: Job, run: Run) -> TableResult:
     """Make a table of its parent; it is skipped like its parent, of which the lake then has nothing."""
     started = time.monotonic()
     try:
         with BOARD.waiting("Making", table.name):
-            ingested, compacted = derive(table, job.lake_table(table.name), job.parent_table(table), run)
+            ingested, compacted = derive(table, job.lake_table(table.name), job.lake_table(parent.name), run)
     except NoParentError as error:
         if table.name in job.named or not table.optional:
             raise

@@ -15,7 +15,7 @@ from intercom.extract.one_record import count_by_one_record
 from intercom.lake.state import TableState
 from intercom.sync.run import RunRequest
 from intercom.sync.time_text import duration
-from intercom.tables.table import Access, Selection, Table
+from intercom.tables.table import Selection, Table
 
 _SOON_SECONDS: Final = 60.0
 """A table that a group has selected is told of only if it takes longer."""
@@ -29,7 +29,7 @@ def child_costs(
     Each parent table is counted by one request; nothing is told of one that cannot be counted, since the run itself
     will say why. `state_of` gives a table's record in the lake.
     """
-    asked = [table for table in tables if table.access is Access.CHILD and _asks_for_all(request, state_of(table))]
+    asked = [table for table in tables if table.is_child and _asks_for_all(request, state_of(table))]
     counts: dict[str, int | None] = {}
     seconds = []
     limited = request.history_from is not None or request.until is not None

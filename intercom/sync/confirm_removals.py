@@ -58,7 +58,7 @@ def confirm_removals(read: TableReader, state: TableState | None, *, permitted: 
     name, is_list = read.table.name, read.table.strategy is Strategy.REPLACE
     if read.table.access is Access.TIME_LOG and not permitted:
         return _kept(name, missing, "entries of a log stay when Intercom ceases to serve them")
-    if read.table.strategy is Strategy.REPLACE_CHILDREN and not permitted and _may_lack_children(read):
+    if read.table.replaces_children and not permitted and _may_lack_children(read):
         assert read.table.parent is not None
         return Verdict(
             False,
@@ -79,7 +79,7 @@ def confirm_removals(read: TableReader, state: TableState | None, *, permitted: 
     short = read.completeness.missing > 0
     if not short and read.table.may_wait:
         return Verdict(True)
-    if missing.count <= ASKED_ONE_BY_ONE and read.table.access is not Access.CHILD:
+    if missing.count <= ASKED_ONE_BY_ONE and not read.table.is_child:
         return _ask_each(read, missing)
     if not short and not again:
         missing = _read_once_more(read, state)

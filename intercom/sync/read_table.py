@@ -94,8 +94,7 @@ class TableReader:
     @property
     def digests(self) -> dict[bytes, RowDigest]:
         """What the next run need not read, or need not stage, once what was staged is committed."""
-        of_parents = self.table.access is Access.CHILD
-        return self.parents.for_the_next() if of_parents else self.unchanged.for_the_next()
+        return self.parents.for_the_next() if self.table.is_child else self.unchanged.for_the_next()
 
     @property
     def unknown(self) -> list[str]:
@@ -162,7 +161,7 @@ class TableReader:
                 rows = len(item.records) - item.marks
                 self.rejected.take(rows + item.outside, item.rejected, item.request_id)
                 # A child must not be left out as unchanged: the mark before it would remove it.
-                pipeline.deliver(item if table.access is Access.CHILD else self.unchanged.without(item))
+                pipeline.deliver(item if table.is_child else self.unchanged.without(item))
                 self.progress.page(rows)
 
             extraction = self._extraction(receive, resumable=resumable)

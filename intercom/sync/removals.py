@@ -22,7 +22,7 @@ from intercom.lake.findings import not_to_be_merged
 from intercom.lake.parquet import ParquetReader, is_damage, open_parquet
 from intercom.lake.state import TableState
 from intercom.lake.table import LakeTable, StagedPart
-from intercom.tables.table import Strategy, Table
+from intercom.tables.table import Table
 
 ASKED_ONE_BY_ONE = 200
 """Most missing rows of a table that are requested one by one, each by its own address."""
@@ -158,7 +158,7 @@ def _keys(table: Table, rows: pa.Table) -> pa.Array | pa.ChunkedArray:
     """The keys of rows, as `keys_of` gives them."""
     # A replace table may have rows without a part of the key.
     columns = {name: rows.column(name).fill_null(pa.scalar("")) for name in table.primary_key}
-    if table.strategy is Strategy.REPLACE_CHILDREN:
+    if table.replaces_children:
         marks = are_marks(pa.table(columns), table)
         columns = {name: column.filter(pc.invert(marks)) for name, column in columns.items()}
     return keys_of(pa.table(columns), table.primary_key)

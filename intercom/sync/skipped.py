@@ -13,7 +13,7 @@ from intercom.errors import ApiError, PermissionDeniedError
 from intercom.extract.one_record import count_by_one_record
 from intercom.lake.state import TableState
 from intercom.sync.time_text import shown_time
-from intercom.tables.table import Access, Table
+from intercom.tables.table import Table
 
 _PLAN: Final = "api_plan_restricted"
 """Code of a 403 for a workspace whose plan lacks what is asked for."""
@@ -25,15 +25,14 @@ def why_closed(table: Table, error: ApiError, client: IntercomClient) -> str | N
     A 401 may also mean that the token is no longer valid, and a 404 that one record is gone: one more request tells
     which it is.
     """
-    said = f"{error.status} {error.code}" if error.code else f"{error.status}"
     if error.status == 402 or error.code == _PLAN:
-        return f"the workspace's plan does not include it ({said})"
+        return f"the workspace's plan does not include it ({error.answer})"
     if isinstance(error, PermissionDeniedError):
         if error.status == 401 and error.code != LACKS_SCOPE and not is_token_known(client):
             return None
-        return f"the token may not read it without the permission {table.scope!r} ({said})"
+        return f"the token may not read it without the permission {table.scope!r} ({error.answer})"
     if error.status == 404 and _is_missing(table, client):
-        return f"the workspace does not have it, since its plan or its settings leave the feature out ({said})"
+        return f"the workspace does not have it, since its plan or its settings leave the feature out ({error.answer})"
     return None
 
 
@@ -54,7 +53,7 @@ def why_skipped(table: Table, error: ApiError, client: IntercomClient, state: Ta
 
 def _is_missing(table: Table, client: IntercomClient) -> bool:
     """Whether the address of the whole table is answered with a 404, and not only that of a record or of a page."""
-    if table.access is Access.CHILD:
+    if table.is_child:
         return True  # parents that are not found are passed over, unless that is all of them
     try:
         count_by_one_record(client.for_table(table.name, table.scope), table)

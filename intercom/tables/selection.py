@@ -9,7 +9,7 @@ from typing import Final
 
 from intercom.errors import ConfigurationError
 from intercom.tables.catalogue import TABLES
-from intercom.tables.table import Access, Selection, Table
+from intercom.tables.table import Selection, Table
 
 GROUPS: Final[Mapping[str, frozenset[Selection]]] = {
     "default": frozenset({Selection.DEFAULT}),
@@ -86,6 +86,6 @@ def valid_names() -> str:
 
 def _made_of(table: Table) -> Iterator[tuple[str, str]]:
     """Each derived table on the way to the one that is read, and the table that it is made of."""
-    while table.access is Access.DERIVED and table.parent is not None:
-        yield table.name, table.parent.table.name
-        table = table.parent.table
+    while table.made_of is not None:
+        yield table.name, table.made_of.name
+        table = table.made_of

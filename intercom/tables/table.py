@@ -264,18 +264,31 @@ class Table:
     @property
     def reads_by_window(self) -> bool:
         """Whether a run can request only the rows in a range of the cursor field."""
-        if self.access is Access.CHILD and self.parent is not None:
-            return self.parent.table.reads_by_window
-        return self.access in (Access.SEARCH, Access.TIME_LOG)
+        return self.listed.access in (Access.SEARCH, Access.TIME_LOG)
 
     def in_plain_text(self) -> Table:
         """The table with texts without HTML, if its endpoint can give them; else as it is."""
         return replace(self, requests=tuple({**request, **self.plain_text} for request in self.requests))
 
     @property
+    def made_of(self) -> Table | None:
+        """The table of whose rows in the lake a derived table is made; None for tables that are read from Intercom."""
+        return self.parent.table if self.access is Access.DERIVED and self.parent is not None else None
+
+    @property
+    def is_child(self) -> bool:
+        """Whether it takes one request for each record of the parent table."""
+        return self.access is Access.CHILD
+
+    @property
+    def replaces_children(self) -> bool:
+        """Whether the rows of a parent become those that were read of it; staged rows then have `read_marks`."""
+        return self.strategy is Strategy.REPLACE_CHILDREN
+
+    @property
     def listed(self) -> Table:
         """The table whose pages are requested: the parent's for a child table, else the table itself."""
-        return self.parent.table if self.access is Access.CHILD and self.parent is not None else self
+        return self.parent.table if self.is_child and self.parent is not None else self
 
     @property
     def may_wait(self) -> bool:

@@ -76,8 +76,8 @@ def _columns(table: Table) -> Iterable[Column]:
 
 def _described(table: Table) -> str:
     key = " and ".join(table.primary_key)
-    if table.access is Access.DERIVED and table.parent is not None:
-        return f"One row for each {key}, out of {'.'.join(table.records_at)} of {table.parent.table.name}."
+    if table.made_of is not None:
+        return f"One row for each {key}, out of {'.'.join(table.records_at)} of {table.made_of.name}."
     kept = "The newest version" if table.strategy is Strategy.MERGE else "One row"
     return f"{kept} for each {key}, from {table.path}."
 
@@ -99,7 +99,7 @@ def _column(table: Table, column: Column, there: Iterable[str], source: str) -> 
     parent = table.parent
     if parent is not None and column.name == table.parent_column and parent.table.name in there:
         # Parents that Intercom has deleted leave the lake with the next full refresh, their children with the next one.
-        severity = "error" if table.access is Access.DERIVED else "warn"
+        severity = "warn" if table.made_of is None else "error"
         to = f"source('{source}', '{parent.table.name}')"
         tests.append(
             {"relationships": {"arguments": {"to": to, "field": parent.key}, "config": {"severity": severity}}}

@@ -37,4 +37,4 @@ def snapshot(**changes: object) -> Snapshot:
 
 
 def tracked(run_id: str, table: str) -> Tracked:
-    return Tracked(run_id, "acme", TableProgress(table), Requests)
+    return Tracked(run_id, "acme", TableProgress(table), Requests)  # type: ignore[arg-type]

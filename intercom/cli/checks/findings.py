@@ -65,11 +65,6 @@ def fault(check: str, error: IntercomLakeError, **facts: Any) -> Finding:
     return Finding(check, Verdict.FAIL, detail, cure, setting=isinstance(error, ConfigurationError), facts=facts)
 
 
-def refusal(error: ApiError) -> str:
-    """The answer that an error is about: ``403 forbidden``."""
-    return f"{error.status} {error.code}" if error.code else f"{error.status}"
-
-
 def last_reason(error: ApiError) -> str:
     """Why a request was given up, from an error's message: what was said at last."""
     text = str(error)

@@ -5,18 +5,16 @@ from __future__ import annotations
 from concurrent.futures import Future
 
 from intercom.api.client import IntercomClient
-from intercom.cli.checks.findings import Finding, Verdict, fault, last_reason, refusal
+from intercom.cli.checks.findings import Finding, Verdict, fault, last_reason
 from intercom.errors import ApiError, IntercomLakeError, PermissionDeniedError
 from intercom.extract.one_record import count_by_one_record
 from intercom.sync.skipped import why_closed
-from intercom.tables.table import Access, Table
+from intercom.tables.table import Table
 
 
 def ask_for_one_record(client: IntercomClient, table: Table) -> int | None:
     """The number of rows that Intercom counts; None if it does not say, or for a table that needs no request."""
-    if table.access is Access.DERIVED:
-        return None
-    return count_by_one_record(client.for_table(table.name, table.scope), table)
+    return None if table.made_of else count_by_one_record(client.for_table(table.name, table.scope), table)
 
 
 def table_finding(table: Table, answer: Future[int | None]) -> Finding:
@@ -24,7 +22,7 @@ def table_finding(table: Table, answer: Future[int | None]) -> Finding:
     try:
         rows = answer.result()
     except ApiError as error:
-        said = refusal(error)
+        said = error.answer
         facts = {"http_status": error.status, "code": error.code}
         if isinstance(error, PermissionDeniedError):
             scope = table.scope[:1].upper() + table.scope[1:]
@@ -41,8 +39,8 @@ def table_finding(table: Table, answer: Future[int | None]) -> Finding:
         return Finding(table.name, Verdict.FAIL, detail, cure, facts=facts)
     except IntercomLakeError as error:
         return fault(table.name, error)
-    if table.access is Access.DERIVED and table.parent is not None:
-        return Finding(table.name, Verdict.OK, f"is made of {table.parent.table.name}, without a request")
+    if table.made_of is not None:
+        return Finding(table.name, Verdict.OK, f"is made of {table.made_of.name}, without a request")
     if rows is None:
         return Finding(table.name, Verdict.OK, "may be read", facts={"rows": None})
     return Finding(table.name, Verdict.OK, f"{rows:,} row{'' if rows == 1 else 's'}", facts={"rows": rows})

@@ -10,7 +10,7 @@ from intercom.api.rate_limit.fair_share import QUOTA_SECONDS
 from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.retry import RetryPolicy
 from intercom.api.workspace import Workspace, is_region, regions_that_accept
-from intercom.cli.checks.findings import Finding, Verdict, last_reason, refusal
+from intercom.cli.checks.findings import Finding, Verdict, last_reason
 from intercom.config.connection import Connection
 from intercom.errors import ApiError
 
@@ -38,7 +38,7 @@ def refused_token(connection: Connection, error: ApiError) -> Finding:
     where = f"region {connection.region.value}"
     if connection.base_url != connection.region.base_url:
         where = connection.base_url
-    said = refusal(error)
+    said = error.answer
     facts = {"http_status": error.status, "code": error.code}
     if may_read_all_the_same(error):
         cure = 'Grant "Read admins" in the Developer Hub: without it a run does not notice another workspace.'

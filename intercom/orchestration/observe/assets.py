@@ -20,7 +20,7 @@ from intercom.orchestration.observe.events import facts
 from intercom.orchestration.settings import EnvironmentSettings
 from intercom.sync.summary import TableResult
 from intercom.tables.catalogue import TABLES
-from intercom.tables.table import Access, Strategy, Table
+from intercom.tables.table import Strategy, Table
 
 _BY: Final = "intercom-lake"
 _PLAIN: Final = ":/@+=,;!$()*"
@@ -73,8 +73,8 @@ def kept_rows(table: Table) -> str:
 
 def made_of(table: Table, lake: str, connection: str) -> str:
     """The key of what a table is made of: what the connection reads, or for a derived table its parent in the lake."""
-    if table.access is Access.DERIVED and table.parent is not None:
-        return table_key(lake, connection, table.parent.table.name)
+    if table.made_of is not None:
+        return table_key(lake, connection, table.made_of.name)
     return source_key(connection, table.name)
 
 
