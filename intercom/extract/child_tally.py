@@ -13,7 +13,8 @@ from intercom.tables.table import Table
 class ChildTally:
     """Parents of a child table: `asked` for their children, or `unchanged` since their last read and not asked for.
 
-    Of those asked, `gone` were not there any more; see `intercom.extract.child_answers` for the others.
+    Of those asked, `gone` were not there any more; see `intercom.extract.child_answers` for the others. Answers of
+    `untold` have no mark, so they do not say which stored children are gone.
     """
 
     asked: int = 0
@@ -22,6 +23,7 @@ class ChildTally:
     cut: int = 0
     fewer: int = 0
     short: int = 0
+    untold: int = 0
 
     def count(self, verdict: Verdict) -> None:
         """Count a parent by how much of its children came."""

@@ -244,8 +244,10 @@ class _Reading:
                 tally.asked += 1
                 tally.gone += 1
             return Page(1, error.request_id, [], newest=parent.at)
+        page = page_of_children(extraction.table, parent, children, verdict)
         with self._changed:
             tally.asked += 1
+            tally.untold += not page.marks
             tally.count(verdict)
             if verdict is Verdict.SHORT:
                 self._untold += 1
@@ -253,7 +255,7 @@ class _Reading:
             extraction.completeness.add(Completeness(missing=1))
         elif not children.rejected:
             extraction.parents.was_read(parent.key, parent.digest, parent.at)
-        return page_of_children(extraction.table, parent, children, verdict)
+        return page
 
     def _believed(self, parent: ParentRecord) -> tuple[Children, Verdict]:
         """The children, and how much of them there is, after a second request where the first answer has too few."""

@@ -5,7 +5,7 @@
     children, which have no address of their own               a second read must lack them as well
     more than a fifth of the table missing                     a second read must lack them as well, and
                                                                in tables of more than 100 rows a person has said so
-    children, where an answer did not have all of a parent     rows of parents that are gone stay, unless permitted
+    children, where an answer of a parent is in doubt          rows of parents that are gone stay, unless permitted
     any row of a small list missing                            a second read must lack it as well
     any entry of a log missing                                 it stays, unless a person has said so: entries are never
                                                                deleted, but Intercom need not serve old ones for ever
@@ -62,9 +62,9 @@ def confirm_removals(read: TableReader, state: TableState | None, *, permitted: 
         assert read.table.parent is not None
         return Verdict(
             False,
-            f"{name}: what the lake has of {read.table.parent.table.name} that are gone stays, because others may have "
-            "rows that Intercom does not give any more. Rows that it has removed from those that it gave whole are "
-            "gone. To remove both kinds, run with --full-refresh --allow-mass-removal",
+            f"{name}: what the lake has of {read.table.parent.table.name} that are gone stays, because it is not sure "
+            "that all rows of the others came. Rows that are gone from those that came whole are removed. To remove "
+            "what did not come, run with --full-refresh --allow-mass-removal",
         )
     again = is_list or missing.is_large
     if again:
@@ -99,7 +99,7 @@ def confirm_repair(read: TableReader, state: TableState, *, permitted: bool) -> 
     sound = sum(entry.rows for month, entry in state.partitions.items() if month not in state.damaged)
     known = sound or state.rows  # a file that is not ours may have been merged into a damaged month
     for last in (False, True):
-        found = count_read(read.table, read.lake_table, _staged(read))
+        found = count_read(read.table, read.lake_table, read.staged_parts())
         if known - found <= LARGE_SHARE * known or (last and (permitted or known <= SMALL_TABLE)):
             return
         if not last:
@@ -115,19 +115,12 @@ def confirm_repair(read: TableReader, state: TableState, *, permitted: bool) -> 
 
 
 def _may_lack_children(read: TableReader) -> bool:
-    """Whether an answer did not have all children of its parent; unknown of answers that earlier attempts have read."""
-    tally = read.tally
-    return bool(tally.cut or tally.fewer or tally.short or read.rejected.total or read.checkpoints.earlier)
-
-
-def _staged(read: TableReader) -> list[tuple[str, int]]:
-    """Attempts and their parts that hold what was read."""
-    earlier = [(run.attempt, run.parts) for run in read.checkpoints.staged_runs()]
-    return [*earlier, (read.checkpoints.attempt, read.staged.parts)]
+    """Whether an answer did not tell which children of its parent are there; unknown of those of earlier attempts."""
+    return bool(read.tally.untold or read.rejected.total or read.checkpoints.earlier)
 
 
 def _missing(read: TableReader, state: TableState | None) -> Missing:
-    return find_missing(read.table, read.lake_table, state, _staged(read))
+    return find_missing(read.table, read.lake_table, state, read.staged_parts())
 
 
 def _read_once_more(read: TableReader, state: TableState | None) -> Missing:
@@ -147,7 +140,7 @@ def _ask_each(read: TableReader, missing: Missing) -> Verdict:
     name = read.table.name
     if not read.table.record_path:
         return _kept(name, missing, "records have no address of their own, so that none can be asked for")
-    control = a_key(read.table, read.lake_table, _staged(read))
+    control = a_key(read.table, read.lake_table, read.staged_parts())
     if control is None or not isinstance(_record(read, control), Page):
         return _kept(name, missing, "records have no address of their own here, not even those that were read")
     answers = read.in_parallel([partial(_record, read, key) for key in missing.keys])

@@ -25,6 +25,7 @@ from intercom.sync.checkpoints import ResumeKey, RunCheckpoints
 from intercom.sync.commit import commit
 from intercom.sync.confirm_removals import Verdict, confirm_removals, confirm_repair
 from intercom.sync.history import from_day, hint_on_history
+from intercom.sync.open_children import keep_open_children, merged_before
 from intercom.sync.plan import ReadPlan, plan_read
 from intercom.sync.progress import TableProgress
 from intercom.sync.read_table import TableReader
@@ -145,7 +146,9 @@ def _migrated(
         return None, ()
     names = [] if state.columns is None else retyped(state.columns, table.schema)
     hints = [f"{table.name}: columns have another type from now on: {', '.join(names)}; {_CASTS}"] if names else []
-    return (state if run.full_refresh else migrate_columns(table, lake_table, state, store)), hints
+    if run.full_refresh:
+        return merged_before(table, lake_table, state, store), hints
+    return migrate_columns(table, lake_table, state, store), hints
 
 
 def _saved(table: Table, store: WatermarkStore, connection: str, lake_id: str) -> Watermark | None:
@@ -211,6 +214,7 @@ def _confirmed(reader: TableReader, plan: ReadPlan, run: Run) -> Verdict:
         )
     replaces = complete and (plan.start.replaces or table.strategy is Strategy.REPLACE)
     if replaces:
+        keep_open_children(reader, plan.state)
         verdict = confirm_removals(reader, plan.state, permitted=run.allow_mass_removal)
         if not verdict.allowed and plan.has_other_columns(table.schema):
             raise LakeError(

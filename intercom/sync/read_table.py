@@ -6,9 +6,11 @@ only the first read of the whole: the others save no plan, and no ends of slices
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
+
+import pyarrow as pa
 
 from intercom.api.client import TableClient
 from intercom.extract.child_tally import ChildTally
@@ -23,6 +25,7 @@ from intercom.extract.search_slices import SlicePlan
 from intercom.extract.windows import Window
 from intercom.lake.rejected_records import RejectedRecords
 from intercom.lake.row_digests import RowDigest
+from intercom.lake.staging import PartWriter
 from intercom.lake.table import LakeTable
 from intercom.normalise.normaliser import Normaliser
 from intercom.normalise.records import Rejected
@@ -125,6 +128,19 @@ class TableReader:
 
         self._stage(deliver, searches=False)
 
+    def add_rows(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Stage rows as the lake has them; they do not count as read."""
+        before = self.staged
+        with self._part_writer() as parts:
+            for batch in batches:
+                parts.add(batch)
+        self.staged = replace(before, parts=parts.parts)
+
+    def staged_parts(self) -> list[tuple[str, int]]:
+        """Attempts and their numbers of parts that hold what was read."""
+        earlier = [(run.attempt, run.parts) for run in self.checkpoints.staged_runs()]
+        return [*earlier, (self.checkpoints.attempt, self.staged.parts)]
+
     def in_parallel(self, jobs: Sequence[Callable[[], T]]) -> list[T]:
         """The results of requests of this table, as many at a time as may be in flight."""
         return self._extraction(lambda _item: None, resumable=False).in_parallel(jobs)
@@ -138,10 +154,7 @@ class TableReader:
             self.checkpoints.save(staged)
             self.progress.staged(self.rows)
 
-        attempt, schema = self.checkpoints.attempt, table.schema.arrow
-        parts = self.lake_table.part_writer(
-            attempt, schema, partition_field=table.month_field, first=before.parts, one_part=self.one_part
-        )
+        parts = self._part_writer()
         pipeline = Pipeline(
             parts,
             self._normaliser,
@@ -168,6 +181,16 @@ class TableReader:
             read(self._checked(extraction) if searches else extraction)
         rows = before.rows + parts.rows - pipeline.marks
         self.staged = Staged(parts.parts, rows, greatest((before.newest, pipeline.newest)))
+
+    def _part_writer(self) -> PartWriter:
+        """Stages rows behind what this attempt has staged."""
+        return self.lake_table.part_writer(
+            self.checkpoints.attempt,
+            self.table.schema.arrow,
+            partition_field=self.table.month_field,
+            first=self.staged.parts,
+            one_part=self.one_part,
+        )
 
     def _reject(self, good: int, rejected: Sequence[Rejected], request_id: str | None) -> None:
         """Note records that have failed on their way to a row."""

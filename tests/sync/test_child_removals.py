@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from intercom.compaction.compact import Compacted
+from intercom.compaction.policy import CompactionMode
 from tests.support.rig import Rig, in_both_formats
 
 PARTS = "conversation_parts"
@@ -37,6 +40,39 @@ def test_parts_that_are_deleted_leave_the_lake_also_if_their_conversation_moves(
     for part in parts_of(rig, moved):
         rig.workspace.delete(PARTS, part)
     assert counts(synced(rig)) == (0, 0, 5, 23)
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["merged", "waiting"])
+@in_both_formats
+def test_a_full_refresh_keeps_older_parts_than_intercom_gives_and_removes_those_that_are_gone(
+    make_rig: Callable[..., Rig], waits: bool
+) -> None:
+    rig = make_rig(conversations=3, history_days=5)
+    long, short, _ = (row["id"] for row in rig.workspace.rows("conversations"))
+    second = iter(range(rig.workspace.now() - 3_000, rig.workspace.now()))
+
+    def say(conversation: str, parts: int) -> None:
+        for _ in range(parts):
+            rig.workspace.create(PARTS, conversation_id=conversation, created_at=next(second))
+        rig.workspace.travel(7_200)
+
+    say(short, 5)
+    say(long, 480)
+    rig.sync([PARTS], when=CompactionMode.NEVER if waits else CompactionMode.ALWAYS)
+    say(long, 140)
+    rig.workspace.delete(PARTS, parts_of(rig, short)[0])
+    rig.workspace.travel(10)
+    rig.sync([PARTS], when=CompactionMode.NEVER if waits else CompactionMode.ALWAYS)
+    rig.workspace.delete(PARTS, parts_of(rig, short)[0])
+    rig.workspace.delete(PARTS, parts_of(rig, long)[300])
+
+    rig.workspace.travel(10)
+    ingested, done = rig.sync([PARTS], full_refresh=True)[PARTS]
+    rig.check([PARTS])
+    assert ingested.complete
+    assert not ingested.notes
+    assert (done.new, done.changed, done.removed, done.rows) == (0, 0, 2, 622)
+    assert counts(synced(rig)) == (0, 0, 0, 622)
 
 
 def synced(rig: Rig) -> Compacted:

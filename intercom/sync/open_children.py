@@ -1,0 +1,114 @@
+"""Keeps stored children that a full refresh neither read nor found to be gone: Intercom gives the newest ones only.
+
+An answer that is cut says nothing of children that are older than those in it. A read that replaces the table would
+remove them, and no later read could bring them back. So they are staged beside what was read, as the lake has them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from intercom.compaction.arrow import flat
+from intercom.compaction.compact import compact_table
+from intercom.compaction.marks import are_marks
+from intercom.compaction.stale_children import CUT, PARENT, is_reached, reach_of
+from intercom.errors import LakeError
+from intercom.lake.findings import not_to_be_merged
+from intercom.lake.parquet import ParquetReader, is_damage, open_parquet
+from intercom.lake.state import TableState
+from intercom.lake.table import LakeTable
+from intercom.lake.watermark import WatermarkStore
+from intercom.normalise.reshape import Reshape
+from intercom.sync.read_table import TableReader
+from intercom.tables.table import Strategy, Table
+
+log = logging.getLogger(__name__)
+
+_ROWS_AT_A_TIME = 4096
+
+
+def has_open_children(table: Table) -> bool:
+    """Whether an answer may say nothing of some stored children."""
+    return table.strategy is Strategy.REPLACE_CHILDREN and table.parent is not None and bool(table.parent.cut_by)
+
+
+def merged_before(table: Table, lake_table: LakeTable, state: TableState, store: WatermarkStore) -> TableState:
+    """Merge rows that wait, before a read that replaces the table: only published children can be kept.
+
+    Files that cannot be merged stay as they are, for the read to replace.
+    """
+    if not (has_open_children(table) and state.staged and state.columns == table.schema):
+        return state
+    try:
+        compact_table(table, lake_table, store)
+    except LakeError as error:
+        log.warning("%s: rows that wait cannot be merged before all is read: %s", table.name, error)
+    return lake_table.state() or state
+
+
+def keep_open_children(read: TableReader, state: TableState | None) -> None:
+    """Stage the stored children that no answer of this read has, and none says to be gone."""
+    if not has_open_children(read.table) or state is None:
+        return
+    reach = reach_of(pa.concat_tables([_NO_MARKS, *_marks(read)]))
+    if pc.all(pc.equal(reach.column(CUT), _EVERYTHING)).as_py() is not False:
+        return
+    read.add_rows(_open_rows(read.table, read.lake_table, state, reach))
+
+
+_NO_MARKS = pa.table({PARENT: pa.array([], pa.string()), CUT: pa.array([], pa.int64())})
+_EVERYTHING = reach_of(pa.table({PARENT: ["one"], CUT: pa.nulls(1, pa.int64())})).column(CUT)[0]
+"""The time of a mark that speaks of all children."""
+
+
+def _marks(read: TableReader) -> Iterator[pa.Table]:
+    """The marks of all parts that this run has staged: parents, and the times of their oldest children that came."""
+    table, counted = read.table, dict(read.staged_parts())
+    assert table.parent is not None
+    names = list(dict.fromkeys((*table.primary_key, table.parent_column, table.parent.cut_by)))
+    for part in read.lake_table.parts():
+        if part.number < counted.get(part.attempt, 0):
+            with read.lake_table.lake.fetch(part.path) as path, open_parquet(path) as file:
+                rows = file.read(columns=names)
+            rows = rows.filter(are_marks(rows, table))
+            cuts = rows.column(table.parent.cut_by).cast(pa.int64())
+            yield pa.table([rows.column(table.parent_column), cuts], schema=_NO_MARKS.schema)
+
+
+def _open_rows(table: Table, lake_table: LakeTable, state: TableState, reach: pa.Table) -> Iterator[pa.RecordBatch]:
+    """Stored rows of marked parents that no mark speaks of, with the declared columns."""
+    findings = lake_table.findings(state)
+    for month in findings.published.keys() - not_to_be_merged(state, findings):
+        try:
+            with lake_table.files.fetch(month) as path, open_parquet(path) as file:
+                for rows in _with_declared_columns(table, state, file):
+                    yield from rows.filter(_are_open(table, rows, reach)).to_batches()
+        except Exception as error:
+            if not is_damage(error):
+                raise
+            log.warning("%s: %s is damaged, and rows of it cannot be kept", table.name, lake_table.files.path(month))
+
+
+def _with_declared_columns(table: Table, state: TableState, file: ParquetReader) -> Iterator[pa.Table]:
+    """A file's rows; none of a file whose columns nothing tells."""
+    declared = table.schema.arrow
+    if file.schema_arrow.equals(declared):
+        for batch in file.iter_batches(_ROWS_AT_A_TIME):
+            yield pa.Table.from_batches([batch])
+    elif state.columns is not None and file.schema_arrow.equals(state.columns.arrow):
+        reshape = Reshape(table, state.columns)
+        for batch in file.iter_batches(_ROWS_AT_A_TIME):
+            yield reshape.rows(batch)
+
+
+def _are_open(table: Table, rows: pa.Table, reach: pa.Table) -> pa.Array:
+    assert table.parent is not None
+    parents = flat(rows.column(table.parent_column))
+    marked = pc.is_in(parents, value_set=flat(reach.column(PARENT)))
+    cuts = flat(rows.column(table.parent.cut_by)).cast(pa.int64())
+    are_open: pa.Array = pc.and_not(marked, is_reached(parents, cuts, reach))
+    return are_open
