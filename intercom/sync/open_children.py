@@ -24,7 +24,7 @@ from intercom.lake.table import LakeTable
 from intercom.lake.watermark import WatermarkStore
 from intercom.normalise.reshape import Reshape
 from intercom.sync.read_table import TableReader
-from intercom.tables.table import Strategy, Table
+from intercom.tables.table import Table
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ _ROWS_AT_A_TIME = 4096
 
 def has_open_children(table: Table) -> bool:
     """Whether an answer may say nothing of some stored children."""
-    return table.strategy is Strategy.REPLACE_CHILDREN and table.parent is not None and bool(table.parent.cut_by)
+    return table.replaces_children and table.parent is not None and bool(table.parent.cut_by)
 
 
 def merged_before(table: Table, lake_table: LakeTable, state: TableState, store: WatermarkStore) -> TableState:
