@@ -10,13 +10,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from intercom.lake.scratch import private_folder, sweep
 
 LAKE = "./lake/demo"
 """Where the demo writes when nothing else is said: not into ``./lake``, which may be a real one."""
 _NOW = datetime(2026, 11, 2, 9, tzinfo=UTC).timestamp()
-_RECORDS = {"conversation_parts": 520, "help_centers": 2, "newsfeeds": 3, "ticket_states": 5, "ticket_types": 4}
+_RECORDS: dict[str, Any] = {
+    "conversation_parts": 520,
+    "help_centers": 2,
+    "newsfeeds": 3,
+    "ticket_states": 5,
+    "ticket_types": 4,
+}
 """Records of some further tables; the others have twenty each."""
 
 

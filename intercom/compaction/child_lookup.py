@@ -19,8 +19,6 @@ from intercom.compaction.key_lookup import LITTLE_ROWS
 from intercom.compaction.keys import KEY, hashes_of, keys_of
 from intercom.compaction.marks import are_marks
 from intercom.compaction.moved_rows import PLACE
-from intercom.compaction.publish import MergeWork
-from intercom.compaction.shared_parts import SharedParts
 from intercom.compaction.stale_children import (
     CUT,
     EVENTS,
@@ -35,7 +33,6 @@ from intercom.compaction.stale_children import (
     stale_keys,
 )
 from intercom.lake.staged_run import Coverage
-from intercom.lake.table import LakeTable
 from intercom.tables.table import Table
 
 Some = TypeVar("Some")
@@ -43,26 +40,17 @@ Some = TypeVar("Some")
 _NO_KEYS: Final = pa.array([], pa.string())
 
 
-def find_stale(
-    table: Table,
-    lake_table: LakeTable,
-    work: MergeWork,
-    parts: Mapping[str, int],
-    published: Mapping[str, str],
-    rows: int | None,
-    shared: SharedParts,
-) -> Stale:
-    """The staged and stored rows that their parents have no more; the arguments are those of `find_moves`.
+def find_stale(columns: ColumnReader, rows: int | None) -> Stale:
+    """The staged and stored rows that their parents have no more. `rows` are those staged, None if unknown.
 
     If the staged rows replace the table, stored rows are not looked at: the merge removes what was not read.
 
     Raises DamagedFileError if a published file is damaged, LakeError if a part is.
     """
+    table, work = columns.table, columns.work
     if not table.replaces_children or not any(month.parts for month in work.months):
         return Stale()
-    little = rows is not None and rows <= LITTLE_ROWS
-    columns = ColumnReader(table, lake_table, work, parts, published, shared)
-    reader = _Reader(table, columns, little=little)
+    reader = _Reader(table, columns, little=rows is not None and rows <= LITTLE_ROWS)
     keys = reader.stale_staged()
     stored = {} if work.coverage is Coverage.REPLACES else reader.stale_stored(keys)
     return Stale(keys, reader.months_with(keys), stored)

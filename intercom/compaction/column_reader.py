@@ -47,8 +47,8 @@ class ColumnReader:
         published: Mapping[str, str],
         shared: SharedParts,
     ) -> None:
-        self._table, self._lake_table, self._sizes, self.published = table, lake_table, parts, published
-        self._shared = shared
+        self.table, self.work, self.published = table, work, published
+        self._lake_table, self._sizes, self._shared = lake_table, parts, shared
         self._parts = [(path, month.month) for month in work.months for path in month.parts]
         self._place = {path: number for number, path in enumerate(parts)}
         self._everything = work.coverage is not Coverage.SOME
@@ -100,7 +100,7 @@ class ColumnReader:
                 if not is_damage(error):
                     raise
                 with self._lake_table.lake.fetch(path) as local:
-                    remove_damaged(self._table, self._lake_table, {path: local}, error)
+                    remove_damaged(self.table, self._lake_table, {path: local}, error)
                 raise
 
     @contextmanager
@@ -114,13 +114,13 @@ class ColumnReader:
         except Exception as error:
             if not is_damage(error):
                 raise
-            raise damaged_file(self._table, self._lake_table, month, error) from error
+            raise damaged_file(self.table, self._lake_table, month, error) from error
 
     def _check_columns(self, month: str, file: ParquetReader, columns: Sequence[str]) -> None:
-        found, declared = file.schema_arrow, self._table.schema.arrow
+        found, declared = file.schema_arrow, self.table.schema.arrow
         if any(name not in found.names or found.field(name).type != declared.field(name).type for name in columns):
             raise SchemaError(
-                f"Table {self._table.name!r}: the file of {month} does not have the table's declared columns. {_CURE}"
+                f"Table {self.table.name!r}: the file of {month} does not have the table's declared columns. {_CURE}"
             )
 
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from intercom.compaction.child_lookup import find_stale
+from intercom.compaction.column_reader import ColumnReader
 from intercom.compaction.key_lookup import find_moves
 from intercom.compaction.move_steps import after, both, counted_as_changed, in_steps, without_stale
 from intercom.compaction.moved_rows import Moves
@@ -90,11 +91,11 @@ def compact_table(
             work = _work(table, state, _by_month(table, parts, shared), files, published, discarded)
             sizes = {part.path: files[part.path] for part in parts}
             trusted = {month: stamp for month, stamp in published.items() if month not in discarded}
+            columns, rows = ColumnReader(table, lake_table, work, sizes, trusted, shared), _staged_rows(state)
             try:
-                given = (sizes, trusted, _staged_rows(state), shared)
-                stale = find_stale(table, lake_table, work, *given)
+                stale = find_stale(columns, rows)
                 work = without_stale(work, stale, published)
-                moves = find_moves(table, lake_table, work, *given, stale.keys)
+                moves = find_moves(columns, rows, stale.keys)
                 outcomes = _published(table, lake_table, work, moves, published, publish)
                 break
             except DamagedFileError as error:

@@ -41,7 +41,7 @@ from intercom.lake.table import LakeTable
 from intercom.normalise.explode import Explode
 from intercom.tables.table import Table
 
-_PARENTS_AT_A_TIME = 512
+PARENTS_AT_ONCE = 512
 """Parents whose lists are read together; a row group has at most some 32 MiB, whatever is in the lists."""
 _UNPACKED = 10
 """Estimated bytes in memory per byte of a parent's file."""
@@ -157,7 +157,7 @@ class DerivedFiles:
             RowGroupWriter(part, self._table.schema.arrow, self._version) as writer,
         ):
             self._check_columns(explode, month, file)
-            for parents in file.iter_batches(_PARENTS_AT_A_TIME, columns=list(explode.columns), use_threads=False):
+            for parents in file.iter_batches(PARENTS_AT_ONCE, columns=list(explode.columns), use_threads=False):
                 if len(without):
                     keys = hashes_of(parents.column(self._parent.key))
                     parents = parents.filter(pc.invert(pc.is_in(keys, value_set=without)))

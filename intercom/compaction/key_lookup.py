@@ -22,10 +22,7 @@ from intercom.compaction.keys import KEY, hashes_of, keys_of
 from intercom.compaction.marks import are_marks, mark_column
 from intercom.compaction.merge import key_columns, versions_of
 from intercom.compaction.moved_rows import MONTH, PLACE, STORED, Moves, decide, in_two_months, versions_schema
-from intercom.compaction.publish import MergeWork
-from intercom.compaction.shared_parts import SharedParts
 from intercom.lake.staged_run import Coverage
-from intercom.lake.table import LakeTable
 from intercom.tables.table import Strategy, Table
 
 log = logging.getLogger(__name__)
@@ -34,27 +31,18 @@ LITTLE_ROWS: Final = 200_000
 """Most staged rows whose keys are held as text and looked up; the keys of more rows are compared as hashes."""
 
 
-def find_moves(
-    table: Table,
-    lake_table: LakeTable,
-    work: MergeWork,
-    parts: Mapping[str, int],
-    published: Mapping[str, str],
-    rows: int | None,
-    shared: SharedParts,
-    stale: pa.Array | None = None,
-) -> Moves:
+def find_moves(columns: ColumnReader, rows: int | None, stale: pa.Array) -> Moves:
     """The moves after which each staged key is in one month only.
 
-    `parts` maps the staged parts, in the order of reading, to their bytes. `rows` is their number of rows, None if
-    unknown. `published` maps months to the stamps of their files. Staged rows with keys in `stale` are ignored.
+    `rows` are those staged, None if unknown. Staged rows with keys in `stale` are ignored.
 
     Raises DamagedFileError if a published file is damaged, LakeError if a part is.
     """
+    table, work = columns.table, columns.work
     staged = {month.month for month in work.months if month.parts}
-    if table.strategy is Strategy.REPLACE or not staged or len(staged | published.keys()) == 1:
+    if table.strategy is Strategy.REPLACE or not staged or len(staged | columns.published.keys()) == 1:
         return Moves()
-    reader = _Reader(table, ColumnReader(table, lake_table, work, parts, published, shared), stale)
+    reader = _Reader(table, columns, stale)
     little = rows is not None and rows <= LITTLE_ROWS
     if work.coverage is not Coverage.SOME or not little:
         keys, of_staged, of_stored = _compared(reader)
@@ -117,7 +105,7 @@ def _looked_up(reader: _Reader) -> Suspects:
 class _Reader:
     """Reads key columns of a table's staged parts, without marks and `stale` rows, and of its published files."""
 
-    def __init__(self, table: Table, columns: ColumnReader, stale: pa.Array | None) -> None:
+    def __init__(self, table: Table, columns: ColumnReader, stale: pa.Array) -> None:
         self._table, self._columns, self.published = table, columns, columns.published
         self._stale = stale
 
@@ -158,7 +146,7 @@ class _Reader:
         rows = self._columns.part(path, month, columns)
         if mark_column(self._table) is not None:
             rows = rows.filter(pc.invert(are_marks(rows, self._table)))
-        if self._stale is None or len(self._stale) == 0:
+        if len(self._stale) == 0:
             return rows
         return rows.filter(pc.invert(pc.is_in(keys_of(rows, self._table.primary_key), value_set=self._stale)))
 

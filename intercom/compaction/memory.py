@@ -8,7 +8,7 @@ while a table is read                       what is bounded                     
 `sync.pipeline.WAITING_BYTES`               pages that wait to be decoded, as JSON (1)           8 (2)
 `sync.pipeline._AT_ONCE_BYTES`              pages that are decoded together, as JSON (1)         3
 `lake.staging.SPLIT_BYTES`                  rows that wait to be split by month                  8
-`lake.staging.HELD_BYTES`                   rows that wait for more rows of their month          24
+`lake.staging.WAITING_MONTHS_BYTES`         rows that wait for more rows of their month          24
 `lake.staging.WRITING_BYTES`                parts that are being written                         16
 `sync.unchanged.WHOLE_KEPT`                 digests of 50,000 rows known and 125,000 seen        44
 `sync.unchanged.NEWEST_KEPT`                the same of 10,000 and 25,000, of other tables       9
@@ -19,9 +19,9 @@ sum                                         one table; nine at once: 9 x 59 + 24
 while tables are merged or migrated         what is bounded                                      MiB
 ==========================================  ===================================================  ==========
 `compaction.memory.MERGING`                 rows of all files in work in the process (3)         64
-`compaction.staged_parts.HELD_BYTES`        staged rows that stay in memory between two passes   32 (4)
+`compaction.staged_parts.RETAINED_BYTES`    staged rows that stay in memory between two passes   32 (4)
 `compaction.staged_parts._BLOCK_BYTES`      staged rows that are put into another order at once  16 (4)
-`compaction.spill.HELD_BYTES`               rows that were laid aside                            32 (4)
+`compaction.spill.UNSPILLED_BYTES`          rows that were laid aside                            32 (4)
 `lake.parquet.ROW_GROUP_BYTES`              a row group that is read, and one that is collected  2 x 32 (4)
 `lake.conditional_put.IN_ONE_REQUEST`       a file that is published on S3, or three pieces      48 (6)
 sum                                         (4) together: one large partition, alone             144
@@ -30,7 +30,7 @@ sum                                         (4) together: one large partition, a
 ==========================================  ===================================================  ==========
 while a derived table is made               what is bounded                                      MiB
 ==========================================  ===================================================  ==========
-`compaction.derived_month`                  parents whose lists are taken apart at once: 512     32
+`compaction.derived_month.PARENTS_AT_ONCE`  parents whose lists are taken apart at once: 512     32
 `compaction.shares.ROWS_OF_A_SHARE`         rows whose keys are compared at once: 200,000        100
 ==========================================  ===================================================  ==========
 
@@ -40,7 +40,7 @@ while keys are looked up, for each table    what is bounded                     
 `compaction.key_lookup.LITTLE_ROWS`         staged keys as text: 200,000 of some 30 bytes        6
 beyond that, or where all was read          8 bytes for each staged and each stored row          (5)
 `compaction.moved_rows.HASHES_AT_A_TIME`    of these the ones that are compared at once: 65,536  1
-`compaction.shared_parts.HELD_BYTES`        staged parts with rows of several months, twice      2 x 32
+`compaction.shared_parts.DIVIDED_BYTES`     staged parts with rows of several months, twice      2 x 32
 of child tables, up to `LITTLE_ROWS`        staged rows with keys of parents, some 70 bytes      14
 beyond that                                 17 bytes for each answer, 25 for each marked parent  (7)
 ==========================================  ===================================================  ==========

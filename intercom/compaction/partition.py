@@ -33,7 +33,7 @@ from intercom.compaction.merge import (
     versions_of,
 )
 from intercom.compaction.spill import SpillBuffer
-from intercom.compaction.staged_parts import HELD_BYTES, StagedParts
+from intercom.compaction.staged_parts import RETAINED_BYTES, StagedParts
 from intercom.errors import SchemaError
 from intercom.lake.parquet import ParquetReader, RowGroupWriter, noted_checksums, open_parquet
 
@@ -105,7 +105,7 @@ class PartitionMerge:
         self._marks = marks
         self._stored = self._open_stored(stored)
         # The one part of a new month is copied as it is, and only its keys are read: no rows are held.
-        self._parts = StagedParts(parts, schema, HELD_BYTES if self._stored or len(parts) > 1 else 0)
+        self._parts = StagedParts(parts, schema, RETAINED_BYTES if self._stored or len(parts) > 1 else 0)
         self._rewrites = stored is not None and (self._stored is None or not noted_checksums(self._stored.metadata))
         self._columns = key_columns(primary_key, newest_by)
         sizes = _row_group_sizes(self._stored) if self._stored else []

@@ -15,7 +15,7 @@ from intercom.lake.staging import ByMonth
 from intercom.lake.table import LakeTable, StagedPart
 from intercom.tables.table import Table
 
-HELD_BYTES: Final = 32 << 20
+DIVIDED_BYTES: Final = 32 << 20
 """Most Arrow bytes of parts that are kept in memory; parts beyond that are read again for each month."""
 
 
@@ -34,7 +34,7 @@ class SharedParts:
     Raises LakeError for a damaged part, which is deleted: the next run then reads the table again.
     """
 
-    def __init__(self, table: Table, lake_table: LakeTable, held_bytes: int = HELD_BYTES) -> None:
+    def __init__(self, table: Table, lake_table: LakeTable, held_bytes: int = DIVIDED_BYTES) -> None:
         self._table, self._lake_table = table, lake_table
         self._held: dict[str, _Divided] = {}
         self._free_bytes = held_bytes

@@ -7,7 +7,7 @@ from typing import Self
 
 import pyarrow as pa
 
-HELD_BYTES = 32 << 20
+UNSPILLED_BYTES = 32 << 20
 """Most Arrow bytes of rows in memory."""
 
 
@@ -18,7 +18,7 @@ class SpillBuffer:
     block ends.
     """
 
-    def __init__(self, beside: Path, held_bytes: int = HELD_BYTES) -> None:
+    def __init__(self, beside: Path, held_bytes: int = UNSPILLED_BYTES) -> None:
         self._beside, self._held_bytes = beside, held_bytes
         self._held: dict[int, list[pa.Table]] = {}
         self._bytes = 0

@@ -17,7 +17,7 @@ from intercom.compaction.merge import POSITION
 from intercom.compaction.spill import SpillBuffer
 from intercom.lake.parquet import ParquetReader, is_whole, noted_checksums, open_parquet
 
-HELD_BYTES = 32 << 20
+RETAINED_BYTES = 32 << 20
 """Most Arrow bytes of staged rows that are kept in memory between the two passes of a merge."""
 
 _BLOCK_BYTES = 16 << 20
@@ -30,7 +30,7 @@ class StagedParts:
     The rows of files are kept in memory if they take at most `held_bytes` (Arrow bytes).
     """
 
-    def __init__(self, parts: Sequence[Path | pa.Table], schema: pa.Schema, held_bytes: int = HELD_BYTES) -> None:
+    def __init__(self, parts: Sequence[Path | pa.Table], schema: pa.Schema, held_bytes: int = RETAINED_BYTES) -> None:
         self._schema = schema
         self._files = {number: part for number, part in enumerate(parts) if isinstance(part, Path)}
         self._given = {number: self._typed(part) for number, part in enumerate(parts) if isinstance(part, pa.Table)}

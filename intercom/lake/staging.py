@@ -25,7 +25,7 @@ from intercom.lake.storage import Lake
 
 SPLIT_BYTES = 8 << 20
 """Arrow bytes that are collected before they are split by month."""
-HELD_BYTES = 24 << 20
+WAITING_MONTHS_BYTES = 24 << 20
 """Arrow bytes of rows, split by month, that are held for more rows of their month."""
 WRITING_BYTES = 16 << 20
 """Arrow bytes of parts that are being written to the store."""
@@ -52,7 +52,7 @@ class PartWriter:
         first: int = 0,
         one_part: bool = True,
         split_bytes: int = SPLIT_BYTES,
-        held_bytes: int = HELD_BYTES,
+        held_bytes: int = WAITING_MONTHS_BYTES,
         writing_bytes: int = WRITING_BYTES,
     ) -> None:
         self.rows = 0
