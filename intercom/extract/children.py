@@ -169,11 +169,13 @@ class _Reading:
         cursor = declared.table.cursor_field
         counted = integer_at(record, declared.counted_by)
         at = epoch_seconds(record.get(cursor)) if cursor else None
-        version = b"%a %a" % (at, counted) if declared.counted_by else bytes(text_of(record))
+        # Copies: a member as it is would keep the whole page in memory.
+        inherited = {column: Raw(bytes(record.get(member, b"null"))) for column, member in declared.inherits.items()}
+        known = b" ".join((b"%a %a" % (at, counted), *map(bytes, inherited.values())))
+        version = known if declared.counted_by else bytes(text_of(record))
         return ParentRecord(
             str(coerce(ColumnKind.STRING, bytes(record[declared.key]))),
-            # Copies: a member as it is would keep the whole page in memory.
-            {column: Raw(bytes(record.get(member, b"null"))) for column, member in declared.inherits.items()},
+            inherited,
             counted,
             at,
             blake2b(version, digest_size=16).digest(),

@@ -36,7 +36,12 @@ class KnownParents:
             return False
 
     def was_read(self, key: str, digest: bytes, at: int | None) -> None:
-        """All children of this version were delivered, as far as Intercom gives them."""
+        """All children of this version were delivered, as far as Intercom gives them.
+
+        One that has changed since the run began may change again in the same second, and look the same.
+        """
+        if at is not None and at >= self._run_start:
+            return
         with self._lock:
             self._note(key, RowDigest(digest, at))
 

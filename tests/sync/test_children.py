@@ -144,6 +144,7 @@ def test_within_the_lookback_nothing_is_asked_again_that_is_as_it_was(rig: Rig) 
     some = [one.key for one in rig.workspace.tables["conversations"]][:3]
     for conversation in some:
         append(rig, conversation, 1)
+    rig.workspace.travel(1)
     sync(rig)
     assert len(asked(rig)) == 12
     rig.workspace.travel(60)
@@ -152,6 +153,32 @@ def test_within_the_lookback_nothing_is_asked_again_that_is_as_it_was(rig: Rig) 
     append(rig, some[1], 1)
     sync(rig)
     assert asked(rig) == [some[1]]
+    rig.check([PARTS])
+
+
+def test_a_conversation_that_changes_while_it_is_read_is_asked_again_though_it_looks_the_same(rig: Rig) -> None:
+    sync(rig)
+    conversation = with_parts(rig)
+    rig.workspace.travel(7_200)
+    rig.workspace.update("conversations", conversation, updated_at=rig.workspace.now() + 5)
+    sync(rig)
+    # In the second of its updated_at, but after its parts were asked for.
+    rig.workspace.update(PARTS, parts_of(rig, conversation)[0], touch=False, body=None, redacted=True)
+    rig.workspace.travel(60)
+    sync(rig)
+    rig.check([PARTS])
+    asked(rig)
+    sync(rig)
+    assert asked(rig) == []
+
+
+def test_the_parts_follow_a_month_that_changes_alone(rig: Rig) -> None:
+    conversation = with_parts(rig)
+    rig.workspace.update("conversations", conversation, updated_at=NOW - 60)
+    rig.workspace.travel(7_200)
+    sync(rig)
+    rig.workspace.update("conversations", conversation, touch=False, created_at=NOW - 100 * DAY)
+    sync(rig)
     rig.check([PARTS])
 
 
@@ -202,6 +229,7 @@ def test_a_full_refresh_keeps_parts_that_are_out_of_reach_and_removes_those_of_c
     rig.workspace.delete(PARTS, parts_of(rig, other)[0])
     gone = next(one for one in rig.workspace.tables["conversations"] if one.key not in (conversation, other)).key
     rig.workspace.delete("conversations", gone)
+    rig.workspace.travel(1)
     ingested, _ = sync(rig, full_refresh=True)
     assert keys(rig, conversation) == {*first, *later}
     assert keys(rig, other) == set(parts_of(rig, other))

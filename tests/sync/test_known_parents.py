@@ -28,7 +28,7 @@ def test_a_parent_that_has_not_come_again_stays_known_unless_all_were_read() -> 
 
 
 def test_only_those_that_changed_last_are_kept() -> None:
-    parents = KnownParents(PARTS, {}, run_start=NOW)
+    parents = KnownParents(PARTS, {}, run_start=NOW + 1)
     for number in range(NEWEST_KEPT * 2):
         parents.was_read(str(number), NEW, NOW - number)
     kept = parents.for_the_next()
@@ -37,3 +37,10 @@ def test_only_those_that_changed_last_are_kept() -> None:
     for number in range(FEWEST_KEPT * 2):
         old.was_read(str(number), NEW, NOW - number * 86_400)
     assert len(old.for_the_next()) == FEWEST_KEPT
+
+
+def test_a_parent_that_has_changed_since_the_run_began_is_not_noted() -> None:
+    parents = KnownParents(PARTS, {}, run_start=NOW)
+    for key, at in (("1", NOW - 1), ("2", NOW), ("3", None)):
+        parents.was_read(key, NEW, at)
+    assert set(parents.for_the_next()) == {b"1", b"3"}
