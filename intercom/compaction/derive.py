@@ -63,10 +63,7 @@ def derive_table(
     assert table.parent is not None
     parent, sources = parent_table.state(), parent_table.published()
     if parent is None and not sources:
-        raise NoParentError(
-            f"{table.name} is made of {table.parent.table.name}, of which the lake {lake_table.lake.url} has nothing "
-            f"yet. Sync {table.parent.table.name} into it, in the same run or before; nothing was changed."
-        )
+        raise lacking_parent(table, parent_table)
     made_by = f"{rules()}-{table.schema.fingerprint}"
     state = _state(table, lake_table)
     stored = lake_table.published()
@@ -110,6 +107,15 @@ def derive_table(
         rejected=sum(month.rejected for month in state.derived_from.values()),
         unknown=tuple(sorted({name for month in made.values() for name in month.unknown})),
         parent=parent,
+    )
+
+
+def lacking_parent(table: Table, parent_table: LakeTable) -> NoParentError:
+    """The error over a derived table of whose parent the lake has nothing."""
+    parent = parent_table.paths.table
+    return NoParentError(
+        f"{table.name} is made of {parent}, of which the lake {parent_table.lake.url} has nothing yet. Sync {parent} "
+        "into it, in the same run or before; nothing was changed."
     )
 
 

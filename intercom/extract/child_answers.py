@@ -15,13 +15,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
+from hashlib import blake2b
 
 import msgspec
 from msgspec import Raw
 
 from intercom.api.response import Answer
 from intercom.extract.pages import Page, json_integer
-from intercom.normalise.coerce import UNREADABLE, epoch_seconds
+from intercom.normalise.coerce import UNREADABLE, coerce, epoch_seconds
 from intercom.normalise.records import (
     Record,
     RecordHead,
@@ -34,7 +35,8 @@ from intercom.normalise.records import (
     text_of,
 )
 from intercom.tables.read_marks import mark_of, own_key
-from intercom.tables.table import Table
+from intercom.tables.schema import ColumnKind
+from intercom.tables.table import Parent, Table
 
 
 class Verdict(Enum):
@@ -111,6 +113,24 @@ class Children:
             self.size + earlier.size,
             self.request_id,
         )
+
+
+def parent_of(declared: Parent, record: Record) -> ParentRecord:
+    """What is kept of a record of the parent table."""
+    cursor = declared.table.cursor_field
+    counted = integer_at(record, declared.counted_by)
+    at = epoch_seconds(record.get(cursor)) if cursor else None
+    # Copies: a member as it is would keep the whole page in memory.
+    inherited = {column: Raw(bytes(record.get(member, b"null"))) for column, member in declared.inherits.items()}
+    known = b" ".join((b"%a %a" % (at, counted), *map(bytes, inherited.values())))
+    version = known if declared.counted_by else bytes(text_of(record))
+    return ParentRecord(
+        str(coerce(ColumnKind.STRING, bytes(record[declared.key]))),
+        inherited,
+        counted,
+        at,
+        blake2b(version, digest_size=16).digest(),
+    )
 
 
 def judge(table: Table, parent: ParentRecord, children: Children) -> Verdict:

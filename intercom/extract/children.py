@@ -14,22 +14,16 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from itertools import count
 from threading import Condition
 from typing import Final
 from urllib.parse import quote
 
-from msgspec import Raw
-
 from intercom.errors import AbandonedError, FatalApiError, RequestRejectedError
-from intercom.extract.child_answers import Children, ParentRecord, Verdict, integer_at, judge, page_of_children
+from intercom.extract.child_answers import Children, ParentRecord, Verdict, judge, page_of_children, parent_of
 from intercom.extract.completeness import Completeness
 from intercom.extract.extraction import Extraction, SliceEnd
 from intercom.extract.pages import Page, next_params, place_of
-from intercom.normalise.coerce import coerce, epoch_seconds
-from intercom.normalise.records import Record, text_of
-from intercom.tables.schema import ColumnKind
 
 WAITING_PARENTS: Final = 150
 """Parents whose children may still be asked for when the next page of parents is requested: a full page of them."""
@@ -150,7 +144,7 @@ class _Reading:
             extraction.deliver(Page(page.number, page.request_id, [], rejected=odd))
         asked = []
         for record in page.records:
-            parent = self._parent(record)
+            parent = parent_of(self._declared, record)
             with self._changed:
                 version = hash((parent.key, parent.digest))
                 came = version in self._versions
@@ -163,23 +157,6 @@ class _Reading:
                     extraction.tally.unchanged += 1
                 extraction.deliver(Page(page.number, page.request_id, [], newest=parent.at))
         return asked
-
-    def _parent(self, record: Record) -> ParentRecord:
-        declared = self._declared
-        cursor = declared.table.cursor_field
-        counted = integer_at(record, declared.counted_by)
-        at = epoch_seconds(record.get(cursor)) if cursor else None
-        # Copies: a member as it is would keep the whole page in memory.
-        inherited = {column: Raw(bytes(record.get(member, b"null"))) for column, member in declared.inherits.items()}
-        known = b" ".join((b"%a %a" % (at, counted), *map(bytes, inherited.values())))
-        version = known if declared.counted_by else bytes(text_of(record))
-        return ParentRecord(
-            str(coerce(ColumnKind.STRING, bytes(record[declared.key]))),
-            inherited,
-            counted,
-            at,
-            blake2b(version, digest_size=16).digest(),
-        )
 
     # -- the side of the children ---------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from intercom.extract.completeness import Completeness
 from intercom.extract.limits import DEFAULT_LIMITS, ReadLimits
 from intercom.extract.pages import Page
 from intercom.extract.search_slices import SlicePlan
+from intercom.extract.windows import Window
 from intercom.tables.table import Table
 
 T = TypeVar("T")
@@ -53,6 +54,13 @@ class ReadParents(Protocol):
     def was_read(self, key: str, digest: bytes, at: int | None) -> None:
         """All children of this version were delivered, as far as Intercom gives them."""
 
+    def number_in(self, window: Window) -> int:
+        """How many known parents have a cursor value in this window."""
+
+    @property
+    def newest(self) -> int | None:
+        """The greatest cursor value of the known parents."""
+
 
 class NoneRead:
     """A `ReadParents` to which every parent is new, and that learns nothing."""
@@ -63,6 +71,14 @@ class NoneRead:
 
     def was_read(self, key: str, digest: bytes, at: int | None) -> None:
         del key, digest, at
+
+    def number_in(self, window: Window) -> int:
+        del window
+        return 0
+
+    @property
+    def newest(self) -> int | None:
+        return None
 
 
 Receiver = Callable[[Page | SliceEnd], None]

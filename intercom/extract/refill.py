@@ -73,7 +73,7 @@ class ListRefill:
 
     def page(self, page: Page) -> Page:
         """The page with whole lists. Raises ApiError if one cannot be had, except where its record is gone (404)."""
-        cut = [one for place, record in enumerate(page.records) for one in self._cut_lists(place, record)]
+        cut = [one for place, record in enumerate(page.records) for one in _cut_lists(self._table, place, record)]
         if not cut:
             return page
         wholes = self._in_parallel([lambda one=one: self._whole(one) for one in cut])  # type: ignore[misc]
@@ -90,17 +90,6 @@ class ListRefill:
             yield f"{name}: lists that count more elements than Intercom gives, asked for alone: {self._short:,}"
         if self._gone:
             yield f"{name}: lists whose record had gone when they were asked for, and that stay cut: {self._gone:,}"
-
-    def _cut_lists(self, place: int, record: Record) -> Iterator[_Cut]:
-        for name in self._table.refilled:
-            text = record.get(name)
-            # Most lists are whole, and most texts are decoded faster than they are searched.
-            try:
-                found = None if text is None else _CUT.decode(text)
-            except UNREADABLE:
-                continue
-            if text is not None and found is not None and found.has_more and found.url:
-                yield _Cut(place, name, text, found)
 
     def _whole(self, cut: _Cut) -> Raw | None:
         """The list's text with all elements; None where its record is gone."""
@@ -141,6 +130,23 @@ class ListRefill:
                     elements.append(_reference_to(element))
             following = next_params(answer) if given else {}
         return elements
+
+
+def requests_of_record(table: Table, record: Record) -> int:
+    """How many requests the rest of a record's lists takes, as far as the lists tell."""
+    return sum(-(-max(1, cut.found.total_count or 1) // PER_PAGE) for cut in _cut_lists(table, 0, record))
+
+
+def _cut_lists(table: Table, place: int, record: Record) -> Iterator[_Cut]:
+    for name in table.refilled:
+        text = record.get(name)
+        # Most lists are whole, and most texts are decoded faster than they are searched.
+        try:
+            found = None if text is None else _CUT.decode(text)
+        except UNREADABLE:
+            continue
+        if text is not None and found is not None and found.has_more and found.url:
+            yield _Cut(place, name, text, found)
 
 
 def _elements_of(answer: Answer, name: str) -> list[Raw]:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from intercom.extract.forecast import Range
-from intercom.sync.forecast import RunForecast, TableForecast
+from intercom.extract.read_forecast import Range
+from intercom.sync.forecast import RunForecast
+from intercom.sync.table_forecast import TableForecast
 from intercom.sync.time_text import duration
 
 WIDTH = 80
@@ -25,8 +26,10 @@ def as_text(forecast: RunForecast, remarks: Sequence[str] = ()) -> str:
     lines = [list(_HEADINGS), *[_cells(table) for table in forecast.tables]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADINGS))]
     text = ["  ".join(map(_aligned, line, widths, range(len(widths)))).rstrip() for line in lines]
-    below = [*_reasons(forecast.tables), *_bounds(forecast.tables), *_notes(forecast.tables), *remarks]
-    wrapped = [textwrap.fill(line, WIDTH, subsequent_indent="  ", break_long_words=False) for line in below]
+    below = [*_children(forecast), *_reasons(forecast.tables), *_bounds(forecast.tables), *_notes(forecast.tables)]
+    wrapped = [
+        textwrap.fill(line, WIDTH, subsequent_indent="  ", break_long_words=False) for line in (*below, *remarks)
+    ]
     return "\n".join([*text, "", *_wrapped(_total(forecast)), *wrapped])
 
 
@@ -53,6 +56,8 @@ def what_is_read(table: TableForecast) -> str:
     """In at most 30 characters: ``changes since 2026-11-02 07:58``, ``everything: first load``."""
     if not table.is_read:
         return "skipped, see below" if table.failure is None else "failed, see below"
+    if table.derived:
+        return f"made of {table.parent}"
     if table.backfill:
         return _days(table.read_from, table.read_until)
     if table.watermark is not None:
@@ -65,7 +70,8 @@ def what_is_read(table: TableForecast) -> str:
 def _cells(table: TableForecast) -> list[str]:
     if not table.is_read:
         return [table.table, what_is_read(table), "", ""]
-    return [table.table, what_is_read(table), shown(table.rows), shown(table.requests)]
+    rows = "" if table.derived else shown(table.rows)
+    return [table.table, what_is_read(table), rows, shown(table.requests)]
 
 
 def _total(forecast: RunForecast) -> str:
@@ -74,11 +80,25 @@ def _total(forecast: RunForecast) -> str:
     time = _time(least, most)
     others = f", of which others use about {forecast.others:,} now" if forecast.others else ""
     received = _megabytes(forecast.total(lambda table: table.received))
+    received = received.replace("at least", "At least") if received.startswith("at") else f"About {received}"
     parquet = _megabytes(forecast.total(lambda table: table.parquet))
     return (
         f"In all {shown(rows)} rows by {shown(requests)} requests: {time} at {forecast.limit:,} requests per 10 s"
-        f"{others}. About {received} received, {parquet} as Parquet."
+        f"{others}. {received} received, {parquet} as Parquet."
     )
+
+
+def _children(forecast: RunForecast) -> list[str]:
+    """What tables cost that take a request for each record of another table."""
+    lines = []
+    for table in forecast.read:
+        if table.asked is None or table.asked.most == 0:
+            continue
+        number = "an unknown number of" if table.asked == Range(0, None) else shown(table.asked)
+        changed = "" if table.watermark is None else " that may have changed"
+        time = _time(*forecast.seconds_of(table))
+        lines.append(f"{table.table}: one request for each of {number} {table.parent}{changed}: {time} by itself")
+    return lines
 
 
 def _reasons(tables: Sequence[TableForecast]) -> list[str]:
@@ -162,10 +182,12 @@ def _object(table: TableForecast) -> dict[str, Any]:
         "watermark": _iso(table.watermark),
         "from": _iso(table.read_from),
         "until": _iso(table.read_until),
-        "rows": _range(table.rows),
+        "parent": table.parent or None,
+        "parents_asked": None if table.asked is None else _range(table.asked),
+        "rows": None if table.derived else _range(table.rows),
         "requests": _range(table.requests),
         "received_bytes": _range(table.received),
-        "parquet_bytes": _range(table.parquet),
+        "parquet_bytes": None if table.derived else _range(table.parquet),
         "bounds_because": table.why or None,
         "notes": list(table.notes),
         "requests_of_this_plan": table.requests_of_the_plan,

@@ -190,13 +190,13 @@ def _reader(
         limits=run.limits,
         exact=plan.start.replaces,
         search_check=SearchCheck.from_json(search) if search else None,
-        known=_known(lake_table, plan, run),
+        known=known_rows(lake_table, plan, run),
         refills=run.refill_lists,
         one_part=plan.state is None or not plan.state.staged,  # else rows wait for a merge, and these may wait as well
     )
 
 
-def _known(lake_table: LakeTable, plan: ReadPlan, run: Run) -> dict[bytes, RowDigest]:
+def known_rows(lake_table: LakeTable, plan: ReadPlan, run: Run) -> dict[bytes, RowDigest]:
     """Rows that need not be staged if they come unchanged; none unless the run reads what is new after a watermark."""
     if plan.state is None or plan.start.watermark is None or run.until is not None:
         return {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from threading import Lock
 
+from intercom.extract.windows import Window
 from intercom.lake.row_digests import RowDigest
 from intercom.sync.unchanged import Kept
 from intercom.tables.table import Table
@@ -44,6 +45,17 @@ class KnownParents:
             return
         with self._lock:
             self._note(key, RowDigest(digest, at))
+
+    def number_in(self, window: Window) -> int:
+        """How many known parents have a cursor value in this window."""
+        with self._lock:
+            return sum(window.holds(known.version) for known in self._known.values())
+
+    @property
+    def newest(self) -> int | None:
+        """The greatest cursor value of the known parents."""
+        with self._lock:
+            return max((known.version for known in self._known.values() if known.version is not None), default=None)
 
     def for_the_next(self) -> dict[bytes, RowDigest]:
         """Key -> digest of parents whose children lie in the lake once what was staged is committed."""

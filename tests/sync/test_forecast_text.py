@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intercom.extract.forecast import Range
-from intercom.sync.forecast import RunForecast, TableForecast
+from intercom.extract.read_forecast import Range
+from intercom.sync.forecast import RunForecast
 from intercom.sync.forecast_text import WIDTH, as_json, as_text, shown, what_is_read
+from intercom.sync.table_forecast import TableForecast
 
 NOV_2 = 1_793_606_300  # 2026-11-02 07:58:20 UTC
 CONTACTS = TableForecast(
@@ -40,6 +41,7 @@ NUMBERS = st.integers(0, 10**7)
         (replace(ALL, backfill=True, read_until=NOV_2 + 86_400), "until 2026-11-02"),
         (replace(ALL, failure="why"), "failed, see below"),
         (replace(ALL, skipped="why"), "skipped, see below"),
+        (TableForecast("contact_tags", marked=False, parent="contacts", derived=True), "made of contacts"),
     ],
 )
 def test_what_is_read_is_said_in_few_words(table: TableForecast, what: str) -> None:
@@ -107,6 +109,28 @@ def test_reasons_bounds_failures_and_notes_stand_below_the_total() -> None:
 def test_minutes_are_those_of_the_allowed_rate(requests: Range, time: str) -> None:
     text = as_text(RunForecast((replace(CONTACTS, requests=requests),), 166, 0, 1))
     assert f"requests: {time} at 166 requests per 10 s" in " ".join(text.split())
+
+
+def test_a_request_for_each_parent_is_told_with_its_time_and_a_derived_table_costs_none() -> None:
+    parts = replace(
+        ALL, table="conversation_parts", rows=Range(0, None), requests=Range(3024, 3024), parent="conversations",
+        asked=Range(3000, 3000), why="",
+    )  # fmt: skip
+    changed = replace(parts, table="contact_notes", watermark=NOV_2, parent="contacts", asked=Range(20, 300))
+    none = replace(changed, table="contact_segments", asked=Range(0, 0))
+    unknown = replace(parts, table="company_segments", parent="companies", asked=Range(0, None))
+    derived = TableForecast("contact_tags", marked=False, parent="contacts", derived=True, reason="made of contacts")
+    text = as_text(RunForecast((parts, changed, none, unknown, derived), 166, 0, 7))
+    lines = " ".join(text.split())
+    assert "contact_tags made of contacts 0" in lines
+    assert "conversation_parts: one request for each of 3,000 conversations: about 3 min by itself" in lines
+    assert "contact_notes: one request for each of 20 to 300 contacts that may have changed: about 3 min" in lines
+    assert "company_segments: one request for each of an unknown number of companies: " in lines
+    assert "contact_segments: one request" not in lines
+    made = json.loads(json.dumps(as_json(RunForecast((parts, derived), 166, 0, 7))))["tables"]
+    assert made["conversation_parts"]["parents_asked"] == {"least": 3000, "most": 3000}
+    assert (made["contact_tags"]["parent"], made["contact_tags"]["rows"]) == ("contacts", None)
+    assert made["contact_tags"]["requests"] == {"least": 0, "most": 0}
 
 
 def test_json_has_bounds_times_and_the_sum() -> None:

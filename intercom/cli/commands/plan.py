@@ -50,6 +50,9 @@ def plan(
         ),
     ] = None,
     table_format: Annotated[Literal["parquet", "delta"], Parameter(help="As for a sync.")] = "parquet",
+    refill_lists: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="As for a sync: with the rest of lists that come cut.")
+    ] = False,
     json: Annotated[
         bool, Parameter(negative=(), show_default=False, help="Print one JSON object instead of the table.")
     ] = False,
@@ -74,6 +77,7 @@ def plan(
             end_date,
             storage_options,
             table_format,
+            refill_lists,
         )
     except IntercomLakeError as error:
         print(error, file=sys.stderr)
@@ -97,6 +101,7 @@ def _forecast(
     end_date: date | None,
     storage_options: str | None,
     table_format: str,
+    refill_lists: bool,
 ) -> tuple[RunForecast, list[str]]:
     """The forecast, and remarks on what it goes by. Raises IntercomLakeError for what ends a run before its tables."""
     import os
@@ -138,6 +143,7 @@ def _forecast(
                 history_from=history_from,
                 until=until,
                 workspace=workspace,
+                refill_lists=refill_lists,
                 doubt=doubt,
             )
 
@@ -145,7 +151,7 @@ def _forecast(
         forecast = forecast_run(selected, client, lake, TableFormat(table_format), identity, store, begun, chosen.named)
     finally:
         client.close()
-    return forecast, [*prefect.remarks, "Nothing was written, and no watermark has moved."]
+    return forecast, [*chosen.remarks(), *prefect.remarks, "Nothing was written, and no watermark has moved."]
 
 
 class _Prefect:

@@ -138,6 +138,33 @@ def test_a_table_that_would_be_skipped_does_not_make_the_plan_fail_unless_it_is_
     assert "ticket_types would fail: " in capsys.readouterr().out
 
 
+def test_a_derived_table_names_its_parent_and_fails_with_it(
+    rig: Rig, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shell(*options, "--tables", "contact_tags,conversation_parts") == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    text = " ".join(out.split())
+    assert "contact_tags made of contacts 0" in text
+    assert "conversation_parts: one request for each of " in text
+    assert "contacts is selected, too: contact_tags is made of its rows in the lake" in text
+    rig.server.fail("/contacts/search", status=403, times=9)
+    assert shell(*options, "--tables", "contact_tags") == 1
+    assert "contact_tags would fail: contact_tags is made of contacts, of which" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
+def test_lists_that_would_be_refilled_are_told(
+    rig: Rig, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shell(*options, "--tables", "contacts", "--refill-lists", "--json") == 0
+    assert shell(*options, "--tables", "contacts", "--json") == 0
+    more, _, fewer = capsys.readouterr().out.partition("\n}\n")
+    with_them, without = (json.loads(text)["tables"]["contacts"]["requests"] for text in (more + "}", fewer))
+    assert with_them["most"] > without["most"]
+
+
 def test_a_server_of_prefects_that_is_away_is_told_and_not_waited_for(
     options: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
