@@ -196,22 +196,22 @@ class _Forecast:
         return KnownParents(table, known, run_start=run.run_start)
 
     def _in_lake(self, plan: ReadPlan) -> LakeRows:
-        """The rows of the table and of its parent, and those whose lists are cut, as tables made of them count them."""
         own = plan.state.rows if plan.state else 0
-        declared, named = self._table.parent, self._table.refilled
-        parents = self._record_of(declared.table.name) if declared else None
-        of_lists = (
-            {
-                table.records_at[0]: self._record_of(name)
-                for name, table in TABLES.items()
-                if table.made_of is not None and table.made_of.name == self._table.name
-            }
-            if named and self._run.refill_lists
-            else {}
-        )
-        made = [state for name in named if (state := of_lists.get(name)) is not None]
-        cut = sum(month.cut for state in made for month in state.derived_from.values())
-        return LakeRows(own, parents.rows if parents else 0, cut if len(made) == len(named) else None)
+        parents = self._record_of(self._table.listed.name) if self._table.is_child else None
+        return LakeRows(own, parents.rows if parents else 0, self._cut() if self._run.refill_lists else None)
+
+    def _cut(self) -> int | None:
+        """Lists that are cut, as tables that are made of them have counted; None unless there is one for each list."""
+        records = {
+            table.records_at[0]: self._record_of(name)
+            for name, table in TABLES.items()
+            if table.made_of is not None and table.made_of.name == self._table.name
+        }
+        found = [records.get(name) for name in self._table.refilled]
+        made = [record for record in found if record is not None]
+        if len(made) < len(found):
+            return None
+        return sum(month.cut for record in made for month in record.derived_from.values())
 
     def _record_of(self, name: str) -> TableState | None:
         """The record of another table of the lake."""

@@ -68,6 +68,16 @@ def test_an_optional_table_that_the_token_may_not_read_is_a_note_unless_it_was_n
     assert checked(tables="default,teams").failed() == ["teams"]
 
 
+def test_the_children_of_one_record_are_asked_for_too(rig: Rig, checked: Check) -> None:
+    """A token may read conversations, and not a single one."""
+    assert checked(tables="conversation_parts")["conversation_parts"]["detail"] == "may be read"
+    _me, _search, one = rig.server.requests()
+    rig.server.fail(one.path, status=403, times=9)
+    found = checked(tables="conversation_parts")
+    assert found.failed() == ["conversation_parts"]
+    assert found["conversation_parts"]["cure"].startswith('Grant "Read conversations" in the Developer Hub')
+
+
 def test_a_table_that_is_made_of_another_one_is_not_asked_for(rig: Rig, checked: Check) -> None:
     found = checked(tables="contact_tags")
     assert found["contact_tags"]["detail"] == "is made of contacts, without a request"
