@@ -28,7 +28,7 @@ def sync(
     end_date: Day | None = None,
     advanced: SyncOptions = SyncOptions(),
 ) -> State[None]:
-    """Copy the selected tables into the lake, then merge the partitions they touched.
+    """Copy the selected tables into the lake, merge the partitions they touched, and make the tables derived from them.
 
     Args:
         connection: Name of the connection: of a block intercom-connection, of an entry of the connections file, or
