@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Raw
 
 from intercom.api.response import Answer
-from intercom.extract.pages import Page, json_integer
+from intercom.extract.pages import Page, json_integer, records_in
 from intercom.normalise.coerce import UNREADABLE, coerce, epoch_seconds
 from intercom.normalise.records import (
     Record,
@@ -30,8 +30,6 @@ from intercom.normalise.records import (
     SentRecord,
     members_of,
     object_text,
-    sort_out,
-    split_records,
     text_of,
 )
 from intercom.tables.read_marks import mark_of, own_key
@@ -84,15 +82,9 @@ class Children:
 
     def add(self, answer: Answer, table: Table) -> bool:
         """Take in an answer; False when it has brought no child that had not come before."""
-        head = _head(own_key(table))
-        if answer.elements is None:
-            text = answer.member(table.records_at)
-            assert text is not None, table.name  # such an answer counts as broken
-            split, size = split_records(text, head), len(text)
-        else:
-            split, size = sort_out(answer.elements, head), sum(map(len, answer.elements))
-        before = self.served
         names = own_key(table)
+        split, size = records_in(answer, table, _head(names))
+        before = self.served
         self.records |= {b"\0".join(bytes(one[name]) for name in names): one for one in split.records}
         self.rejected += split.rejected
         self.nulls += split.nulls

@@ -17,7 +17,7 @@ from intercom.api.response import Answer
 from intercom.errors import RetriableApiError
 from intercom.normalise.arrays import all_epoch_seconds
 from intercom.normalise.coerce import UNREADABLE
-from intercom.normalise.records import Record, RecordHead, Rejected, sort_out, split_records
+from intercom.normalise.records import Record, RecordHead, Rejected, SplitRecords, sort_out, split_records
 from intercom.tables.table import Table
 
 Params = Mapping[str, str | int]
@@ -62,17 +62,20 @@ def page_of(answer: Answer, table: Table, number: int) -> Page:
 
     Null elements are neither records nor errors: the API reference allows them in the list of admins.
     """
-    head = _record_head(table.required_columns, table.cursor_field)
-    if answer.elements is None:
-        text = answer.member(table.records_at)
-        assert text is not None, table.name  # such an answer counts as broken
-        split, size = split_records(text, head), len(text)
-    else:
-        split, size = sort_out(answer.elements, head), sum(map(len, answer.elements))
+    split, size = records_in(answer, table, _record_head(table.required_columns, table.cursor_field))
     page = Page(number, answer.request_id, split.records, size, split.nulls, tuple(split.rejected))
     if table.cursor_field is not None:
         object.__setattr__(page, "newest", greatest(page.seconds(table.cursor_field)))
     return page
+
+
+def records_in(answer: Answer, table: Table, head: RecordHead) -> tuple[SplitRecords, int]:
+    """The elements of an answer's list at `Table.records_at`, and their bytes of JSON."""
+    if answer.elements is not None:
+        return sort_out(answer.elements, head), sum(map(len, answer.elements))
+    text = answer.member(table.records_at)
+    assert text is not None, table.name  # such an answer counts as broken
+    return split_records(text, head), len(text)
 
 
 def greatest(seconds: Iterable[int | None]) -> int | None:

@@ -10,9 +10,14 @@ from types import MappingProxyType
 from typing import Final
 
 from intercom.tables.activity_logs import ACTIVITY_LOGS
-from intercom.tables.below_people import COMPANY_SEGMENTS, CONTACT_NOTES, CONTACT_SEGMENTS, CONTACT_SUBSCRIPTIONS
 from intercom.tables.calls import CALLS
 from intercom.tables.companies import COMPANIES
+from intercom.tables.contact_company_children import (
+    COMPANY_SEGMENTS,
+    CONTACT_NOTES,
+    CONTACT_SEGMENTS,
+    CONTACT_SUBSCRIPTIONS,
+)
 from intercom.tables.contacts import CONTACTS
 from intercom.tables.conversation_parts import CONVERSATION_PARTS
 from intercom.tables.conversations import CONVERSATIONS

@@ -11,7 +11,7 @@ from typing import Final
 from intercom.ddl import quoted
 from intercom.errors import ConfigurationError
 from intercom.lake.layout import PARTITION_COLUMN
-from intercom.tables.earlier import EARLIER_KINDS
+from intercom.tables.earlier_types import EARLIER_KINDS
 from intercom.tables.schema import ColumnKind
 from intercom.tables.table import Table
 from intercom.views.statements import Engine

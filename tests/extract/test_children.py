@@ -24,7 +24,7 @@ from intercom.extract.search_slices import SlicePlan
 from intercom.extract.windows import Window
 from intercom.lake.row_digests import RowDigest
 from intercom.sync.known_parents import KnownParents
-from intercom.tables.below_people import COMPANY_SEGMENTS, CONTACT_NOTES
+from intercom.tables.contact_company_children import COMPANY_SEGMENTS, CONTACT_NOTES
 from intercom.tables.conversation_parts import CONVERSATION_PARTS
 from intercom.tables.read_marks import SIGN
 from intercom.tables.table import Table

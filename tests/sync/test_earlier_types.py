@@ -17,7 +17,7 @@ from intercom.lake.layout import TableFormat
 from intercom.sync.ingest import ingest_table
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
-from intercom.tables.earlier import EARLIER_KINDS
+from intercom.tables.earlier_types import EARLIER_KINDS
 from intercom.tables.schema import Column, TableSchema
 from tests.support.declarations import declared
 from tests.support.fuses import Fuse, FusedLake, Killed, fused_commits

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from intercom.cli.app import main
 from intercom.tables.catalogue import TABLES
-from intercom.tables.earlier import EARLIER_KINDS
+from intercom.tables.earlier_types import EARLIER_KINDS
 from tests.support.rig import CONNECTION, Rig
 
 

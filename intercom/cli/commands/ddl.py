@@ -67,7 +67,7 @@ def ddl(
 
     from intercom import ddl as sql
     from intercom.lake.layout import TableFormat
-    from intercom.tables.earlier import EARLIER_KINDS
+    from intercom.tables.earlier_types import EARLIER_KINDS
     from intercom.views import dbt
     from intercom.views.casts import statements as casts_of
     from intercom.views.statements import Athena, DuckDB
