@@ -31,14 +31,14 @@ def sync(
     """Copy the selected tables into the lake, merge the partitions they touched, and make the tables derived from them.
 
     Args:
-        connection: Name of the connection: of a block intercom-connection, of an entry of the connections file, or
-            default for the environment of the process that runs the flow (INTERCOM_ACCESS_TOKEN, INTERCOM_REGION).
+        connection: A block intercom-connection, an entry of the connections file, or default:
+            INTERCOM_ACCESS_TOKEN and INTERCOM_REGION where the flow runs.
         lake: Folder where the flow runs, or fsspec URL, for example ./lake or s3://bucket/prefix.
-        tables: Names of tables, and of groups of them: default, which is copied if nothing is chosen, and all, which
-            leaves out tables that cost a request for each contact or company.
-        full_refresh: Read everything again; tables then become exactly what was read, rows deleted in Intercom go.
-        start_date: First day (UTC) of updated_at to copy, or all. A table remembers that of its first run; an earlier
-            one, or all, reads everything since then again, a later one is refused.
+        tables: Tables or groups: default (if none is chosen), or all, which leaves out those that cost a request for
+            each contact or company.
+        full_refresh: Read everything again; rows that were deleted in Intercom go.
+        start_date: First day (UTC) of updated_at to copy, or all. A table remembers the day of its first run: an
+            earlier one reads everything since then again, a later one is refused.
         end_date: Last day (UTC) of updated_at to copy: a backfill, which leaves watermarks where they are.
         advanced: What few runs need to change.
     """

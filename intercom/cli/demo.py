@@ -17,14 +17,15 @@ from intercom.lake.scratch import private_folder, sweep
 LAKE = "./lake/demo"
 """Where the demo writes when nothing else is said: not into ``./lake``, which may be a real one."""
 _NOW = datetime(2026, 11, 2, 9, tzinfo=UTC).timestamp()
-_RECORDS: dict[str, Any] = {
+FURTHER_RECORDS: dict[str, Any] = {
+    "further": 20,
     "conversation_parts": 520,
     "help_centers": 2,
     "newsfeeds": 3,
     "ticket_states": 5,
     "ticket_types": 4,
 }
-"""Records of some further tables; the others have twenty each."""
+"""Records of tables beyond the default ones: twenty each, but of some as many as is said."""
 
 
 def use_own_prefect() -> None:
@@ -54,7 +55,7 @@ def demo_connection() -> Iterator[dict[str, str]]:
     from intercom.sandbox import SandboxServer, Workspace
 
     # The same each time, so that a second demo is an increment.
-    workspace = Workspace.seeded(seed=7, now=_NOW, further=20, **_RECORDS)
+    workspace = Workspace.seeded(seed=7, now=_NOW, **FURTHER_RECORDS)
     with SandboxServer(workspace) as server, tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "connections.yml")
         file.write_text(

@@ -66,9 +66,8 @@ class SyncOptions(LakeOptions):
 
     compact: Literal["auto", "always", "never"] = Field(
         default="auto",
-        description="When staged rows are merged into the table: auto (each time, but tables above a million "
-        "rows when one row in a hundred waits or after six hours), always, or never (the flow intercom-compact "
-        "does it then).",
+        description="When staged rows are merged: auto (each time; tables above a million rows when one row in a "
+        "hundred waits, or after six hours), always, or never (the flow intercom-compact does it).",
     )
     connections_file: FilePath | None = Field(
         default=None,
@@ -77,16 +76,16 @@ class SyncOptions(LakeOptions):
     )
     refill_lists: bool = Field(
         default=False,
-        description="Asks for all tags and companies of contacts that have more than the ten that come with "
-        "them: one request for each such list of each contact that is read.",
+        description="Ask for all tags and companies of contacts that have more than ten: a request for each such "
+        "list of each contact that is read.",
     )
     plain_text: bool = Field(
         default=False,
-        description="Asks for the bodies of conversation parts without HTML. Parts that the lake has keep their form "
-        "until their conversation changes, or until a full refresh.",
+        description="Ask for the bodies of conversation parts without HTML. Parts in the lake change when their "
+        "conversation does, or by a full refresh.",
     )
     allow_mass_removal: bool = Field(
         default=False,
-        description="Lets a full refresh remove more than a fifth of a table of over a hundred rows, when two "
-        "reads agree that these rows are gone. Without it such a table fails, and keeps them.",
+        description="Let a full refresh remove more than a fifth of a table of over a hundred rows, when two reads "
+        "agree that they are gone. Without it such a table fails, and keeps them.",
     )

@@ -25,6 +25,7 @@ def sandbox(
     compress: Annotated[bool, Parameter(help="Send gzip to clients that take it.")] = True,
 ) -> int:
     """Serve a simulated workspace until Ctrl-C or SIGTERM; its address and token are the first line."""
+    from intercom.cli.demo import FURTHER_RECORDS
     from intercom.sandbox.serve import serve
     from intercom.sandbox.workspace import Workspace
 
@@ -37,6 +38,7 @@ def sandbox(
         timezone=timezone,
         history_days=history_days,
         one_day=one_day,
+        **FURTHER_RECORDS,
     )
     serve(workspace, port=port, rate_limit=rate_limit, latency_seconds=latency_ms / 1000, compress=compress)
     return 0
