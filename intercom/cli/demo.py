@@ -6,7 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from intercom.lake.scratch import private_folder, sweep
 LAKE = "./lake/demo"
 """Where the demo writes when nothing else is said: not into ``./lake``, which may be a real one."""
 _NOW = datetime(2026, 11, 2, 9, tzinfo=UTC).timestamp()
-FURTHER_RECORDS: dict[str, Any] = {
+FURTHER_RECORDS: Mapping[str, Any] = {
     "further": 20,
     "conversation_parts": 520,
     "help_centers": 2,
