@@ -95,6 +95,10 @@ class Children:
             self.total = max(counted, self.total or 0)
         return self.served > before
 
+    def lacks_some(self) -> None:
+        """Note that there are more children than the answers had."""
+        self.total = max(self.total or 0, self.served + 1)
+
     def with_those_of(self, earlier: Children) -> Children:
         """These children, and those that only an earlier answer had."""
         return Children(

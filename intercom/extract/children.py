@@ -23,7 +23,7 @@ from intercom.errors import AbandonedError, FatalApiError, RequestRejectedError
 from intercom.extract.child_answers import Children, ParentRecord, Verdict, judge, page_of_children, parent_of
 from intercom.extract.completeness import Completeness
 from intercom.extract.extraction import Extraction, SliceEnd
-from intercom.extract.pages import Page, next_params, place_of
+from intercom.extract.pages import Page, next_params, pages_of, place_of
 
 WAITING_PARENTS: Final = 150
 """Parents whose children may still be asked for when the next page of parents is requested: a full page of them."""
@@ -260,10 +260,18 @@ class _Reading:
         api, table = self._extraction.api, self._extraction.table
         path = table.path.replace("{key}", quote(parent.key, safe=""))
         children, following, places = Children(), dict[str, str | int](), {place_of({"page": 1})}
+        number = brought = 0
         while True:
+            number += 1
             answer = api.get(path, {**table.requests[0], **following}, expect=table.records_at)
             more = children.add(answer, table)
-            following = next_params(answer)
+            brought += more
+            # The list of a newsfeed's items names no next page, but counts them.
+            total = pages_of(answer).get("total_pages")
+            counted = total if isinstance(total, int) else 0
+            following = next_params(answer) or ({"page": number + 1} if number < counted else {})
             if not (more and following) or place_of(following) in places:
+                if brought < counted > 1:
+                    children.lacks_some()
                 return children
             places.add(place_of(following))

@@ -120,7 +120,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ChildrenEndpoint(
         path="/contacts/{key}/subscriptions", parent="contacts", table="contact_subscriptions", message="User Not Found"
     ),
-    ChildrenEndpoint(path="/news/newsfeeds/{key}/items", parent="newsfeeds", table="newsfeed_items"),
+    ChildrenEndpoint(
+        path="/news/newsfeeds/{key}/items",
+        parent="newsfeeds",
+        table="newsfeed_items",
+        paging=Paging(per_page=20, following="absent"),
+    ),
     ChildrenEndpoint(
         path="/companies/{key}/segments",
         parent="companies",

@@ -26,6 +26,7 @@ from intercom.lake.row_digests import RowDigest
 from intercom.sync.known_parents import KnownParents
 from intercom.tables.contact_company_children import COMPANY_SEGMENTS, CONTACT_NOTES
 from intercom.tables.conversation_parts import CONVERSATION_PARTS
+from intercom.tables.outreach import NEWSFEED_ITEMS
 from intercom.tables.read_marks import SIGN
 from intercom.tables.table import Table
 from tests.conftest import NOW
@@ -476,3 +477,26 @@ def test_a_list_of_several_pages_is_read_to_its_end(make_rig: Callable[..., Rig]
     assert len(read.children[parent]) == 120
     assert read.marks.keys() == {one.key for one in rig.workspace.tables["contacts"]}
     assert read.asked[parent] == 3
+
+
+def test_pages_that_name_no_next_one_are_read_by_their_number(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(**NOTHING, conversations=0, newsfeeds=2)
+    parent = next(iter(rig.workspace.tables["newsfeeds"])).key
+    for _ in range(45):
+        rig.workspace.create("newsfeed_items", newsfeed_id=parent)
+    read = Reading(rig, NEWSFEED_ITEMS)
+    assert read.read().completeness.missing == 0
+    assert len(read.children[parent]) == 45
+    assert read.asked[parent] == 3
+
+
+@pytest.mark.parametrize("served", [20, 0])
+def test_a_list_that_counts_more_pages_than_it_gives_is_short(make_rig: Callable[..., Rig], served: int) -> None:
+    rig = make_rig(**NOTHING, conversations=0, newsfeeds=1)
+    parent = next(iter(rig.workspace.tables["newsfeeds"])).key
+    items = [{"id": str(number), "type": "news-item"} for number in range(served)]
+    body = {"type": "list", "data": items, "pages": {"page": 1, "total_pages": 2}}
+    rig.server.fail(f"/news/newsfeeds/{parent}/items", "status", status=200, body=body, times=100)
+    read = Reading(rig, NEWSFEED_ITEMS)
+    assert read.read().completeness.missing == 1
+    assert len(read.children.get(parent, [])) == served
