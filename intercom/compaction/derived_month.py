@@ -177,17 +177,7 @@ class DerivedFiles:
                 return replace(self._merge(None, part, new), files=1)
 
     def _merge(self, old: Path | None, part: Path, new: Path) -> RowCounts:
-        table, scratch = self._table, self._lake_table.lake.scratch
-        return replace_rows(
-            old,
-            part,
-            new,
-            table.schema.arrow,
-            self._version,
-            scratch,
-            primary_key=table.primary_key,
-            newest_by=table.newest_by,
-        )
+        return replace_rows(self._table, old, part, new, self._version, self._lake_table.lake.scratch)
 
     def _published(
         self, month: str, counts: RowCounts, stored: str | None, old: Path | None, new: Path
@@ -196,9 +186,8 @@ class DerivedFiles:
             if stored is not None:
                 self._lake_table.drop_file(month, stored)
             return PartitionResult(month, counts, None)
-        if counts.rows == 0 and (
-            counts.files or stored is None
-        ):  # the one file of the table is there without rows, too
+        if counts.rows == 0 and (counts.files or stored is None):
+            # A table that is one file has it without rows, too: readers need its columns.
             counts = replace(counts, files=1)
             with RowGroupWriter(new, self._table.schema.arrow, self._version):
                 pass

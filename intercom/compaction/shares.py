@@ -14,6 +14,7 @@ from intercom.compaction.arrow import flat
 from intercom.compaction.keys import hashes_of
 from intercom.compaction.partition import PartitionMerge, RowCounts
 from intercom.lake.parquet import ParquetFile, RowGroupWriter, open_parquet, rows_of
+from intercom.tables.table import Table
 
 ROWS_OF_A_SHARE = 200_000
 """Rows whose keys are compared at once; they take some 100 MiB while they are."""
@@ -22,21 +23,14 @@ Scratch = Callable[[], AbstractContextManager[Path]]
 """A path for a local file, for the time of the block."""
 
 
-def replace_rows(
-    old: Path | None,
-    part: Path,
-    new: Path,
-    schema: pa.Schema,
-    version: str,
-    scratch: Scratch,
-    *,
-    primary_key: tuple[str, ...],
-    newest_by: Sequence[str],
-) -> RowCounts:
+def replace_rows(table: Table, old: Path | None, part: Path, new: Path, version: str, scratch: Scratch) -> RowCounts:
     """Write the rows of `part` to `new`, in place of those in `old`, as `PartitionMerge` does with `replaces`."""
+    schema, first_key = table.schema.arrow, table.primary_key[0]
 
     def merged(stored: Path | None, rows: Path, target: Path) -> RowCounts:
-        merge = PartitionMerge(stored, [rows], schema, primary_key=primary_key, newest_by=newest_by, replaces=True)
+        merge = PartitionMerge(
+            stored, [rows], schema, primary_key=table.primary_key, newest_by=table.newest_by, replaces=True
+        )
         try:
             return merge.write(target, version)
         finally:
@@ -48,9 +42,9 @@ def replace_rows(
     other = old is not None and not _has_columns(old, schema)
     with ExitStack() as stack:
         paths = [[stack.enter_context(scratch()) for _ in range(3)] for _ in range(shares)]
-        _split(part, [rows for rows, _, _ in paths], primary_key[0], schema, version)
+        _split(part, [rows for rows, _, _ in paths], first_key, schema, version)
         if old is not None and not other:
-            _split(old, [stored for _, stored, _ in paths], primary_key[0], schema, version)
+            _split(old, [stored for _, stored, _ in paths], first_key, schema, version)
         kept = None if old is None or other else old
         counts = [merged(kept and stored, rows, target) for rows, stored, target in paths]
         done = sum(counts, RowCounts())

@@ -38,7 +38,7 @@ _SLICE_SECONDS = 30 * DAY_SECONDS
 _RECENT_SECONDS = 3_600
 _LIMIT_MOVES_SECONDS = 2
 _BACK_OFF_SECONDS = DAY_SECONDS
-"""From a limit that moves on while the log is read."""
+"""Distance that is kept from a limit which moves on while the log is read."""
 
 
 def read_time_log(extraction: Extraction, window: Window) -> None:

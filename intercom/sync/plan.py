@@ -93,7 +93,7 @@ def _repairs(
     Not where its files are sound and only more of the history is wanted; and rows of a history that begins later may
     well be fewer than the record has.
     """
-    if table.strategy not in (Strategy.MERGE, Strategy.REPLACE_CHILDREN) or state is None or state.rows == 0:
+    if table.strategy is Strategy.REPLACE or state is None or state.rows == 0:
         return False
     if start.watermark is not None or run.until is not None or begins_before(kept_history(state), history):
         return False

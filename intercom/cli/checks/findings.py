@@ -39,7 +39,7 @@ class Finding:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def lines(self, column: int) -> str:
-        """The finding as text, wrapped; its name stands in a column that is so wide."""
+        """The finding as text, wrapped. `column` is the width of the column that has its name."""
         text = f"{self.detail.rstrip('.')}. {self.cure}" if self.cure else self.detail
         head = f"  {self.verdict:<4}  {self.check:<{column}}  "
         return textwrap.fill(

@@ -59,7 +59,7 @@ def _reached(settings: ApiSettings, api: PlainApi) -> Finding:
 
 
 def _set_up(api: PlainApi, connection: str) -> Iterator[Finding]:
-    """What bootstrap makes, and is not there."""
+    """A finding about what `intercom-lake bootstrap` makes: whether the server has it."""
     wanted = {
         "block type intercom-connection": "/block_types/slug/intercom-connection",
         f"work pool {_WORK_POOL}": f"/work_pools/{_WORK_POOL}",

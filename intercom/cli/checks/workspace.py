@@ -15,7 +15,7 @@ from intercom.config.connection import Connection
 from intercom.errors import ApiError
 
 POLICY = RetryPolicy(tries=2, total_seconds=30.0, connect_seconds=5.0, read_seconds=15.0, answer_seconds=30.0)
-"""Few and short: somebody waits for the answer, and nothing depends on it."""
+"""Tries of a request: few and short, since somebody waits for the answer, and nothing depends on it."""
 _PLAN = "api_plan_restricted"
 _CLOCK_SECONDS = 60
 _BUSY_SHARE = 0.5
@@ -95,7 +95,7 @@ def token_findings(connection: Connection, workspace: Workspace) -> Iterator[Fin
 
 
 def clock_findings(workspace: Workspace, sent: float, received: float) -> Iterator[Finding]:
-    """The server tells whole seconds: the difference is known to a second and the time of the answer."""
+    """A warning if this machine's clock is wrong, as far as a second and the time of the answer let that be known."""
     if workspace.doubt:
         yield Finding(
             "clock",
