@@ -28,7 +28,7 @@ from intercom.lake.state import Partition, TableState
 from intercom.lake.store import stamped_size
 from intercom.lake.table import LakeTable, StagedPart
 from intercom.lake.watermark import WatermarkStore
-from intercom.tables.table import Strategy, Table
+from intercom.tables.table import Table
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def compact_table(
                 outcomes = _published(table, lake_table, work, moves, published, publish)
                 break
             except DamagedFileError as error:
-                if error.month in discarded or not (state.staged_whole or table.strategy is Strategy.REPLACE):
+                if error.month in discarded or not (state.staged_whole or table.is_replaced):
                     lake_table.note_damage(error.month)
                     raise
                 log.warning("%s: %s is damaged and is left out", table.name, lake_table.files.path(error.month))
@@ -212,7 +212,7 @@ def _work(
     months are replaced without being read.
     """
     by_month = dict(staged)
-    if state.staged_whole and table.strategy is not Strategy.REPLACE:
+    if state.staged_whole and not table.is_replaced:
         by_month = {month: [] for month in published} | by_month
     months_of = Counter(path for paths in by_month.values() for path in paths)
     return MergeWork(
@@ -235,7 +235,7 @@ def _work(
 
 def _by_month(table: Table, parts: Sequence[StagedPart], shared: SharedParts) -> dict[str, list[str]]:
     """Month -> paths of the parts with rows of that month, in order; ``""`` for an unpartitioned table."""
-    nothing: dict[str, list[str]] = {"": []} if table.strategy is Strategy.REPLACE else {}
+    nothing: dict[str, list[str]] = {"": []} if table.is_replaced else {}
     return nothing | {month: [part.path for part in found] for month, found in shared.by_month(parts).items()}
 
 

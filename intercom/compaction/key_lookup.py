@@ -23,7 +23,7 @@ from intercom.compaction.marks import are_marks, mark_column
 from intercom.compaction.merge import key_columns, versions_of
 from intercom.compaction.moved_rows import MONTH, PLACE, STORED, Moves, decide, in_two_months, versions_schema
 from intercom.lake.staged_run import Coverage
-from intercom.tables.table import Strategy, Table
+from intercom.tables.table import Table
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def find_moves(columns: ColumnReader, rows: int | None, stale: pa.Array) -> Move
     """
     table, work = columns.table, columns.work
     staged = {month.month for month in work.months if month.parts}
-    if table.strategy is Strategy.REPLACE or not staged or len(staged | columns.published.keys()) == 1:
+    if table.is_replaced or not staged or len(staged | columns.published.keys()) == 1:
         return Moves()
     reader = _Reader(table, columns, stale)
     little = rows is not None and rows <= LITTLE_ROWS

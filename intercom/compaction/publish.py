@@ -28,7 +28,7 @@ from intercom.lake.state import Partition
 from intercom.lake.storage_errors import overtaken
 from intercom.lake.table import LakeTable
 from intercom.tables.schema import TableSchema
-from intercom.tables.table import Strategy, Table
+from intercom.tables.table import Table
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ def _merged(
     table: Table, old: Path | None, parts: Sequence[Path | pa.Table], new: Path, work: MergeWork, month: PartitionWork
 ) -> tuple[RowCounts, str]:
     """Merge into `new`; gives the row counts and the version of the written file."""
-    if table.strategy is Strategy.REPLACE:
+    if table.is_replaced:
         files = [part for part in parts if isinstance(part, Path)]  # no shared parts here: all parts are files
         keeps = work.coverage is Coverage.SOME
         return replace_file(table, old, files, new, work.version, keeps=keeps), work.version

@@ -29,7 +29,7 @@ from intercom.lake.table import LakeTable
 from intercom.lake.watermark import WatermarkStore
 from intercom.normalise.reshape import Reshape
 from intercom.tables.schema import TableSchema
-from intercom.tables.table import Strategy, Table
+from intercom.tables.table import Table
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def migrated(table: Table, state: TableState, findings: Findings) -> TableState:
 
 def _columns_before(table: Table, state: TableState) -> Table | None:
     """The table with the columns that its files have, if these can be rewritten to the declared ones; else None."""
-    if table.strategy is Strategy.REPLACE or (state.columns in (None, table.schema) and state.rewriting is None):
+    if table.is_replaced or (state.columns in (None, table.schema) and state.rewriting is None):
         return None
     return _declared(table, state.columns)
 

@@ -46,7 +46,7 @@ from intercom.sync.skipped import why_skipped
 from intercom.sync.summary import TableResult
 from intercom.tables.catalogue import TABLES
 from intercom.tables.selection import select_tables
-from intercom.tables.table import Strategy, Table
+from intercom.tables.table import Table
 
 log = logging.getLogger(__name__)
 log_to_runs()  # here, since every process that runs a task or a flow of ours imports this module
@@ -230,7 +230,7 @@ def _compacted(table: str, job: Job, store: WatermarkStore, *, committed: bool =
     """Merge a table when that is due; a large one in pieces, each a task of its own."""
 
     def publish(entry: Table, lake_table: LakeTable, work: MergeWork) -> Sequence[PartitionResult]:
-        if entry.strategy is Strategy.REPLACE:
+        if entry.is_replaced:
             return publish_partitions(entry, lake_table, work)
         pieces = list(work.shared_out(_BYTES_OF_A_TASK))
         settings = RunnerSettings.read()

@@ -16,7 +16,6 @@ from intercom.sync.plan import ReadPlan
 from intercom.sync.read_table import TableReader
 from intercom.sync.run import Run
 from intercom.sync.start import watermark_after
-from intercom.tables.table import Strategy
 
 
 def commit(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run) -> TableState:
@@ -84,7 +83,7 @@ def commit(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run) -> T
 def _digests(reader: TableReader, plan: ReadPlan, latest: TableState | None) -> str | None:
     """The mark of the digests of rows that the lake has after this commit; None when nothing is sure."""
     before = plan.state
-    if reader.table.strategy is Strategy.REPLACE or (latest and latest.generation) != (before and before.generation):
+    if reader.table.is_replaced or (latest and latest.generation) != (before and before.generation):
         return None  # its file is written anew when anything has changed; or another run has saved rows meanwhile
     rows = reader.digests
     if reader.known and before is not None and rows == reader.known:
@@ -96,7 +95,7 @@ def _coverage(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run) -
     """How much of the table was read: all of it only if no row was missing and rows that were not read may go."""
     if not (reader.completeness.complete and verdict.allowed):
         return Coverage.SOME
-    if plan.start.replaces or reader.table.strategy is Strategy.REPLACE:
+    if plan.start.replaces or reader.table.is_replaced:
         return Coverage.REPLACES
     return Coverage.WHOLE if plan.start.watermark is None and run.until is None else Coverage.SOME
 

@@ -28,7 +28,7 @@ from intercom.normalise.records import NO_JSON, Rejected
 from intercom.sync.read_table import TableReader
 from intercom.sync.removals import ASKED_ONE_BY_ONE, LARGE_SHARE, SMALL_TABLE, Missing, a_key, count_read, find_missing
 from intercom.tables.schema import ColumnKind
-from intercom.tables.table import Access, Strategy
+from intercom.tables.table import Access
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def confirm_removals(read: TableReader, state: TableState | None, *, permitted: 
     missing = _missing(read, state)
     if not missing.count:
         return Verdict(True)
-    name, is_list = read.table.name, read.table.strategy is Strategy.REPLACE
+    name, is_list = read.table.name, read.table.is_replaced
     if read.table.access is Access.TIME_LOG and not permitted:
         return _kept(name, missing, "entries of a log stay when Intercom ceases to serve them")
     if read.table.replaces_children and not permitted and _may_lack_children(read):

@@ -31,7 +31,7 @@ from intercom.sync.progress import TableProgress
 from intercom.sync.read_table import TableReader
 from intercom.sync.run import Run
 from intercom.sync.time_text import shown_time
-from intercom.tables.table import Strategy, Table
+from intercom.tables.table import Table
 
 log = logging.getLogger(__name__)
 
@@ -207,12 +207,12 @@ def _confirmed(reader: TableReader, plan: ReadPlan, run: Run) -> Verdict:
     """Whether rows that were not read may be removed, after whatever more had to be read to decide that."""
     table, complete = reader.table, reader.completeness.complete
     verdict = Verdict(True)
-    if not complete and table.strategy is Strategy.REPLACE and plan.has_other_columns(table.schema):
+    if not complete and table.is_replaced and plan.has_other_columns(table.schema):
         raise LakeError(
             f"Table {table.name} has to be written anew, since its columns have changed, and that cannot be done now: "
             f"the read is short ({'; '.join(reader.completeness.notes)}). Nothing was changed at all."
         )
-    replaces = complete and (plan.start.replaces or table.strategy is Strategy.REPLACE)
+    replaces = complete and (plan.start.replaces or table.is_replaced)
     if replaces:
         keep_open_children(reader, plan.state)
         verdict = confirm_removals(reader, plan.state, permitted=run.allow_mass_removal)

@@ -13,7 +13,7 @@ from intercom.sync.history import begins_before, history_after, kept_history, wi
 from intercom.sync.run import ALL, Run
 from intercom.sync.start import LOOKBACK_SECONDS, StartingPoint, starting_point, watermark_before
 from intercom.tables.schema import TableSchema
-from intercom.tables.table import Strategy, Table
+from intercom.tables.table import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def _repairs(
     Not where its files are sound and only more of the history is wanted; and rows of a history that begins later may
     well be fewer than the record has.
     """
-    if table.strategy is Strategy.REPLACE or state is None or state.rows == 0:
+    if table.is_replaced or state is None or state.rows == 0:
         return False
     if start.watermark is not None or run.until is not None or begins_before(kept_history(state), history):
         return False

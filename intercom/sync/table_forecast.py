@@ -35,7 +35,7 @@ from intercom.sync.read_table import NothingKept
 from intercom.sync.removals import ASKED_ONE_BY_ONE, LARGE_SHARE
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
-from intercom.tables.table import Access, Strategy, Table
+from intercom.tables.table import Access, Table
 
 NOTHING = Range(0, 0)
 
@@ -232,11 +232,11 @@ class _Forecast:
         known = state.rows if state else 0
         requests, rows, received = read.requests, read.rows, read.received
         once, again = requests + Range.exactly(read.checks), requests
-        may_remove = plan.start.replaces or table.strategy is Strategy.REPLACE
+        may_remove = plan.start.replaces or table.is_replaced
         if not known or not (may_remove or plan.repairs):
             return once, rows, received
         lacking, large = known - rows.least, LARGE_SHARE * known
-        if table.strategy is Strategy.REPLACE:
+        if table.is_replaced:
             large = 0
         elif plan.window == Window() and rows.exact and lacking > large:
             return once + again, rows + rows, received + received

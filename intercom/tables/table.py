@@ -281,6 +281,11 @@ class Table:
         return self.access is Access.CHILD
 
     @property
+    def is_replaced(self) -> bool:
+        """Whether each complete read replaces the whole table."""
+        return self.strategy is Strategy.REPLACE
+
+    @property
     def replaces_children(self) -> bool:
         """Whether the rows of a parent become those that were read of it; staged rows then have `read_marks`."""
         return self.strategy is Strategy.REPLACE_CHILDREN
