@@ -8,7 +8,7 @@ import pytest
 
 from intercom.extract.read_forecast import Range
 from tests.support.foretold import foretell, held_against_the_run
-from tests.support.rig import Rig
+from tests.support.rig import Rig, in_both_formats
 
 PARTS, NOTES = "conversation_parts", "contact_notes"
 DAY = 86_400
@@ -36,6 +36,7 @@ def test_a_first_load_asks_once_for_each_parent(rig: Rig) -> None:
     assert found.parent == "conversations"
 
 
+@in_both_formats
 def test_parents_that_the_lake_knows_unchanged_are_not_counted(rig: Rig) -> None:
     touch(rig, "conversations", 30)
     rig.sync([PARTS])
@@ -45,9 +46,9 @@ def test_parents_that_the_lake_knows_unchanged_are_not_counted(rig: Rig) -> None
     assert found.asked == Range.exactly(12)  # 18 more are of the lookback
 
 
-def test_many_parents_of_the_lookback_are_counted_by_one_request(rig: Rig) -> None:
-    rig.per_page = 10
-    touch(rig, "conversations", 60)
+def test_many_parents_of_the_lookback_are_counted_by_one_request(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(**{**NOTHING, "conversations": 200, "conversation_parts": 200, "history_days": 40})
+    touch(rig, "conversations", 180)  # more than a page
     rig.sync([PARTS])
     rig.workspace.travel(300)
     touch(rig, "conversations", 25)
@@ -62,6 +63,19 @@ def test_another_day_of_few_changes_and_a_full_refresh_are_foretold(rig: Rig) ->
     assert held_against_the_run(rig, [PARTS])[PARTS].asked == Range.exactly(5)
     rig.workspace.travel(60)
     assert held_against_the_run(rig, [PARTS], full_refresh=True)[PARTS].asked == Range.exactly(90)
+
+
+def test_rows_of_few_parents_are_those_that_their_records_count(rig: Rig) -> None:
+    rig.sync([PARTS])
+    rig.workspace.travel(DAY)
+    counting = [row for row in rig.workspace.rows("conversations") if row["statistics"]][:6]
+    for row in counting:
+        rig.workspace.update("conversations", row["id"], title="new")
+    rig.workspace.travel(5)
+    parts = rig.workspace.children[PARTS]
+    found = held_against_the_run(rig, [PARTS])[PARTS]
+    assert found.rows == Range.exactly(sum(len(parts.of(row["id"])) for row in counting))
+    assert found.rows.least > 0
 
 
 def test_nothing_changed_takes_no_request_for_children(rig: Rig) -> None:
