@@ -17,7 +17,7 @@ from intercom.errors import FatalApiError
 from intercom.extract.child_answers import Children, ParentRecord, Verdict, page_of_children, parent_of
 from intercom.extract.cursor_pages import CursorSearch, first_row, range_query
 from intercom.extract.extraction import Extraction
-from intercom.extract.pages import Page, next_params
+from intercom.extract.pages import Page, next_params, pages_of
 from intercom.extract.read_forecast import LakeRows, Range, ReadForecast, ceiling
 from intercom.extract.windows import Window, second_bounds
 from intercom.tables.table import Access
@@ -36,7 +36,7 @@ _AS_IN_LAKE_OF_CHANGED: Final = 2.0
 class _Sampled:
     """Children of one parent: the page that they make, and the size of the answer beside them.
 
-    `more`: the answer names a next page.
+    `more`: the answer names or counts further pages.
     """
 
     page: Page
@@ -150,7 +150,9 @@ class ChildForecast:
         page = page_of_children(table, parent, children, Verdict.SHORT)  # without a mark
         page = replace(page, size=children.size)
         beside = max(0, sum(map(len, answer.fields.values())) - children.size)
-        return _Sampled(page, beside, answer.seconds, bool(next_params(answer)))
+        pages = pages_of(answer).get("total_pages")
+        more = bool(next_params(answer)) or (isinstance(pages, int) and pages > 1)
+        return _Sampled(page, beside, answer.seconds, more)
 
     def _with_further_pages(self, asked: Range, rows: Range, sampled: _Sampled | None) -> Range:
         """Requests for children: one for each parent, and more where an answer does not have all of them."""

@@ -126,6 +126,15 @@ def test_newsfeeds_are_asked_for_each_time(make_rig: Callable[..., Rig]) -> None
         assert held_against_the_run(rig, ["newsfeed_items"])["newsfeed_items"].asked == Range.exactly(4)
 
 
+def test_children_on_several_pages_lie_between_bounds(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(**NOTHING, newsfeeds=2, news_items=9, newsfeed_items=120)
+    names = ["newsfeeds", "newsfeed_items"]
+    first = held_against_the_run(rig, names)["newsfeed_items"]
+    assert first.requests.most is None
+    assert "several pages" in first.why
+    assert held_against_the_run(rig, names)["newsfeed_items"].requests.most is not None
+
+
 def test_a_permission_that_only_children_lack_is_found(rig: Rig) -> None:
     for row in rig.workspace.rows("conversations"):
         rig.server.fail(f"/conversations/{row['id']}", status=403, times=9)
