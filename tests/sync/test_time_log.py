@@ -8,14 +8,18 @@ from datetime import UTC, datetime
 import pytest
 
 from intercom.errors import ApiError
+from intercom.extract.limits import ReadLimits
 from intercom.extract.windows import DAY_SECONDS
 from intercom.sync.run import asked_range
 from intercom.tables.catalogue import TABLES
+from intercom.tables.table import MOST_PER_PAGE
 from tests.conftest import NOW
-from tests.support.rig import IN_SLICES, Rig
+from tests.support.rig import Rig
 
 LOG = "activity_logs"
 PATH = TABLES[LOG].path
+IN_SLICES = ReadLimits(smallest_slice=2 * MOST_PER_PAGE, between_checkpoints=1)
+"""Slices of two pages, each of which is kept once it is read."""
 
 
 @pytest.fixture
@@ -63,12 +67,15 @@ def test_entries_that_arrive_during_a_run_come_with_the_next(rig: Rig) -> None:
 
 def test_a_run_that_is_broken_off_goes_on_with_its_slices(rig: Rig) -> None:
     rig.limits = IN_SLICES
-    rig.server.fail(PATH, status=422, after=25, times=1_000)
+    rig.in_flight = 1
+    rig.server.fail(PATH, status=422, after=22, times=1_000)
     with pytest.raises(ApiError):
         rig.sync([LOG], run_id="run")
     rig.server.clear_faults()
+    rig.server.clear_log()
     rig.sync([LOG], run_id="run")
     rig.check([LOG])
+    assert len(rig.server.requests(PATH)) < 9  # which all slices would cost, beside the 17 to cut them
 
 
 def test_backfills_bring_the_days_that_are_asked_for(rig: Rig) -> None:
