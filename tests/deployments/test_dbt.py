@@ -47,9 +47,12 @@ def dbt_python() -> Path:
     folder = Path(sys.prefix) / f"dbt-{hashlib.sha256(wanted.read_bytes()).hexdigest()[:8]}"
     done = folder / ".done"
     if not done.exists():
-        venv.create(folder, with_pip=True, clear=True, symlinks=True)
-        command = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*command, "-r", wanted], check=True, capture_output=True, text=True)
+        venv.create(folder, clear=True, symlinks=True)
+        # Only what dbt imports is compiled, when it does.
+        command = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "--disable-pip-version-check"]
+        subprocess.run(
+            [*command, "install", "--quiet", "--no-compile", "-r", wanted], check=True, capture_output=True, text=True
+        )
         done.touch()
     return folder / "bin" / "python"
 
