@@ -14,6 +14,7 @@ from intercom.cli.commands.check import check
 from tests.support.checked import TOKEN, PlayedPrefect, block
 from tests.support.prefect_server import inherited
 from tests.support.rig import BY_DEFAULT, CONNECTION, Rig
+from tests.support.signals import children_get_sigint
 
 
 def test_a_line_for_each_check_within_80_columns_and_nothing_is_made(
@@ -76,10 +77,12 @@ workspace.POLICY = replace(workspace.POLICY, read_seconds=300.0)
 def test_ctrl_c_waits_for_no_request(rig: Rig, here: Path) -> None:
     rig.server.fail("/tags", "delay", seconds=60, times=9)
     command = [sys.executable, "-c", PATIENT, CONNECTION]
-    with subprocess.Popen(
-        command, env={**inherited(), "INTERCOM_ACCESS_TOKEN": TOKEN, "PREFECT_HOME": str(here)}, cwd=here,
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
+    with children_get_sigint():
+        process = subprocess.Popen(
+            command, env={**inherited(), "INTERCOM_ACCESS_TOKEN": TOKEN, "PREFECT_HOME": str(here)}, cwd=here,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+    with process:
         for _ in range(600):
             if rig.server.requests("/tags"):
                 break
