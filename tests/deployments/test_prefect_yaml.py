@@ -106,6 +106,18 @@ def test_parameters_of_deployments_and_schedules_are_the_flows(name: str) -> Non
         jsonschema.validate(parameters, flow.parameters.model_dump())
 
 
+def test_the_example_of_further_tables_has_parameters_that_there_are() -> None:
+    defined = (ROOT / "prefect.yaml").read_text(encoding="utf-8").split("# Minutes differ")[0]
+    section = (ROOT / "deployments" / "README.md").read_text(encoding="utf-8").split("## Further tables")[1]
+    sync, full = yaml.safe_load(defined + section.split("```yaml")[1].split("```")[0])["deployments"]
+    flow = load_flow_from_entrypoint(str(ROOT / DEPLOYMENTS["sync"]["entrypoint"]))
+    [schedule] = full["schedules"]
+    Schedule(**schedule)
+    for parameters in (sync["parameters"], DEPLOYMENTS[full["name"]]["parameters"] | schedule["parameters"]):
+        jsonschema.validate(parameters, flow.parameters.model_dump())
+    assert schedule["cron"] not in [one["cron"] for entry in DEPLOYMENTS.values() for one in entry["schedules"]]
+
+
 def test_schedules_are_in_utc_at_minutes_of_their_own() -> None:
     schedules = [schedule for entry in DEPLOYMENTS.values() for schedule in entry["schedules"]]
     assert {schedule["timezone"] for schedule in schedules} == {"UTC"}

@@ -26,11 +26,17 @@ def test_the_table_of_tables_is_the_catalogue() -> None:
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("|")
     ]
-    documented = [tuple(row[:4]) for row in rows[2:]]
+    documented = [tuple(row[:4]) for row in rows if row[0] != "table" and set(row[0]) != {"-"}]
     assert documented == [
         (table.name, ", ".join(table.primary_key), table.cursor_field or "-", table.strategy)
         for table in TABLES.values()
     ]
+
+
+def test_the_number_of_tables_and_the_permissions_they_need_are_told() -> None:
+    assert f"[{len(TABLES)} tables]" in README.split("\n- ")[0]
+    step = " ".join(README.split("3. **Token.**")[1].split("4. **Region.**")[0].split())
+    assert set(re.findall(r"\*([^*]+)\*", step)) == {table.scope for table in TABLES.values()}
 
 
 def test_the_groups_and_the_tables_that_have_to_be_named_are_listed() -> None:
