@@ -224,6 +224,8 @@ def _confirmed(reader: TableReader, plan: ReadPlan, run: Run) -> Verdict:
             )
     elif complete and plan.repairs:
         assert plan.state is not None
+        if not plan.state.staged:  # a mark that waits may say that they are gone
+            keep_open_children(reader, plan.state)  # else they would count as missing
         confirm_repair(reader, plan.state, permitted=run.allow_mass_removal)
     if verdict.note and not verdict.failed:
         reader.completeness.notes.append(verdict.note)

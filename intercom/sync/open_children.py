@@ -1,7 +1,8 @@
 """Keeps stored children that a full refresh neither read nor found to be gone: Intercom gives the newest ones only.
 
 An answer that is cut says nothing of children that are older than those in it. A read that replaces the table would
-remove them, and no later read could bring them back. So they are staged beside what was read, as the lake has them.
+remove them, and no later read could bring them back. So they are staged beside what was read, as the lake has them. A
+read that repairs the table would miss them, and is held against the number of rows that there were.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pyarrow.parquet as pq
 import pytest
 
 from intercom.compaction.compact import Compacted
@@ -74,6 +75,46 @@ def test_a_full_refresh_keeps_older_parts_than_intercom_gives_and_removes_those_
     assert not ingested.notes
     assert (done.new, done.changed, done.removed, done.rows) == (0, 0, 2, 622)
     assert counts(synced(rig)) == (0, 0, 0, 622)
+
+
+def test_a_repair_does_not_doubt_older_parts_than_intercom_gives(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(conversations=2, history_days=5)
+    long, other = (row["id"] for row in rig.workspace.rows("conversations"))
+    rig.workspace.update("conversations", other, created_at=rig.workspace.now() - 70 * DAY)
+    second = iter(range(rig.workspace.now() - 3_000, rig.workspace.now()))
+    rig.workspace.create(PARTS, conversation_id=other)
+    for parts in (480, 170):
+        for _ in range(parts):
+            rig.workspace.create(PARTS, conversation_id=long, created_at=next(second))
+        rig.workspace.travel(7_200)
+        rig.sync([PARTS])
+    (month,) = [file for file in rig.lake_folder.rglob(f"{PARTS}/*/*.parquet") if pq.read_metadata(file).num_rows == 1]
+    month.unlink()
+    ingested, done = rig.sync([PARTS])[PARTS]
+    rig.check([PARTS])
+    assert ingested.complete
+    assert not ingested.notes
+    assert counts(done) == (1, 0, 0, 651)
+
+
+def test_backfills_of_parts_and_a_later_run_have_all(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(conversations=8, conversation_parts=30)
+    ends = sorted(row["updated_at"] for row in rig.workspace.rows("conversations"))
+    rig.sync([PARTS], history_from=0, until=ends[3])
+    assert rig.rows(PARTS).num_rows < 30
+    rig.sync([PARTS], history_from=ends[3], until=ends[6])
+    rig.sync([PARTS])
+    rig.check([PARTS])
+    for number in range(2):
+        rig.workspace.travel(7_200)
+        conversation = rig.workspace.children[PARTS].parent(next(iter(rig.workspace.tables[PARTS])).key)
+        rig.workspace.delete(PARTS, parts_of(rig, conversation)[0])
+        rig.workspace.travel(10)
+        now = rig.workspace.now()
+        rig.sync([PARTS], history_from=now - 100, until=now)
+        if number:
+            rig.sync([PARTS])
+        rig.check([PARTS])
 
 
 def synced(rig: Rig) -> Compacted:
