@@ -115,14 +115,14 @@ class ChildForecast:
             return Range.exactly(sum(counts))
         name = self._declared.table.name
         if 2 * len(counts) >= len(self._sample) > 0:
-            self._why.append(f"rows are those of {len(counts)} {name} on average, for all of them")
+            self._why.append(f"the number of rows is estimated from {len(counts)} {name}")
             each = mean(counts)
             error = _ERRORS * stdev(counts) / len(counts) ** 0.5 if len(counts) > 1 else each + 1
             return _bounds(asked, max(0.0, each - error), each + error)
         if not (self._in_lake.own and self._in_lake.parents):
-            self._why.append(f"how many rows each of the {name} has is known when it is read")
+            self._why.append(f"how many rows each of the {name} has is known only when it is read")
             return Range(0, None)
-        self._why.append(f"rows are as many for each of the {name} as the lake has")
+        self._why.append(f"the number of rows is estimated from what the lake has of {name}")
         each = self._in_lake.own / self._in_lake.parents
         apart = _AS_IN_LAKE if self._window == Window() else _AS_IN_LAKE_OF_CHANGED
         return _bounds(asked, each / apart, each * apart)

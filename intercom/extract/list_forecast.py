@@ -88,7 +88,7 @@ def forecast_scroll(extraction: Extraction, window: Window, in_lake: int) -> Rea
     records = Range(counted or 0, most)
     rows = records if window == Window() else Range(0, records.most)
     requests = _scroll_requests(records)
-    why = "the list counts companies with users alone; at most as many are taken to have none"
+    why = "the list leaves out companies without users, and nothing counts these"
     return ReadForecast(rows, requests, received(records, page), requests, answer.seconds, page, why=why)
 
 

@@ -87,9 +87,9 @@ class ListRefill:
         """Lines for the end of the run on lists that are not whole for all that."""
         name = self._table.name
         if self._short:
-            yield f"{name}: lists that count more elements than Intercom gives, asked for alone: {self._short:,}"
+            yield f"{name}: lists with fewer elements than they count, asked for alone: {self._short:,}"
         if self._gone:
-            yield f"{name}: lists whose record had gone when they were asked for, and that stay cut: {self._gone:,}"
+            yield f"{name}: lists that stay cut, because their record was gone when they were asked for: {self._gone:,}"
 
     def _whole(self, cut: _Cut) -> Raw | None:
         """The list's text with all elements; None where its record is gone."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +34,19 @@ def test_help_is_answered_without_what_takes_long_to_import(command: list[str]) 
     assert HEAVY & set(modules.split()) == set()
     assert max(map(len, usage.splitlines())) <= 80
     assert len(usage.splitlines()) <= 60
+
+
+def test_a_reader_that_stops_early_gets_no_traceback(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, "check", "--connection", "nosuch"],
+            cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True, check=True,
+        )  # fmt: skip
+    finally:
+        os.close(writing)
+    assert done.stderr == ""
 
 
 def test_the_list_of_commands_is_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,8 +99,8 @@ def test_a_count_that_is_larger_than_what_there_is_and_a_contact_that_has_gone_a
     assert len(stored(rig, one, "companies")["data"]) == 24
     assert stored(rig, two) == gone
     assert [hint for hint in read.hints if "lists" in hint] == [
-        "contacts: lists that count more elements than Intercom gives, asked for alone: 1",
-        "contacts: lists whose record had gone when they were asked for, and that stay cut: 1",
+        "contacts: lists with fewer elements than they count, asked for alone: 1",
+        "contacts: lists that stay cut, because their record was gone when they were asked for: 1",
     ]
 
 

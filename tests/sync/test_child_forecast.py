@@ -102,7 +102,7 @@ def test_notes_are_as_many_as_the_lake_has_for_each_contact(make_rig: Callable[.
     first = held_against_the_run(rig, ["contacts", NOTES])[NOTES]
     assert first.asked == Range.exactly(60)
     assert first.rows == Range(0, None)
-    assert "known when it is read" in first.why
+    assert "known only when it is read" in first.why
     again = held_against_the_run(rig, [NOTES], full_refresh=True)[NOTES]
     assert again.rows == Range(120, 188)
     rig.workspace.travel(DAY)
