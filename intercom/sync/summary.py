@@ -30,7 +30,12 @@ _OF_READING = frozenset({"rows read", "requests", "429s", "received", *_WATERMAR
 """What a run that only merges has not."""
 _ONLY_IF_SOME = {"unchanged", "removed", "429s"}
 """Columns that are left out where every table has 0."""
-_SHORT = {"rows read": "read", "watermark before": "watermark before (UTC)", "watermark after": "after (UTC)"}
+_SHORT = {
+    "rows read": "read",
+    "unchanged": "same",
+    "watermark before": "watermark before (UTC)",
+    "watermark after": "after (UTC)",
+}
 _LONG = {"watermark before": "watermark before (UTC)", "watermark after": "watermark after (UTC)"}
 _GAP = 2
 

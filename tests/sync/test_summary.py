@@ -112,7 +112,7 @@ def test_small_numbers_and_costs_share_one_table_and_the_watermarks_have_theirs(
     )  # fmt: skip
     counts, watermarks = blocks(as_text([contacts, TEAMS]))
     assert [words(line) for line in counts] == [
-        ["table", "read", "new", "changed", "unchanged", "in table", "requests", "seconds"],
+        ["table", "read", "new", "changed", "same", "in table", "requests", "seconds"],
         ["contacts", "62", "0", "12", "50", "2,000", "1", "5.8"],
         ["teams", "3", "0", "0", "0", "3", "0", "0.0"],
     ]
@@ -125,7 +125,7 @@ def test_small_numbers_and_costs_share_one_table_and_the_watermarks_have_theirs(
 def test_what_a_terminal_has_no_room_for_stands_beside_the_watermarks() -> None:
     counts, others, remarks_below = blocks(as_text([CONTACTS, FAILED, TAGS]))
     assert [words(line) for line in counts] == [
-        ["table", "read", "new", "changed", "unchanged", "removed", "in table"],
+        ["table", "read", "new", "changed", "same", "removed", "in table"],
         ["contacts", "12,345", "1,000", "20", "11,325", "3", "1,234,567"],
         ["companies", "failed"],
         ["tags", "7", "0", "0", "0", "0", "7"],
@@ -152,7 +152,7 @@ def test_a_flow_that_only_merges_has_no_columns_of_reading() -> None:
     failed = TableResult("companies", failure="the disk is full")
     (counts,) = blocks(as_text([merged, failed]))
     assert [words(line) for line in counts] == [
-        ["table", "new", "changed", "unchanged", "in table", "seconds"],
+        ["table", "new", "changed", "same", "in table", "seconds"],
         ["contacts", "2", "1", "4", "9", "3.0"],
         ["companies", "failed"],
     ]

@@ -41,7 +41,7 @@ def ddl(
         Parameter(help="Views named like the tables that this tool writes, columns too."),
     ] = None,
     casts: Annotated[
-        bool, Parameter(help="Views contacts_v1, ... with the types of before references were text.", negative="")
+        bool, Parameter(help="Views contacts_v1, ... with the earlier types: references as numbers.", negative="")
     ] = False,
     tables_in: Annotated[
         str | None,
