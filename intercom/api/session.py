@@ -32,8 +32,9 @@ class Request:
 
     ``expect`` is the path of the member of the answer that must be a JSON array, outermost name first; an answer
     without it counts as broken. Empty: nothing is expected.
-    ``once``: the request moves a position on the server. Only a 429 is retried, since after any other failure the page
-    may be lost though it was never seen. ``heavy``: two failures in a row that look like too big a page are the end.
+    ``once``: only a 429 is retried. The request moves a position on the server, so that after any other failure the
+    page may be lost though it was never seen; or it has failed in earlier runs. ``heavy``: two failures in a row that
+    look like too big a page are the end.
     """
 
     method: str

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Self
 
 import msgspec
 from msgspec import Raw
@@ -32,6 +33,7 @@ from intercom.normalise.records import (
     object_text,
     text_of,
 )
+from intercom.tables.owed import OwedParent
 from intercom.tables.read_marks import mark_of, own_key
 from intercom.tables.schema import ColumnKind
 from intercom.tables.table import Parent, Table
@@ -58,6 +60,17 @@ class ParentRecord:
     counted: int | None
     at: int | None
     digest: bytes
+
+    @classmethod
+    def of_owed(cls, owed: OwedParent) -> Self:
+        """A parent as an earlier run has kept it."""
+        inherited = {column: Raw(text.encode()) for column, text in owed.inherited.items()}
+        return cls(owed.key, inherited, owed.counted, owed.at, bytes.fromhex(owed.digest))
+
+    def owed(self, since: int) -> OwedParent:
+        """What a later run needs to ask for the children again; `since` is in unix seconds."""
+        inherited = {column: bytes(text).decode("utf-8", "replace") for column, text in self.inherited.items()}
+        return OwedParent(self.key, inherited, self.counted, self.at, self.digest.hex(), since)
 
 
 @dataclass(slots=True)

@@ -6,24 +6,32 @@ the next page of parents is requested while some of them still wait for their tu
 table is handed on when the children of all parents before it were.
 
 A table that must not wait, such as a scroll, is read to its end first.
+
+A parent that gives no usable answer is owed: the others are read, and later runs ask for it until they have its
+children, also where it does not come with those that have changed.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import count
-from threading import Condition
+from threading import Condition, Lock
 from typing import Final
 from urllib.parse import quote
 
-from intercom.errors import AbandonedError, FatalApiError, RequestRejectedError
+from intercom.errors import AbandonedError, FatalApiError, RequestRejectedError, RetriableApiError
 from intercom.extract.child_answers import Children, ParentRecord, Verdict, judge, page_of_children, parent_of
 from intercom.extract.completeness import Completeness
 from intercom.extract.extraction import Extraction, SliceEnd
+from intercom.extract.owed_parents import OwedParents
 from intercom.extract.pages import Page, next_params, pages_of, place_of
+from intercom.tables.owed import OwedParent
+
+log = logging.getLogger(__name__)
 
 WAITING_PARENTS: Final = 150
 """Parents whose children may still be asked for when the next page of parents is requested: a full page of them."""
@@ -38,8 +46,8 @@ def read_children(extraction: Extraction, read_parents: Callable[[Extraction], N
 
     A page's `newest` is the parent's cursor value. Parents that were read before in the same version are passed over.
 
-    Raises ApiError for a parent whose children cannot be had, except one that is gone (404), and whatever the reading
-    of the parents raises; nothing is delivered after that.
+    Raises ApiError for a parent whose children are refused, except one that is gone (404), for parents without a usable
+    answer if they are many, and whatever the reading of the parents raises; nothing is delivered after that.
     """
     table, api = extraction.table, extraction.api
     assert table.parent is not None
@@ -86,7 +94,11 @@ class _Reading:
         self._ends: deque[tuple[int, SliceEnd]] = deque()
         self._collected: list[ParentRecord] = []
         self._expected: int | None = None
-        self._done = self._children = self._same_again = self._untold = 0
+        self._owing = OwedParents(extraction)
+        self._handing = Lock()
+        self._since_end = Completeness()
+        """Of parents whose children were asked for after the last end of a slice."""
+        self._done = self._children = self._same_again = 0
 
     # -- the side of the parent table -----------------------------------------------------------------------------
 
@@ -116,8 +128,16 @@ class _Reading:
             self._collected += self._to_be_asked(item)
 
     def finish(self) -> None:
-        """Wait until the children of all parents were delivered; raises the error that has kept one from it."""
-        for parent in self._collected:
+        """Wait until the children of all parents were delivered; raises the error that has kept one from it.
+
+        Parents that are owed and have not come are asked for at last, when no newer version of them can come.
+        """
+        self._ask_and_wait(self._collected)
+        self._doubt_if_all_are_gone()
+        self._ask_and_wait(self._owing.take_left())
+
+    def _ask_and_wait(self, parents: Iterable[ParentRecord]) -> None:
+        for parent in parents:
             with self._changed:
                 while len(self._under_way) > WAITING_PARENTS and self.error is None:
                     self._changed.wait()
@@ -127,6 +147,8 @@ class _Reading:
                 self._changed.wait()
             if self.error is not None:
                 raise self.error
+
+    def _doubt_if_all_are_gone(self) -> None:
         tally = self._extraction.tally
         if tally.gone >= _DOUBTED_AFTER and tally.gone == tally.asked:
             raise RequestRejectedError(
@@ -151,6 +173,8 @@ class _Reading:
                 self._versions.add(version)
             if not came and extraction.parents.is_to_be_read(parent.key, parent.digest):
                 asked.append(parent)
+                with self._changed:
+                    self._owing.came(parent.key)
             elif not came:
                 with self._changed:
                     self._done += 1
@@ -175,9 +199,9 @@ class _Reading:
         try:
             parent: ParentRecord | None = asked.parent
             while parent is not None:
-                page = self._children_of(parent)
+                page, owed = self._children_of(parent)
                 self._extraction.deliver(page)
-                parent = self._read_one(asked, len(page.records) - page.marks)
+                parent = self._read_one(asked, len(page.records) - page.marks, owed)
             self._hand_on_ends()
         except BaseException as error:
             self._extraction.api.stopped.set()
@@ -186,9 +210,12 @@ class _Reading:
                     self.error = error
                 self._changed.notify_all()
 
-    def _read_one(self, asked: _Asked, children: int) -> ParentRecord | None:
-        """Note that a parent's children were delivered; gives the newer version of it that is to be asked for."""
+    def _read_one(self, asked: _Asked, children: int, owed: OwedParent | None) -> ParentRecord | None:
+        """Note that a parent's children were delivered, or are owed; gives its newer version, to be asked for."""
         with self._changed:
+            told = Completeness(owed=self._owing.told(asked.parent.key, owed))
+            self._extraction.completeness.add(told)
+            self._since_end.add(told)
             self._children += children
             self._done += 1
             newer, asked.newer = asked.newer, None
@@ -202,18 +229,20 @@ class _Reading:
     def _hand_on_ends(self) -> None:
         """Deliver the ends of slices that have no parent before them any more."""
         while True:
-            with self._changed:
-                first = next(iter(self._under_way), None)
-                if not self._ends or (first is not None and first < self._ends[0][0]):
-                    return
-                _, end = self._ends.popleft()
-                untold, self._untold = self._untold, 0
-            end.completeness.add(Completeness(missing=untold))
-            self._extraction.deliver(end)
+            with self._handing:  # an end must not overtake the one that tells what is owed before it
+                with self._changed:
+                    first = next(iter(self._under_way), None)
+                    if not self._ends or (first is not None and first < self._ends[0][0]):
+                        return
+                    _, end = self._ends.popleft()
+                    found, self._since_end = self._since_end, Completeness()
+                end.completeness.add(found)
+                self._extraction.deliver(end)
 
-    def _children_of(self, parent: ParentRecord) -> Page:
-        """A page with the children of a parent; an empty one where it is gone."""
+    def _children_of(self, parent: ParentRecord) -> tuple[Page, OwedParent | None]:
+        """A page with the children of a parent, and the parent if they are owed; an empty page where it is gone."""
         extraction, tally = self._extraction, self._extraction.tally
+        owed: OwedParent | None = None
         try:
             children, verdict = self._believed(parent)
         except FatalApiError as error:
@@ -222,19 +251,25 @@ class _Reading:
             with self._changed:
                 tally.asked += 1
                 tally.gone += 1
-            return Page(1, error.request_id, [], newest=parent.at)
+            return Page(1, error.request_id, [], newest=parent.at), None
+        except RetriableApiError as error:
+            with self._changed:
+                owed = self._owing.owe(parent, error)
+            log.warning("%s: goes on without the rows of %s: %s", extraction.table.name, parent.key, error)
+            return Page(1, error.request_id, [], newest=parent.at), owed
         page = page_of_children(extraction.table, parent, children, verdict)
         with self._changed:
             tally.asked += 1
             tally.untold += not page.marks
             tally.count(verdict)
-            if verdict is Verdict.SHORT:
-                self._untold += 1
-        if verdict is Verdict.SHORT:
-            extraction.completeness.add(Completeness(missing=1))
-        elif not children.rejected:
+            if verdict is Verdict.SHORT and self._owing.was_owed(parent.key):
+                owed = self._owing.owe_again(parent)  # and the watermark need not wait for it
+            elif verdict is Verdict.SHORT:
+                self._since_end.add(Completeness(missing=1))
+                extraction.completeness.add(Completeness(missing=1))
+        if verdict is not Verdict.SHORT and not children.rejected:
             extraction.parents.was_read(parent.key, parent.digest, parent.at)
-        return page
+        return page, owed
 
     def _believed(self, parent: ParentRecord) -> tuple[Children, Verdict]:
         """The children, and how much of them there is, after a second request where the first answer has too few."""
@@ -259,11 +294,12 @@ class _Reading:
         """All children that one request, and those that follow from its answers, give."""
         api, table = self._extraction.api, self._extraction.table
         path = table.path.replace("{key}", quote(parent.key, safe=""))
+        once = self._owing.was_owed(parent.key)
         children, following, places = Children(), dict[str, str | int](), {place_of({"page": 1})}
         number = brought = 0
         while True:
             number += 1
-            answer = api.get(path, {**table.requests[0], **following}, expect=table.records_at)
+            answer = api.get(path, {**table.requests[0], **following}, expect=table.records_at, once=once)
             more = children.add(answer, table)
             brought += more
             # The list of a newsfeed's items names no next page, but counts them.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from intercom.extract.limits import DEFAULT_LIMITS, ReadLimits
 from intercom.extract.pages import Page
 from intercom.extract.search_slices import SlicePlan
 from intercom.extract.windows import Window
+from intercom.tables.owed import OwedParent
 from intercom.tables.table import Table
 
 T = TypeVar("T")
@@ -92,7 +93,8 @@ class Extraction:
     pages of a slice its end, from any thread; it blocks while too many pages wait to be staged. `expect` is told how
     many rows will come. `exact`: rows that are not delivered will be removed from the lake, so rows that change during
     the read must be delivered, too. `compares_days`: how search was found to compare dates; None: as declared.
-    `parents` and `tally` are for child tables: what is known of the parents, and what became of their children.
+    `parents`, `tally` and `owed` are for child tables: what is known of the parents, what became of their children, and
+    parents that earlier runs owe, by key. `asks_owed`: owed parents that are not among those read are asked for, too.
     """
 
     api: TableClient
@@ -107,6 +109,8 @@ class Extraction:
     limits: ReadLimits = DEFAULT_LIMITS
     parents: ReadParents = field(default_factory=NoneRead)
     tally: ChildTally = field(default_factory=ChildTally)
+    owed: Mapping[str, OwedParent] = field(default_factory=dict)
+    asks_owed: bool = False
 
     @property
     def by_day(self) -> bool:

@@ -18,6 +18,7 @@ from intercom.errors import LakeError
 from intercom.lake.layout import FIRST_FORMAT, FORMAT
 from intercom.lake.staged_run import Coverage, StagedRun
 from intercom.lake.watermark import iso_text
+from intercom.tables.owed import OwedParent
 from intercom.tables.schema import TableSchema
 
 
@@ -82,6 +83,7 @@ class FinishedRead:
     digests: str | None = None
     backfills_only: bool = False
     backfilled_from: int | None = None
+    owed: tuple[OwedParent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,8 @@ class TableState:
     are none. `backfills_only`: only runs with an end date have read the table, and `history_from` says nothing yet.
     `backfilled_from` is the earliest second (unix) from which such runs have copied rows since the table was last read
     as a whole; 0 from the beginning, None where there was none. `derived_from` is what a derived table was made of, by
-    month of its parent, and `derived_by` the fingerprint of the code and the declaration that made it.
+    month of its parent, and `derived_by` the fingerprint of the code and the declaration that made it. `owed` are
+    parents of a child table whose children each run asks for until it has them.
     `generation` identifies the record that this one was read from and will replace, None if there was none;
     it is not saved as a field of the record.
     """
@@ -140,6 +143,7 @@ class TableState:
     backfilled_from: int | None = None
     derived_from: Mapping[str, DerivedMonth] = field(default_factory=dict)
     derived_by: str = ""
+    owed: tuple[OwedParent, ...] = ()
     generation: Generation | None = field(default=None, compare=False)
 
     @property
@@ -203,6 +207,7 @@ class TableState:
             backfilled_from=_backfilled_from(record),
             derived_from={month: DerivedMonth(**entry) for month, entry in record.get("derived_from", {}).items()},
             derived_by=str(record.get("derived_by", "")),
+            owed=tuple(map(OwedParent.from_json, record.get("owed", ()))),
         )
 
     # -- changes of a record: each gives the new record -----------------------------------------------------------
@@ -232,6 +237,7 @@ class TableState:
             notes=read.notes,
             refused=read.refused,
             digests=read.digests,
+            owed=read.owed,
             search_check=read.search_check or self.search_check,
             run_id=read.run_id,
             ingested_at=read.ingested_at,

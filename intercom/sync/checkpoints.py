@@ -78,10 +78,17 @@ class RunCheckpoints:
         return checkpoints
 
     def recalled(self) -> Completeness:
-        """How complete the slices are that earlier attempts have finished, each counted once."""
+        """How complete the slices are that earlier attempts have finished, each counted once.
+
+        A parent that one of them could not read is owed, whatever the others say: that may be of an older version.
+        """
         whole = Completeness()
         for one in {place: one for staged in self.earlier.values() for place, one in staged.slices.items()}.values():
             whole.add(one)
+        # The end of a slice tells of parents of others, too, so that of each attempt counts.
+        told = [one.owed for staged in self.earlier.values() for one in staged.slices.values()]
+        whole.owed = {key: None for owed in told for key in owed}
+        whole.owed |= {key: parent for owed in told for key, parent in owed.items() if parent is not None}
         return whole
 
     # -- Resumable: the side of the extraction --------------------------------------------------------------------

@@ -12,6 +12,7 @@ from intercom.lake.state import FinishedRead, TableState
 from intercom.normalise.rules import rules
 from intercom.sync.confirm_removals import Verdict
 from intercom.sync.history import backfilled_after
+from intercom.sync.owed import still_owed
 from intercom.sync.plan import ReadPlan
 from intercom.sync.read_table import TableReader
 from intercom.sync.run import Run
@@ -75,6 +76,12 @@ def commit(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run) -> T
         search_check=reader.search_check.to_json() if reader.search_check else None,
         refused=verdict.refused,
         digests=_digests(reader, plan, latest),
+        owed=still_owed(
+            kept.owed,
+            plan.state.owed if plan.state else (),
+            completeness.owed,
+            replaced=staged.coverage is Coverage.REPLACES,
+        ),
     )
     waiting = {old.attempt for old in kept.staged if findings.staged.get(old.attempt, 0) == old.parts}
     return lake_table.save(kept.committed(finished, intact(kept, findings), waiting))

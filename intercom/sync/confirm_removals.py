@@ -6,6 +6,8 @@
     more than a fifth of the table missing                     a second read must lack them as well, and
                                                                in tables of more than 100 rows a person has said so
     children, where an answer of a parent is in doubt          rows of parents that are gone stay, unless permitted
+    children, where a parent gave no usable answer             nothing is removed: its stored rows are not among those
+                                                               that came
     any row of a small list missing                            a second read must lack it as well
     any entry of a log missing                                 it stays, unless a person has said so: entries are never
                                                                deleted, but Intercom need not serve old ones for ever
@@ -55,6 +57,14 @@ def confirm_removals(read: TableReader, state: TableState | None, *, permitted: 
     missing = _missing(read, state)
     if not missing.count:
         return Verdict(True)
+    # Of a parent that is owed, stored rows are not among those that came; a second read may owe one, too.
+    verdict = Verdict(True) if read.completeness.owes else _decide(read, state, missing, permitted=permitted)
+    if verdict.allowed and read.completeness.owes:
+        return _kept(read.table.name, missing, "some of them may be of records that gave no usable answer")
+    return verdict
+
+
+def _decide(read: TableReader, state: TableState | None, missing: Missing, *, permitted: bool) -> Verdict:
     name, is_list = read.table.name, read.table.is_replaced
     if read.table.access is Access.TIME_LOG and not permitted:
         return _kept(name, missing, "entries of a log stay when Intercom ceases to serve them")

@@ -26,6 +26,7 @@ from intercom.sync.commit import commit
 from intercom.sync.confirm_removals import Verdict, confirm_removals, confirm_repair
 from intercom.sync.history import from_day, hint_on_history
 from intercom.sync.open_children import keep_open_children, merged_before
+from intercom.sync.owed import notes_on_owed
 from intercom.sync.plan import ReadPlan, plan_read
 from intercom.sync.progress import TableProgress
 from intercom.sync.read_table import TableReader
@@ -192,6 +193,8 @@ def _reader(
         search_check=SearchCheck.from_json(search) if search else None,
         known=known_rows(lake_table, plan, run),
         refills=run.refill_lists,
+        owed=plan.state.owed if plan.state else (),
+        asks_owed=not plan.start.replaces,  # what a full read does not come upon is not in the lake after it
         one_part=plan.state is None or not plan.state.staged,  # else rows wait for a merge, and these may wait as well
     )
 
@@ -230,6 +233,7 @@ def _confirmed(reader: TableReader, plan: ReadPlan, run: Run) -> Verdict:
     if verdict.note and not verdict.failed:
         reader.completeness.notes.append(verdict.note)
     reader.completeness.notes += reader.tally.notes(table)
+    reader.completeness.notes += notes_on_owed(table, reader.completeness.owes)
     reader.completeness.notes += reader.rejected.notes(replaces=replaces and verdict.allowed)
     return verdict
 

@@ -35,6 +35,7 @@ from intercom.sync.pipeline import WAITING_BYTES, Pipeline
 from intercom.sync.progress import TableProgress
 from intercom.sync.staged import Staged
 from intercom.sync.unchanged import UnchangedRows
+from intercom.tables.owed import OwedParent
 from intercom.tables.table import Access, Table
 
 T = TypeVar("T")
@@ -49,7 +50,8 @@ class TableReader:
     `staged` is what this attempt has staged. `rejected` are records that could not be rows. `exact`: rows that are not
     read will be removed. `search_check` is the latest finding of how search compares dates. `known` are rows that need
     not be staged if they come unchanged. `one_part`: what is staged may be one part for all months. `refills`: the rest
-    of lists that come cut is asked for; a row counts as unchanged if its whole lists are, too.
+    of lists that come cut is asked for; a row counts as unchanged if its whole lists are, too. `owed` are parents
+    without a usable answer in earlier runs; with `asks_owed` they are asked for also if they have not changed.
     """
 
     table: Table
@@ -65,6 +67,8 @@ class TableReader:
     known: Mapping[bytes, RowDigest] = field(default_factory=dict)
     one_part: bool = True
     refills: bool = False
+    owed: Sequence[OwedParent] = ()
+    asks_owed: bool = False
     staged: Staged = field(default_factory=Staged)
     completeness: Completeness = field(default_factory=Completeness)
 
@@ -116,7 +120,7 @@ class TableReader:
 
     def read_again(self) -> None:
         """Read the window once more from its beginning, beside what is staged."""
-        self.completeness, self.tally = Completeness(), ChildTally()
+        self.completeness, self.tally = Completeness(owed=dict(self.completeness.owed)), ChildTally()
         self._stage(lambda extraction: read_table(extraction, self.window))
 
     def add(self, pages: Collection[Page]) -> None:
@@ -211,6 +215,8 @@ class TableReader:
             limits=self.limits,
             parents=self.parents,
             tally=self.tally,
+            owed={one.key: one for one in self.owed},
+            asks_owed=self.asks_owed,
         )
         return extraction if resumable else _begun_anew(extraction)
 

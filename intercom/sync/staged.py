@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from intercom.extract.completeness import Completeness
+from intercom.tables.owed import OwedParent
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,12 @@ class Staged:
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
         found = {
-            str(place): {"counted": one.counted, "missing": one.missing, "notes": list(one.notes)}
+            str(place): {
+                "counted": one.counted,
+                "missing": one.missing,
+                "notes": list(one.notes),
+                "owed": {key: None if owed is None else asdict(owed) for key, owed in one.owed.items()},
+            }
             for place, one in self.slices.items()
         }
         return {"found": found, "parts": self.parts, "rows": self.rows, "newest": self.newest}
@@ -35,7 +41,13 @@ class Staged:
     def from_json(cls, record: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`. Raises AttributeError, KeyError, TypeError or ValueError for any other object."""
         slices = {
-            int(place): Completeness(list(one["notes"]), int(one["counted"]), int(one["missing"]))
+            int(place): Completeness(
+                list(one["notes"]), int(one["counted"]), int(one["missing"]), owed=_owed(one.get("owed", {}))
+            )
             for place, one in record["found"].items()
         }
         return cls(int(record["parts"]), int(record["rows"]), record["newest"], slices)
+
+
+def _owed(record: Mapping[str, Any]) -> dict[str, OwedParent | None]:
+    return {key: None if owed is None else OwedParent.from_json(owed) for key, owed in record.items()}
