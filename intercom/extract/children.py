@@ -255,7 +255,10 @@ class _Reading:
         except RetriableApiError as error:
             with self._changed:
                 owed = self._owing.owe(parent, error)
-            log.warning("%s: goes on without the rows of %s: %s", extraction.table.name, parent.key, error)
+            log.warning(
+                "%s: no usable answer for %s (status %s, request %s). The others are read, and later runs ask again",
+                *(extraction.table.name, parent.key, error.status, error.request_id),
+            )
             return Page(1, error.request_id, [], newest=parent.at), owed
         page = page_of_children(extraction.table, parent, children, verdict)
         with self._changed:

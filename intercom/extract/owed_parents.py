@@ -22,7 +22,7 @@ class OwedParents:
         recalled = extraction.completeness.owed
         self._before = _only({**extraction.owed, **recalled})
         self._left = _only({**(extraction.owed if extraction.asks_owed else {}), **recalled})
-        self._new = 0
+        self._failed = set[str]()
 
     def was_owed(self, key: str) -> bool:
         """Whether a parent has had no usable answer already: then one try is enough, for it may fail for ever."""
@@ -39,10 +39,10 @@ class OwedParents:
 
     def owe(self, parent: ParentRecord, error: RetriableApiError) -> OwedParent:
         """A parent without a usable answer is owed; raises the error where many are, since then it is the server."""
-        owed = {**self._before, **self._extraction.completeness.owed, parent.key: parent}
-        self._new += not self.was_owed(parent.key)
-        total = sum(one is not None for one in owed.values())
-        if self._new > max(_FEW, self._extraction.tally.asked // 100) or total > MOST_OWED:
+        self._failed.add(parent.key)
+        new = len(self._failed - self._before.keys())
+        total = len(self._failed | _only({**self._before, **self._extraction.completeness.owed}).keys())
+        if new > max(_FEW, self._extraction.tally.asked // 100) or total > MOST_OWED:
             declared = self._extraction.table.parent
             assert declared is not None
             raise RetriableApiError(
@@ -62,6 +62,8 @@ class OwedParents:
 
     def told(self, key: str, owed: OwedParent | None) -> dict[str, OwedParent | None]:
         """What is to be noted of a parent that was asked for; nothing of one that was not owed, and is not."""
+        if owed is None:
+            self._failed.discard(key)
         noted = owed is not None or key in self._before or key in self._extraction.completeness.owed
         return {key: owed} if noted else {}
 

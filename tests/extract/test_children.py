@@ -27,6 +27,7 @@ from intercom.sync.known_parents import KnownParents
 from intercom.tables.contact_company_children import COMPANY_SEGMENTS, CONTACT_NOTES
 from intercom.tables.conversation_parts import CONVERSATION_PARTS
 from intercom.tables.outreach import NEWSFEED_ITEMS
+from intercom.tables.owed import OwedParent
 from intercom.tables.read_marks import SIGN
 from intercom.tables.table import Table
 from tests.conftest import NOW
@@ -67,6 +68,7 @@ class Reading:
     expected: list[int] = field(default_factory=list)
     on_item: Callable[[Page | SliceEnd], None] = lambda _item: None
     per_page: int = 5
+    owed: dict[str, OwedParent] = field(default_factory=dict)
 
     def read(self) -> Extraction:
         declared = self.table.parent
@@ -81,7 +83,7 @@ class Reading:
 
             extraction = Extraction(
                 client.for_table(table.name), table, self.rig.workspace.now(), receive, self.expected.append,
-                self.slices, limits=self.limits, parents=self.known_after,
+                self.slices, limits=self.limits, parents=self.known_after, owed=self.owed, asks_owed=True,
             )  # fmt: skip
             read_table(extraction, self.window)
             return extraction
@@ -271,10 +273,54 @@ def test_if_no_parent_at_all_is_found_that_is_an_error(rig: Rig) -> None:
         Reading(rig).read()
 
 
-def test_a_parent_whose_children_cannot_be_had_ends_the_read(rig: Rig) -> None:
-    rig.server.fail(f"/conversations/{has_parts(rig)}", "status", status=500, times=100)
-    with pytest.raises(RetriableApiError):
+@pytest.mark.parametrize("limits", [DEFAULT_LIMITS, FEW], ids=["pages", "slices"])
+def test_a_parent_without_a_usable_answer_is_owed_and_the_others_are_read(rig: Rig, limits: ReadLimits) -> None:
+    parent = has_parts(rig)
+    rig.server.fail(f"/conversations/{parent}", "status", status=500, times=100)
+    read = Reading(rig, limits=limits)
+    extraction = read.read()
+    assert len(read.marks) == 11
+    assert (parent in read.marks, parent in read.children, parent.encode() in read.known_after.for_the_next()) == (
+        False, False, False
+    )  # fmt: skip
+    record = rig.workspace.tables["conversations"][parent]
+    (owed,) = extraction.completeness.owes
+    assert (owed.key, owed.at, owed.since) == (parent, record.updated_at, extraction.run_start)
+    assert owed.inherited == {"conversation_id": f'"{parent}"', "conversation_created_at": str(record.created_at)}
+    assert extraction.completeness.complete
+    ends = [item.completeness for item in read.items if isinstance(item, SliceEnd)]
+    assert [one for end in ends for one in end.owes] == ([owed] if limits is FEW else [])
+
+
+def test_a_parent_that_was_owed_is_asked_for_once_also_if_it_has_not_changed(rig: Rig) -> None:
+    parent = has_parts(rig)
+    fault = rig.server.fail(f"/conversations/{parent}", "status", status=500, times=1_000)
+    (owed,) = Reading(rig).read().completeness.owes
+    read = Reading(rig, window=Window(NOW + DAY), owed={parent: owed})
+    before = fault.hits
+    assert read.read().completeness.owed == {parent: owed}
+    assert fault.hits == before + 1
+    rig.server.clear_faults()
+    read = Reading(rig, window=Window(NOW + DAY), owed={parent: owed})
+    assert read.read().completeness.owed == {parent: None}
+    assert {row["id"] for row in read.children[parent]} == set(served(rig, parent))
+    assert (parent in read.marks, parent.encode() in read.known_after.for_the_next()) == (True, True)
+
+
+def test_many_parents_without_a_usable_answer_end_the_read(rig: Rig) -> None:
+    some = [record.key for record in rig.workspace.tables["conversations"]]
+    for parent in some[:10]:
+        rig.server.fail(f"/conversations/{parent}", "status", status=500, times=100)
+    assert len(Reading(rig).read().completeness.owes) == 10
+    rig.server.fail(f"/conversations/{some[10]}", "status", status=500, times=100)
+    with pytest.raises(RetriableApiError, match="11 of the conversations"):
         Reading(rig).read()
+    rig.server.clear_faults()
+    before = {str(number): OwedParent(str(number), {}, None, None, "", 1) for number in range(100)}
+    fail = {f"/conversations/{parent}" for parent in (*before, some[0])}
+    rig.server.fail(None, "status", status=500, times=1_000, where=lambda request: request.path in fail)
+    with pytest.raises(RetriableApiError, match="101 of the conversations"):
+        Reading(rig, owed=before).read()
 
 
 def test_an_error_while_parents_are_still_read_is_the_one_that_is_raised(rig: Rig) -> None:

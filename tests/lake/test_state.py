@@ -11,6 +11,7 @@ from intercom.lake.layout import FORMAT
 from intercom.lake.staged_run import Coverage, StagedRun
 from intercom.lake.state import ColumnMigration, FinishedRead, Generation, Partition, TableState
 from intercom.tables.catalogue import TABLES
+from intercom.tables.owed import OwedParent
 
 OLD, NEW = TABLES["tags"].schema, TABLES["teams"].schema
 BEFORE, NOW = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
@@ -18,6 +19,7 @@ JANUARY, FEBRUARY = Partition(10, "v1", "100:1", "a1"), Partition(20, "v1", "200
 WAITING, GONE = StagedRun("waiting", 1), StagedRun("gone", 2)
 MIGRATION = ColumnMigration("v2", NEW)
 SOME, WHOLE, REPLACES = Coverage
+OWED, OWED_AFTER = (OwedParent(key, {"conversation_id": f'"{key}"'}, 3, 90, "ab12", 95) for key in "78")
 RECORD = TableState(
     "lake-1",
     OLD.fingerprint,
@@ -32,6 +34,7 @@ RECORD = TableState(
     columns=OLD,
     search_check={"by_day": True},
     damaged=("2026-02",),
+    owed=(OWED,),
     generation=Generation(7, "seven"),
 )
 INTACT = {"2026-01": JANUARY}
@@ -54,6 +57,7 @@ def finished(coverage: Coverage, *, to_replace: bool = False) -> FinishedRead:
         notes=("a note",),
         search_check=None,
         refused=None,
+        owed=(OWED_AFTER,),
     )
 
 
@@ -73,6 +77,7 @@ def test_a_read_of_some_rows_is_added_to_what_the_record_has() -> None:
         staged=(WAITING, GONE, StagedRun("run-1.a", 1, SOME, 10, 9), StagedRun("run-1.b", 3, SOME, 30, 9)),
         columns=NEW,
         notes=("a note",),
+        owed=(OWED_AFTER,),
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from intercom.compaction.compact import Compacted
 from intercom.compaction.policy import CompactionMode
-from intercom.errors import RetriableApiError
+from intercom.errors import PermissionDeniedError, RequestRejectedError
 from intercom.extract import children
 from intercom.sync.ingest import Ingested
 from intercom.sync.removals import count_read
@@ -240,13 +240,13 @@ def test_a_full_refresh_keeps_parts_that_are_out_of_reach_and_removes_those_of_c
     assert len(asked(rig)) <= 1
 
 
-def test_a_conversation_that_cannot_be_read_fails_the_table_and_the_next_run_has_all(rig: Rig) -> None:
+def test_a_conversation_that_is_refused_fails_the_table_and_the_next_run_has_all(rig: Rig) -> None:
     sync(rig)
     conversation = with_parts(rig)
     rig.workspace.travel(7_200)
     append(rig, conversation, 1)
-    rig.server.fail(f"/conversations/{conversation}", "status", status=500, times=100)
-    with pytest.raises(RetriableApiError):
+    rig.server.fail(f"/conversations/{conversation}", "status", status=403, times=100)
+    with pytest.raises(PermissionDeniedError):
         sync(rig)
     rig.server.clear_faults()
     rig.workspace.travel(7_200)
@@ -304,8 +304,8 @@ def test_a_try_in_slices_goes_on_where_the_one_before_was_killed(rig: Rig, monke
     # How far a try gets in each slice depends on threads: until one slice is finished it is tried again.
     while not any(path.endswith("done.json") for path in rig.lake().list("_staging")):
         asked(rig)
-        rig.server.fail(None, "status", status=500, after=12, times=7, where=lambda request: request.method == "GET")
-        with pytest.raises(RetriableApiError):
+        rig.server.fail(None, "status", status=400, after=12, where=lambda request: request.method == "GET")
+        with pytest.raises(RequestRejectedError):
             sync(rig, run_id="again")
         rig.server.clear_faults()
     first = asked(rig)
