@@ -93,7 +93,8 @@ def _walk(extraction: Extraction, size: PageSize) -> tuple[_Walk, PageSize]:
     """Read all pages once. Returns what was found, and the size of pages that the server takes."""
     answer, size, _ = first_answer(extraction.api, extraction.table, size)
     first = _delivered(extraction, answer, 1)
-    extraction.expect(first.counted)
+    if first.counted:  # some lists do not count themselves: their total is unknown, and not 0
+        extraction.expect(first.counted)
     if first.total_pages is not None and "starting_after" not in first.following:
         return _at_once(extraction, size, first), size
     return _one_by_one(extraction, size, first), size

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
+from typing import cast
 
 import pytest
 
 from intercom.errors import LakeError
+from intercom.extract.extraction import Extraction, Resumable
+from intercom.extract.page_numbers import read_page_numbers
+from intercom.extract.pages import Page
 from intercom.sandbox import LoggedRequest, Paging
 from intercom.tables.catalogue import TABLES
 from tests.support.declarations import declared, declared_as
@@ -53,6 +58,17 @@ def test_a_list_is_whole_and_nothing_is_noted(rig: Rig, paging: Paging) -> None:
     rig.check(["newsfeeds"])
     assert (ingested.complete, ingested.notes) == (True, ())
     assert len(asked(rig, "newsfeeds")) <= 7
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_a_list_that_does_not_count_itself_has_no_total_to_show(rig: Rig, counts: bool) -> None:
+    table, pages, expected = TABLES["newsfeeds"], list[object](), list[int]()
+    rig.workspace.options.paging[table.name] = Paging(totals=counts)
+    with closing(rig.client()) as client:
+        api = client.for_table(table.name, table.scope)
+        read_page_numbers(Extraction(api, table, 0, pages.append, expected.append, cast(Resumable, None)))
+    assert sum(len(page.records) for page in pages if isinstance(page, Page)) == ROWS
+    assert expected == ([ROWS] if counts else [])
 
 
 @kinds
