@@ -90,6 +90,10 @@ class LakeTable:
         record = self._record.peek()
         return None if record is None else self._parsed(Found(record, Generation(0, "")))
 
+    def peek_at(self, table: str) -> TableState | None:
+        """As `peek`, the record of another table of the same connection."""
+        return LakeTable(self.lake, TablePaths(self.paths.connection, table)).peek()
+
     def _parsed(self, found: Found) -> TableState | None:
         if found.record is None:
             return None

@@ -21,9 +21,7 @@ from intercom.extract.read_forecast import LakeRows, Range, ReadForecast
 from intercom.extract.windows import Window
 from intercom.lake.findings import Findings
 from intercom.lake.identity import LakeIdentity
-from intercom.lake.layout import TablePaths
 from intercom.lake.parquet import ParquetFile
-from intercom.lake.state import TableState
 from intercom.lake.store import stamped_size
 from intercom.lake.table import LakeTable
 from intercom.lake.watermark import WatermarkStore
@@ -197,13 +195,13 @@ class _Forecast:
 
     def _in_lake(self, plan: ReadPlan) -> LakeRows:
         own = plan.state.rows if plan.state else 0
-        parents = self._record_of(self._table.listed.name) if self._table.is_child else None
+        parents = self._lake_table.peek_at(self._table.listed.name) if self._table.is_child else None
         return LakeRows(own, parents.rows if parents else 0, self._cut() if self._run.refill_lists else None)
 
     def _cut(self) -> int | None:
         """Lists that are cut, as tables that are made of them have counted; None unless there is one for each list."""
         records = {
-            table.records_at[0]: self._record_of(name)
+            table.records_at[0]: self._lake_table.peek_at(name)
             for name, table in TABLES.items()
             if table.made_of is not None and table.made_of.name == self._table.name
         }
@@ -212,11 +210,6 @@ class _Forecast:
         if len(made) < len(found):
             return None
         return sum(month.cut for record in made for month in record.derived_from.values())
-
-    def _record_of(self, name: str) -> TableState | None:
-        """The record of another table of the lake."""
-        paths = TablePaths(self._run.connection, name)
-        return LakeTable(self._lake_table.lake, paths).peek()
 
     def _known_check(self, plan: ReadPlan) -> SearchCheck | None:
         found = plan.state.search_check if plan.state else None
