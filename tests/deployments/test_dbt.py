@@ -26,7 +26,7 @@ from tests.deployments.scripts import ROOT
 from tests.support.rig import BY_DEFAULT, Rig
 from tests.support.truth import Row, read_lake
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("dbt")]  # one environment for both
 
 PROJECT = ROOT / "deployments" / "dbt"
 SWITCHES = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]
