@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -26,7 +27,7 @@ from tests.deployments.scripts import ROOT
 from tests.support.rig import BY_DEFAULT, Rig
 from tests.support.truth import Row, read_lake
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("dbt")]  # one environment for both
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PROJECT = ROOT / "deployments" / "dbt"
 SWITCHES = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]
@@ -46,14 +47,15 @@ def dbt_python() -> Path:
     wanted = PROJECT / "requirements.txt"
     folder = Path(sys.prefix) / f"dbt-{hashlib.sha256(wanted.read_bytes()).hexdigest()[:8]}"
     done = folder / ".done"
-    if not done.exists():
-        venv.create(folder, clear=True, symlinks=True)
-        # Only what dbt imports is compiled, when it does.
-        command = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "--disable-pip-version-check"]
-        subprocess.run(
-            [*command, "install", "--quiet", "--no-compile", "-r", wanted], check=True, capture_output=True, text=True
-        )
-        done.touch()
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # workers that run tests side by side would make it at the same time
+        if not done.exists():
+            venv.create(folder, clear=True, symlinks=True)
+            pip = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "--disable-pip-version-check"]
+            # Only what dbt imports is compiled, when it does.
+            install = ["install", "--quiet", "--no-compile", "-r", wanted]
+            subprocess.run([*pip, *install], check=True, capture_output=True, text=True)
+            done.touch()
     return folder / "bin" / "python"
 
 
