@@ -135,16 +135,25 @@ def test_a_record_from_before_reads_could_be_short_counts_as_complete(state: Tab
     assert TableState.from_json(record) == replace(state, complete=True, notes=())
 
 
+FIRST_FIELDS = {
+    "format", "lake_id", "fingerprint", "watermark", "history_from", "workspace", "run_id", "ingested_at", "saved_at",
+    "partitions", "staged", "compaction",
+}  # fmt: skip
+"""Those of the first version of the package; a record of an older version lacks the others."""
+
+
 @laws
-@given(state=STATES, data=st.data())
-def test_a_record_that_lacks_a_field_is_damaged(state: TableState, data: st.DataObject) -> None:
+@given(state=STATES)
+def test_a_record_that_lacks_a_field_of_the_first_version_is_damaged(state: TableState) -> None:
     record = state.to_json()
-    younger = {"rows", "complete", "notes", "columns", "rewriting", "search_check", "refused", "damaged", "footers"}
-    del record[
-        data.draw(st.sampled_from(sorted(record.keys() - younger - {"digests", "backfills_only", "backfilled_from"})))
-    ]
-    with pytest.raises(KeyError):
-        TableState.from_json(record)
+    for name in record:
+        lacking = {other: value for other, value in record.items() if other != name}
+        if name in FIRST_FIELDS:
+            with pytest.raises(KeyError):
+                TableState.from_json(lacking)
+        else:
+            TableState.from_json(lacking)
+    assert record.keys() >= FIRST_FIELDS
 
 
 @laws
