@@ -83,6 +83,13 @@ print(bytes(answer.fields["app"]).decode())
         f"{MOST_IN_FLIGHT}, of which a run uses as many as bring something; 1 reads one page after the other.",
     )
 
+    deleted: Literal["remove", "mark"] = Field(
+        default="remove",
+        title="Deleted rows",
+        description="What becomes of rows that were deleted in Intercom: remove takes them out of the lake, mark keeps "
+        "them with the time in the column _deleted_at.",
+    )
+
     def get_client(self) -> IntercomClient:
         """A client of the workspace's API, for flows of your own; close it when done, best by ``contextlib.closing``.
 
@@ -108,6 +115,7 @@ def connection_of(block: IntercomConnection, name: str, place: str) -> Connectio
         base_url=block.base_url,
         requests_per_10s=block.requests_per_10s,
         requests_in_flight=block.requests_in_flight,
+        deleted=block.deleted,
         place=place,
     )
 

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from intercom.config.redaction import harmless
 from intercom.errors import ConfigurationError
+from intercom.tables.column_rules import DEFAULT_SETTINGS, CopySettings
 
 T = TypeVar("T")
 
@@ -37,12 +38,19 @@ class Region(StrEnum):
         return "https://api.intercom.io" if self is Region.US else f"https://api.{self.value}.intercom.io"
 
 
+class Deleted(StrEnum):
+    """What becomes of a row of the lake that was deleted in Intercom."""
+
+    REMOVE = "remove"  # it is removed
+    MARK = "mark"  # it stays, with the time at which that was found in `_deleted_at`
+
+
 @dataclass(frozen=True)
 class Connection:
     """One workspace and the token to read it; made by ``make_connection``, which checks the values.
 
     ``requests_per_10s`` is a cap below what the API allows, None for none. ``requests_in_flight`` is the most requests
-    in flight at once.
+    in flight at once. ``settings`` are what it says of its tables, and ``hash_key`` the key that their rules hash with.
     """
 
     name: str
@@ -51,6 +59,8 @@ class Connection:
     base_url: str
     requests_per_10s: int | None = None
     requests_in_flight: int = MOST_IN_FLIGHT
+    settings: CopySettings = DEFAULT_SETTINGS
+    hash_key: SecretStr | None = None
 
 
 def make_connection(
@@ -61,6 +71,7 @@ def make_connection(
     base_url: str | None = None,
     requests_per_10s: int | str | None = None,
     requests_in_flight: int | str | None = None,
+    deleted: str | None = None,
     place: str,
 ) -> Connection:
     """A connection of checked values.
@@ -84,9 +95,11 @@ def make_connection(
     url = None if base_url is None else checked(_base_url, base_url, place)
     cap = None if requests_per_10s is None else checked(_request_cap, requests_per_10s, place)
     in_flight = MOST_IN_FLIGHT if requests_in_flight is None else checked(_in_flight_cap, requests_in_flight, place)
-    if faults or known is None or in_flight is None:
+    marks = checked(_marks_deleted, deleted or Deleted.REMOVE, place)
+    if faults or known is None or in_flight is None or marks is None:
         raise ConfigurationError("\n".join(faults))
-    return Connection(name, SecretStr(token), known, url or known.base_url, cap, in_flight)
+    settings = CopySettings(marks_deleted=marks)
+    return Connection(name, SecretStr(token), known, url or known.base_url, cap, in_flight, settings)
 
 
 def connection_slug(name: str, *, place: str = "connection name") -> str:
@@ -117,6 +130,13 @@ def _region(value: str, place: str) -> Region:
     if (region := known.get(value.strip().lower())) is None:
         raise ConfigurationError(f"{place}: unknown region {harmless(value)}. Valid regions: {', '.join(known)}.")
     return region
+
+
+def _marks_deleted(value: str, place: str) -> bool:
+    known = [choice.value for choice in Deleted]
+    if (given := value.strip().lower()) not in known:
+        raise ConfigurationError(f"{place}: unknown value {harmless(value)} of deleted. Valid: {', '.join(known)}.")
+    return given == Deleted.MARK
 
 
 def _base_url(value: str, place: str) -> str:

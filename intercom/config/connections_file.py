@@ -18,7 +18,7 @@ from intercom.config.redaction import harmless
 from intercom.errors import ConfigurationError
 
 _NUMBERS = ("requests_per_10s", "requests_in_flight")
-_KEYS = ("name", "access_token", "region", "base_url", *_NUMBERS)
+_KEYS = ("name", "access_token", "region", "base_url", *_NUMBERS, "deleted")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -45,6 +45,7 @@ class Entry:
             base_url=text("base_url"),
             requests_per_10s=text("requests_per_10s"),
             requests_in_flight=text("requests_in_flight"),
+            deleted=text("deleted"),
             place=place,
         )
 

@@ -25,14 +25,16 @@ from typing import Final
 from urllib.parse import quote
 
 FIRST_FORMAT = 1
-FORMAT = 2
+PARTS_FORMAT = 2
+FORMAT = 3
 """Version of the format of ``_state/lake.json`` and of every record. A record of a later format is refused.
 
 A record is written in format 2 only while staged parts wait to be merged. A part of a partitioned table may have rows
-of several months, and package versions that know only format 1 would publish such a part as one file. Everything else
-is written in format 1.
+of several months, and package versions that know only format 1 would publish such a part as one file. A record is in
+format 3 if deleted rows are marked or rules protect columns: earlier versions would take marked rows for rows of the
+workspace, and read protected values. Everything else is written in format 1.
 
-Records of both formats are read. Fields were added over time, and older records lack them. A missing field gets this
+Records of all formats are read. Fields were added over time, and older records lack them. A missing field gets this
 default: ``""`` for a partition's `footer`, 0 for a staged run's `rows` and `committed_at`, True for `complete`, None
 for `columns`, `rewriting`, `search_check`, `refused` and `digests`, empty for `notes`, `damaged` and what a table was
 derived from, and no number for a `Generation`. For the documents of watermark blocks see `watermark.from_record`.

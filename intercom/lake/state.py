@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from intercom.errors import LakeError
-from intercom.lake.layout import FIRST_FORMAT, FORMAT
+from intercom.lake.layout import FIRST_FORMAT, FORMAT, PARTS_FORMAT
 from intercom.lake.staged_run import Coverage, StagedRun
 from intercom.lake.watermark import iso_text
 from intercom.tables.owed import OwedParent
@@ -166,8 +166,15 @@ class TableState:
             fields["rewriting"] = {"version": self.rewriting.version, "to": self.rewriting.to.to_json()}
         # Not inside the partitions: older versions of this package fail on an unknown field there.
         fields["footers"] = {month: entry.pop("footer") for month, entry in fields["partitions"].items()}
-        waiting = any(run.parts for run in self.staged)
-        return {"format": FORMAT if waiting else FIRST_FORMAT, "rows": self.rows, **fields}
+        return {"format": self._format, "rows": self.rows, **fields}
+
+    @property
+    def _format(self) -> int:
+        """The earliest format whose versions of this package keep to what the record says."""
+        declared = [self.columns, self.rewriting.to if self.rewriting else None]
+        if any(columns is not None and (columns.marks_deleted or columns.rules) for columns in declared):
+            return FORMAT
+        return PARTS_FORMAT if any(run.parts for run in self.staged) else FIRST_FORMAT
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> TableState:

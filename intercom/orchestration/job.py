@@ -36,6 +36,7 @@ from intercom.sync.board import BOARD
 from intercom.sync.run import Run, RunRequest
 from intercom.sync.run_summary import RunFacts
 from intercom.tables.catalogue import TABLES
+from intercom.tables.column_rules import CopySettings
 from intercom.tables.table import Table
 
 log = logging.getLogger(__name__)
@@ -105,9 +106,10 @@ CLIENTS = Clients()
 class Job:
     """What every task of a run needs, without a secret: names, from which each process finds the rest.
 
-    `request` is what is asked of a run that reads, None where nothing is read; `storage_options` are fsspec's, or name
-    a block; `lake_url` is the lake's whole URL, to be shown; `started_at` is by this machine's clock. `named` are those
-    of the tables that were named, and not only selected by a group. `holding_tables`
+    `request` is what is asked of a run that reads, None where nothing is read; `settings` are what the connection says
+    of its tables, None where no connection is asked and the tables' records say it; `storage_options` are fsspec's, or
+    name a block; `lake_url` is the lake's whole URL, to be shown; `started_at` is by this machine's clock. `named` are
+    those of the tables that were named, and not only selected by a group. `holding_tables`
     adds the rest: the `run` that has begun, the `lock` on its tables, and whether it is `limited`, since Prefect has a
     limit for runs over the connection.
     """
@@ -118,6 +120,7 @@ class Job:
     tables: tuple[str, ...]
     named: frozenset[str] = frozenset()
     compact: CompactionMode = CompactionMode.AUTO
+    settings: CopySettings | None = None
     storage_options: dict[str, Any] | str | None = None
     table_format: TableFormat = TableFormat.PARQUET
     connections_file: str | None = None
@@ -154,6 +157,17 @@ class Job:
         """One table's record and files, written only while this run holds the table."""
         lake = self.open_lake()
         return LakeTable(lake, TablePaths(self.connection, table), self._still_ours(lake, table), self.table_format)
+
+    def table(self, name: str) -> Table:
+        """A table of the catalogue as the connection has it copied; as the lake's records have it without settings."""
+        entry = TABLES[name]
+        if self.settings is not None:
+            return entry.configured(self.settings)
+        found = [entry, entry.made_of] if entry.made_of else [entry]
+        states = {one.name: self.lake_table(one.name).state() for one in found}
+        columns = {table: state.columns for table, state in states.items() if state and state.columns}
+        marks = name in columns and columns[name].marks_deleted
+        return entry.configured(CopySettings(marks, tuple((table, one.rules) for table, one in columns.items())))
 
     def recorded(self) -> tuple[str, ...]:
         """Those of the tables that the lake has a record of: the others were never synced into it."""

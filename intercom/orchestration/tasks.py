@@ -97,7 +97,7 @@ def prepare_run(
             log.info("%s", remark)
         BOARD.stage(f"Looking for connection {connection!r}")
         client = job.client()  # raises for a missing connection before anything is created
-        job = _prepared(job)
+        job = _prepared(replace(job, settings=client.connection.settings))
         BOARD.stage("Asking Intercom whose token it is")
         identify(client)  # whose token it is; asked again when the run begins, for the server's time
         for line in child_costs(selected.tables, client, request, lambda table: job.lake_table(table.name).peek()):
@@ -156,7 +156,7 @@ def sync_table(table: str, job: Job) -> TableResult:
     """
     assert job.run is not None
     started = time.monotonic()
-    entry = TABLES[table]
+    entry = job.table(table)
     if entry.made_of is not None:
         return _derived(entry, entry.made_of, job, job.run)
     client = job.client()
@@ -183,7 +183,7 @@ def sync_table(table: str, job: Job) -> TableResult:
 def merge_table(table: str, job: Job) -> TableResult:
     """Merge one table's staged rows into its partitions; a derived table follows its parent's."""
     started = time.monotonic()
-    entry = TABLES[table]
+    entry = job.table(table)
     if entry.made_of is not None:
         with BOARD.waiting("Making", table):
             compacted = derive_after_merge(entry, job.lake_table(table), job.lake_table(entry.made_of.name), job.run_id)
@@ -249,7 +249,7 @@ def _compacted(table: str, job: Job, store: WatermarkStore, *, committed: bool =
 
     with BOARD.waiting("Merging", table):
         return compact_table(
-            TABLES[table], job.lake_table(table), store, when=job.compact, publish=publish, committed=committed
+            job.table(table), job.lake_table(table), store, when=job.compact, publish=publish, committed=committed
         )
 
 
@@ -266,7 +266,7 @@ def merge_months(table: str, job: Job, work: MergeWork) -> list[PartitionResult]
             f"{table}: the process that was to merge does not see the lake as {job.lake}, or another run has taken "
             "the table. Give a lake that all workers reach under this URL, such as one on S3, and run again."
         )
-    return publish_partitions(TABLES[table], lake_table, work)
+    return publish_partitions(job.table(table), lake_table, work)
 
 
 def _has_threads_for_all() -> bool:

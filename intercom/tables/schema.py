@@ -11,18 +11,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, Self
 
 import pyarrow as pa
 
+from intercom.tables.column_rules import NO_RULES, ColumnRules
+
 EXTRA: Final = "_extra"
 """Column for members without a column, and values that do not fit their column: JSON object text, null if empty."""
+DELETED_AT: Final = "_deleted_at"
+"""Column for the time when a row was found to be deleted in Intercom, null while it is alive. Only where deleted rows
+are marked and not removed."""
 INGESTED_AT: Final = "_ingested_at"
 """Column for the time of the run that read the row."""
 EACH: Final = "*"
 """In a path: every element of a list; the result is a JSON array."""
+_RULES: Final = "#rules"  # no member of a record that has a column begins so
 COUNT: Final = "#"
 """Last in a path: the number of elements of a list."""
 
@@ -87,45 +93,64 @@ class Column:
 class TableSchema:
     """A table's declared fields in the API's order, then flat columns taken out of nested objects.
 
-    ``arrow`` adds ``_extra`` (string) and ``_ingested_at`` (timestamp[us, UTC]); every column may be null.
+    ``arrow`` adds ``_extra`` (string), ``_deleted_at`` if deleted rows are marked (`marks_deleted`), and
+    ``_ingested_at`` (both timestamp[us, UTC]); every column may be null. `rules` protect values of the records;
+    `fields` and `flat` are what is left under these rules.
     """
 
     fields: tuple[Column, ...]
     flat: tuple[Column, ...] = ()
+    rules: ColumnRules = NO_RULES
+    marks_deleted: bool = False
     arrow: pa.Schema = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         columns = [pa.field(column.name, column.kind.arrow) for column in (*self.fields, *self.flat)]
-        columns += [pa.field(EXTRA, ColumnKind.JSON.arrow), pa.field(INGESTED_AT, ColumnKind.TIMESTAMP.arrow)]
+        columns.append(pa.field(EXTRA, ColumnKind.JSON.arrow))
+        columns += [pa.field(name, ColumnKind.TIMESTAMP.arrow) for name in self.times_of_ours]
         object.__setattr__(self, "arrow", pa.schema(columns))
 
     @property
+    def times_of_ours(self) -> tuple[str, ...]:
+        """The last columns: times that runs set, and no record has."""
+        return (DELETED_AT, INGESTED_AT) if self.marks_deleted else (INGESTED_AT,)
+
+    def configured(self, rules: ColumnRules, *, marks_deleted: bool) -> TableSchema:
+        """The columns under a connection's rules, and with ``_deleted_at`` if deleted rows are marked."""
+        return replace(self, rules=rules, marks_deleted=marks_deleted)
+
+    @property
     def fingerprint(self) -> str:
-        """16 hex digits: a hash of column names and types in order. Equal fingerprints mean equal file layouts."""
+        """16 hex digits: a hash of columns' names and types in order, and of rules. Equal ones: equal file layouts."""
         layout = "\n".join(f"{column.name}:{column.type}" for column in self.arrow)
+        layout += f"\n{self.rules.to_json()}" if self.rules else ""
         return hashlib.sha256(layout.encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object: column name -> kind; for a flat column a list of kind, path and second path.
 
-        Unlike `arrow`, it distinguishes JSON columns from strings.
+        Unlike `arrow`, it distinguishes JSON columns from strings. `marks_deleted` is the name of its column, and
+        rules are an object with the name `_RULES`.
         """
         own = {column.name: str(column.held) for column in self.fields}
-        return own | {
-            column.name: [str(column.held), list(column.path), list(column.otherwise)] for column in self.flat
-        }
+        flat = {column.name: [str(column.held), list(column.path), list(column.otherwise)] for column in self.flat}
+        marked = {DELETED_AT: str(ColumnKind.TIMESTAMP)} if self.marks_deleted else {}
+        return own | flat | marked | ({_RULES: self.rules.to_json()} if self.rules else {})
 
     @classmethod
     def from_json(cls, columns: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`; raises TypeError or ValueError for another object."""
-        own = {name: kind for name, kind in columns.items() if isinstance(kind, str)}
-        flat = {name: entry for name, entry in columns.items() if name not in own}
+        """The inverse of `to_json`; raises KeyError, TypeError or ValueError for another object."""
+        own = {name: kind for name, kind in columns.items() if isinstance(kind, str) and name != DELETED_AT}
+        flat = {name: entry for name, entry in columns.items() if isinstance(entry, list)}
+        rules = columns.get(_RULES)
         return cls(
             tuple(Column(name, ColumnKind(kind)) for name, kind in own.items()),
             tuple(
                 Column(name, ColumnKind(kind), tuple(path), tuple(otherwise))
                 for name, (kind, path, otherwise) in flat.items()
             ),
+            rules=NO_RULES if rules is None else ColumnRules.from_json(rules),
+            marks_deleted=DELETED_AT in columns,
         )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from intercom.tables import schema as schemas
+from intercom.tables.column_rules import ColumnRules, CopySettings
 from intercom.tables.schema import TableSchema
 
 MOST_PER_PAGE = 150
@@ -269,6 +270,24 @@ class Table:
     def in_plain_text(self) -> Table:
         """The table with texts without HTML, if its endpoint can give them; else as it is."""
         return replace(self, requests=tuple({**request, **self.plain_text} for request in self.requests))
+
+    def configured(self, settings: CopySettings) -> Table:
+        """The table as a connection with these settings copies it; its parent likewise."""
+        return self._with(settings.rules_of, marks_deleted=settings.marks_deleted)
+
+    def as_recorded(self, columns: TableSchema | None) -> Table:
+        """The table as it lies in a lake whose record names these columns, whatever a connection says today."""
+        if columns is None:
+            return self
+        own = CopySettings(marks_deleted=columns.marks_deleted, rules=((self.name, columns.rules),))
+        return self.configured(own)
+
+    def _with(self, rules_of: Callable[[str], ColumnRules], *, marks_deleted: bool) -> Table:
+        parent = self.parent and replace(
+            self.parent, table=self.parent.table._with(rules_of, marks_deleted=marks_deleted)
+        )
+        schema = self.schema.configured(rules_of(self.name), marks_deleted=marks_deleted)
+        return replace(self, schema=schema, parent=parent)
 
     @property
     def made_of(self) -> Table | None:

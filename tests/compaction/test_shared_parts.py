@@ -11,7 +11,7 @@ import pytest
 
 from intercom.compaction.shared_parts import SharedParts
 from intercom.errors import LakeError
-from intercom.lake.layout import FIRST_FORMAT, FORMAT
+from intercom.lake.layout import FIRST_FORMAT, PARTS_FORMAT
 from intercom.lake.table import LakeTable
 from tests.support.staged import Row, StagedTable
 
@@ -93,6 +93,6 @@ def test_a_damaged_part_is_deleted_and_told(staged: StagedTable) -> None:
 def test_an_older_version_refuses_a_record_while_such_a_part_waits(staged: StagedTable) -> None:
     """It would publish the part as the one file of a table without months."""
     lake, path = staged.lake(), staged.lake_table().paths.state
-    assert lake.read_json(path)["format"] == FORMAT > FIRST_FORMAT  # type: ignore[index]
+    assert lake.read_json(path)["format"] == PARTS_FORMAT > FIRST_FORMAT  # type: ignore[index]
     staged.compact()
     assert lake.read_json(path)["format"] == FIRST_FORMAT  # type: ignore[index]

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from intercom.lake.layout import FORMAT
+from intercom.lake.layout import FORMAT, PARTS_FORMAT
 from intercom.lake.staged_run import Coverage, StagedRun
 from intercom.lake.state import ColumnMigration, FinishedRead, Generation, Partition, TableState
 from intercom.tables.catalogue import TABLES
+from intercom.tables.column_rules import NO_RULES, Action, ColumnRule, ColumnRules
 from intercom.tables.owed import OwedParent
 
 OLD, NEW = TABLES["tags"].schema, TABLES["teams"].schema
@@ -196,7 +197,7 @@ def test_a_staged_run_has_the_fields_in_the_lake_that_it_always_had(
     assert list(run.to_json()) == ["run_id", "parts", "replaces", "whole", "rows", "committed_at"]
     assert StagedRun.from_json(run.to_json()) == run
     record = replace(RECORD, staged=(run,)).to_json()
-    assert record["format"] == FORMAT
+    assert record["format"] == PARTS_FORMAT < FORMAT
     assert record["staged"] == [run.to_json()]
     if (replaces, whole) != (True, False):
         assert (run.to_json()["replaces"], run.to_json()["whole"]) == (bool(replaces), bool(whole))
@@ -206,3 +207,22 @@ def test_a_staged_run_has_the_fields_in_the_lake_that_it_always_had(
 def test_a_staged_run_that_is_none_makes_a_record_damaged(entry: object) -> None:
     with pytest.raises(TypeError):
         TableState.from_json({**RECORD.to_json(), "staged": [entry]})
+
+
+@pytest.mark.parametrize(
+    ("rules", "marks_deleted"),
+    [
+        (ColumnRules((ColumnRule(("custom_attributes", "phone"), Action.HASH),), "key-1"), False),
+        (NO_RULES, True),
+        (ColumnRules((ColumnRule(("email",), Action.MASK),)), True),
+    ],
+)
+def test_a_record_keeps_rules_and_marks_and_earlier_versions_refuse_it(rules: ColumnRules, marks_deleted: bool) -> None:
+    columns = TABLES["contacts"].schema.configured(rules, marks_deleted=marks_deleted)
+    record = replace(RECORD, columns=columns, fingerprint=columns.fingerprint)
+    kept = TableState.from_json(record.to_json())
+    assert kept.columns == columns
+    assert kept.columns.arrow == columns.arrow
+    assert columns.fingerprint != TABLES["contacts"].schema.fingerprint
+    assert record.to_json()["format"] == FORMAT > PARTS_FORMAT
+    assert replace(record, columns=TABLES["contacts"].schema).to_json()["format"] < FORMAT

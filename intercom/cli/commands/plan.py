@@ -119,7 +119,7 @@ def _forecast(
     from intercom.tables.selection import select_tables
 
     chosen = select_tables(names)
-    selected = chosen.tables
+    selected = list(chosen.tables)
     history_from, until = asked_range(start_date, end_date, full_refresh=full_refresh)
     prefect = _Prefect()
     lake = Lake(lake_url, prefect.storage_options(storage_options))
@@ -129,6 +129,7 @@ def _forecast(
         environ=os.environ,
         load_block=prefect.connection,
     )
+    selected = [table.configured(found.settings) for table in selected]
     client = IntercomClient(found, RateLimiter(found.requests_per_10s, most_in_flight=found.requests_in_flight))
     try:
         identity = lake.known_identity()
