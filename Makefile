@@ -14,15 +14,16 @@ SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check soak lowest bench wheel clean
+.PHONY: help setup demo test check soak lowest bench wheel audit clean
 
 help:
 	@echo "make demo    install, then copy a simulated workspace into ./lake/demo (no account needed)"
 	@echo "make test    install, then run every check and test"
 	@echo "make soak    the long forms of random tests: kills, faults, laws; MINUTES=30, ONLY=\"sync\" for a part"
-	@echo "make check   format, lint, types and import layers"
+	@echo "make check   format, lint, types, import layers, weaknesses of our code"
 	@echo "make lowest  the demo and some tests with the oldest versions of all packages that are allowed"
 	@echo "make wheel   the demo from a wheel, in an environment of its own"
+	@echo "make audit   known weaknesses of the packages that are used: asks the internet"
 	@echo "make bench   measure all, or PARTS=\"decode rate\" only"
 	@echo "make clean   remove the virtual environment and caches; no lake"
 
@@ -55,6 +56,7 @@ check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive intercom flows deployments
 
 test: check
 	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder $(PYTEST)
@@ -72,6 +74,12 @@ lowest:
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks.run $(PARTS)
+
+# In an environment of its own: it depends on much that nothing else here needs. It asks the internet.
+audit:
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.9'
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement $(CONSTRAINTS)
 
 # As a user has it: the wheel in an environment of its own, with what it depends on, called from an empty folder.
 wheel: $(VENV)/.test

@@ -58,7 +58,7 @@ class TemporaryServer:
         """
         # What the server logs, tracebacks of a locked database too. Open as long as this object.
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # nosec B603  # our own module
             [python, "-P", "-m", __name__, *([_WANTED] if wanted else [])],
             stdin=subprocess.PIPE,  # which the system closes when this process ends: the sign to end, too
             stdout=subprocess.PIPE,

@@ -77,7 +77,8 @@ def read_entries(path: Path, environ: Mapping[str, str], *, skip_unnamed: bool =
 def _load(path: Path) -> object:
     fault = ""
     try:
-        return yaml.load(path.read_bytes().decode("utf-8-sig"), Loader=_StrictLoader)
+        text = path.read_bytes().decode("utf-8-sig")
+        return yaml.load(text, Loader=_StrictLoader)  # nosec B506  # it is a SafeLoader
     except _DuplicateKeyError as error:
         fault = f"{_where(error)} repeats a key of the same mapping. Remove one of the two."
     except yaml.MarkedYAMLError as error:

@@ -16,7 +16,7 @@ from intercom.errors import ConfigurationError
 
 DEFAULT_CONNECTION = "default"
 DEFAULT_FILE = Path("connections.yml")
-TOKEN_VARIABLE = "INTERCOM_ACCESS_TOKEN"
+TOKEN_VARIABLE = "INTERCOM_ACCESS_TOKEN"  # nosec B105  # its name
 REGION_VARIABLE = "INTERCOM_REGION"
 
 
