@@ -59,7 +59,7 @@ check: $(VENV)/.test
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive intercom flows deployments
 
 test: check
-	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder $(PYTEST)
+	$(BIN)/pytest -n 2 $(PYTEST)
 
 MINUTES ?= 30
 soak: $(VENV)/.test

@@ -21,6 +21,7 @@ from tests.support.effort import effort
 from tests.support.nursery import Nursery
 from tests.support.prefect_server import Prefect, new_database
 from tests.support.rig import Rig
+from tests.support.side_by_side import SHARED_SERVER, InGroups, check_groups, group_of
 
 # A deadline measures the machine, and tests run side by side; how many examples there are is what counts.
 settings.register_profile("intercom", deadline=None, max_examples=effort(25, 1000))
@@ -29,23 +30,18 @@ settings.load_profile("intercom")
 NOW = 1_793_707_200  # 2026-11-03 12:00:00 UTC; in Los Angeles a day of 25 hours has just passed
 
 
-SHARED_SERVER = "prefect"
 _FIRST = (SHARED_SERVER, "tests/orchestration/test_production.py", "tests/orchestration/server/test_provision.py")
 """Groups that take minutes: what is begun last should not take long."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file on one worker, and all files that share Prefect's server on the same one: a server less."""
-    of_server = {item.path for item in items if SHARED_SERVER in getattr(item, "fixturenames", ())}
-    of_server -= {item.path for item in items if "own_prefect" in getattr(item, "fixturenames", ())}
-    for item in items:
-        group = SHARED_SERVER if item.path in of_server else item.path.relative_to(item.config.rootpath).as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: _FIRST.index(group) if (group := _group_of(item)) in _FIRST else len(_FIRST))
+    check_groups(items)
+    items.sort(key=lambda item: _FIRST.index(group) if (group := group_of(item.path)) in _FIRST else len(_FIRST))
 
 
-def _group_of(item: pytest.Item) -> str:
-    return str(next(item.iter_markers("xdist_group")).args[0])
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> InGroups:
+    return InGroups(config, log)
 
 
 @pytest.fixture

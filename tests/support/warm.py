@@ -78,7 +78,7 @@ def _serve(address: str) -> None:
     import intercom.orchestration.tasks  # noqa: F401
 
     gc.freeze()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, _reap)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)
         server.listen(16)
@@ -88,6 +88,13 @@ def _serve(address: str) -> None:
                 server.close()
                 _supervise(connection)
             connection.close()
+
+
+def _reap(*_: object) -> None:
+    """Wait for processes that have ended: of those whose end is ignored, the CPU time is counted nowhere."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
 
 
 def _supervise(connection: socket.socket) -> None:
