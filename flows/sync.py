@@ -12,7 +12,7 @@ if __name__ == "__main__":  # before the imports below, which take seconds: mean
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from intercom.config.parameters import ConnectionName, Day, LakeURL, StartDate, SyncOptions, TableName
+from intercom.config.parameters import ConnectionName, Day, LakeURL, LookbackText, StartDate, SyncOptions, TableName
 from intercom.orchestration.finish import finish
 from intercom.orchestration.job import holding_tables
 from intercom.orchestration.tasks import prepare_run, submit_tables, sync_table
@@ -26,6 +26,7 @@ def sync(
     full_refresh: bool = False,
     start_date: StartDate | None = None,
     end_date: Day | None = None,
+    lookback: LookbackText = "1h",
     advanced: SyncOptions = SyncOptions(),
 ) -> State[None]:
     """Copy the selected tables into the lake, merge the partitions they touched, and make the tables derived from them.
@@ -33,15 +34,17 @@ def sync(
     Args:
         connection: A block intercom-connection, an entry of the connections file, or default:
             INTERCOM_ACCESS_TOKEN and INTERCOM_REGION where the flow runs.
-        lake: Folder where the flow runs, or fsspec URL, for example ./lake or s3://bucket/prefix.
+        lake: Folder where the flow runs, or fsspec URL such as s3://bucket/prefix.
         tables: Tables or groups: default (if none is chosen), or all, which leaves out those that cost a request for
             each contact or company.
         full_refresh: Read everything again; rows that were deleted in Intercom go.
         start_date: First day (UTC) of updated_at to copy, or all. A table remembers the day of its first run: an
             earlier one reads everything since then again, a later one is refused.
-        end_date: Last day (UTC) of updated_at to copy: a backfill, which leaves watermarks where they are.
+        end_date: Last day (UTC) of updated_at to copy: a backfill, after which watermarks stay.
+        lookback: How far before the watermark all is read again, as Intercom's search may lag: 90m, 26h, 2d; for single
+            tables 1h,contacts=6h.
         advanced: What few runs need to change.
     """
-    job = prepare_run(connection, lake, tables, full_refresh, start_date, end_date, advanced)
+    job = prepare_run(connection, lake, tables, full_refresh, start_date, end_date, lookback, advanced)
     with holding_tables(job) as job:
         return finish(job, submit_tables(sync_table, job))

@@ -214,6 +214,7 @@ _KINDS: dict[str, tuple[Callable[[str], Any], str]] = {
     "ConnectionName": (str, "NAME"),
     "LakeURL": (str, "URL"),
     "FilePath | None": (str, "FILE"),
+    "LookbackText": (str, "26h,TABLE=2d"),
     "Sequence[TableName]": (list_of_names, "A,B,..."),
     "StoreText | StoreObject | None": (storage_options_of, "JSON|BLOCK"),
     "StartDate | None": (day_or_all, "YYYY-MM-DD|all"),

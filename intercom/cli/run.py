@@ -35,7 +35,7 @@ _FRESH_HOME = (
     "set PREFECT_HOME to a new folder, or PREFECT_API_URL to a server: watermarks are in the lake, too, blocks of "
     "connections are not"
 )
-_DEMO = flag("demo", f"Copy a simulated workspace instead, into {LAKE}; no account and no Prefect server needed.")
+_DEMO = flag("demo", f"Copy a simulated workspace instead, into {LAKE}; no account needed.")
 
 
 def flow_command(file: Path) -> Callable[..., int]:

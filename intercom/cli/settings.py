@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from intercom.cli.local_prefect import api_fault, home_fault, may_have_block
 from intercom.config.connection import connection_slug
+from intercom.config.lookback import parse_lookback
 from intercom.config.lookup import find_connection
 from intercom.config.storage_options import block_named, checked_options
 from intercom.errors import ConfigurationError, IntercomLakeError, PrefectError
@@ -27,6 +28,7 @@ def faults(options: Mapping[str, Any], environ: Mapping[str, str], *, demo: bool
         lambda: asked_range(
             options.get("start_date"), options.get("end_date"), full_refresh=options.get("full_refresh", False)
         ),
+        lambda: parse_lookback(options.get("lookback", "1h")),
         lambda: _check_lake(options["lake"], options["storage_options"]),
     ]
     found = list(_told(checks))

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from intercom.config.lookback import LOOKBACK_PATTERN
 from intercom.config.redaction import WITHOUT_PASSWORD, WITHOUT_SECRETS, options_without_secrets
 from intercom.config.storage_options import parse_options
 from intercom.tables.catalogue import TABLES
@@ -29,6 +30,8 @@ Day = Annotated[date, Field(json_schema_extra={"pattern": _A_DAY})]
 """Date, with a pattern of its text: Prefect's server does not check a schema's formats when a run is created."""
 StartDate = Day | Annotated[Literal["all"], Field(title="all")]
 """The first day to copy, or the word for no limit; without either a table's history begins where it began."""
+LookbackText = Annotated[str, Field(json_schema_extra={"pattern": LOOKBACK_PATTERN})]
+"""``26h``, or ``1h,contacts=6h``. `intercom.config.lookback.parse_lookback` checks it in calls from Python."""
 FilePath = Annotated[str, Field(title="path", min_length=1)]
 StoreText = Annotated[str, Field(title="text", min_length=1, json_schema_extra=WITHOUT_SECRETS)]
 StoreObject = Annotated[dict[str, Any], Field(title="object (in YAML)", json_schema_extra=options_without_secrets())]
@@ -43,8 +46,8 @@ class LakeOptions(BaseModel):
 
     storage_options: StoreText | StoreObject | None = Field(
         default=None,
-        description="How the lake's store is reached: fsspec's options as a JSON object, without secrets, or the "
-        "Prefect block that has them, for example secret/lake or aws-credentials/prod.",
+        description="How the lake's store is reached: fsspec's options as a JSON object, without secrets, or "
+        "a Prefect block's name, such as secret/lake.",
     )
     table_format: Literal["parquet", "delta"] = Field(
         default="parquet",
@@ -81,11 +84,11 @@ class SyncOptions(LakeOptions):
     )
     plain_text: bool = Field(
         default=False,
-        description="Ask for the bodies of conversation parts without HTML. Parts in the lake change when their "
-        "conversation does, or by a full refresh.",
+        description="Ask for the bodies of conversation parts without HTML. Parts in the lake change with their "
+        "conversation.",
     )
     allow_mass_removal: bool = Field(
         default=False,
         description="Let a full refresh remove more than a fifth of a table of over a hundred rows, when two reads "
-        "agree that they are gone. Without it such a table fails, and keeps them.",
+        "agree; without it the table fails.",
     )

@@ -262,6 +262,7 @@ def _begun(job: Job, request: RunRequest) -> Run:
         allow_mass_removal=request.allow_mass_removal,
         refill_lists=request.refill_lists,
         plain_text=request.plain_text,
+        lookback=request.lookback,
         doubt=workspace.doubt,
     )
 

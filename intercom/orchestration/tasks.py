@@ -25,6 +25,7 @@ from intercom.api.workspace import identify
 from intercom.compaction.compact import Compacted, compact_table
 from intercom.compaction.policy import CompactionMode
 from intercom.compaction.publish import MergeWork, PartitionResult, publish_partitions
+from intercom.config.lookback import parse_lookback
 from intercom.config.parameters import LakeOptions, SyncOptions
 from intercom.errors import ApiError, ClusterError, ConfigurationError, LakeError, NoParentError
 from intercom.lake.layout import TableFormat
@@ -63,6 +64,7 @@ def prepare_run(
     full_refresh: bool,
     start_date: date | Literal["all"] | None,
     end_date: date | None,
+    lookback: str,
     advanced: SyncOptions,
 ) -> Job:
     """Check everything that can be checked before a table is read, also whose token it is: the run may wait for hours.
@@ -79,6 +81,7 @@ def prepare_run(
         advanced.allow_mass_removal,
         advanced.refill_lists,
         advanced.plain_text,
+        parse_lookback(lookback),
     )
     job = Job(
         run_id=str(flow_run.id),

@@ -120,7 +120,7 @@ class SearchEndpoint:
             return html_answer(502)
         page = search.page(request)
         rest = {"total_count": page.total_count, **_search_pages(call.workspace, page)}
-        return list_answer(self.kind, self.records_key, call.workspace.tables[self.table].bodies(page.keys), rest)
+        return list_answer(self.kind, self.records_key, search.bodies(page.keys), rest)
 
 
 def _search_pages(workspace: Workspace, page: Page) -> dict[str, Any]:

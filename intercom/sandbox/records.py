@@ -7,7 +7,7 @@ A record is kept as JSON text and never re-encoded as a whole, so that a decimal
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -122,6 +122,7 @@ class RecordTable:
         self._records: dict[str, Record] = {}
         self._orders: dict[tuple[str, str], list[Position]] = {}
         self._columns: dict[str, dict[str, Value]] = {}
+        self._followers: list[Callable[[str, Record | None], None]] = []
         self.version = 0  # increases with each change, which makes cached results stale
 
     def __len__(self) -> int:
@@ -154,13 +155,22 @@ class RecordTable:
                 insort(order, position(record.value(field), record.key))
         for field, column in self._columns.items():
             column[record.key] = record.value(field)
-        self.version += 1
+        self._tell(record.key, record)
 
     def remove(self, key: str) -> None:
         """Take a record away; KeyError when there is none."""
         self._forget(key)
         del self._records[key]
+        self._tell(key, None)
+
+    def follow(self, changed: Callable[[str, Record | None], None]) -> None:
+        """Call ``changed`` with each record that is put from now on, and with None for one that is removed."""
+        self._followers.append(changed)
+
+    def _tell(self, key: str, record: Record | None) -> None:
         self.version += 1
+        for changed in self._followers:
+            changed(key, record)
 
     def _forget(self, key: str) -> None:
         old = self._records.get(key)

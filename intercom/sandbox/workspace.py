@@ -16,6 +16,7 @@ from intercom.sandbox.options import Options
 from intercom.sandbox.records import Record, RecordTable
 from intercom.sandbox.scroll import Scroll
 from intercom.sandbox.search.fields import SEARCHABLE
+from intercom.sandbox.search.lag import LaggingIndex
 from intercom.sandbox.search.matches import INDEXED
 from intercom.sandbox.search.search import Search
 from intercom.sandbox.seed.seeder import MAKERS, Seeder
@@ -40,7 +41,7 @@ FURTHER = tuple(table for table in TABLES if table not in SIZES)
 class Workspace:
     """Records of every table and a running clock; every method is thread-safe.
 
-    Changes made here are served by the next request: the sandbox has no index delay.
+    Changes made here are served by the next request, also by searches unless ``lag_search`` says otherwise.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Workspace:
         self.tables: dict[str, RecordTable] = {name: RecordTable() for name in TABLES} | self.children
         self.scroll = Scroll(seed)
         self.searches = {
-            table: Search(self.tables[table], search.fields, self.options, search.per_page)
+            table: Search(LaggingIndex(self.tables[table], self.time), search.fields, self.options, search.per_page)
             for table, search in SEARCHABLE.items()
         }
         self.last_pages = itertools.count()  # of searches, served until now
@@ -130,6 +131,12 @@ class Workspace:
     def travel(self, seconds: float) -> None:
         """Move the clock on."""
         self.clock.advance(seconds)
+
+    def lag_search(self, seconds: float) -> None:
+        """Let every search show changes that are made from now on so many seconds after they were made."""
+        with self.lock:
+            for search in self.searches.values():
+                search.index.seconds = seconds
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Copies of the records that the API serves for this table now, as json.loads gives them.

@@ -192,6 +192,7 @@ def _reader(
         exact=plan.start.replaces,
         search_check=SearchCheck.from_json(search) if search else None,
         known=known_rows(lake_table, plan, run),
+        lookback=run.lookback.of(table.name),
         refills=run.refill_lists,
         owed=plan.state.owed if plan.state else (),
         asks_owed=not plan.start.replaces,  # what a full read does not come upon is not in the lake after it

@@ -19,11 +19,13 @@ class KnownParents:
     """What a run knows of parents that were read before it, and learns for the next one. Safe for any thread.
 
     `known` maps keys to digests of parents whose children lie in the lake; none when this run is to read everything.
-    `run_start` is the run's time in unix seconds.
+    `run_start` is the run's time in unix seconds, `kept` how many are kept for the next run.
     """
 
-    def __init__(self, table: Table, known: Mapping[bytes, RowDigest], *, run_start: int) -> None:
-        self._whole, self._kept, self._run_start = not table.reads_by_window, Kept.of(table), run_start
+    def __init__(
+        self, table: Table, known: Mapping[bytes, RowDigest], kept: Kept | None = None, *, run_start: int
+    ) -> None:
+        self._whole, self._kept, self._run_start = not table.reads_by_window, kept or Kept.of(table), run_start
         self._known, self._read = dict(known), dict[bytes, RowDigest]()
         self._lock = Lock()
 

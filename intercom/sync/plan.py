@@ -11,7 +11,7 @@ from intercom.lake.state import TableState
 from intercom.lake.watermark import Watermark
 from intercom.sync.history import begins_before, history_after, kept_history, with_backfills
 from intercom.sync.run import ALL, Run
-from intercom.sync.start import LOOKBACK_SECONDS, StartingPoint, starting_point, watermark_before
+from intercom.sync.start import StartingPoint, starting_point, watermark_before
 from intercom.tables.schema import TableSchema
 from intercom.tables.table import Table
 
@@ -108,4 +108,5 @@ def _window(table: Table, start: StartingPoint, run: Run, history: int | None) -
         return Window(None if run.history_from == ALL else run.history_from, run.until)
     if start.watermark is None or not table.reads_by_window:
         return Window(history)  # all is read anyway, so the merge finds every change, also from before the watermark
-    return Window(start.watermark - LOOKBACK_SECONDS)
+    again_from = start.watermark - run.lookback.of(table.name)
+    return Window(again_from if history is None else max(history, again_from))

@@ -34,7 +34,7 @@ from intercom.sync.known_parents import KnownParents
 from intercom.sync.pipeline import WAITING_BYTES, Pipeline
 from intercom.sync.progress import TableProgress
 from intercom.sync.staged import Staged
-from intercom.sync.unchanged import UnchangedRows
+from intercom.sync.unchanged import Kept, UnchangedRows
 from intercom.tables.owed import OwedParent
 from intercom.tables.table import Access, Table
 
@@ -49,9 +49,10 @@ class TableReader:
 
     `staged` is what this attempt has staged. `rejected` are records that could not be rows. `exact`: rows that are not
     read will be removed. `search_check` is the latest finding of how search compares dates. `known` are rows that need
-    not be staged if they come unchanged. `one_part`: what is staged may be one part for all months. `refills`: the rest
-    of lists that come cut is asked for; a row counts as unchanged if its whole lists are, too. `owed` are parents
-    without a usable answer in earlier runs; with `asks_owed` they are asked for also if they have not changed.
+    not be staged if they come unchanged; `lookback` are the seconds before the watermark that the run reads again.
+    `one_part`: what is staged may be one part for all months. `refills`: the rest of lists that come cut is asked for;
+    a row counts as unchanged if its whole lists are, too. `owed` are parents without a usable answer in earlier runs;
+    with `asks_owed` they are asked for also if they have not changed.
     """
 
     table: Table
@@ -65,6 +66,7 @@ class TableReader:
     exact: bool = False
     search_check: SearchCheck | None = None
     known: Mapping[bytes, RowDigest] = field(default_factory=dict)
+    lookback: int = 0
     one_part: bool = True
     refills: bool = False
     owed: Sequence[OwedParent] = ()
@@ -75,12 +77,10 @@ class TableReader:
     def __post_init__(self) -> None:
         self._normaliser = Normaliser(self.table, self.checkpoints.ingested_at)
         # Earlier attempts may have staged other versions of known rows, so then no row is left out as unchanged.
-        self.unchanged = UnchangedRows(
-            self.table, {} if self.checkpoints.earlier else self.known, run_start=self.checkpoints.run_start
-        )
-        self.parents = KnownParents(
-            self.table, {} if self.checkpoints.earlier else self.known, run_start=self.checkpoints.run_start
-        )
+        known, run_start = {} if self.checkpoints.earlier else self.known, self.checkpoints.run_start
+        kept = Kept.of(self.table, self.lookback)
+        self.unchanged = UnchangedRows(self.table, known, kept, run_start=run_start)
+        self.parents = KnownParents(self.table, known, kept, run_start=run_start)
         self.tally = ChildTally()
         wanted = self.refills and self.table.refilled
         self._refill = ListRefill(self.table, self.api, self.in_parallel) if wanted else None

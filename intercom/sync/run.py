@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final, Literal
 
+from intercom.config.lookback import USUAL_LOOKBACK, Lookback
 from intercom.errors import ConfigurationError
 from intercom.extract.limits import DEFAULT_LIMITS, ReadLimits
 
@@ -23,6 +24,7 @@ class RunRequest:
     allow_mass_removal: bool = False
     refill_lists: bool = False
     plain_text: bool = False
+    lookback: Lookback = USUAL_LOOKBACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,8 @@ class Run:
     `history_from` and `until` limit the cursor field, unix seconds, ``[from, until)``; a `history_from` of None was not
     given, `ALL` is from the beginning. `workspace` is Intercom's code of the workspace, None when it could not be
     asked. `allow_mass_removal`: a full refresh may remove a large part of a table. `refill_lists`: the rest of
-    lists that come cut is asked for. `plain_text`: texts are asked for without HTML. `limits`: sizes by which its reads
-    are cut.
+    lists that come cut is asked for. `plain_text`: texts are asked for without HTML. `lookback`: how far before its
+    watermark a table is read again. `limits`: sizes by which its reads are cut.
     """
 
     run_id: str
@@ -49,6 +51,7 @@ class Run:
     allow_mass_removal: bool = False
     refill_lists: bool = False
     plain_text: bool = False
+    lookback: Lookback = USUAL_LOOKBACK
     doubt: int = 0
     limits: ReadLimits = DEFAULT_LIMITS
 

@@ -10,9 +10,6 @@ from intercom.lake.watermark import Watermark
 from intercom.sync.history import change_of
 from intercom.tables.schema import TableSchema
 
-LOOKBACK_SECONDS = 3600
-"""Seconds before the watermark that every run reads again: Intercom's search index may lag behind by minutes."""
-
 
 @dataclass(frozen=True, slots=True)
 class StartingPoint:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from intercom.api.client import TableClient
 from intercom.compaction.schema_change import migrated
+from intercom.config.lookback import USUAL_LOOKBACK
 from intercom.errors import ApiError, IntercomLakeError
 from intercom.extract.date_comparison import SearchCheck
 from intercom.extract.extraction import Extraction, SliceEnd
@@ -96,6 +97,8 @@ def forecast_table(
 ) -> TableForecast:
     """Decide what the run would read of the table, and ask Intercom how much that is, by at most three requests.
 
+    Where the run's lookback is not the usual one, a run with the usual one is asked about, too, for comparison.
+
     `identity` is the lake's, None if there is no lake yet. `skipped` gives what a run would say that leaves the table
     out over an error. Any other error of the package becomes the forecast's `failure`.
     """
@@ -120,6 +123,7 @@ class _Forecast:
         read = forecast_read(
             self._extraction(plan), plan.window, self._known_check(plan), in_lake, refills=run.refill_lists
         )
+        notes = (*notes, *self._cost_of_lookback(read, plan, in_lake))
         requests, rows, received = self._with_second_read(read, plan)
         whole = not table.reads_by_window
         why = read.why if not (rows.exact and requests.exact) else ""
@@ -146,6 +150,22 @@ class _Forecast:
             notes=notes,
             parent=table.parent.table.name if table.parent else "",
             asked=read.asked,
+        )
+
+    def _cost_of_lookback(self, read: ReadForecast, plan: ReadPlan, in_lake: LakeRows) -> Iterator[str]:
+        """What a run with the usual lookback would read, for comparison, if this one has another."""
+        lookback, usual = self._run.lookback.of(self._table.name), USUAL_LOOKBACK.of(self._table.name)
+        if lookback == usual or plan.start.watermark is None or self._run.until is not None:
+            return
+        if not self._table.reads_by_window:
+            return
+        window = replace(plan.window, start=plan.start.watermark - usual)
+        short = forecast_read(
+            self._extraction(plan), window, self._known_check(plan), in_lake, refills=self._run.refill_lists
+        )
+        yield (
+            f"rows and requests with this lookback: {_shown(read.rows)} and {_shown(read.requests)}; with the usual "
+            f"one of an hour: {_shown(short.rows)} and {_shown(short.requests)}"
         )
 
     def _planned(self, store: WatermarkStore) -> tuple[ReadPlan, Findings, tuple[str, ...]]:
@@ -257,6 +277,12 @@ class _Forecast:
         # What a file has beside its rows is left out, as most files have thousands of rows.
         one, all_of_them = (_parquet_size(pa.Table.from_batches([part])) for part in (batch.slice(0, 1), batch))
         return max(0, all_of_them - one) / (batch.num_rows - 1)
+
+
+def _shown(number: Range) -> str:
+    if number.exact:
+        return f"{number.least:,}"
+    return f"at least {number.least:,}" if number.most is None else f"{number.least:,} to {number.most:,}"
 
 
 def _parquet_size(rows: pa.Table) -> int:

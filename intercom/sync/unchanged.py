@@ -25,12 +25,12 @@ from intercom.tables.table import Table
 NEWEST_KEPT: Final = 10_000
 """Rows of a table whose digests are kept, at most, where a run reads what has changed: those that changed last."""
 WHOLE_KEPT: Final = 50_000
-"""The same where every run reads the whole table; some 250 bytes each in memory."""
+"""The same where every run reads the whole table, or looks back further than usual; some 250 bytes each in memory."""
 FEWEST_KEPT: Final = 1_000
 """Rows that are kept in any case: of a table that seldom changes the next run reads some old ones again."""
 RECENT_SECONDS: Final = 2 * 86_400
 """Rows that are older than the newest one by more than this are hardly read again: a lookback is an hour, or begins
-with a day."""
+with a day, or is that of a run each night, which looks back by two days."""
 
 _CONTESTED: Final = b""
 """In place of the digest of a row that came in several versions, or that was not made a row."""
@@ -45,11 +45,13 @@ class Kept:
     seconds: int
 
     @classmethod
-    def of(cls, table: Table) -> Kept:
-        """The rows of a table that the next run may read again."""
-        return (
-            cls(FEWEST_KEPT, NEWEST_KEPT, RECENT_SECONDS) if table.reads_by_window else cls(WHOLE_KEPT, WHOLE_KEPT, 0)
-        )
+    def of(cls, table: Table, lookback: int = 0) -> Kept:
+        """The rows of a table that the next run may read again, if it looks back as far as this one, in seconds."""
+        if not table.reads_by_window:
+            return cls(WHOLE_KEPT, WHOLE_KEPT, 0)
+        if lookback <= RECENT_SECONDS:
+            return cls(FEWEST_KEPT, NEWEST_KEPT, RECENT_SECONDS)
+        return cls(FEWEST_KEPT, WHOLE_KEPT, lookback)
 
     def number(self, versions: Sequence[int], now: int) -> int:
         """How many rows to keep. `versions` are in unix seconds, newest first; those after `now` count as `now`."""

@@ -69,6 +69,8 @@ GOOD: list[dict[str, Any]] = [
     {"start_date": "2028-02-29", "end_date": "2400-02-29"},
     {"start_date": "all"},
     {"start_date": None},
+    {"lookback": "2d"},
+    {"lookback": "1h, contacts=6h"},
 ]
 BAD: list[dict[str, Any]] = [
     {"connection": ""},
@@ -113,6 +115,9 @@ BAD: list[dict[str, Any]] = [
     {"start_date": "2027-02-29"},
     {"start_date": "2100-02-29"},
     {"advanced": "always"},
+    {"lookback": 26},
+    {"lookback": "26"},
+    {"lookback": "companies=6h"},
 ]
 
 

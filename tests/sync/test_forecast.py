@@ -19,7 +19,6 @@ from intercom.lake.watermark import Watermark
 from intercom.sandbox import Paging
 from intercom.sync.forecast import RunForecast, forecast_run
 from intercom.sync.run import Run, asked_range
-from intercom.sync.start import LOOKBACK_SECONDS
 from intercom.sync.table_forecast import TableForecast
 from intercom.tables.catalogue import TABLES
 from tests.conftest import BUCKET, NOW
@@ -247,7 +246,7 @@ def test_the_older_watermark_counts_if_prefects_block_has_one(rig: Rig) -> None:
     assert mark.value is not None
     rig.store.kept[place] = replace(mark, value=mark.value - 20 * DAY)
     found = held_against_the_run(rig, ["conversations"])["conversations"]
-    assert found.read_from == mark.value - 20 * DAY - LOOKBACK_SECONDS
+    assert found.read_from == mark.value - 20 * DAY - 3_600
 
 
 def test_a_change_of_columns_is_told_and_not_made(rig: Rig) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from intercom.config.lookback import Lookback
 from intercom.errors import ConfigurationError
 from intercom.extract.windows import Window
 from intercom.lake.findings import Findings
@@ -14,7 +15,7 @@ from intercom.lake.state import Partition, TableState
 from intercom.lake.watermark import Watermark
 from intercom.sync.plan import ReadPlan, plan_read
 from intercom.sync.run import Run
-from intercom.sync.start import LOOKBACK_SECONDS, StartingPoint
+from intercom.sync.start import StartingPoint
 from intercom.tables.catalogue import TABLES
 
 CONTACTS, TAGS = TABLES["contacts"], TABLES["tags"]
@@ -42,8 +43,21 @@ def test_a_table_without_a_record_is_read_from_the_start_date() -> None:
 
 def test_what_is_new_is_read_from_a_little_before_the_watermark() -> None:
     start = StartingPoint(9_000, "incremental")
-    window = Window(9_000 - LOOKBACK_SECONDS)
+    window = Window(9_000 - 3_600)
     assert plan(RUN) == ReadPlan(RECORD, start, window, None, "lake-1", committed=False, before=9_000)
+
+
+def test_a_table_may_have_a_lookback_of_its_own() -> None:
+    lookback = Lookback(1_000, (("contacts", 5_000),))
+    assert plan(replace(RUN, lookback=lookback)).window == Window(4_000)
+    assert plan(replace(RUN, lookback=replace(lookback, of_tables=()))).window == Window(8_000)
+
+
+def test_a_lookback_ends_where_the_history_of_the_table_begins() -> None:
+    """Rows that changed before it are not copied by the first run, so no later one may bring them."""
+    begun = replace(RECORD, history_from=8_500)
+    assert plan(RUN, begun).window == Window(8_500)
+    assert plan(replace(RUN, lookback=Lookback(100)), begun).window == Window(8_900)
 
 
 def test_the_watermark_before_is_told_also_where_all_is_read_again() -> None:

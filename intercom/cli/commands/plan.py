@@ -1,7 +1,7 @@
 """``intercom-lake plan``: what a sync would read and why, how many rows, requests, minutes and megabytes. A dry run.
 
-Nothing is written, no lock is taken, and no Prefect server is started. At most three requests are sent for each table,
-and two for the workspace.
+Nothing is written, no lock is taken, and no Prefect server is started. At most three requests are sent for each table
+(six with a lookback), and two for the workspace.
 """
 
 from __future__ import annotations
@@ -53,6 +53,9 @@ def plan(
     refill_lists: Annotated[
         bool, Parameter(negative=(), show_default=False, help="As for a sync: with the rest of lists that come cut.")
     ] = False,
+    lookback: Annotated[
+        str, Parameter(metavar="26h,TABLE=2d", help="As for a sync: how far before the watermark all is read again.")
+    ] = "1h",
     json: Annotated[
         bool, Parameter(negative=(), show_default=False, help="Print one JSON object instead of the table.")
     ] = False,
@@ -78,6 +81,7 @@ def plan(
             storage_options,
             table_format,
             refill_lists,
+            lookback,
         )
     except IntercomLakeError as error:
         print(error, file=sys.stderr)
@@ -102,6 +106,7 @@ def _forecast(
     storage_options: str | None,
     table_format: str,
     refill_lists: bool,
+    lookback: str,
 ) -> tuple[RunForecast, list[str]]:
     """The forecast, and remarks on what it goes by. Raises IntercomLakeError for what ends a run before its tables."""
     import os
@@ -111,6 +116,7 @@ def _forecast(
 
     from intercom.api.client import IntercomClient
     from intercom.api.rate_limit.limiter import RateLimiter
+    from intercom.config.lookback import parse_lookback
     from intercom.config.lookup import find_connection
     from intercom.lake.layout import TableFormat
     from intercom.lake.storage import Lake
@@ -121,6 +127,7 @@ def _forecast(
     chosen = select_tables(names)
     selected = list(chosen.tables)
     history_from, until = asked_range(start_date, end_date, full_refresh=full_refresh)
+    again = parse_lookback(lookback)
     prefect = _Prefect()
     lake = Lake(lake_url, prefect.storage_options(storage_options))
     found = find_connection(
@@ -145,6 +152,7 @@ def _forecast(
                 until=until,
                 workspace=workspace,
                 refill_lists=refill_lists,
+                lookback=again,
                 doubt=doubt,
             )
 

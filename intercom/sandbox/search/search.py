@@ -12,14 +12,15 @@ import binascii
 import json
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from intercom.sandbox.answers import Refusal
 from intercom.sandbox.options import Options
-from intercom.sandbox.records import UNSORTED, Position, RecordTable, position
+from intercom.sandbox.records import UNSORTED, Position, position
 from intercom.sandbox.search.fields import Field
+from intercom.sandbox.search.lag import LaggingIndex
 from intercom.sandbox.search.matches import Matches, all_matches, first_matches, quick_matches
 from intercom.sandbox.search.query import Condition, QueryReader
 
@@ -80,9 +81,9 @@ class Search:
     """Searches over one table; the caller holds the workspace's lock."""
 
     def __init__(
-        self, table: RecordTable, fields: Mapping[str, Field], options: Options, default_per_page: int
+        self, index: LaggingIndex, fields: Mapping[str, Field], options: Options, default_per_page: int
     ) -> None:
-        self._table = table
+        self.index = index
         self._fields = fields
         self._options = options
         self._default_per_page = default_per_page
@@ -127,6 +128,10 @@ class Search:
         following = Cursor(hits[-1], number + 1) if more else None
         return Page([key for _, _, key in hits], matches.total, number, size, following)
 
+    def bodies(self, keys: Iterable[str]) -> list[bytes]:
+        """The text of records, as the index has them."""
+        return self.index.shown().bodies(keys)
+
     def _per_page(self, per_page: Any) -> int:
         if per_page is None:
             return self._default_per_page
@@ -147,7 +152,7 @@ class Search:
 
     def _matches(self, request: Request) -> Matches:
         """The matching records in order. Results of a full scan are cached until a record of the table changes."""
-        table, condition, sort = self._table, request.condition, request.sort
+        table, condition, sort = self.index.shown(), request.condition, request.sort
         quick = quick_matches(table, condition, sort)
         if quick is not None:
             return quick
