@@ -6,7 +6,6 @@ From an object store, only these columns are read, by byte ranges.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Final, TypeVar
 
 import pyarrow as pa
@@ -75,16 +74,12 @@ class ColumnReader:
 
         `among` has values of these columns, as `keys_of` gives them.
         """
-        stamp = self.published[month]
-        with (
-            self._lake_table.files.open(month, stamp) as source,
-            self._readable(month),
-            open_parquet(source) as file,
-        ):
-            self._check_columns(month, file, columns)
-            for group in range(file.num_row_groups):
-                if among is None or _may_hold(file.metadata.row_group(group), key, among):
-                    yield file.read_row_group(group, columns=list(columns), use_threads=False)
+        found = stored_rows(self.table, self._lake_table, month, self.published[month], columns, key, among)
+        try:
+            yield from found
+        except SchemaError:
+            if not self._everything:
+                raise
 
     def at_once(self, work: Callable[[Other], Some], on: Sequence[Other]) -> list[Some]:
         """The results of `work` on months or parts, in several threads where that is faster."""
@@ -103,25 +98,40 @@ class ColumnReader:
                     remove_damaged(self.table, self._lake_table, {path: local}, error)
                 raise
 
-    @contextmanager
-    def _readable(self, month: str) -> Iterator[None]:
-        """Turn errors from a damaged file into DamagedFileError. If the whole table was read, drop a SchemaError."""
-        try:
-            yield
-        except SchemaError:
-            if not self._everything:
-                raise
-        except Exception as error:
-            if not is_damage(error):
-                raise
-            raise damaged_file(self.table, self._lake_table, month, error) from error
 
-    def _check_columns(self, month: str, file: ParquetReader, columns: Sequence[str]) -> None:
-        found, declared = file.schema_arrow, self.table.schema.arrow
-        if any(name not in found.names or found.field(name).type != declared.field(name).type for name in columns):
-            raise SchemaError(
-                f"Table {self.table.name!r}: the file of {month} does not have the table's declared columns. {_CURE}"
-            )
+def stored_rows(
+    table: Table,
+    lake_table: LakeTable,
+    month: str,
+    stamp: str,
+    columns: Sequence[str],
+    key: tuple[str, ...] = (),
+    among: pa.Array | None = None,
+) -> Iterator[pa.Table]:
+    """These columns of a published file, by row groups; `stamp` is the file's. Else as `ColumnReader.stored`.
+
+    Raises DamagedFileError for a damaged file, SchemaError for one whose columns have other names or types.
+    """
+    try:
+        with lake_table.files.open(month, stamp) as source, open_parquet(source) as file:
+            _check_columns(table, month, file, columns)
+            for group in range(file.num_row_groups):
+                if among is None or _may_hold(file.metadata.row_group(group), key, among):
+                    yield file.read_row_group(group, columns=list(columns), use_threads=False)
+    except SchemaError:
+        raise
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        raise damaged_file(table, lake_table, month, error) from error
+
+
+def _check_columns(table: Table, month: str, file: ParquetReader, columns: Sequence[str]) -> None:
+    found, declared = file.schema_arrow, table.schema.arrow
+    if any(name not in found.names or found.field(name).type != declared.field(name).type for name in columns):
+        raise SchemaError(
+            f"Table {table.name!r}: the file of {month} does not have the table's declared columns. {_CURE}"
+        )
 
 
 def _may_hold(group: RowGroup, key: tuple[str, ...], values: pa.Array) -> bool:

@@ -1,30 +1,19 @@
 """Rewrites a table's files, month by month, when its declared columns have changed, without requests to Intercom.
 
-First, staged rows are merged with the old columns, so that only published files are left. Then the version of the new
-files is saved in the record, and each file is replaced in one step. Last, the record is saved with the new columns. A
-run that dies in between leaves some months with old columns and some with new ones. The version in a file's footer
-tells which columns it has, and the next run continues from there.
+First, staged rows are merged with the old columns, so that only published files are left. Then `rewrite` replaces each
+file in one step. A run that dies in between leaves some months with old columns and some with new ones. The version in
+a file's footer tells which columns it has, and the next run continues from there.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
-from functools import partial
-from uuid import uuid4
 
 from intercom.compaction.compact import compact_table
-from intercom.compaction.memory import MERGING
-from intercom.config.redaction import one_line
-from intercom.errors import DamagedFileError, SchemaError
+from intercom.compaction.rewrite import rewrite_months, settled
 from intercom.lake.findings import Findings, intact, missing_from
-from intercom.lake.parquet import RowGroupWriter, check_footer, footer_digest, is_damage, open_parquet, version_of
-from intercom.lake.published import PublishedFile
-from intercom.lake.state import Partition, TableState
+from intercom.lake.state import TableState
 from intercom.lake.table import LakeTable
 from intercom.lake.watermark import WatermarkStore
 from intercom.normalise.reshape import Reshape
@@ -32,9 +21,6 @@ from intercom.tables.schema import TableSchema
 from intercom.tables.table import Table
 
 log = logging.getLogger(__name__)
-
-_ROWS_AT_A_TIME = 4096
-_CURE = "Run with --full-refresh: the table is read again and written anew; the watermark has not moved."
 
 
 def migrate_columns(table: Table, lake_table: LakeTable, state: TableState, store: WatermarkStore) -> TableState:
@@ -47,7 +33,13 @@ def migrate_columns(table: Table, lake_table: LakeTable, state: TableState, stor
     file has other columns than the record says.
     """
     before = _columns_before(table, state)
-    if before is None or missing_from(state, lake_table.findings(state)) is not None:
+    if before is None:
+        return state
+    findings = lake_table.findings(state)
+    if missing_from(state, findings) is not None:
+        return state
+    state = settled(lake_table, state, intact(state, findings))
+    if state.columns == table.schema and state.rewriting is None:
         return state
     if state.staged:
         compact_table(before, lake_table, store)
@@ -93,72 +85,9 @@ def _declared(table: Table, columns: TableSchema | None) -> Table | None:
 def _rewrite(table: Table, lake_table: LakeTable, state: TableState) -> TableState:
     columns = state.columns
     assert columns is not None
-    published = lake_table.published()
-    months = list(published)
+    months = list(lake_table.published())
     log.info("%s: %s; files to rewrite: %d", table.name, _difference(columns, table.schema), len(months))
-    state = lake_table.save(state.migrating(table.schema, uuid4().hex))  # before a file of this version appears
-    rewriting = state.rewriting
-    assert rewriting is not None
-    rewrite = partial(_rewrite_one, table, lake_table, state, columns, rewriting.version)
-    with ThreadPoolExecutor(lake_table.lake.at_a_time, thread_name_prefix=f"rewrite-{table.name}") as pool:
-        try:
-            done = dict(zip(months, pool.map(rewrite, months, published.values()), strict=True))
-        except DamagedFileError as error:
-            lake_table.note_damage(error.month)
-            raise
-    lake_table.commit_files([added for _, added in done.values() if added], [])
-    rewritten = {month: partition for month, (partition, _) in done.items()}
-    return lake_table.save(state.migrated(table.schema, rewritten, saved_at=datetime.now(UTC)))
-
-
-def _rewrite_one(
-    table: Table, lake_table: LakeTable, state: TableState, old: TableSchema, version: str, month: str, stamp: str
-) -> tuple[Partition, PublishedFile | None]:
-    """Rewrite a month's file unless it is rewritten already; gives the partition, and the new file or None."""
-    with (
-        lake_table.files.fetch(month) as stored,
-        lake_table.lake.scratch() as written,
-        _named(table, lake_table, month),
-        open_parquet(stored) as file,
-    ):
-        rows, columns = file.metadata.num_rows, file.schema_arrow
-        found = version_of(stored) or ""
-        if found != version and month in state.partitions:
-            check_footer(stored, state.partitions[month].footer)
-        if found == version or (columns.equals(table.schema.arrow) and not columns.equals(old.arrow)):
-            return Partition(rows, found, lake_table.files.stamp(month), footer_digest(stored)), None
-        if not columns.equals(old.arrow):
-            raise SchemaError(f"{_name(table, month)} does not have the columns that the table's record names. {_CURE}")
-        reshape = Reshape(table, old)
-        with (
-            MERGING.rows_of([stored]),
-            RowGroupWriter(written, table.schema.arrow, version) as writer,
-        ):
-            for batch in file.iter_batches(_ROWS_AT_A_TIME):
-                writer.add(reshape.rows(batch))
-        footer = footer_digest(written)
-        added = lake_table.add_file(written, month, rows, stamp)
-        return Partition(rows, version, added.stamp, footer), added
-
-
-@contextmanager
-def _named(table: Table, lake_table: LakeTable, month: str) -> Iterator[None]:
-    """Turn Arrow's errors for a damaged file into DamagedFileError, which names the file and the cure."""
-    try:
-        yield
-    except Exception as error:
-        if not is_damage(error):
-            raise
-        raise DamagedFileError(
-            f"{table.name}: the file {lake_table.files.path(month)} of connection {lake_table.paths.connection!r} in "
-            f"the lake {lake_table.lake.url} is damaged ({one_line(error).rstrip('.')}), so that its "
-            "columns cannot be changed. It was left as it is. Run again: the whole table is read and written anew.",
-            month,
-        ) from error
-
-
-def _name(table: Table, month: str) -> str:
-    return f"Table {table.name!r}: the file of {month or 'the whole table'}"
+    return rewrite_months(table, lake_table, state, months, lambda _: Reshape(table, columns).rows)
 
 
 def retyped(old: TableSchema, new: TableSchema) -> list[str]:

@@ -82,15 +82,18 @@ def intact(state: TableState, findings: Findings) -> dict[str, Partition]:
         month: Partition(findings.rows.get(month, 0), findings.versions.get(month) or "", findings.published[month])
         for month in added
     } | {
-        month: _as_found(entry, findings.versions.get(month) or entry.version, findings.published[month])
+        month: _as_found(month, entry, findings)
         for month, entry in state.partitions.items()
         if month in findings.published and month not in other
     }
 
 
-def _as_found(entry: Partition, version: str, stamp: str) -> Partition:
+def _as_found(month: str, entry: Partition, findings: Findings) -> Partition:
     """The entry of a file that is there now. Its footer digest is unknown if the version is not the recorded one."""
-    return replace(entry, version=version, stamp=stamp, footer=entry.footer if version == entry.version else "")
+    version, stamp = findings.versions.get(month) or entry.version, findings.published[month]
+    if version == entry.version:
+        return replace(entry, stamp=stamp)
+    return Partition(findings.rows.get(month, entry.rows), version, stamp)
 
 
 def _count(names: Sequence[str], noun: str) -> str:

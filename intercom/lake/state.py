@@ -50,7 +50,10 @@ class DerivedMonth:
 
 @dataclass(frozen=True, slots=True)
 class ColumnMigration:
-    """A change of columns that has begun: files of this `version` have the columns `to` already."""
+    """A rewrite of files that has begun: files of this `version` have the columns `to` already.
+
+    If these are the columns that all files have, rows are being removed or changed.
+    """
 
     version: str
     to: TableSchema
@@ -267,7 +270,8 @@ class TableState:
 
     def compacting(self, version: str, found: Mapping[str, Partition]) -> TableState:
         """The record when a compaction into files of this version begins; `found` are the partitions there are now."""
-        return replace(self, partitions={**self.partitions, **found}, compaction=version)
+        after = replace(self, partitions={**self.partitions, **found}, compaction=version)
+        return replace(after, rewriting=None) if self.rewrites_rows else after
 
     def only_with(self, months: Collection[str]) -> TableState:
         """The record with the partitions of these months only; the files of other months are gone."""
@@ -299,16 +303,23 @@ class TableState:
             return self
         return replace(self, rewriting=ColumnMigration(version, columns), digests=None)
 
-    def migrated(self, columns: TableSchema, rewritten: Mapping[str, Partition], *, saved_at: datetime) -> TableState:
-        """The record when all files have these columns; `rewritten` are the partitions now."""
+    def migrated(
+        self, columns: TableSchema, rewritten: Mapping[str, Partition | None], *, saved_at: datetime
+    ) -> TableState:
+        """The record when all files have these columns; `rewritten` are the partitions now, None if no row is left."""
+        partitions = {month: rewritten.get(month, entry) for month, entry in self.partitions.items()}
         return replace(
             self,
             fingerprint=columns.fingerprint,
             columns=columns,
             rewriting=None,
-            partitions={month: rewritten.get(month, entry) for month, entry in self.partitions.items()},
+            partitions={month: entry for month, entry in partitions.items() if entry is not None},
             saved_at=saved_at,
         )
+
+    def settled(self, intact: Mapping[str, Partition]) -> TableState:
+        """The record when a rewrite of rows that died is given up; `intact` are the partitions that there are now."""
+        return replace(self, partitions=intact, rewriting=None)
 
     def with_damage(self, month: str) -> TableState:
         """The record with this month's file marked as damaged: the next run reads the table from the beginning."""
@@ -323,6 +334,11 @@ class TableState:
             pending.add(self.rewriting.version)
         recorded = self.partitions.get(month)
         return version is not None and (version in pending or (recorded is not None and version == recorded.version))
+
+    @property
+    def rewrites_rows(self) -> bool:
+        """Whether rows are being removed or changed, in files whose columns stay."""
+        return self.rewriting is not None and self.rewriting.to == self.columns
 
     @property
     def coverage(self) -> Coverage:

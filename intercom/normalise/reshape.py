@@ -3,6 +3,7 @@
 Columns that are declared as before are copied. For all others, a record is made of each row and normalised like one
 that Intercom sent. The record has what was kept in ``_extra``, the old columns that changed, and the nested values that
 flat columns are taken from. A value that does not fit its new column, or has no column any more, is kept in ``_extra``.
+Where deleted rows are marked no more, those that are marked are left out.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Raw
 
+from intercom.normalise.arrays import nulls
 from intercom.normalise.coerce import EPOCH, FIRST_SECOND, LAST_SECOND
 from intercom.normalise.normaliser import ROWS_TOGETHER, Normaliser
 from intercom.normalise.records import Record, SentRecord
-from intercom.tables.schema import EXTRA, INGESTED_AT, Column, ColumnKind, TableSchema
+from intercom.tables.schema import DELETED_AT, EXTRA, INGESTED_AT, Column, ColumnKind, TableSchema
 from intercom.tables.table import Table
 
 
@@ -32,6 +34,7 @@ class Reshape:
         new = table.schema
         kept = set(old.fields).intersection(new.fields) | set(old.flat).intersection(new.flat)
         self._schema = new.arrow
+        self._marks_before, self._marks = old.marks_deleted, new.marks_deleted
         self._kept = {EXTRA: False, INGESTED_AT: True} | {
             column.name: column in kept for column in (*new.fields, *new.flat)
         }
@@ -49,16 +52,21 @@ class Reshape:
         ]
 
     def rows(self, old: pa.RecordBatch) -> pa.Table:
-        """The rows of a batch with the old columns, as a table with the new columns; ``_ingested_at`` stays."""
+        """The rows of a batch with the old columns, as a table with the new columns; the times of ours stay."""
+        if self._marks_before and not self._marks:
+            old = old.filter(pc.is_null(old.column(DELETED_AT)))
         held = [pc.is_valid(old.column(name)) for name in (EXTRA, *(column.name for column in self._members))]
         some = reduce(pc.or_, held)
         made = self._made(old.filter(some))
         places = pc.if_else(some, pc.subtract(pc.cumulative_sum(some.cast(pa.int64())), 1), None)
-        columns = [
-            old.column(name) if kept else made.column(name).take(places)
-            for name, kept in ((name, self._kept[name]) for name in self._schema.names)
-        ]
-        return pa.Table.from_arrays(columns, schema=self._schema)
+        columns = {
+            name: old.column(name) if kept else made.column(name).take(places) for name, kept in self._kept.items()
+        }
+        if self._marks:
+            columns[DELETED_AT] = (
+                old.column(DELETED_AT) if self._marks_before else nulls(ColumnKind.TIMESTAMP, old.num_rows)
+            )
+        return pa.Table.from_arrays([columns[name] for name in self._schema.names], schema=self._schema)
 
     def _made(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         records = list(self._records(rows))

@@ -99,4 +99,4 @@ def watermark_after(start: int | None, latest: int | None, newest_seen: int | No
 def _has_columns(state: TableState, columns: TableSchema) -> bool:
     """Whether every file has these columns; records of older versions do not distinguish JSON from other texts."""
     same = state.fingerprint == columns.fingerprint and state.columns in (None, columns)
-    return same and state.rewriting is None
+    return same and (state.rewriting is None or state.rewrites_rows)

@@ -83,12 +83,16 @@ class StagedTable:
         coverage = Coverage.REPLACES if replaces else Coverage.WHOLE if whole else Coverage.SOME
         field = self.table.month_field
         sizes: dict[str, Any] = {"split_bytes": 1} if self.split else {}
-        writer = PartWriter(lake_table.lake, lake_table.paths, run_id, COLUMNS.arrow, partition_field=field, **sizes)
+        columns = self.table.schema
+        writer = PartWriter(lake_table.lake, lake_table.paths, run_id, columns.arrow, partition_field=field, **sizes)
         with writer:
             for stretch in stretches(rows):
-                writer.add(as_arrow(stretch, self.runs, field or "created_at").combine_chunks().to_batches()[0])
+                writer.add(
+                    as_arrow(stretch, self.runs, field or "created_at", columns.arrow).combine_chunks().to_batches()[0]
+                )
                 writer.flush()
-        state = lake_table.state() or TableState(lake_table.lake.identity().id, COLUMNS.fingerprint, columns=COLUMNS)
+        state = lake_table.state() or TableState(lake_table.lake.identity().id, columns.fingerprint, columns=columns)
+        state = replace(state, ingested_at=read_at(self.runs))
         lake_table.save(
             state.with_staged(StagedRun(run_id, writer.parts, coverage, len(rows) if self.counted else 0, 1))
         )
@@ -108,6 +112,13 @@ class StagedTable:
             found += here
             assert self.table.month_field is None or {folder(row.month) for row in here} <= {month}
         return found
+
+    def deleted(self) -> dict[tuple[str, ...], datetime | None]:
+        """Key -> the time in ``_deleted_at``, of all rows that a reader finds; asserts that each key is there once."""
+        found = [row for _, rows in self._files() for row in rows.to_pylist()]
+        keys = [tuple(row[name] for name in self.table.primary_key) for row in found]
+        assert len(keys) == len(set(keys)), sorted(keys)
+        return {key: row["_deleted_at"] for key, row in zip(keys, found, strict=True)}
 
     def _files(self) -> Iterator[tuple[str, Any]]:
         root = f"{self.url}/data/acme/{self.table.name}"
@@ -174,8 +185,12 @@ def created(month: int) -> datetime:
     return datetime(2026, 1, 15, tzinfo=UTC) + timedelta(days=30 * month)
 
 
-def as_arrow(rows: Sequence[Row], run: int, month_field: str) -> Any:
-    names = COLUMNS.arrow.names
+def read_at(run: int) -> datetime:
+    """When a run has read its rows."""
+    return datetime.fromtimestamp(run, UTC)
+
+
+def as_arrow(rows: Sequence[Row], run: int, month_field: str, columns: Any = COLUMNS.arrow) -> Any:
     nothing: list[Any] = [None] * len(rows)
     values = {
         "id": [row.id for row in rows],
@@ -186,9 +201,10 @@ def as_arrow(rows: Sequence[Row], run: int, month_field: str) -> Any:
         "updated_at": [None if row.updated_at is None else datetime.fromtimestamp(row.updated_at, UTC) for row in rows],
         "name": [row.name for row in rows],
         "_extra": nothing,
-        "_ingested_at": [datetime.fromtimestamp(run, UTC)] * len(rows),
+        "_deleted_at": nothing,
+        "_ingested_at": [read_at(run)] * len(rows),
     }
-    return pa.table([pa.array(values[name], COLUMNS.arrow.field(name).type) for name in names], schema=COLUMNS.arrow)
+    return pa.table([pa.array(values[field.name], field.type) for field in columns], schema=columns)
 
 
 def rows_of(rows: Any, month_field: str) -> list[Row]:
