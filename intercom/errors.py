@@ -10,6 +10,7 @@
     │   │   └── AnswerTooLargeError     an answer of more bytes than a page of any workspace has
     │   └── RetriableApiError       tries or time ran out; running the flow again may succeed
     │       └── PageTooHeavyError   the same page keeps failing with 502, 504, 408 or a time-out: ask for a smaller one
+    ├── RequestsSpentError          as many requests were sent as was told beforehand; the rest was not asked for
     ├── AbandonedError              reading a table was stopped: another part of it failed, or the process ends
     ├── SchemaError                 a record or a file that has no place in its table
     ├── LakeError                   the lake's storage cannot be read or written, or does not fit the lake's records
@@ -95,6 +96,13 @@ class AbandonedError(IntercomLakeError):
 
     def __init__(self) -> None:
         super().__init__("The run was stopped before the table was read. Run again; the watermark has not moved.")
+
+
+class RequestsSpentError(IntercomLakeError):
+    """A bounded job has sent all the requests that it may send."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"All {most:,} requests that were allowed are spent, and the rest was not asked for.")
 
 
 class SchemaError(IntercomLakeError):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from intercom.api.allowance import Allowance
 from intercom.api.rate_limit.fair_share import QUOTA_SECONDS
 from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.response import Answer
@@ -52,8 +53,11 @@ class IntercomClient:
             answer_bytes=self.policy.answer_bytes,
         )
 
-    def for_table(self, table: str, scope: str = "") -> TableClient:
-        """A client for one table. ``scope`` is the permission that errors tell the operator to grant."""
+    def for_table(self, table: str, scope: str = "", allowance: Allowance | None = None) -> TableClient:
+        """A client for one table. ``scope`` is the permission that errors tell the operator to grant.
+
+        With an ``allowance``, a request beyond it raises RequestsSpentError and is not sent.
+        """
         stopped = threading.Event()
         with self._ending_lock:
             self._stopped.append(stopped)
@@ -79,6 +83,7 @@ class IntercomClient:
             sleep=pause,
             stopped=stopped.is_set,
             mask=self.mask,
+            allowance=allowance,
         )
         return TableClient(sender, self.scroll_lock, stopped)
 

@@ -19,6 +19,7 @@ from typing import Final
 
 from tenacity import RetryCallState, Retrying, retry_always
 
+from intercom.api.allowance import Allowance
 from intercom.api.headers import RateHeaders, retry_after_seconds
 from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.rate_limit.quota import Permit
@@ -123,7 +124,7 @@ class RequestSender:
     """Sends the requests of one table.
 
     ``scope`` is the permission that errors name. ``stopped`` is asked before every attempt; ``sleep`` raises
-    AbandonedError by itself.
+    AbandonedError by itself. ``allowance`` bounds the attempts, where it is given.
     """
 
     connection: Connection
@@ -136,6 +137,7 @@ class RequestSender:
     sleep: Callable[[float], None]
     stopped: Callable[[], bool]
     mask: SecretMask
+    allowance: Allowance | None = None
 
     def call(self, request: Request) -> Answer:
         """The answer to a request, after as many attempts as it needs.
@@ -166,6 +168,8 @@ class RequestSender:
 
     def _attempt(self, request: Request) -> Answer | Failure:
         """One attempt, sent when the rate limiter lets it; raises ApiError where a retry would change nothing."""
+        if self.allowance is not None:
+            self.allowance.take()
         # A request with `once` is a page of a scroll, which expires when no request uses it for a minute.
         permit = self.limiter.acquire(urgent=request.once, stopped=self.stopped)
         self.counter.count(requests=1)

@@ -32,7 +32,8 @@ _DOUBT_SECONDS = 86_400
 class Workspace:
     """The time by the server's clock before anything is read, in unix seconds, and the workspace's code.
 
-    `code`, `name` and `region` (in lower case, as the server spells it) are None when the server does not tell them.
+    `code`, `name`, `region` (in lower case, as the server spells it) and `timezone` (such as ``America/Los_Angeles``)
+    are None when the server does not tell them.
     `doubt` is 0 when the server told the time; else `server_time` is this machine's, and the server's clock may be
     behind it by up to `doubt` seconds.
     """
@@ -42,6 +43,7 @@ class Workspace:
     doubt: int = 0
     name: str | None = None
     region: str | None = None
+    timezone: str | None = None
 
 
 def identify(client: IntercomClient) -> Workspace:
@@ -83,7 +85,14 @@ def ask_workspace(client: IntercomClient) -> Workspace:
     code = app.get("id_code")
     told = isinstance(code, str) and code and code == client.mask.name(code)  # it becomes the name of a limit
     called = client.mask.clean(str(app.get("name") or ""), 80) or None
-    return replace(_with_time(client, answer.server_time), code=code if told else None, name=called, region=region)
+    zone = app.get("timezone")
+    return replace(
+        _with_time(client, answer.server_time),
+        code=code if told else None,
+        name=called,
+        region=region,
+        timezone=zone if isinstance(zone, str) and zone == client.mask.clean(zone, 80) else None,
+    )
 
 
 def is_region(told: str, region: Region) -> bool:

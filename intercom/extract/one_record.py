@@ -10,10 +10,10 @@ from intercom.errors import FatalApiError, RequestRejectedError
 from intercom.extract.cursor_pages import CursorSearch, FirstPage, first_row, range_query
 from intercom.extract.log_pages import ask_log
 from intercom.extract.page_size import first_answer
-from intercom.extract.pages import json_integer, page_of
+from intercom.extract.pages import Page, json_integer, page_of
 from intercom.extract.windows import Bounds
-from intercom.normalise.coerce import coerce
-from intercom.normalise.records import Record
+from intercom.normalise.coerce import coerce, epoch_seconds
+from intercom.normalise.records import NO_JSON, Record, Rejected
 from intercom.tables.schema import ColumnKind
 from intercom.tables.table import Access, Table
 
@@ -91,3 +91,23 @@ def _counted(api: TableClient, table: Table, path: str, params: Mapping[str, str
 
 def _rows(api: TableClient, table: Table, params: Mapping[str, str | int]) -> int:
     return len(page_of(api.get(table.path, params, expect=table.records_at), table, 1).records)
+
+
+def ask_record(api: TableClient, table: Table, key: str) -> Page | FatalApiError | None:
+    """The record of this key at its own address, as a page; None where there is none, or one of another key.
+
+    A refusal is given back and not raised. The page has no record where the answer is one that cannot be a row. Raises
+    RetriableApiError.
+    """
+    try:
+        answer = api.get(f"{table.record_path}{quote(key, safe='')}")
+    except FatalApiError as error:
+        return None if error.status == 404 else error
+    members = {member: value for member, value in answer.fields.items() if member not in table.record_omits}
+    (name,) = table.primary_key  # of a table with a record path
+    if coerce(ColumnKind.STRING, bytes(members.get(name, b"null"))) != key:
+        return None
+    if answer.elements is not None:
+        return Page(1, answer.request_id, [], rejected=tuple(Rejected(text, NO_JSON) for text in answer.elements))
+    newest = epoch_seconds(members.get(table.cursor_field)) if table.cursor_field else None
+    return Page(1, answer.request_id, [members], sum(len(bytes(value)) for value in members.values()), newest=newest)

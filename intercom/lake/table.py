@@ -94,6 +94,11 @@ class LakeTable:
         """As `peek`, the record of another table of the same connection."""
         return LakeTable(self.lake, TablePaths(self.paths.connection, table)).peek()
 
+    def beside(self, paths: TablePaths) -> LakeTable:
+        """Another table of the same lake, in the same format, to be read."""
+        kind = TableFormat.DELTA if isinstance(self.files, DeltaFiles) else TableFormat.PARQUET
+        return LakeTable(self.lake, paths, table_format=kind)
+
     def _parsed(self, found: Found) -> TableState | None:
         if found.record is None:
             return None
