@@ -9,18 +9,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from hypothesis import settings
-from moto.server import ThreadedMotoServer
 
 from intercom.extract.limits import DEFAULT_LIMITS, ReadLimits
 from intercom.lake.layout import TableFormat
-from intercom.sandbox import SandboxServer, Workspace
+from intercom.sandbox import SandboxServer
 from tests.support.effort import effort
 from tests.support.nursery import Nursery
 from tests.support.prefect_server import Prefect, new_database
 from tests.support.rig import Rig
+from tests.support.seeded import seeded_workspace
 from tests.support.side_by_side import SHARED_SERVER, InGroups, check_groups, group_of
 
 # A deadline measures the machine, and tests run side by side; how many examples there are is what counts.
@@ -72,7 +71,7 @@ def make_rig(
     with ExitStack() as stack:
 
         def make(*, server: dict[str, Any] | None = None, lake: str | None = None, **seeded: Any) -> Rig:
-            workspace = Workspace.seeded(**{"now": NOW, "history_days": 80, **seeded})
+            workspace = seeded_workspace(**{"now": NOW, "history_days": 80, **seeded})
             running = stack.enter_context(SandboxServer(workspace, **(server or {})))
             url = lake or str(tmp_path / "lake")
             return Rig(running, url, table_format=table_format, per_page=per_page, limits=limits)
@@ -91,6 +90,8 @@ BUCKET = "acme-lake"
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer  # half of what there is to import here, for few files
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -107,6 +108,8 @@ def s3_storage(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[di
         "AWS_DEFAULT_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(name, value)
+    import boto3
+
     client = boto3.client("s3", endpoint_url=s3_endpoint)
     client.create_bucket(Bucket=BUCKET)
     yield {"endpoint_url": s3_endpoint, "use_listings_cache": False, "skip_instance_cache": True}

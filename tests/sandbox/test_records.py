@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from intercom.sandbox import ABSENT, FURTHER, TABLES, SandboxServer, Workspace, raw
+from tests.support.seeded import seeded_workspace
 
 NOW = 1_750_000_000
 EVERYTHING = {"field": "created_at", "operator": ">", "value": 0}
@@ -35,6 +36,22 @@ def test_the_same_seed_makes_the_same_records() -> None:
     for table in TABLES:
         assert once.rows(table) == again.rows(table)
     assert once.rows("contacts") != other.rows("contacts")
+
+
+def test_a_copy_that_tests_work_with_is_as_one_made_anew_and_changes_no_other() -> None:
+    options: dict[str, Any] = {"seed": 3, "now": NOW, "timezone": "Asia/Kolkata", "further": 4, "contacts": 20}
+    anew = Workspace.seeded(**options)
+    for _ in range(2):
+        copied = seeded_workspace(**options)
+        assert {table: copied.rows(table) for table in TABLES} == {table: anew.rows(table) for table in TABLES}
+        assert (
+            copied.create("contacts", created_at=NOW)["id"]
+            == Workspace.seeded(**options).create("contacts", created_at=NOW)["id"]
+        )
+        note = copied.create("contact_notes")
+        assert copied.inherited("contact_notes", note["id"]).updated_at == copied.now()
+        copied.delete("companies", copied.rows("companies")[0]["id"])
+    assert (copied.seed, copied.options) == (anew.seed, anew.options)
 
 
 def test_a_seeded_workspace_has_the_sizes_asked_for() -> None:
