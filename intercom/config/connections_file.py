@@ -19,6 +19,8 @@ from intercom.errors import ConfigurationError
 
 _NUMBERS = ("requests_per_10s", "requests_in_flight")
 _KEYS = ("name", "access_token", "region", "base_url", *_NUMBERS, "deleted")
+_MOST_BYTES = 1 << 20
+_MOST_BITS = 64  # of a number: Python refuses to print one of thousands of digits
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -77,7 +79,11 @@ def read_entries(path: Path, environ: Mapping[str, str], *, skip_unnamed: bool =
 def _load(path: Path) -> object:
     fault = ""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise ConfigurationError(f"{path}: the file is larger than 1 MiB, so it is no connections file.")
+        text = content.decode("utf-8-sig")
         return yaml.load(text, Loader=_StrictLoader)  # nosec B506  # it is a SafeLoader
     except _DuplicateKeyError as error:
         fault = f"{_where(error)} repeats a key of the same mapping. Remove one of the two."
@@ -105,12 +111,14 @@ class _StrictLoader(yaml.SafeLoader):
     """SafeLoader that refuses repeated keys; YAML's own loader silently keeps the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: list[object] = []
+        seen: set[Hashable] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                continue  # refused below, with its place
             if key in seen:
                 raise _DuplicateKeyError(problem_mark=key_node.start_mark)
-            seen.append(key)
+            seen.add(key)
         return super().construct_mapping(node, deep=deep)
 
 
@@ -129,7 +137,7 @@ def _checked_shape(values: object, place: str) -> str:
     if unknown := [key for key in values if key not in _KEYS]:
         raise ConfigurationError(f"{place}: unknown key {harmless(unknown[0])}. Known keys: {', '.join(_KEYS)}.")
     for key, value in values.items():
-        number = isinstance(value, int) and key in _NUMBERS
+        number = isinstance(value, int) and key in _NUMBERS and value.bit_length() < _MOST_BITS
         if not (number or value is None or isinstance(value, str)):
             kind = type(value).__name__
             raise ConfigurationError(f"{place}, key {key!r}: YAML reads a {kind} here, not text. Put it into quotes.")

@@ -32,6 +32,8 @@ Page = tuple[Sequence[Record], str]
 
 ROWS_TOGETHER: Final = 300
 """Rows that are decoded at a time: enough to share the fixed cost of a column, few enough for the processor's cache."""
+_MOST_TOGETHER: Final = 10 * ROWS_TOGETHER
+"""Rows of one page that are decoded at a time, at most: decoded values take far more memory than their columns."""
 _MOST_EXPECTED: Final = 64
 """Unknown members that are expected at most: where there are more, the names are data, such as ids."""
 MOST_NAMED: Final = 300
@@ -192,14 +194,17 @@ class _Rows:
 
 
 def _together(pages: Sequence[Page]) -> list[list[Page]]:
+    """The pages in groups that are decoded together; a page of very many records, such as a long list, in pieces."""
     groups: list[list[Page]] = []
     size = ROWS_TOGETHER
-    for page in pages:
-        if size >= ROWS_TOGETHER:
-            groups.append([])
-            size = 0
-        groups[-1].append(page)
-        size += len(page[0])
+    for records, where in pages:
+        for first in range(0, max(1, len(records)), _MOST_TOGETHER):
+            if size >= ROWS_TOGETHER:
+                groups.append([])
+                size = 0
+            piece = records[first : first + _MOST_TOGETHER]
+            groups[-1].append((piece, where))
+            size += len(piece)
     return groups
 
 
