@@ -27,6 +27,8 @@ from intercom.lake.storage_errors import overtaken
 log = logging.getLogger(__name__)
 
 _ENDING = ".json"
+_CHECKSUM = "checksum"
+"""Field of a record: a record that is damaged, or changed by hand, counts as none, and its table is read anew."""
 _DAMAGED = "digest of what is no record"
 
 
@@ -47,7 +49,7 @@ _telling = Lock()
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The record in the lake, None if there is none. Content that is no JSON object has none of a record's fields."""
+    """The record in the lake, None if there is none. Damaged content has none of a record's fields."""
 
     record: dict[str, Any] | None
     generation: Generation
@@ -85,19 +87,19 @@ class StateFile:
         self._tell(way)
         if way is _Way.ETAG:
             number, etag = (1, None) if over is None else (over.number + 1, over.mark)
-            return Generation(number, self._lake.replace_json(self._path, {**record, "generation": number}, etag))
+            return Generation(number, self._lake.replace_json(self._path, _sealed(record, number), etag))
         found = self.read()
         there = None if found.record is None else found.generation
         if there != over:
             raise overtaken(self._lake.url, self._path)
         number = found.generation.number + 1
-        numbered = {**record, "generation": number}
+        sealed = _sealed(record, number)
         if way is _Way.NUMBER:
-            self._take(number, numbered, first=over is None)
-        self._lake.write_json(self._path, numbered)
+            self._take(number, sealed, first=over is None)
+        self._lake.write_json(self._path, sealed)
         if way is _Way.NUMBER:
             self._lake.delete(self._at(old) for old in self._numbers() if old < number)
-        return Generation(number, _digest(numbered))
+        return Generation(number, sealed[_CHECKSUM])
 
     def _way(self) -> _Way:
         if self._lake.replaces_conditionally():
@@ -151,13 +153,22 @@ class StateFile:
         log.info("The record of each table in %s is saved %s", self._lake.url, way.value)
 
 
+def _sealed(record: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """The record as it is written: with its generation, and a checksum of all else."""
+    numbered = {**record, "generation": number}
+    return {**numbered, _CHECKSUM: _digest(numbered)}
+
+
 def _parsed(content: bytes | None) -> dict[str, Any] | None:
-    """The JSON object; for other content an object with the field `_DAMAGED` alone; None for None."""
+    """The JSON object; for other content, or one with a wrong checksum, an object with the field `_DAMAGED` alone.
+
+    None for None. Records of older package versions have no checksum.
+    """
     if content is None:
         return None
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         record = json.loads(content)
-        if isinstance(record, dict):
+        if isinstance(record, dict) and record.pop(_CHECKSUM, None) in (None, _digest(record)):
             return record
     return {_DAMAGED: hashlib.sha256(content).hexdigest()}
 

@@ -162,6 +162,7 @@ def test_staged_rows_of_a_committed_run_that_are_lost_mean_reading_everything(lo
     state_file = loaded.lake_folder / TablePaths(CONNECTION, "contacts").state
     record = json.loads(state_file.read_text())
     record["staged"] = [{"run_id": "lost", "parts": 2, "replaces": False}]
+    record.pop("checksum")  # as a version wrote it that had none
     state_file.write_text(json.dumps(record))
     results = loaded.sync(["contacts"])
     loaded.check(["contacts"])
@@ -172,6 +173,7 @@ def test_a_changed_declaration_writes_the_table_anew(loaded: Rig) -> None:
     state_file = loaded.lake_folder / TablePaths(CONNECTION, "contacts").state
     record = json.loads(state_file.read_text())
     record["fingerprint"] = "another"
+    record.pop("checksum")  # as a version wrote it that had none
     state_file.write_text(json.dumps(record))
     loaded.sync(["contacts"])
     loaded.check(["contacts"])

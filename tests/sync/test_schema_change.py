@@ -175,6 +175,7 @@ def test_a_record_that_does_not_tell_the_old_columns_means_reading_everything(ri
     path = rig.lake_folder / TablePaths(CONNECTION, "contacts").state
     record = json.loads(path.read_text())
     del record["columns"]
+    record.pop("checksum")  # as a version wrote it that had none
     path.write_text(json.dumps(record))
     results = rig.sync(["contacts"])
     rig.check(["contacts"])
@@ -187,6 +188,7 @@ def test_a_record_of_an_older_version_learns_its_columns(rig: Rig) -> None:
     path = rig.lake_folder / TablePaths(CONNECTION, "contacts").state
     record = json.loads(path.read_text())
     del record["columns"]
+    record.pop("checksum")  # as a version wrote it that had none
     path.write_text(json.dumps(record))
     assert rig.sync(["contacts"])["contacts"][0].reason == "incremental"
     assert state(rig).columns == CONTACTS

@@ -118,6 +118,7 @@ def test_an_old_file_of_the_same_size_and_time_put_back_is_noticed(rig: Rig, tab
     found = changed.stat()
     state = json.loads(record(rig, table).read_text())
     state["partitions"][changed.parent.name.partition("=")[2]]["stamp"] = f"{found.st_size}:{found.st_mtime_ns}"
+    state.pop("checksum")  # as a version wrote it that had none
     record(rig, table).write_text(json.dumps(state))
     with pytest.raises(DamagedFileError, match="its footer is not the one that was written"):
         rig.sync([table])
@@ -203,6 +204,7 @@ def test_a_record_that_an_older_version_has_saved_names_no_digests(rig: Rig) -> 
     rig.sync(["companies"])
     state = json.loads(record(rig, "companies").read_text())
     del state["digests"]
+    state.pop("checksum")  # as a version wrote it that had none
     record(rig, "companies").write_text(json.dumps(state))
     assert rig.sync(["companies"])["companies"][0].unchanged == 0
     rig.check(["companies"])
