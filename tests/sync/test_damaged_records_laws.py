@@ -6,7 +6,7 @@ import copy
 import json
 import shutil
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import pytest
@@ -73,10 +73,9 @@ def test_no_damage_of_a_record_ends_a_run_in_another_way(
     rig = copy.copy(kept)
     rig.lake_url, rig.store = str(lake), MemoryWatermarks(kept.store.kept)
     try:
-        rig.sync(TABLES)
-        rig.check(TABLES)
-    except IntercomLakeError as error:
-        assert hit.name == "lake.json", error  # whose lake it is cannot be found out anew
-        assert str(error)
+        # Whose lake it is cannot be found out anew.
+        with suppress(IntercomLakeError) if hit.name == "lake.json" else nullcontext():
+            rig.sync(TABLES)
+            rig.check(TABLES)
     finally:
         shutil.rmtree(folder)
