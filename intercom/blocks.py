@@ -8,7 +8,7 @@ renamed.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from prefect.blocks.abstract import CredentialsBlock
 from prefect.blocks.core import Block
@@ -90,6 +90,20 @@ print(bytes(answer.fields["app"]).decode())
         "them with the time in the column _deleted_at.",
     )
 
+    columns: dict[str, Any] = Field(
+        default_factory=dict,
+        title="Protected columns",
+        description="By table, columns that are left out (exclude), hashed or masked, as JSON: "
+        '{"contacts": {"exclude": ["avatar"], "hash": ["email", "phone"], "mask": ["name"]}}. '
+        "Members of nested objects: custom_attributes.phone.",
+    )
+    hash_key: SecretStr | None = Field(
+        default=None,
+        title="Hash key",
+        description="The secret that columns are hashed with, at least 16 characters. Keep it: with another one, all "
+        "hashes are others. It is stored encrypted.",
+    )
+
     def get_client(self) -> IntercomClient:
         """A client of the workspace's API, for flows of your own; close it when done, best by ``contextlib.closing``.
 
@@ -116,6 +130,8 @@ def connection_of(block: IntercomConnection, name: str, place: str) -> Connectio
         requests_per_10s=block.requests_per_10s,
         requests_in_flight=block.requests_in_flight,
         deleted=block.deleted,
+        columns=block.columns,
+        hash_key=block.hash_key,
         place=place,
     )
 

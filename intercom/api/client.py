@@ -39,6 +39,8 @@ class IntercomClient:
         self.policy = policy or RetryPolicy()
         self.mask = SecretMask([connection.access_token.get_secret_value()])
         """Takes the token out of texts that the server has sent, before they are shown."""
+        if connection.settings.rules:
+            self.withhold_texts()
         self._sleep = sleep
         self._stopped: list[threading.Event] = []
         self._ending = False
@@ -52,6 +54,13 @@ class IntercomClient:
             answer_seconds=self.policy.answer_seconds,
             answer_bytes=self.policy.answer_bytes,
         )
+
+    def withhold_texts(self) -> None:
+        """Show no text that the server sends with an error: it may repeat a value that columns are protected for.
+
+        For tables that begin from now on. Statuses, codes and ids of requests are shown.
+        """
+        self.mask = self.mask.withholding()
 
     def for_table(self, table: str, scope: str = "", allowance: Allowance | None = None) -> TableClient:
         """A client for one table. ``scope`` is the permission that errors tell the operator to grant.
@@ -123,6 +132,9 @@ class TableClient:
         self.most_in_flight = sender.limiter.most_in_flight
         self.sleep = sender.sleep
         self.scope = sender.scope
+        key = sender.connection.hash_key
+        self.hash_key = key.get_secret_value() if key else None
+        """The connection's, for rules that hash columns."""
         self.scroll_lock = scroll_lock
         self._sender = sender
 

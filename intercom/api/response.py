@@ -153,7 +153,7 @@ def read_refusal(received: HttpResponse, mask: SecretMask) -> Failure:
     else:
         code = next((mask.name(e.code) for e in body.errors if e.code), None)
         text = "; ".join(": ".join(filter(None, (e.code, e.message))) for e in body.errors)
-        summary = mask.clean(text, _DETAIL_CHARACTERS)
+        summary = mask.clean(text, _DETAIL_CHARACTERS) or code or ""
         request_id = mask.name(body.request_id) if body.request_id else request_id
         if 200 <= status < 300:
             summary = f"an error list: {summary}" if summary else "an error list without errors"

@@ -188,6 +188,16 @@ def storage_options_of(text: str) -> dict[str, Any] | str:
         raise ValueError(str(error)) from None
 
 
+def columns_of(text: str) -> dict[str, Any]:
+    """Columns to protect, by table."""
+    from intercom.config.column_rules import parse_columns  # with Pydantic: help must not wait for it
+
+    try:
+        return parse_columns(text)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+
+
 def day_or_all(text: str) -> date | str:
     try:
         return text if text == "all" else date.fromisoformat(text)
@@ -217,6 +227,7 @@ _KINDS: dict[str, tuple[Callable[[str], Any], str]] = {
     "LookbackText": (str, "26h,TABLE=2d"),
     "Sequence[TableName]": (list_of_names, "A,B,..."),
     "StoreText | StoreObject | None": (storage_options_of, "JSON|BLOCK"),
+    "RulesText | RulesObject | None": (columns_of, "JSON"),
     "StartDate | None": (day_or_all, "YYYY-MM-DD|all"),
     "Day | None": (_day, "YYYY-MM-DD"),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from intercom.compaction.compact import compact_table
 from intercom.compaction.rewrite import rewrite_months, settled
@@ -17,14 +18,20 @@ from intercom.lake.state import TableState
 from intercom.lake.table import LakeTable
 from intercom.lake.watermark import WatermarkStore
 from intercom.normalise.reshape import Reshape
+from intercom.tables.column_rules import ColumnRules, key_id_of
 from intercom.tables.schema import TableSchema
 from intercom.tables.table import Table
 
 log = logging.getLogger(__name__)
 
 
-def migrate_columns(table: Table, lake_table: LakeTable, state: TableState, store: WatermarkStore) -> TableState:
+def migrate_columns(
+    table: Table, lake_table: LakeTable, state: TableState, store: WatermarkStore, hash_key: str | None = None
+) -> TableState:
     """Rewrite the table's files whose columns are not the declared ones; gives the table's new record.
+
+    Rules that are new are applied to the rows. Where old rules have taken away what the columns are to hold now, the
+    record has no watermark: see `TableState.migrated`. `hash_key` is the connection's.
 
     Some tables are not migrated but read again as a whole: replace tables, tables with missing or foreign files, and
     tables whose record does not say the old columns.
@@ -46,8 +53,10 @@ def migrate_columns(table: Table, lake_table: LakeTable, state: TableState, stor
         state = lake_table.state() or state
     if state.rewriting is not None and state.rewriting.to != table.schema:
         # An earlier migration to other columns did not finish: finish it first.
-        state = _rewrite(replace(table, schema=state.rewriting.to), lake_table, state)
-    return state if state.columns == table.schema else _rewrite(table, lake_table, state)
+        if not _has_key_of(state.rewriting.to.rules, hash_key):
+            return state  # nothing can be merged into its files: they are replaced
+        state = _rewrite(replace(table, schema=state.rewriting.to), lake_table, state, hash_key)
+    return state if state.columns == table.schema else _rewrite(table, lake_table, state, hash_key)
 
 
 def migrated(table: Table, state: TableState, findings: Findings) -> TableState:
@@ -57,14 +66,13 @@ def migrated(table: Table, state: TableState, findings: Findings) -> TableState:
     """
     if _columns_before(table, state) is None or missing_from(state, findings) is not None:
         return state
-    return replace(
-        state,
-        fingerprint=table.schema.fingerprint,
-        columns=table.schema,
-        rewriting=None,
-        staged=(),
-        partitions=intact(state, findings),
-    )
+    after = state.migrated(table.schema, {}, saved_at=state.saved_at or datetime.now(UTC))
+    return replace(after, staged=(), partitions=intact(state, findings))
+
+
+def _has_key_of(rules: ColumnRules, hash_key: str | None) -> bool:
+    """Whether these rules, which were another run's, hash with this key or not at all."""
+    return not rules.key_id or (hash_key is not None and key_id_of(hash_key) == rules.key_id)
 
 
 def _columns_before(table: Table, state: TableState) -> Table | None:
@@ -82,12 +90,12 @@ def _declared(table: Table, columns: TableSchema | None) -> Table | None:
         return None
 
 
-def _rewrite(table: Table, lake_table: LakeTable, state: TableState) -> TableState:
+def _rewrite(table: Table, lake_table: LakeTable, state: TableState, hash_key: str | None) -> TableState:
     columns = state.columns
     assert columns is not None
     months = list(lake_table.published())
     log.info("%s: %s; files to rewrite: %d", table.name, _difference(columns, table.schema), len(months))
-    return rewrite_months(table, lake_table, state, months, lambda _: Reshape(table, columns).rows)
+    return rewrite_months(table, lake_table, state, months, lambda _: Reshape(table, columns, hash_key).rows)
 
 
 def retyped(old: TableSchema, new: TableSchema) -> list[str]:
@@ -111,5 +119,7 @@ def _difference(old: TableSchema, new: TableSchema) -> str:
         "of another type": sorted(other_types),
         "changed": sorted(set(changed) - other_types),
     }
+    ruled = set(old.rules.rules) ^ set(new.rules.rules)
+    changes["with another protection"] = sorted({rule.name for rule in ruled})
     said = [f"{what}: {', '.join(names)}" for what, names in changes.items() if names]
     return f"the declared columns have changed ({'; '.join(said) or 'their order'})"

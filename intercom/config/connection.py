@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from intercom.config.hash_key import checked_hash_key
 from intercom.config.redaction import harmless
 from intercom.errors import ConfigurationError
-from intercom.tables.column_rules import DEFAULT_SETTINGS, CopySettings
+from intercom.tables.column_rules import DEFAULT_SETTINGS, CopySettings, TableRules
 
 T = TypeVar("T")
 
@@ -72,6 +73,8 @@ def make_connection(
     requests_per_10s: int | str | None = None,
     requests_in_flight: int | str | None = None,
     deleted: str | None = None,
+    columns: object = None,
+    hash_key: str | SecretStr | None = None,
     place: str,
 ) -> Connection:
     """A connection of checked values.
@@ -96,10 +99,13 @@ def make_connection(
     cap = None if requests_per_10s is None else checked(_request_cap, requests_per_10s, place)
     in_flight = MOST_IN_FLIGHT if requests_in_flight is None else checked(_in_flight_cap, requests_in_flight, place)
     marks = checked(_marks_deleted, deleted or Deleted.REMOVE, place)
-    if faults or known is None or in_flight is None or marks is None:
+    given = hash_key.get_secret_value() if isinstance(hash_key, SecretStr) else hash_key
+    key = checked(checked_hash_key, given, place) if given else None
+    rules = checked(_rules, columns, key or (SecretStr(given) if given else None), place)
+    if faults or known is None or in_flight is None or marks is None or rules is None:
         raise ConfigurationError("\n".join(faults))
-    settings = CopySettings(marks_deleted=marks)
-    return Connection(name, SecretStr(token), known, url or known.base_url, cap, in_flight, settings)
+    settings = CopySettings(marks_deleted=marks, rules=rules)
+    return Connection(name, SecretStr(token), known, url or known.base_url, cap, in_flight, settings, key)
 
 
 def connection_slug(name: str, *, place: str = "connection name") -> str:
@@ -137,6 +143,14 @@ def _marks_deleted(value: str, place: str) -> bool:
     if (given := value.strip().lower()) not in known:
         raise ConfigurationError(f"{place}: unknown value {harmless(value)} of deleted. Valid: {', '.join(known)}.")
     return given == Deleted.MARK
+
+
+def _rules(columns: object, hash_key: SecretStr | None, place: str) -> TableRules:
+    if columns in (None, {}):
+        return ()
+    from intercom.config.column_rules import read_column_rules  # with pyarrow: Prefect's servers import blocks
+
+    return read_column_rules(columns, hash_key, place)
 
 
 def _base_url(value: str, place: str) -> str:

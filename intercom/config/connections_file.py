@@ -18,7 +18,7 @@ from intercom.config.redaction import harmless
 from intercom.errors import ConfigurationError
 
 _NUMBERS = ("requests_per_10s", "requests_in_flight")
-_KEYS = ("name", "access_token", "region", "base_url", *_NUMBERS, "deleted")
+_KEYS = ("name", "access_token", "region", "base_url", *_NUMBERS, "deleted", "columns", "hash_key")
 _MOST_BYTES = 1 << 20
 _MOST_BITS = 64  # of a number: Python refuses to print one of thousands of digits
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -30,7 +30,7 @@ class Entry:
 
     place: str
     name: str
-    values: Mapping[str, str | int | None]
+    values: Mapping[str, Any]
 
     def connection(self, environ: Mapping[str, str]) -> Connection:
         """The checked connection, with variables from ``environ``; raises ConfigurationError for any fault."""
@@ -48,6 +48,8 @@ class Entry:
             requests_per_10s=text("requests_per_10s"),
             requests_in_flight=text("requests_in_flight"),
             deleted=text("deleted"),
+            columns=_filled(self.values.get("columns"), environ, f"{place}, key 'columns'"),
+            hash_key=text("hash_key"),
             place=place,
         )
 
@@ -137,6 +139,8 @@ def _checked_shape(values: object, place: str) -> str:
     if unknown := [key for key in values if key not in _KEYS]:
         raise ConfigurationError(f"{place}: unknown key {harmless(unknown[0])}. Known keys: {', '.join(_KEYS)}.")
     for key, value in values.items():
+        if key == "columns" and isinstance(value, dict):  # what is in it, `column_rules` checks
+            continue
         number = isinstance(value, int) and key in _NUMBERS and value.bit_length() < _MOST_BITS
         if not (number or value is None or isinstance(value, str)):
             kind = type(value).__name__
@@ -156,6 +160,15 @@ def _check_names(entries: list[Entry]) -> None:
                 f"{entry.place}: the names {first.name!r} and {entry.name!r} are one, "
                 f"{connection_slug(entry.name)!r}, as block and folder. Rename one of the two."
             )
+
+
+def _filled(value: Any, environ: Mapping[str, str], place: str) -> Any:
+    """The value with variables filled in all of its texts."""
+    if isinstance(value, dict):
+        return {key: _filled(inner, environ, place) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, environ, place) for inner in value]
+    return _fill(value, environ, place) if isinstance(value, str) else value
 
 
 def _fill(value: str, environ: Mapping[str, str], place: str) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from intercom.config.column_rules import parse_columns
 from intercom.config.lookback import LOOKBACK_PATTERN
 from intercom.config.redaction import WITHOUT_PASSWORD, WITHOUT_SECRETS, options_without_secrets
 from intercom.config.storage_options import parse_options
@@ -36,6 +37,10 @@ FilePath = Annotated[str, Field(title="path", min_length=1)]
 StoreText = Annotated[str, Field(title="text", min_length=1, json_schema_extra=WITHOUT_SECRETS)]
 StoreObject = Annotated[dict[str, Any], Field(title="object (in YAML)", json_schema_extra=options_without_secrets())]
 """Storage options as an object. Prefect's form has no field for an object of any keys: there it is typed as text."""
+
+RulesText = Annotated[str, Field(title="text", min_length=1)]
+RulesObject = Annotated[dict[str, Any], Field(title="object (in YAML)")]
+"""Rules that protect columns, by table."""
 
 
 class LakeOptions(BaseModel):
@@ -77,10 +82,13 @@ class SyncOptions(LakeOptions):
         description="YAML file with connections, where the flow runs; connections.yml in the current folder if "
         "that exists.",
     )
+    columns: RulesText | RulesObject | None = Field(
+        default=None,
+        description="Columns to protect beside the connection's own, by table: see the README.",
+    )
     refill_lists: bool = Field(
         default=False,
-        description="Ask for all tags and companies of contacts that have more than ten: a request for each such "
-        "list of each contact that is read.",
+        description="Ask for all tags and companies of contacts that have more than ten, a request for each list.",
     )
     plain_text: bool = Field(
         default=False,
@@ -92,3 +100,7 @@ class SyncOptions(LakeOptions):
         description="Let a full refresh remove more than a fifth of a table of over a hundred rows, when two reads "
         "agree; without it the table fails.",
     )
+
+    def more_rules(self) -> Any:
+        """The columns as an object, also if it was given as text. Raises ConfigurationError for broken text."""
+        return parse_columns(self.columns) if isinstance(self.columns, str) else self.columns

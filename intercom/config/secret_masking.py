@@ -29,6 +29,7 @@ _ESCAPE = re.compile(r"\\(?:u\{?([0-9a-fA-F]{4,6})\}?|x([0-9a-fA-F]{2})|([0-7]{3
 _QUOTED = re.compile(r"=(?:\s+|([0-9a-fA-F]{2}))")
 _PACKED = re.compile(r"[A-Za-z0-9+/_-]{8,}")
 _MOST_NAME = 100  # characters
+_CODE = re.compile(r"[a-z]+(_[a-z]+){0,7}")
 _NAME = re.compile(rf"[A-Za-z0-9._:-]{{1,{_MOST_NAME}}}")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}[\s:]?){4,}")
 
@@ -37,9 +38,9 @@ class SecretMask:
     """Takes secrets out of texts, with ``label`` in their place. Its repr shows none of them."""
 
     def __init__(self, secrets: Iterable[str], label: str = "[token]") -> None:
-        self._label = label
+        self._label, self._secrets, self._withholds = label, tuple(secrets), False
         found: dict[int, set[str]] = {}
-        for secret in secrets:
+        for secret in self._secrets:
             for form in _forms_of(secret):
                 size = min(_RUN, len(form))
                 found.setdefault(size, set()).update(form[at : at + size] for at in range(len(form) - size + 1))
@@ -48,8 +49,16 @@ class SecretMask:
     def __repr__(self) -> str:
         return "SecretMask()"
 
+    def withholding(self) -> SecretMask:
+        """A mask that shows no text at all, and of names only those of an error's code or a request."""
+        mask = SecretMask(self._secrets, self._label)
+        mask._withholds = True
+        return mask
+
     def clean(self, text: str, most: int = _MOST) -> str:
         """The text in one line of at most ``most`` printable characters, without any run of a secret's characters."""
+        if self._withholds:
+            return text if len(text) <= most and _CODE.fullmatch(text) else ""
         text = " ".join("".join(c if c.isprintable() else " " for c in text[:_MOST]).split())
         text = self._masked(text)[:most]
         return WITHHELD if self.finds(text) else text

@@ -11,7 +11,7 @@ an answer that has fewer is repeated before it is believed, and then it removes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
@@ -124,15 +124,15 @@ class Children:
         )
 
 
-def parent_of(declared: Parent, record: Record) -> ParentRecord:
-    """What is kept of a record of the parent table."""
+def parent_of(declared: Parent, record: Record, text: Callable[[Record], Raw | bytes] = text_of) -> ParentRecord:
+    """What is kept of a record of the parent table; `text` gives the text of which a digest may be kept."""
     cursor = declared.table.cursor_field
     counted = integer_at(record, declared.counted_by)
     at = epoch_seconds(record.get(cursor)) if cursor else None
     # Copies: a member as it is would keep the whole page in memory.
     inherited = {column: Raw(bytes(record.get(member, b"null"))) for column, member in declared.inherits.items()}
     known = b" ".join((b"%a %a" % (at, counted), *map(bytes, inherited.values())))
-    version = known if declared.counted_by else bytes(text_of(record))
+    version = known if declared.counted_by else bytes(text(record))
     return ParentRecord(
         str(coerce(ColumnKind.STRING, bytes(record[declared.key]))),
         inherited,

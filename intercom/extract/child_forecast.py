@@ -53,7 +53,7 @@ class ChildForecast:
         self._extraction, self._window, self._parents, self._in_lake = extraction, window, parents, in_lake
         self._table, self._declared = extraction.table, extraction.table.parent
         page = parents.sample
-        found = [] if page is None else [parent_of(self._declared, record) for record in page.records]
+        found = [] if page is None else [parent_of(self._declared, one, extraction.parent_text) for one in page.records]
         self._sample = [parent for parent in found if window.holds(parent.at)]
         self._all_seen = parents.rows.exact and parents.rows.least == len(self._sample)
         self._why: list[str] = [] if parents.rows.exact and parents.requests.exact else [parents.why]

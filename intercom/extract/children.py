@@ -166,7 +166,7 @@ class _Reading:
             extraction.deliver(Page(page.number, page.request_id, [], rejected=odd))
         asked = []
         for record in page.records:
-            parent = parent_of(self._declared, record)
+            parent = parent_of(self._declared, record, extraction.parent_text)
             with self._changed:
                 version = hash((parent.key, parent.digest))
                 came = version in self._versions

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from msgspec import Raw
+
 from intercom.api.client import TableClient
 from intercom.errors import AbandonedError
 from intercom.extract.child_tally import ChildTally
@@ -16,6 +18,7 @@ from intercom.extract.limits import DEFAULT_LIMITS, ReadLimits
 from intercom.extract.pages import Page
 from intercom.extract.search_slices import SlicePlan
 from intercom.extract.windows import Window
+from intercom.normalise.records import Record, text_of
 from intercom.tables.owed import OwedParent
 from intercom.tables.table import Table
 
@@ -95,6 +98,7 @@ class Extraction:
     the read must be delivered, too. `compares_days`: how search was found to compare dates; None: as declared.
     `parents`, `tally` and `owed` are for child tables: what is known of the parents, what became of their children, and
     parents that earlier runs owe, by key. `asks_owed`: owed parents that are not among those read are asked for, too.
+    `parent_text` gives the text of a parent's record of which a digest may be kept.
     """
 
     api: TableClient
@@ -111,6 +115,7 @@ class Extraction:
     tally: ChildTally = field(default_factory=ChildTally)
     owed: Mapping[str, OwedParent] = field(default_factory=dict)
     asks_owed: bool = False
+    parent_text: Callable[[Record], Raw | bytes] = text_of
 
     @property
     def by_day(self) -> bool:

@@ -4,26 +4,26 @@
 
 A line has the ``reason``, the ``request_id``, the ``time`` at which the record was received (ISO 8601, UTC), the
 ``digest`` of its text (SHA-256, hex) and the text: ``record``, or ``record_base64`` if it is not valid UTF-8. A record
-that is in an earlier file is not written again. Files are deleted after `KEPT`. The content of a record appears nowhere
-else, for example not in logs.
+that is in an earlier file is not written again. Where rules protect columns of the table, a line has the ``length`` of
+the text in bytes, and no text. Files are deleted after `KEPT`. The content of a record appears nowhere else, such as in
+logs.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
-from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from intercom.errors import LakeError, SchemaError
 from intercom.lake.layout import TablePaths
+from intercom.lake.rejected_lines import digest_of, entry_of, line_of, text_in, without_text
 from intercom.lake.storage import Lake
 from intercom.normalise.coerce import coerce
 from intercom.normalise.json_salvage import members
@@ -70,7 +70,7 @@ class RejectedRecords:
         self._times: Counter[str] = Counter()
         self._earlier: frozenset[str] | None = None
         self._saved = 0
-        self._written = False
+        self._written = self._hides_texts = False
 
     def __enter__(self) -> Self:
         return self
@@ -85,15 +85,18 @@ class RejectedRecords:
                 raise
             log.warning("%s: rejected records could not be kept: %s", self._paths.table, second)
 
+    def hide_texts(self) -> None:
+        """Keep lengths and digests, and no text, of the records: rules protect what may be in it."""
+        self._hides_texts = True
+
     def recall(self) -> None:
         """Load what earlier attempts at this run have saved, because their pages are not read again."""
         with self._lock:
             for line in self._lines(self._file):
-                entry = _entry(line)
-                text = entry.get("record") if "record" in entry else b64decode(str(entry.get("record_base64", "")))
+                entry = entry_of(line)
                 digest = str(entry.get("digest", ""))
                 if digest:
-                    one = Rejected(text.encode() if isinstance(text, str) else bytes(text or b""), str(entry["reason"]))
+                    one = Rejected(text_in(entry), str(entry["reason"]))
                     self._found.setdefault(digest, _Found(one, entry.get("request_id"), self._now()))
                     self._times |= Counter({digest: 1})
 
@@ -132,11 +135,12 @@ class RejectedRecords:
                 return
             if self._earlier is None:
                 self._earlier = frozenset(self._digests_of_earlier_files())
-            lines = {_digest(line): line for line in self._lines(self._file)}  # of an earlier try of this run
+            lines = {digest_of(line): line for line in self._lines(self._file)}  # of an earlier try of this run
             self._written = self._written or bool(lines)
             fresh = [digest for digest in self._found if digest not in self._earlier and digest not in lines]
             if fresh:
-                lines |= {digest: _line(digest, self._found[digest]) for digest in fresh}
+                hides = self._hides_texts
+                lines |= {digest: _line(digest, self._found[digest], hides_text=hides) for digest in fresh}
                 self._lake.write_bytes(self._file, b"".join(line + b"\n" for line in lines.values()))
                 self._written = True
             self._saved = len(self._found)
@@ -161,17 +165,19 @@ class RejectedRecords:
         what = "1 record could not be a row" if total == 1 else f"{total} records could not be rows"
         is_are, one = ("is", "it") if total == 1 else ("are", "one of them")
         fate = "is gone" if replaces else "stays as it was"
+        hidden = " by length and digest, as columns are protected" if self._hides_texts else ""
         return (
-            f"{self._paths.table}: {what} ({self._reasons()}) and {is_are} kept in {self._folder}; "
+            f"{self._paths.table}: {what} ({self._reasons()}) and {is_are} kept in {self._folder}{hidden}; "
             f"a row that {one} had before {fate}",
         )
 
     def _too_many(self, bound: str) -> SchemaError:
         requests = list(dict.fromkeys(found.request_id for found in self._found.values() if found.request_id))
+        kept = "by length and digest" if self._hides_texts else "as sent"
         named = f"first requests: {', '.join(requests[:_REQUESTS_SHOWN])}" if requests else "requests without id"
         return SchemaError(
             f"{self._paths.table}: {self._times.total()} records of this run could not be rows, {bound} "
-            f"({self._reasons()}; {named}). They are kept as sent in {self._lake.url}/{self._file} or in earlier files "
+            f"({self._reasons()}; {named}). They are kept {kept} in {self._lake.url}/{self._file} or in earlier files "
             "beside it: look at them, ask Intercom about the requests, or upgrade intercom-lake; then run again. The "
             "watermark has not moved."
         )
@@ -189,7 +195,7 @@ class RejectedRecords:
     def _digests_of_earlier_files(self) -> Iterator[str]:
         for path in remove_expired(self._lake, self._paths, self._now()):
             if path != self._file:
-                yield from filter(None, map(_digest, self._lines(path)))
+                yield from filter(None, map(digest_of, self._lines(path)))
 
     def _lines(self, path: str) -> list[bytes]:
         text = self._lake.read_bytes(path) or b""
@@ -211,30 +217,28 @@ def _aware(time: datetime) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _line(digest: str, found: _Found) -> bytes:
-    rejected = found.rejected
-    try:
-        text = {"record": rejected.text.decode()}
-    except UnicodeDecodeError:
-        text = {"record_base64": b64encode(rejected.text).decode()}
-    entry = {
-        "reason": rejected.reason,
-        "request_id": found.request_id,
-        "time": found.time.isoformat(),
-        "digest": digest,
-    }
-    return json.dumps(entry | text).encode()
+def _line(digest: str, found: _Found, *, hides_text: bool) -> bytes:
+    rejected, request_id, time = found.rejected, found.request_id, found.time
+    return line_of(
+        rejected.text,
+        reason=rejected.reason,
+        request_id=request_id,
+        time=time,
+        digest=digest,
+        hides_text=hides_text,
+    )
 
 
-def _entry(line: bytes) -> dict[str, Any]:
-    """A parsed line; empty if the line is not in the format of this module."""
-    try:
-        entry: Any = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return entry if isinstance(entry, dict) and "reason" in entry else {}
+def hide_texts(lake: Lake, paths: TablePaths) -> int:
+    """Put lengths in place of the texts in all files of the table's rejected records; gives the number of such files.
 
-
-def _digest(line: bytes) -> str:
-    """The digest in a line; empty if the line is not in the format of this module."""
-    return str(_entry(line).get("digest", ""))
+    A file that has no text any more is left as it is.
+    """
+    written = 0
+    for path in lake.list(paths.rejected):
+        before = lake.read_bytes(path) or b""
+        after = b"".join(without_text(line) + b"\n" for line in before.split(b"\n") if line)
+        if after != before:
+            lake.write_bytes(path, after)
+            written += 1
+    return written

@@ -18,6 +18,7 @@ from intercom.errors import LakeError
 from intercom.lake.layout import FIRST_FORMAT, FORMAT, PARTS_FORMAT
 from intercom.lake.staged_run import Coverage, StagedRun
 from intercom.lake.watermark import iso_text
+from intercom.tables.column_rules import NO_RULES
 from intercom.tables.owed import OwedParent
 from intercom.tables.schema import TableSchema
 
@@ -306,10 +307,21 @@ class TableState:
     def migrated(
         self, columns: TableSchema, rewritten: Mapping[str, Partition | None], *, saved_at: datetime
     ) -> TableState:
-        """The record when all files have these columns; `rewritten` are the partitions now, None if no row is left."""
+        """The record when all files have these columns; `rewritten` are the partitions now, None if no row is left.
+
+        Where rules have taken away what these columns are to hold, the next run reads the table from the beginning,
+        also what backfills have copied. The rows stay until then, and those that Intercom does not serve any more too.
+        """
         partitions = {month: rewritten.get(month, entry) for month, entry in self.partitions.items()}
+        before = NO_RULES if self.columns is None else self.columns.rules
+        again = not columns.rules.only_adds_to(before)
+        history = self.history_from
+        if again and history is not None and self.backfilled_from is not None:
+            history = min(history, self.backfilled_from) or None
         return replace(
             self,
+            watermark=None if again else self.watermark,
+            history_from=history,
             fingerprint=columns.fingerprint,
             columns=columns,
             rewriting=None,

@@ -19,7 +19,7 @@ from intercom.lake.findings import Findings
 from intercom.lake.layout import TableFormat, TablePaths, part_number, state_folder
 from intercom.lake.parquet import footer_digest, rows_of, version_of
 from intercom.lake.published import PlainFiles, PublishedFile, PublishedFiles
-from intercom.lake.rejected_records import RejectedRecords, remove_expired
+from intercom.lake.rejected_records import RejectedRecords, hide_texts, remove_expired
 from intercom.lake.row_digests import RowDigest, read_digests, write_digests
 from intercom.lake.staging import PartWriter
 from intercom.lake.state import Generation, Partition, TableState
@@ -174,6 +174,10 @@ class LakeTable:
     def rejected_records(self, run_id: str) -> RejectedRecords:
         """Keeps the records of a run that cannot be rows."""
         return RejectedRecords(self.lake, self.paths, run_id)
+
+    def hide_rejected_texts(self) -> None:
+        """Keep lengths in place of the texts of all rejected records of the table."""
+        hide_texts(self.lake, self.paths)
 
     def delete_expired_rejects(self, now: datetime) -> None:
         """Delete files of rejected records that are older than `rejected_records.KEPT`."""

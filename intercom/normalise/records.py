@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
@@ -122,6 +122,12 @@ class SentRecord(Record):
 
     def __len__(self) -> int:
         return len(self.members())
+
+    def with_text(self, text: bytes, changed: Collection[str]) -> SentRecord:
+        """The record with another text, in which these members may have changed."""
+        if self._head.places.keys().isdisjoint(changed):
+            return SentRecord(Raw(text), self._head, self._seen)
+        return SentRecord(Raw(text))
 
     def members(self) -> dict[str, Raw]:
         """All members; where a name is no Unicode, those of the repaired text."""

@@ -4,6 +4,9 @@ Columns that are declared as before are copied. For all others, a record is made
 that Intercom sent. The record has what was kept in ``_extra``, the old columns that changed, and the nested values that
 flat columns are taken from. A value that does not fit its new column, or has no column any more, is kept in ``_extra``.
 Where deleted rows are marked no more, those that are marked are left out.
+
+Rules that are new are applied to that record. What earlier rules have taken away is gone: a value that is not protected
+any more stays null, a hash, or the mask.
 """
 
 from __future__ import annotations
@@ -22,17 +25,24 @@ from msgspec import Raw
 from intercom.normalise.arrays import nulls
 from intercom.normalise.coerce import EPOCH, FIRST_SECOND, LAST_SECOND
 from intercom.normalise.normaliser import ROWS_TOGETHER, Normaliser
+from intercom.normalise.protect import Protector
 from intercom.normalise.records import Record, SentRecord
 from intercom.tables.schema import DELETED_AT, EXTRA, INGESTED_AT, Column, ColumnKind, TableSchema
 from intercom.tables.table import Table
 
 
 class Reshape:
-    """Turns batches with the columns of `old` into tables with those of ``table.schema``, row by row in their order."""
+    """Turns batches with the columns of `old` into tables with those of ``table.schema``, row by row in their order.
 
-    def __init__(self, table: Table, old: TableSchema) -> None:
+    `hash_key` is needed where rules that are new hash; ConfigurationError without it.
+    """
+
+    def __init__(self, table: Table, old: TableSchema, hash_key: str | None = None) -> None:
         new = table.schema
-        kept = set(old.fields).intersection(new.fields) | set(old.flat).intersection(new.flat)
+        self._protector = Protector(new.rules.not_applied_by(old.rules), hash_key)
+        changed = self._protector.rules.roots
+        kept = {column for column in set(old.fields).intersection(new.fields) if column.name not in changed}
+        kept |= {column for column in set(old.flat).intersection(new.flat) if changed.isdisjoint(_parents(column))}
         self._schema = new.arrow
         self._marks_before, self._marks = old.marks_deleted, new.marks_deleted
         self._kept = {EXTRA: False, INGESTED_AT: True} | {
@@ -84,7 +94,7 @@ class Reshape:
             found = [name + value for name, value in zip(names, values, strict=True) if value is not None]
             if extra is not None:
                 found.append(extra[1:-1].encode())
-            yield SentRecord(Raw(b"{" + b",".join(found) + b"}"))
+            yield SentRecord(Raw(self._protector.text(b"{" + b",".join(found) + b"}")))
 
 
 def _parents(flat: Column) -> frozenset[str]:

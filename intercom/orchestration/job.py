@@ -175,7 +175,10 @@ class Job:
 
     def client(self) -> IntercomClient:
         """The run's client, one in each process."""
-        return CLIENTS.for_run(self.run_id, self.connection, self.connections_file)
+        client = CLIENTS.for_run(self.run_id, self.connection, self.connections_file)
+        if self.settings is not None and self.settings.rules:
+            client.withhold_texts()
+        return client
 
     def watermarks(self) -> BlockWatermarks:
         """The watermarks of the run's tables, all read by one request in the process that holds the tables."""

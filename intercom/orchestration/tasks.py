@@ -25,6 +25,7 @@ from intercom.api.workspace import identify
 from intercom.compaction.compact import Compacted, compact_table
 from intercom.compaction.policy import CompactionMode
 from intercom.compaction.publish import MergeWork, PartitionResult, publish_partitions
+from intercom.config.column_rules import with_more_rules
 from intercom.config.lookback import parse_lookback
 from intercom.config.parameters import LakeOptions, SyncOptions
 from intercom.errors import ApiError, ClusterError, ConfigurationError, LakeError, NoParentError
@@ -100,7 +101,10 @@ def prepare_run(
             log.info("%s", remark)
         BOARD.stage(f"Looking for connection {connection!r}")
         client = job.client()  # raises for a missing connection before anything is created
-        job = _prepared(replace(job, settings=client.connection.settings))
+        found = client.connection
+        settings = with_more_rules(found.settings, advanced.more_rules(), found.hash_key, "advanced")
+        job = _prepared(replace(job, settings=settings))
+        client = job.client()
         BOARD.stage("Asking Intercom whose token it is")
         identify(client)  # whose token it is; asked again when the run begins, for the server's time
         for line in child_costs(selected.tables, client, request, lambda table: job.lake_table(table.name).peek()):

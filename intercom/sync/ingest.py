@@ -29,6 +29,7 @@ from intercom.sync.open_children import keep_open_children, merged_before
 from intercom.sync.owed import notes_on_owed
 from intercom.sync.plan import ReadPlan, plan_read
 from intercom.sync.progress import TableProgress
+from intercom.sync.protection import Protection, protection_hints
 from intercom.sync.read_table import TableReader
 from intercom.sync.run import Run
 from intercom.sync.time_text import shown_time
@@ -85,7 +86,7 @@ def ingest_table(
     harm: the next attempt at this run builds on them, and any other run reads them again.
     """
     table = table.in_plain_text() if run.plain_text else table
-    state, on_types = _migrated(table, lake_table, store, run)
+    state, on_columns = _migrated(table, api, lake_table, store, run)
     lake_id = lake_table.lake_id()
     plan = plan_read(
         table, run, state, lake_table.findings(state), _saved(table, store, run.connection, lake_id), lake_id
@@ -109,7 +110,7 @@ def ingest_table(
         complete=reader.completeness.complete,
         notes=(*reader.completeness.notes, *strangers),
         hints=(
-            *on_types,
+            *on_columns,
             *(f"{table.name}: {hint}" for hint in unknown_fields_hint(reader.unknown)),
             *reader.tally.hints(table),
             *reader.refill_hints(),
@@ -135,21 +136,26 @@ def _read_already(
 
 
 def _migrated(
-    table: Table, lake_table: LakeTable, store: WatermarkStore, run: Run
+    table: Table, api: TableClient, lake_table: LakeTable, store: WatermarkStore, run: Run
 ) -> tuple[TableState | None, Sequence[str]]:
-    """The table's record, and a hint if columns get another type, which breaks readers.
+    """The table's record, and hints if columns get another type, which breaks readers, or another protection.
 
     The table's files are first rewritten to the declared columns, if no row has to be read again.
     """
     state = lake_table.state()
     check_workspace(table, lake_table, state, run)
+    before = state.columns if state is not None else None
+    if Protection(table, api.hash_key).hides_rejected and (before is None or table.is_child or before != table.schema):
+        lake_table.hide_rejected_texts()
     if state is None:
         return None, ()
-    names = [] if state.columns is None else retyped(state.columns, table.schema)
+    names = [] if before is None else retyped(before, table.schema)
     hints = [f"{table.name}: columns have another type from now on: {', '.join(names)}; {_CASTS}"] if names else []
+    if before is not None:
+        hints += protection_hints(table, before.rules)
     if run.full_refresh:
         return merged_before(table, lake_table, state, store), hints
-    return migrate_columns(table, lake_table, state, store), hints
+    return migrate_columns(table, lake_table, state, store, api.hash_key), hints
 
 
 def _saved(table: Table, store: WatermarkStore, connection: str, lake_id: str) -> Watermark | None:

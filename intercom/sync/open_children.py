@@ -58,7 +58,7 @@ def keep_open_children(read: TableReader, state: TableState | None) -> None:
     reach = reach_of(pa.concat_tables([_NO_MARKS, *_marks(read)]))
     if pc.all(pc.equal(reach.column(CUT), _EVERYTHING)).as_py() is not False:
         return
-    read.add_rows(_open_rows(read.table, read.lake_table, state, reach))
+    read.add_rows(_open_rows(read, state, reach))
 
 
 _NO_MARKS = pa.table({PARENT: pa.array([], pa.string()), CUT: pa.array([], pa.int64())})
@@ -80,13 +80,14 @@ def _marks(read: TableReader) -> Iterator[pa.Table]:
             yield pa.table([rows.column(table.parent_column), cuts], schema=_NO_MARKS.schema)
 
 
-def _open_rows(table: Table, lake_table: LakeTable, state: TableState, reach: pa.Table) -> Iterator[pa.RecordBatch]:
+def _open_rows(read: TableReader, state: TableState, reach: pa.Table) -> Iterator[pa.RecordBatch]:
     """Stored rows of marked parents that no mark speaks of, with the declared columns."""
+    table, lake_table, hash_key = read.table, read.lake_table, read.api.hash_key
     findings = lake_table.findings(state)
     for month in findings.published.keys() - not_to_be_merged(state, findings):
         try:
             with lake_table.files.fetch(month) as path, open_parquet(path) as file:
-                for rows in _with_declared_columns(table, state, file):
+                for rows in _with_declared_columns(table, state, file, hash_key):
                     yield from rows.filter(_are_open(table, rows, reach)).to_batches()
         except Exception as error:
             if not is_damage(error):
@@ -94,14 +95,17 @@ def _open_rows(table: Table, lake_table: LakeTable, state: TableState, reach: pa
             log.warning("%s: %s is damaged, and rows of it cannot be kept", table.name, lake_table.files.path(month))
 
 
-def _with_declared_columns(table: Table, state: TableState, file: ParquetReader) -> Iterator[pa.Table]:
-    """A file's rows; none of a file whose columns nothing tells."""
+def _with_declared_columns(
+    table: Table, state: TableState, file: ParquetReader, hash_key: str | None
+) -> Iterator[pa.Table]:
+    """A file's rows under the table's rules; none of a file whose columns nothing tells."""
     declared = table.schema.arrow
-    if file.schema_arrow.equals(declared):
+    same_rules = state.columns is None or state.columns.rules == table.schema.rules
+    if file.schema_arrow.equals(declared) and same_rules:
         for batch in file.iter_batches(_ROWS_AT_A_TIME):
             yield pa.Table.from_batches([batch])
     elif state.columns is not None and file.schema_arrow.equals(state.columns.arrow):
-        reshape = Reshape(table, state.columns)
+        reshape = Reshape(table, state.columns, hash_key)
         for batch in file.iter_batches(_ROWS_AT_A_TIME):
             yield reshape.rows(batch)
 

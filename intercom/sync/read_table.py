@@ -33,6 +33,7 @@ from intercom.sync.checkpoints import RunCheckpoints
 from intercom.sync.known_parents import KnownParents
 from intercom.sync.pipeline import WAITING_BYTES, Pipeline
 from intercom.sync.progress import TableProgress
+from intercom.sync.protection import Protection
 from intercom.sync.staged import Staged
 from intercom.sync.unchanged import Kept, UnchangedRows
 from intercom.tables.owed import OwedParent
@@ -75,6 +76,9 @@ class TableReader:
     completeness: Completeness = field(default_factory=Completeness)
 
     def __post_init__(self) -> None:
+        self.protection = Protection(self.table, self.api.hash_key)
+        if self.protection.hides_rejected:
+            self.rejected.hide_texts()
         self._normaliser = Normaliser(self.table, self.checkpoints.ingested_at)
         # Earlier attempts may have staged other versions of known rows, so then no row is left out as unchanged.
         known, run_start = {} if self.checkpoints.earlier else self.known, self.checkpoints.run_start
@@ -175,6 +179,7 @@ class TableReader:
                     return
                 if self._refill is not None:
                     item = self._refill.page(item)
+                item = self.protection.page(item)
                 rows = len(item.records) - item.marks
                 self.rejected.take(rows + item.outside, item.rejected, item.request_id)
                 # A child must not be left out as unchanged: the mark before it would remove it.
@@ -217,6 +222,7 @@ class TableReader:
             tally=self.tally,
             owed={one.key: one for one in self.owed},
             asks_owed=self.asks_owed,
+            parent_text=self.protection.parent_text,
         )
         return extraction if resumable else _begun_anew(extraction)
 

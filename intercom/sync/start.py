@@ -55,7 +55,8 @@ def starting_point(
     if history_from != state.history_from:
         return StartingPoint(None, change_of(state.history_from, history_from))
     watermark = _smaller(state, saved)
-    return StartingPoint(watermark, "no row was seen in earlier runs" if watermark is None else "incremental")
+    unread = "its rows have to be read again" if state.rows else "no row was seen in earlier runs"
+    return StartingPoint(watermark, unread if watermark is None else "incremental")
 
 
 def watermark_before(

@@ -30,6 +30,7 @@ from intercom.normalise.normaliser import Normaliser
 from intercom.sync.ingest import check_workspace, known_rows
 from intercom.sync.known_parents import KnownParents
 from intercom.sync.plan import ReadPlan, plan_read
+from intercom.sync.protection import Protection
 from intercom.sync.read_table import NothingKept
 from intercom.sync.removals import ASKED_ONE_BY_ONE, LARGE_SHARE
 from intercom.sync.run import Run
@@ -206,6 +207,7 @@ class _Forecast:
             exact=plan.start.replaces,
             limits=self._run.limits,
             parents=self._known_parents(plan),
+            parent_text=Protection(self._table, self._api.hash_key).parent_text,
         )
 
     def _known_parents(self, plan: ReadPlan) -> KnownParents:

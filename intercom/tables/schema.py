@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 
 import pyarrow as pa
 
-from intercom.tables.column_rules import NO_RULES, ColumnRules
+from intercom.tables.column_rules import NO_RULES, ColumnRules, Fate
 
 EXTRA: Final = "_extra"
 """Column for members without a column, and values that do not fit their column: JSON object text, null if empty."""
@@ -116,8 +116,14 @@ class TableSchema:
         return (DELETED_AT, INGESTED_AT) if self.marks_deleted else (INGESTED_AT,)
 
     def configured(self, rules: ColumnRules, *, marks_deleted: bool) -> TableSchema:
-        """The columns under a connection's rules, and with ``_deleted_at`` if deleted rows are marked."""
-        return replace(self, rules=rules, marks_deleted=marks_deleted)
+        """The columns under a connection's rules, and with ``_deleted_at`` if deleted rows are marked.
+
+        Columns whose values are taken out leave. Those that get a text in place of their values become strings; JSON
+        stays JSON.
+        """
+        fields = [under for column in self.fields if (under := _under(rules, column)) is not None]
+        flat = [under for column in self.flat if (under := _under(rules, column)) is not None]
+        return replace(self, fields=tuple(fields), flat=tuple(flat), rules=rules, marks_deleted=marks_deleted)
 
     @property
     def fingerprint(self) -> str:
@@ -152,6 +158,26 @@ class TableSchema:
             rules=NO_RULES if rules is None else ColumnRules.from_json(rules),
             marks_deleted=DELETED_AT in columns,
         )
+
+
+def plain_path(path: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of members in a path; rules have no others."""
+    return tuple(name for name in path if name not in (EACH, COUNT))
+
+
+def _under(rules: ColumnRules, column: Column) -> Column | None:
+    """A column under rules; None if it has no values any more. A second path with other values than the first goes."""
+    fate = _fate(rules, column.path or (column.name,))
+    if fate is Fate.GONE:
+        return None
+    otherwise = column.otherwise if column.otherwise and _fate(rules, column.otherwise) is fate else ()
+    replaced = fate is Fate.TEXT and column.kind is not ColumnKind.JSON
+    return replace(column, kind=ColumnKind.STRING if replaced else column.kind, otherwise=otherwise)
+
+
+def _fate(rules: ColumnRules, path: tuple[str, ...]) -> Fate:
+    fate = rules.fate(plain_path(path))
+    return Fate.GONE if fate is Fate.TEXT and path[-1] == COUNT else fate  # a text has no elements
 
 
 def columns(kind: ColumnKind, names: str) -> tuple[Column, ...]:

@@ -15,6 +15,7 @@ from intercom.extract.pages import Page
 from intercom.normalise.coerce import EPOCH
 from intercom.normalise.normaliser import Normaliser
 from intercom.normalise.records import Record
+from intercom.sync.protection import Protection
 from intercom.tables.table import Table
 from intercom.verify.lake_index import CHANGED, CREATED, seconds_in, times_of
 
@@ -22,10 +23,11 @@ from intercom.verify.lake_index import CHANGED, CREATED, seconds_in, times_of
 class ApiRows:
     """Rows of one table as the workspace gave them. Pages may come from any thread.
 
-    `rejected` counts records that cannot be rows, as a run would find, too.
+    `rejected` counts records that cannot be rows, as a run would find, too. `protection` are the table's rules.
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, protection: Protection) -> None:
+        self._protection = protection
         self.table = replace(table, schema=table.schema.configured(table.schema.rules, marks_deleted=False))
         self.rejected = 0
         self._normaliser = Normaliser(self.table, EPOCH)
@@ -34,6 +36,7 @@ class ApiRows:
 
     def add(self, page: Page) -> None:
         """Take the records of a page; marks are none."""
+        page = self._protection.page(page)
         with self._lock:
             self.rejected += len(page.rejected)
             self._add(page.records[page.marks :], page.where)

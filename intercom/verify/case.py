@@ -24,6 +24,7 @@ from intercom.extract.extraction import Extraction, SliceEnd
 from intercom.extract.one_record import ask_record
 from intercom.extract.pages import Page
 from intercom.lake.table import LakeTable
+from intercom.sync.protection import Protection
 from intercom.sync.read_table import NothingKept
 from intercom.tables.table import Table
 from intercom.verify.api_rows import ApiRows
@@ -74,7 +75,9 @@ class Case:
     windows: int = 0
 
     def __post_init__(self) -> None:
-        self.seen, self.own = ApiRows(self.table), ApiRows(self.table)
+        key = self.client.connection.hash_key
+        protection = Protection(self.table, key.get_secret_value() if key else None)
+        self.seen, self.own = ApiRows(self.table, protection), ApiRows(self.table, protection)
         self._asked: set[str] = set()
         self._addresses: bool | None = None if self.table.record_path else False
 

@@ -18,7 +18,7 @@ from intercom.api.retry import RetryPolicy
 from intercom.api.workspace import identify
 from intercom.compaction.compact import Compacted, compact_table
 from intercom.compaction.policy import CompactionMode
-from intercom.config.connection import MOST_IN_FLIGHT, make_connection
+from intercom.config.connection import MOST_IN_FLIGHT, Connection, make_connection
 from intercom.extract.limits import DEFAULT_LIMITS, ReadLimits
 from intercom.lake.layout import TableFormat, TablePaths
 from intercom.lake.storage import Lake
@@ -29,7 +29,7 @@ from intercom.sync.derived import derive
 from intercom.sync.ingest import Ingested, ingest_table
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
-from intercom.tables.table import Access, Selection
+from intercom.tables.table import Access, Selection, Table
 from tests.support.children import served_records
 from tests.support.truth import assert_exact, exploded, read_lake
 
@@ -60,7 +60,8 @@ class MemoryWatermarks:
 class Rig:
     """`sync` is one run; `check` compares the lake with the workspace.
 
-    `per_page`: rows per page instead of the number that the table declares, for many pages with few rows.
+    `per_page`: rows per page instead of the number that the table declares, for many pages with few rows. `options` are
+    further values of the connection.
     """
 
     server: SandboxServer
@@ -73,6 +74,7 @@ class Rig:
     per_page: int | None = None
     limits: ReadLimits = DEFAULT_LIMITS
     in_flight: int = MOST_IN_FLIGHT
+    options: dict[str, Any] = field(default_factory=dict)
     _slept: float = 0.0
     policy: RetryPolicy = field(default_factory=lambda: RetryPolicy(read_seconds=5.0))
 
@@ -103,11 +105,16 @@ class Rig:
         return time.monotonic() + self._slept
 
     def client(self) -> IntercomClient:
-        connection = make_connection(
-            name=self.connection, access_token=self.server.token, base_url=self.server.base_url, place="test"
-        )
         limiter = RateLimiter(most_in_flight=self.in_flight, clock=self._clock, sleep=self._nap)
-        return IntercomClient(connection, limiter, policy=self.policy, sleep=self.sleep)
+        return IntercomClient(self._connection(), limiter, policy=self.policy, sleep=self.sleep)
+
+    def _connection(self) -> Connection:
+        token, url = self.server.token, self.server.base_url
+        return make_connection(name=self.connection, access_token=token, base_url=url, place="test", **self.options)
+
+    def table(self, name: str) -> Table:
+        """A table as the connection has it copied."""
+        return TABLES[name].configured(self._connection().settings)
 
     def sync(
         self,
@@ -141,8 +148,8 @@ class Rig:
         self, name: str, client: IntercomClient, lake: Lake, run: Run, when: CompactionMode
     ) -> tuple[Ingested, Compacted]:
         if TABLES[name].access is Access.DERIVED:
-            return derive(TABLES[name], self.lake_table(name, lake), self.lake_table(parent_of(name), lake), run)
-        table = TABLES[name] if self.per_page is None else replace(TABLES[name], per_page=self.per_page)
+            return derive(self.table(name), self.lake_table(name, lake), self.lake_table(parent_of(name), lake), run)
+        table = self.table(name) if self.per_page is None else replace(self.table(name), per_page=self.per_page)
         ingested = ingest_table(
             table, client.for_table(name, table.scope), self.lake_table(name, lake), self.store, run
         )
@@ -158,7 +165,7 @@ class Rig:
         return file
 
     def rows(self, table: str) -> Any:
-        return read_lake(self.lake_url, self.connection, table, **self.storage)
+        return read_lake(self.lake_url, self.connection, self.table(table), **self.storage)
 
     def check(self, tables: Iterable[str] = BY_DEFAULT) -> None:
         """Every table of the lake is exactly what the workspace serves now, and nothing is left in staging."""

@@ -22,25 +22,26 @@ from intercom.tables.table import Table
 Row = dict[str, Any]
 
 
-def read_lake(url: str, connection: str, table: str, **storage: Any) -> pa.Table:
+def read_lake(url: str, connection: str, table: str | Table, **storage: Any) -> pa.Table:
     """All rows that a plain glob finds below the table's folder; every file must have the declared schema.
 
-    For a Delta table, the rows of its current version.
+    For a Delta table, the rows of its current version. `table` as a connection has it copied, or by its name.
     """
+    entry = TABLES[table] if isinstance(table, str) else table
     fs, root = fsspec.core.url_to_fs(url, **storage)
     fs.invalidate_cache()
-    files = list(fs.find(f"{root}/data/{connection}/{table}"))
+    files = list(fs.find(f"{root}/data/{connection}/{entry.name}"))
     if any("/_delta_log/" in path for path in files):
-        return read_delta(f"{url}/data/{connection}/{table}", TABLES[table], **storage)
+        return read_delta(f"{url}/data/{connection}/{entry.name}", entry, **storage)
     assert all(path.endswith("/data.parquet") for path in files), files
-    schema = TABLES[table].schema.arrow
+    schema = entry.schema.arrow
     tables = []
     for path in files:
         with fs.open(path, "rb") as file:
             rows = pq.read_table(file, partitioning=None, use_threads=False)  # of few rows each
         assert rows.schema.equals(schema), path
         tables.append(rows)
-        check_partition(path, rows, TABLES[table])
+        check_partition(path, rows, entry)
     return pa.concat_tables([schema.empty_table(), *tables])
 
 

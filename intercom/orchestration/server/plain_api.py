@@ -21,7 +21,16 @@ from intercom.orchestration.server.api_settings import ApiSettings
 _TIMEOUT = httpx.Timeout(10.0, connect=3.0)
 _TRIES = 3
 _PAUSE_SECONDS = 0.5
-_OPTIONAL = ("region", "base_url", "requests_per_10s", "requests_in_flight")
+_OPTIONAL: dict[str, type] = {
+    "region": str,
+    "base_url": str,
+    "requests_per_10s": int,
+    "requests_in_flight": int,
+    "deleted": str,
+    "columns": dict,
+    "hash_key": str,
+}
+"""Fields that a block may lack, and the kinds of their values."""
 
 
 class PlainApi:
@@ -120,11 +129,7 @@ def connection_of(name: str, values: Mapping[str, Any]) -> Connection:
     given: dict[str, Any] = {field: values.get(field) for field in _OPTIONAL}
     given["region"] = given["region"] or "us"
     wrong = [] if isinstance(token, str) else ["access_token"]
-    wrong += [
-        field
-        for field, value in given.items()
-        if value is not None and not isinstance(value, str if field in ("region", "base_url") else int)
-    ]
+    wrong += [field for field, value in given.items() if value is not None and not isinstance(value, _OPTIONAL[field])]
     if wrong or not isinstance(token, str):
         raise ConfigurationError(
             f"{place}: {', '.join(wrong)} has no value of the right kind. Correct it in Prefect's UI (Blocks)."

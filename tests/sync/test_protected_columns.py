@@ -1,0 +1,234 @@
+"""Protected values are nowhere: not in the lake, its staging, records and rejected records, nor in logs and errors."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from intercom.compaction.policy import CompactionMode
+from intercom.errors import ApiError
+from intercom.normalise.protect import MASKED
+from intercom.sandbox.records import Record
+from tests.support.fuses import Fuse, FusedLake, Killed
+from tests.support.needles import DIGITS, ERROR, MARK, files_with_needles, found_in, needle, plant
+from tests.support.rig import CONNECTION, Rig, in_both_formats
+
+KEY = "hash key of this test, never shown"
+COLUMNS: dict[str, dict[str, list[str]]] = {
+    "contacts": {
+        "exclude": ["avatar", "custom_attributes.national_id", "_extra.ssn", "location_city"],
+        "hash": ["email", "phone"],
+        "mask": ["name", "social_profiles", "custom_attributes.notes.text", "tags.data.url"],
+    },
+    "companies": {"mask": ["website", "monthly_spend"], "exclude": ["custom_attributes"]},
+    "conversations": {
+        "hash": ["source_author_email", "contacts.contacts.external_id"],
+        "mask": ["source_author_name", "source.subject", "conversation_rating_remark"],
+        "exclude": ["source_body", "custom_attributes"],
+    },
+    "conversation_parts": {"exclude": ["body", "attachments"], "hash": ["author_email"], "mask": ["author.name"]},
+    "admins": {"mask": ["name"], "hash": ["email"]},
+}
+PLANTED: dict[str, dict[str, Any]] = {
+    "contacts": {
+        "avatar": {"type": "avatar", "image_url": needle("avatar")},
+        "custom_attributes.national_id": needle("national"),
+        "custom_attributes.notes": [{"text": needle("note"), "n": 1}, needle("note in a list"), {"text": DIGITS}],
+        "ssn": {"of": needle("ssn")},
+        "location.city": needle("city"),
+        "email": needle("email"),
+        "phone": DIGITS,
+        "name": [needle("name")],
+        "social_profiles": {"data": [{"url": needle("profile")}]},
+        "tags.data.url": needle("tag"),
+    },
+    "companies": {"website": needle("site"), "monthly_spend": DIGITS, "custom_attributes": {needle("a"): needle("b")}},
+    "conversations": {
+        "source.author.email": needle("email"),
+        "source.author.name": needle("author"),
+        "source.subject": needle("subject"),
+        "source.body": needle("source body"),
+        "conversation_rating": {"rating": 5, "remark": needle("remark")},
+        "contacts.contacts.external_id": needle("external"),
+        "custom_attributes": {"phone": DIGITS},
+    },
+    "conversation_parts": {
+        "body": needle("body"),
+        "author.email": needle("email"),
+        "author.name": needle("author"),
+        "attachments": [{"name": needle("file")}],
+    },
+    "admins": {"name": needle("admin"), "email": needle("admin email")},
+}
+TABLES = (*COLUMNS, "contact_tags", "conversation_contacts")
+BROKEN = (
+    b'{"id":"b1","created_at":1,"updated_at":2,"email":"%b","x":NaN}' % MARK.encode(),
+    b'{"created_at":1,"updated_at":2,"email":"%b"}' % MARK.encode(),
+    b'["%b"]' % MARK.encode(),
+)
+
+
+@pytest.fixture
+def rig(make_rig: Callable[..., Rig]) -> Rig:
+    sizes = {"contacts": 12, "companies": 6, "conversations": 8, "conversation_parts": 16, "articles": 0}
+    rig = make_rig(**sizes, tags=3, admins=3, history_days=40)
+    rig.options = {"columns": COLUMNS, "hash_key": KEY}
+    for table, values in PLANTED.items():
+        for record in list(rig.workspace.tables[table]):
+            body = plant(json.loads(record.body), values)
+            rig.workspace.tables[table].put(Record.of_body(record.key, json.dumps(body).encode()))
+    for table in ("contacts", "companies", "conversations"):
+        for number, text in enumerate(BROKEN):
+            rig.workspace.tables[table].put(Record(f"odd {number}", 1_793_000_000, 1_793_000_000, text))
+    return rig
+
+
+def assert_nowhere(rig: Rig) -> None:
+    assert files_with_needles(rig.lake_folder) == []
+    key = KEY.encode()
+    assert not any(key in path.read_bytes() for path in rig.lake_folder.rglob("*") if path.is_file())
+
+
+def hashed(text: str) -> str:
+    return hmac.digest(KEY.encode(), text.encode(), "sha256").hex()
+
+
+@in_both_formats
+def test_no_protected_value_is_in_the_lake_at_any_moment(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    rig.server.fail("/contacts/search", "status", status=400, body=ERROR, times=9)
+    with pytest.raises(ApiError) as refused:
+        rig.sync(["contacts"])
+    rig.server.clear_faults()
+    assert not found_in(str(refused.value).encode())
+    assert "bad_request" in str(refused.value)
+    rig.server.fail("/contacts/search", "status", status=500, body=ERROR)
+    for burns_at in (3, 9):
+        with pytest.raises(Killed):
+            rig.sync(TABLES, lake=FusedLake(rig.lake_url, Fuse(burns_at)), run_id="dies")
+        assert_nowhere(rig)
+    notes = [note for ingested, _ in rig.sync(TABLES, when=CompactionMode.NEVER).values() for note in ingested.notes]
+    assert any("3 records could not be rows" in note and "by length and digest" in note for note in notes)
+    assert {path.parts[-5] for path in rig.lake_folder.rglob("part-*.parquet")} >= {"_staging"}
+    assert_nowhere(rig)
+    assert len(list(rig.lake_folder.glob("_rejected/*/*/*.jsonl"))) >= 3
+    found = rig.sync(TABLES)
+    assert found["contacts"][0].unchanged == found["contacts"][0].rows > 0
+    assert_nowhere(rig)
+    assert not found_in("\n".join((caplog.text, *notes)).encode())
+    assert KEY not in caplog.text
+    assert rig.rows("contacts").num_rows == 12
+
+
+def test_hashed_emails_join_across_tables(rig: Rig) -> None:
+    rig.sync(TABLES)
+    emails = [
+        set(rig.rows(table).column(column).to_pylist())
+        for table, column in (
+            ("contacts", "email"),
+            ("conversations", "source_author_email"),
+            ("conversation_parts", "author_email"),
+        )
+    ]
+    assert emails == [{hashed(needle("email"))}] * 3
+    assert set(rig.rows("contacts").column("phone").to_pylist()) == {hashed(str(DIGITS))}
+    assert set(rig.rows("companies").column("monthly_spend").to_pylist()) == {MASKED}
+    assert "avatar" not in rig.rows("contacts").column_names
+    assert set(rig.rows("contacts").column("_extra").to_pylist()) == {None}
+
+
+def without_time(rig: Rig, table: str) -> list[dict[str, Any]]:
+    rows = rig.rows(table).drop_columns(["_ingested_at"]).to_pylist()
+    return sorted(rows, key=lambda row: json.dumps(row, default=str))
+
+
+@in_both_formats
+def test_rules_that_only_add_protection_rewrite_the_rows_without_reading_them(
+    rig: Rig, make_rig: Callable[..., Rig], tmp_path: Any
+) -> None:
+    protected, rig.options = rig.options, {}
+    rig.sync(TABLES)
+    rig.sync(["contacts"], when=CompactionMode.NEVER, full_refresh=True)
+    assert files_with_needles(rig.lake_folder)
+    rig.options = {**protected, "columns": {"contacts": {"hash": ["email"]}}}
+    rig.sync(["contacts"])
+    rig.options = protected
+    rig.server.clear_log()
+    found = rig.sync(TABLES)
+    reasons = {found[table][0].reason for table in ("contacts", "companies", "conversations", "conversation_parts")}
+    assert reasons == {"incremental"}
+    assert any(
+        "protected from now on: avatar, custom_attributes.national_id" in hint for hint in found["contacts"][0].hints
+    )
+    if (rig.lake_folder / "data" / CONNECTION / "contacts" / "_delta_log").exists():
+        left = {path for path in files_with_needles(rig.lake_folder) if not path.startswith("data/")}
+        assert left == set()
+    else:
+        assert_nowhere(rig)
+    anew = Rig(rig.server, str(tmp_path / "anew"), options=protected)
+    anew.sync(TABLES)
+    for table in TABLES:
+        assert without_time(rig, table) == without_time(anew, table), table
+
+
+def test_a_rule_that_is_taken_away_reads_the_table_again_and_loses_no_row(rig: Rig) -> None:
+    rig.sync(["contacts"])
+    rig.workspace.travel(86_400)
+    gone = rig.workspace.rows("contacts")[0]["id"]
+    rig.workspace.delete("contacts", gone)
+    rig.options = {**rig.options, "columns": {"contacts": {"mask": ["name"]}}}
+    ingested, _ = rig.sync(["contacts"])["contacts"]
+    assert ingested.reason == "its rows have to be read again"
+    assert any("not protected as before: avatar, " in hint for hint in ingested.hints)
+    rows = {row["id"]: row for row in rig.rows("contacts").to_pylist()}
+    assert len(rows) == 12
+    assert {row["email"] for key, row in rows.items() if key != gone} == {needle("email")}
+    assert rows[gone]["email"] == hashed(needle("email"))
+    assert rows[gone]["avatar"] is None
+    assert {row["name"] for row in rows.values()} == {MASKED}
+    assert rig.sync(["contacts"])["contacts"][0].reason == "incremental"
+
+
+def test_another_key_makes_all_hashes_anew(rig: Rig) -> None:
+    rig.sync(["contacts", "conversations"])
+    rig.options = {**rig.options, "hash_key": KEY[::-1]}
+    ingested, _ = rig.sync(["contacts"])["contacts"]
+    assert ingested.reason == "its rows have to be read again"
+    assert any("hashed with another key" in hint for hint in ingested.hints)
+    anew = hmac.digest(KEY[::-1].encode(), needle("email").encode(), "sha256").hex()
+    assert set(rig.rows("contacts").column("email").to_pylist()) == {anew}
+
+
+def test_a_rewrite_under_other_rules_that_dies_is_finished_by_the_next_run(rig: Rig) -> None:
+    protected, rig.options = rig.options, {}
+    rig.sync(["contacts"])
+    rig.options = protected
+    deaths = 0
+    for burns_at in range(1, 100):
+        try:
+            rig.sync(["contacts"], lake=FusedLake(rig.lake_url, Fuse(burns_at)))
+        except Killed:
+            deaths += 1
+        else:
+            break
+    assert deaths >= 5
+    assert_nowhere(rig)
+    assert set(rig.rows("contacts").column("email").to_pylist()) == {hashed(needle("email"))}
+    assert rig.rows("contacts").num_rows == 12
+
+
+def test_texts_of_records_that_were_rejected_before_are_taken_out(rig: Rig) -> None:
+    protected, rig.options = rig.options, {}
+    rig.sync(["contacts"])
+    (file,) = rig.lake_folder.glob("_rejected/*/contacts/*.jsonl")
+    assert found_in(file.read_bytes())
+    rig.options = protected
+    rig.sync(["contacts"])
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert {line["length"] for line in lines} == set(map(len, BROKEN))
+    assert all(set(line) == {"reason", "request_id", "time", "digest", "length"} for line in lines)
