@@ -29,7 +29,7 @@ from intercom.lake.parquet import (
     ParquetReader,
     RowGroupWriter,
     check_footer,
-    footer_digest,
+    file_digests,
     is_damage,
     open_parquet,
     rows_of,
@@ -195,11 +195,11 @@ class DerivedFiles:
             assert stored is not None
             assert old is not None
             return PartitionResult(
-                month, counts, Partition(counts.rows, version_of(old) or "", stored, footer_digest(old))
+                month, counts, Partition(counts.rows, version_of(old) or "", stored, *file_digests(old))
             )
-        footer = footer_digest(new)  # before add_file, which moves the local file
+        digests = file_digests(new)  # before add_file, which moves the local file
         added = self._lake_table.add_file(new, month, counts.rows, stored)
-        return PartitionResult(month, counts, Partition(counts.rows, self._version, added.stamp, footer), added)
+        return PartitionResult(month, counts, Partition(counts.rows, self._version, added.stamp, *digests), added)
 
     def _check_columns(self, explode: Explode, month: str, file: ParquetReader) -> None:
         if missing := [name for name in explode.columns if name not in file.schema_arrow.names]:

@@ -21,7 +21,7 @@ from intercom.compaction.partition import PartitionMerge, RowCounts
 from intercom.compaction.replace import replace_file
 from intercom.compaction.shared_parts import SharedParts
 from intercom.errors import SchemaError
-from intercom.lake.parquet import ChangedFooterError, check_footer, footer_digest, is_damage, is_whole, version_of
+from intercom.lake.parquet import ChangedFooterError, check_footer, file_digests, is_damage, is_whole, version_of
 from intercom.lake.published import PublishedFile
 from intercom.lake.staged_run import Coverage
 from intercom.lake.state import Partition
@@ -139,9 +139,9 @@ def _publish_one(
             return PartitionResult(month.month, counts, None)
         if not counts.files:
             return PartitionResult(month.month, counts, _kept(month, old, counts.rows))
-        footer = footer_digest(new)  # before add_file, which moves the local file
+        digests = file_digests(new)  # before add_file, which moves the local file
         added = lake_table.add_file(new, month.month, counts.rows, month.stored)
-        return PartitionResult(month.month, counts, Partition(counts.rows, version, added.stamp, footer), added)
+        return PartitionResult(month.month, counts, Partition(counts.rows, version, added.stamp, *digests), added)
 
 
 def _kept(month: PartitionWork, old: Path | None, rows: int) -> Partition | None:
@@ -150,7 +150,7 @@ def _kept(month: PartitionWork, old: Path | None, rows: int) -> Partition | None
         return None
     if month.recorded is not None and month.recorded.footer:  # `check_footer` has compared the footer
         return replace(month.recorded, rows=rows)
-    return Partition(rows, version_of(old) or "", month.stored, footer_digest(old))
+    return Partition(rows, version_of(old) or "", month.stored, *file_digests(old))
 
 
 def _merged(

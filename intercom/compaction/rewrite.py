@@ -19,7 +19,7 @@ import pyarrow as pa
 from intercom.compaction.memory import MERGING
 from intercom.config.redaction import one_line
 from intercom.errors import DamagedFileError, SchemaError
-from intercom.lake.parquet import RowGroupWriter, check_footer, footer_digest, is_damage, open_parquet, version_of
+from intercom.lake.parquet import RowGroupWriter, check_footer, file_digests, is_damage, open_parquet, version_of
 from intercom.lake.published import PublishedFile
 from intercom.lake.state import Partition, TableState
 from intercom.lake.table import LakeTable
@@ -114,7 +114,7 @@ class _Rewrite:
                 check_footer(stored, self.state.partitions[month].footer)
             if found == self.version or (columns.equals(new) and not columns.equals(self.old.arrow)):
                 stamp = lake_table.files.stamp(month)
-                return Rewritten(Partition(file.metadata.num_rows, found, stamp, footer_digest(stored)))
+                return Rewritten(Partition(file.metadata.num_rows, found, stamp, *file_digests(stored)))
             if not columns.equals(self.old.arrow):
                 raise SchemaError(
                     f"{_name(self.table, month)} does not have the columns that the table's record names. {CURE}"
@@ -125,9 +125,9 @@ class _Rewrite:
                     changed = change(batch)
                     rows += changed.num_rows
                     writer.add(changed)
-            footer = footer_digest(written)
+            digests = file_digests(written)
             added = lake_table.add_file(written, month, rows, stamp)
-            return Rewritten(Partition(rows, self.version, added.stamp, footer), added)
+            return Rewritten(Partition(rows, self.version, added.stamp, *digests), added)
 
     @contextmanager
     def _named(self, month: str) -> Iterator[None]:

@@ -89,7 +89,7 @@ def intact(state: TableState, findings: Findings) -> dict[str, Partition]:
 
 
 def _as_found(month: str, entry: Partition, findings: Findings) -> Partition:
-    """The entry of a file that is there now. Its footer digest is unknown if the version is not the recorded one."""
+    """The entry of a file that is there now. Its digests are unknown if the version is not the recorded one."""
     version, stamp = findings.versions.get(month) or entry.version, findings.published[month]
     if version == entry.version:
         return replace(entry, stamp=stamp)

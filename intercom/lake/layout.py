@@ -35,9 +35,10 @@ format 3 if deleted rows are marked or rules protect columns: earlier versions w
 workspace, and read protected values. Everything else is written in format 1.
 
 Records of all formats are read. Fields were added over time, and older records lack them. A missing field gets this
-default: ``""`` for a partition's `footer`, 0 for a staged run's `rows` and `committed_at`, True for `complete`, None
-for `columns`, `rewriting`, `search_check`, `refused` and `digests`, empty for `notes`, `damaged` and what a table was
-derived from, and no number for a `Generation`. For the documents of watermark blocks see `watermark.from_record`.
+default: ``""`` for a partition's `footer` and `content`, 0 for a staged run's `rows` and `committed_at`, True for
+`complete`, None for `columns`, `rewriting`, `search_check`, `refused` and `digests`, empty for `notes`, `damaged` and
+what a table was derived from, and no number for a `Generation`. For the documents of watermark blocks see
+`watermark.from_record`.
 """
 
 LAKE_FILE = "_state/lake.json"

@@ -102,6 +102,17 @@ def footer_digest(path: Path) -> str:
         return hashlib.blake2b(file.read(size), digest_size=8).hexdigest()
 
 
+def content_digest(path: Path) -> str:
+    """Digest of all bytes of a file, 32 hex digits: page headers and footers have no checksum of their own."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def file_digests(path: Path) -> tuple[str, str]:
+    """`footer_digest` and `content_digest`, as a table's record has them of each file."""
+    return footer_digest(path), content_digest(path)
+
+
 def check_footer(path: Path, digest: str) -> None:
     """Raise ChangedFooterError when the footer of a file does not have this digest; "" skips the check."""
     if digest and footer_digest(path) != digest:

@@ -28,13 +28,18 @@ class Partition:
     """A published file as it was when the table was last compacted.
 
     `version` is written in the file's footer and stays with a copy. `stamp` comes from the storage's listing, without
-    reading the file. `footer` is the digest of the footer, "" if unknown.
+    reading the file. `footer` is the digest of the footer, `content` that of the whole file, "" if unknown.
     """
 
     rows: int
     version: str
     stamp: str
     footer: str = ""
+    content: str = ""
+
+
+_BESIDE = {"footers": "footer", "contents": "content"}
+"""Members of a record with one field of its partitions, each by month."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +174,8 @@ class TableState:
         if self.rewriting is not None:
             fields["rewriting"] = {"version": self.rewriting.version, "to": self.rewriting.to.to_json()}
         # Not inside the partitions: older versions of this package fail on an unknown field there.
-        fields["footers"] = {month: entry.pop("footer") for month, entry in fields["partitions"].items()}
+        for plural, name in _BESIDE.items():
+            fields[plural] = {month: entry.pop(name) for month, entry in fields["partitions"].items()}
         return {"format": self._format, "rows": self.rows, **fields}
 
     @property
@@ -201,7 +207,7 @@ class TableState:
             ingested_at=_time(record["ingested_at"]),
             saved_at=_time(record["saved_at"]),
             partitions={
-                month: Partition(**entry, footer=str(record.get("footers", {}).get(month, "")))
+                month: Partition(**entry, **{name: _beside(record, plural, month) for plural, name in _BESIDE.items()})
                 for month, entry in record["partitions"].items()
             },
             staged=tuple(StagedRun.from_json(entry) for entry in record["staged"]),
@@ -361,6 +367,10 @@ class TableState:
     def staged_whole(self) -> bool:
         """Whether the staged rows are the whole table, whatever is in the published files."""
         return self.coverage is not Coverage.SOME
+
+
+def _beside(record: Mapping[str, Any], plural: str, month: str) -> Any:
+    return str(record.get(plural, {}).get(month, ""))
 
 
 def _rewriting(record: Mapping[str, Any]) -> ColumnMigration:

@@ -78,6 +78,16 @@ class StateFile:
         """The current record, None if there is none; found without the trial writes by which a store shows its ways."""
         return self._greatest().record
 
+    def superseded(self) -> tuple[int, int] | None:
+        """Generations of the record's own file and of the copy that counts in its place, if somebody put back the file.
+
+        None where the file counts, and where a run may have died between saving the copy and the file: the copy of the
+        file's own generation, which is deleted last, is there then.
+        """
+        number, copies = _number(_parsed(self._lake.read_bytes(self._path))), self._numbers()
+        greatest = max(copies, default=0)
+        return (number, greatest) if number is not None and number < greatest and number not in copies else None
+
     def save(self, record: Mapping[str, Any], over: Generation | None) -> Generation:
         """Replace the generation `over` that was read (None: there was no record) by this record, in one step.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -32,6 +32,8 @@ class Kind(StrEnum):
     KEY_TWICE = "key twice"
     STAGED = "staged"
     """Staged rows that the record counts on are not there, or cannot be read."""
+    DIGESTS = "digests"
+    """Rows that runs take for unchanged are not in the table."""
     DERIVED = "derived"
     """A derived table is not what its parent's rows give."""
     STRANGER = "stranger"
@@ -161,25 +163,23 @@ class TableProof:
     differences: tuple[Difference, ...] = ()
     notes: tuple[str, ...] = ()
     skipped: str | None = None
+    failure: str | None = None
 
     @property
     def proven(self) -> bool:
         """Whether all that was verified is right."""
-        return self.skipped is None and not self.differences
+        return self.skipped is None and self.failure is None and not self.differences
 
     def with_api(self, api: TableProof) -> TableProof:
         """The local half with the half against the API, of the same table."""
-        return TableProof(
-            self.table,
-            self.files,
-            self.rows,
-            self.bytes,
-            api.windows,
-            api.sampled,
-            self.requests + api.requests,
-            (*self.differences, *api.differences),
-            (*self.notes, *api.notes),
-            self.skipped,
+        return replace(
+            self,
+            windows=api.windows,
+            sampled=api.sampled,
+            requests=self.requests + api.requests,
+            differences=(*self.differences, *api.differences),
+            notes=(*self.notes, *api.notes),
+            failure=self.failure or api.failure,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -196,6 +196,7 @@ class TableProof:
             "differences": [difference.to_json() for difference in self.differences],
             "notes": list(self.notes),
             "skipped": self.skipped,
+            "failure": self.failure,
         }
 
 
@@ -208,9 +209,10 @@ def about_rows(
     repair: Repair,
     keys: Sequence[str],
     windows: Sequence[Window] = (),
+    months: Sequence[str] = (),
 ) -> Difference:
     """A difference that concerns these rows, of which it names a few."""
     few = tuple(keys[:MOST_KEYS])
     return Difference(
-        table, kind, where, expected, found, repair, few, len(keys), windows=tuple(windows), all_keys=tuple(keys)
+        table, kind, where, expected, found, repair, few, len(keys), tuple(months), tuple(windows), tuple(keys)
     )

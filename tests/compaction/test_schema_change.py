@@ -16,7 +16,7 @@ from msgspec import Raw
 from intercom.compaction.schema_change import migrate_columns
 from intercom.errors import LakeError, SchemaError
 from intercom.lake.layout import TablePaths
-from intercom.lake.parquet import ParquetFile, footer_digest, version_of
+from intercom.lake.parquet import ParquetFile, file_digests, version_of
 from intercom.lake.state import Partition, TableState
 from intercom.lake.storage import Lake
 from intercom.lake.table import LakeTable
@@ -200,7 +200,7 @@ def test_a_file_is_rewritten_whole_in_the_order_of_its_rows(tmp_path: Path) -> N
     with lake_table.files.fetch("2026-01") as path:
         found = pq.read_table(path, partitioning=None)
         assert after.partitions == {
-            "2026-01": Partition(count, version_of(path) or "", lake_table.files.stamp("2026-01"), footer_digest(path))
+            "2026-01": Partition(count, version_of(path) or "", lake_table.files.stamp("2026-01"), *file_digests(path))
         }
     assert found.schema.equals(new.schema.arrow)
     assert found.column("age").to_pylist() == [row if row % 3 else None for row in range(count)]

@@ -33,7 +33,8 @@ COUNTS = st.integers(1, 10**12)
 
 STAMPS = st.sampled_from(["100:1", "100:2", "200:2"])
 VERSIONS = st.sampled_from(["v1", "v2", "v3"])
-PARTITIONS = st.builds(Partition, rows=COUNTS, version=VERSIONS, stamp=STAMPS, footer=st.sampled_from(["", "a1"]))
+DIGESTS = st.sampled_from(["", "a1"])
+PARTITIONS = st.builds(Partition, rows=COUNTS, version=VERSIONS, stamp=STAMPS, footer=DIGESTS, content=DIGESTS)
 STAGED_RUNS = st.builds(StagedRun, RUN_IDS, st.integers(1, 9), st.sampled_from(Coverage))
 PUBLISHED = st.dictionaries(MONTHS, STAMPS)
 
@@ -274,11 +275,11 @@ def test_a_file_of_another_stamp_counts_only_with_a_version_of_ours(
     recorded = state.partitions[month]
     ours = {recorded.version, *(run.attempt for run in state.staged), *([state.compaction] if state.staged else [])}
     ours |= {rewriting.version} if rewriting else set()
-    same = recorded.footer if version in (None, recorded.version) else ""
+    unknown = {} if version in (None, recorded.version) else {"footer": "", "content": ""}
     believed = stamp == recorded.stamp or (version is not None and version in ours)
     assert (missing_from(state, findings) is None) == believed
     assert intact(state, findings) == {
-        name: replace(entry, version=version or entry.version, stamp=stamp, footer=same) if name == month else entry
+        name: replace(entry, version=version or entry.version, stamp=stamp, **unknown) if name == month else entry
         for name, entry in state.partitions.items()
         if believed or name != month
     }
