@@ -136,6 +136,10 @@ class TableReader:
 
         self._stage(deliver, searches=False)
 
+    def stage(self, read: Callable[[Extraction], object]) -> None:
+        """Stage what `read` delivers, which is not the window of the run; no later attempt resumes it."""
+        self._stage(read)
+
     def add_rows(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Stage rows as the lake has them; they do not count as read."""
         before = self.staged

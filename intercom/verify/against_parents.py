@@ -12,10 +12,10 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from intercom.compaction.arrow import flat
 from intercom.compaction.keys import KEY, keys_of
 from intercom.errors import FatalApiError, RequestRejectedError, RequestsSpentError, RetriableApiError
+from intercom.extract.child_answers import integer_at
 from intercom.extract.children import read_children
 from intercom.extract.extraction import Extraction
 from intercom.extract.one_record import ask_record
@@ -36,7 +37,7 @@ from intercom.tables.schema import DELETED_AT
 from intercom.tables.table import Parent, Table
 from intercom.verify.case import Case
 from intercom.verify.judge import differing_fields
-from intercom.verify.lake_index import CHANGED, CREATED, seconds_in, times_of
+from intercom.verify.lake_index import CHANGED, CREATED, has_columns, seconds_in, times_of
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +59,14 @@ class Counts:
 class ComparedParents:
     """By parent, what is wrong with its children: `missing`, `extra`, `fields` (names of columns). `asked` parents.
 
-    `unasked` are parents whose counts differ and that were not asked for.
+    `untold` have rows in the lake that the answer had not, though it may not have had all. `unasked` are parents whose
+    counts differ and that were not asked for.
     """
 
     missing: dict[str, int] = field(default_factory=dict)
     extra: dict[str, int] = field(default_factory=dict)
     fields: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    untold: list[str] = field(default_factory=list)
     asked: int = 0
     same: int = 0
     unasked: dict[str, Counts] = field(default_factory=dict)
@@ -86,10 +89,10 @@ def compare_children(case: Case, parent_table: LakeTable) -> ComparedParents:
     half = max(1, room // 2)
     chosen = [*doubtful[: max(half, room - len(drawn))], *drawn[:half]]
     answers = _Answers(case, declared)
-    answers.ask(chosen)
+    answers.ask(chosen, _said(declared, parent_table, chosen))
     found = answers.compared()
     for again in range(2):
-        changed = answers.changed_since(found.suspects)
+        changed = answers.changed_since([*found.suspects, *found.untold])
         found = answers.compared(without=changed)
         if case.lake_table.peek() == case.index.state or again:
             break
@@ -103,8 +106,8 @@ def compare_children(case: Case, parent_table: LakeTable) -> ComparedParents:
 def _counted(case: Case, declared: Parent, parent_table: LakeTable) -> Iterator[tuple[str, Counts]]:
     """Parents whose record counts another number of children than the lake has of them, if records count them."""
     table, settled = case.table, case.expected.settled
-    name = next((one.name for one in declared.table.schema.flat if one.path == declared.counted_by), None)
-    if not declared.counted_by or name is None:
+    name = _count_column(declared)
+    if name is None:
         return
     parents, children = parent_table.published(), case.lake_table.published()
     for month in parents:
@@ -122,6 +125,26 @@ def _counted(case: Case, declared: Parent, parent_table: LakeTable) -> Iterator[
             if said is None or said == stored[key] or late or _is_cut(declared, said, stored[key]):
                 continue
             yield key, Counts(int(said), stored[key])
+
+
+def _said(declared: Parent, parent_table: LakeTable, keys: Sequence[str]) -> dict[str, int]:
+    """As many children as the lake's records of these parents say, by key: an answer with fewer may lack some."""
+    name = _count_column(declared)
+    found: dict[str, int] = {}
+    for month in parent_table.published() if name else ():
+        rows = _columns(parent_table, month, (declared.key, str(name)))
+        if rows is not None and name in rows.column_names:
+            rows = rows.filter(pc.is_in(rows.column(declared.key), value_set=pa.array(keys, pa.string())))
+            counted = zip(_keys(rows, declared.key), rows.column(str(name)).to_pylist(), strict=True)
+            found.update({key: int(said) for key, said in counted if said is not None})
+    return found
+
+
+def _count_column(declared: Parent) -> str | None:
+    """The column of the parent table with the number of children; None where records do not count them."""
+    if not declared.counted_by:
+        return None
+    return next((one.name for one in declared.table.schema.flat if one.path == declared.counted_by), None)
 
 
 def _is_cut(declared: Parent, said: int, stored: int) -> bool:
@@ -178,11 +201,12 @@ class _Answers:
     parents: list[str] = field(default_factory=list)
     whole: set[str] = field(default_factory=set)
     _came: set[str] = field(default_factory=set)
+    _served: Counter[str] = field(default_factory=Counter)
 
-    def ask(self, keys: Sequence[str]) -> None:
-        """Ask for the children of these parents, as far as requests are allowed."""
+    def ask(self, keys: Sequence[str], said: Mapping[str, int]) -> None:
+        """Ask for the children of these parents, as far as requests are allowed; `said`: how many some of them have."""
         self.parents = list(keys)
-        records = [self._record(key) for key in keys]
+        records = [self._record(key, said.get(key)) for key in keys]
         extraction = self.case.extraction(self._take)
         # What is inherited from the parent is not asked for, and not compared.
         try:
@@ -193,10 +217,13 @@ class _Answers:
             if refused.status != 404:  # all of the parents that were drawn are gone
                 raise
 
-    def _record(self, key: str) -> Record:
-        members = {name: msgspec.Raw(b"null") for name in self.declared.inherits.values()}
-        text = msgspec.json.encode({**members, self.declared.key: key})
-        return SentRecord(msgspec.Raw(text))
+    def _record(self, key: str, said: int | None) -> Record:
+        """As much of a parent's record as asking for its children takes."""
+        counted: Any = said
+        for name in reversed(self.declared.counted_by):
+            counted = {name: counted}
+        members = {**dict.fromkeys(self.declared.inherits.values()), **(counted or {}), self.declared.key: key}
+        return SentRecord(msgspec.Raw(msgspec.json.encode(members)))
 
     def _take(self, page: Page) -> None:
         for mark in page.records[: page.marks]:
@@ -205,8 +232,9 @@ class _Answers:
             if not cut_by or bytes(mark.get(cut_by, b"null")) == b"null":
                 self.whole.add(parent)
             self._came.add(parent)
-        for record in page.records[page.marks :]:
-            self._came.add(_text(record[self.case.table.parent_column]))
+        parents = [_text(record[self.case.table.parent_column]) for record in page.records[page.marks :]]
+        self._came.update(parents)
+        self._served.update(parents)
         if not self.case.table.replaces_children:
             self.whole.update(self._came)
         self.case.seen.add(page)
@@ -229,7 +257,11 @@ class _Answers:
         for parent in _keys(gone, table.parent_column):
             if parent in self.whole:
                 found.extra[parent] = found.extra.get(parent, 0) + 1
-        found.fields = self._fields(ours, theirs)
+            else:
+                found.untold.append(parent)
+        found.fields = self._fields(ours, theirs) if has_columns(table, case.index) else {}
+        if table.is_replaced:  # each sync reads it whole: these may have changed since the last one
+            found.extra, found.fields = {}, {}
         found.same = ours.num_rows - gone.num_rows - len(found.fields)
         return found
 
@@ -260,11 +292,15 @@ class _Answers:
         return found
 
     def changed_since(self, parents: Sequence[str]) -> list[str]:
-        """Those of the parents that have changed since the last sync, which the next one reads, or that are gone."""
+        """Those of the parents that have changed since the last sync, which the next one reads, or that are gone.
+
+        Learns from their records how many children they have now.
+        """
         table, settled = self.declared.table, self.case.expected.settled
         if not table.record_path or settled is None:
             return []
         api = self.case.client.for_table(self.case.table.name, self.case.table.scope, self.case.allowance)
+        parents = list(dict.fromkeys(parents))
 
         def changed(key: str) -> bool:
             try:
@@ -273,6 +309,9 @@ class _Answers:
                 return True
             if not isinstance(answer, Page):
                 return not isinstance(answer, FatalApiError)
+            counted = integer_at(answer.records[0], self.declared.counted_by) if answer.records else None
+            if counted is not None and counted <= self._served[key] and key in self._came:
+                self.whole.add(key)
             return answer.newest is not None and answer.newest >= settled
 
         jobs = [partial(changed, key) for key in parents[: max(0, self.case.allowance.left)]]

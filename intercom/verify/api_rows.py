@@ -21,7 +21,7 @@ from intercom.verify.lake_index import CHANGED, CREATED, seconds_in, times_of
 
 
 class ApiRows:
-    """Rows of one table as the workspace gave them. Pages may come from any thread.
+    """Rows of one table as the workspace gave them, under the table's rules. Pages may come from any thread.
 
     `rejected` counts records that cannot be rows, as a run would find, too. `protection` are the table's rules.
     """

@@ -171,8 +171,10 @@ def _newest(rows: pa.Table) -> pa.Table:
 
 
 def rows_of(table: Table, lake_table: LakeTable, index: LakeIndex, keys: Sequence[str]) -> pa.Table:
-    """Published rows of these keys with the declared columns, in no order; a file with other columns gives none."""
+    """Published rows of these keys in no order; none of files without the declared columns, or under other rules."""
     declared = table.schema.arrow
+    if not has_columns(table, index):
+        return declared.empty_table()
     asked = pa.array(keys, pa.string())
     held = index.at(index.places_of(asked).drop_null())
     by_month: dict[str, list[str]] = {}
@@ -185,6 +187,11 @@ def rows_of(table: Table, lake_table: LakeTable, index: LakeIndex, keys: Sequenc
             if file.schema_arrow.equals(declared):
                 found += _among(table, file, pa.array(some, pa.string()))
     return pa.concat_tables(found)
+
+
+def has_columns(table: Table, index: LakeIndex) -> bool:
+    """Whether the table's files have the declared columns, under the declared rules."""
+    return index.state.columns == table.schema and index.state.rewriting is None
 
 
 def _among(table: Table, file: ParquetReader, keys: pa.Array) -> Iterator[pa.Table]:
