@@ -20,6 +20,7 @@ from tests.support.nursery import Nursery
 from tests.support.prefect_server import Prefect, new_database
 from tests.support.rig import Rig
 from tests.support.seeded import seeded_workspace
+from tests.support.service_models import share_service_models
 from tests.support.side_by_side import SHARED_SERVER, InGroups, check_groups, group_of
 
 # A deadline measures the machine, and tests run side by side; how many examples there are is what counts.
@@ -92,6 +93,7 @@ BUCKET = "acme-lake"
 def s3_endpoint() -> Iterator[str]:
     from moto.server import ThreadedMotoServer  # half of what there is to import here, for few files
 
+    share_service_models()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

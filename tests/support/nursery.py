@@ -33,6 +33,7 @@ from intercom.sync.ingest import ingest_table
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
 from tests.support.prefect_server import inherited
+from tests.support.service_models import share_service_models
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,11 @@ class Nursery:
 
 
 def _serve() -> None:
-    import s3fs  # noqa: F401 -- once, instead of in each fork
+    import botocore.session
+    import s3fs  # noqa: F401 -- once, instead of in each fork, as the description of S3
 
+    share_service_models()
+    botocore.session.get_session().create_client("s3", region_name="us-east-1")
     for line in sys.stdin:
         order = Order(**json.loads(line))
         started = time.monotonic()

@@ -13,10 +13,12 @@ import pytest
 from intercom.lake.storage import Lake
 from tests.lake.stores.kinds import KINDS, LOCAL, MEMORY, MOTO, RCLONE, Backend, Endpoint, Kind, s3_backend
 from tests.lake.stores.servers import rclone
+from tests.support.service_models import share_service_models
 
 
 @pytest.fixture(scope="session")
 def rclone_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    share_service_models()
     with rclone(tmp_path_factory.mktemp("buckets")) as endpoint:
         yield endpoint
 
