@@ -6,16 +6,26 @@ import shutil
 import signal
 import tarfile
 import time
+from contextlib import chdir
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.error import HTTPError
 
+import duckdb
 import pytest
 import yaml
 
+from intercom.cli.demo import demo_connection
+from intercom.compaction.compact import Compacted
+from intercom.config.lookup import read_connections_file
+from intercom.sync.ingest import Ingested
+from intercom.tables.catalogue import TABLES
+from intercom.tables.table import Strategy
 from tests.support.installed import ROOT, Environment, built, foreign_wheel
+from tests.support.ports import free_port
 from tests.support.prefect_server import Prefect
-from tests.support.rig import Rig
+from tests.support.rig import BY_DEFAULT, Rig
 from tests.support.signals import children_get_sigint
 from tests.support.truth import assert_exact, read_lake
 
@@ -91,20 +101,60 @@ def test_an_editable_install_imports_the_flows_of_the_checkout(source: Path, tmp
     assert environment.run("intercom-lake", "--version", cwd=tmp_path).stdout.strip() == "0.1.0"
 
 
-def test_the_installed_command_runs_the_demo_and_shows_it_to_duckdb(installed: Environment, tmp_path: Path) -> None:
+def test_the_installed_demo_needs_no_account_and_no_server_answers_the_readmes_query_and_may_run_again(
+    installed: Environment, tmp_path: Path
+) -> None:
+    """A server that cannot be reached is configured in every way that Prefect knows: the demo has one of its own."""
+    nowhere = f"http://127.0.0.1:{free_port()}/api"
+    (tmp_path / "prefect.toml").write_text(f'[api]\nurl = "{nowhere}"\n')
     (tmp_path / "home").mkdir()
-    home = {"HOME": str(tmp_path / "home"), "NO_COLOR": "1"}
-    demo = installed.run("intercom-lake", "demo", cwd=tmp_path, **home)
-    assert demo.returncode == 0, demo.stdout + demo.stderr
-    assert (tmp_path / "lake/demo/data/demo/tags/data.parquet").is_file()
-    ddl = installed.run(
-        "intercom-lake", "ddl", "duckdb", "--lake", "lake/demo", "--connection", "demo", cwd=tmp_path, **home
+    (tmp_path / "home/profiles.toml").write_text(
+        f'active = "real"\n[profiles.real]\nPREFECT_API_URL = "{nowhere}"\nPREFECT_API_KEY = "a"\n'
     )
-    assert ddl.returncode == 0, ddl.stderr
-    count = "import duckdb, sys; duckdb.execute(sys.stdin.read())"
-    assert ddl.stdout.count("CREATE OR REPLACE VIEW") == 9
-    compiled = installed.run("python", "-c", count.replace("sys.stdin.read()", repr(ddl.stdout)), cwd=tmp_path)
-    assert compiled.returncode == 0, compiled.stderr
+    (tmp_path / "system").mkdir()
+    settings = {
+        "PREFECT_HOME": str(tmp_path / "home"),
+        "PREFECT_API_URL": nowhere,
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{tmp_path}/home/real.db",
+        "TMPDIR": str(tmp_path / "system"),
+        "DO_NOT_TRACK": "1",
+        "NO_COLOR": "1",
+    }
+    demo = installed.run("intercom-lake", "demo", cwd=tmp_path, **settings)
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    counts = next(part for part in demo.stdout.split("\n\n") if part.startswith("table")).splitlines()
+    assert max(map(len, counts)) <= 80
+    lines = {line.split()[0]: line.split() for line in counts if line[:1].isalpha()}
+    assert set(BY_DEFAULT) <= set(lines)
+    assert lines["contacts"][2] != "0"
+    assert demo.stdout.splitlines()[-2].startswith("The lake is in ./lake/demo: ")
+    assert "intercom-lake ddl duckdb --lake ./lake/demo" in demo.stdout.splitlines()[-1]
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["profiles.toml"]
+    assert list((tmp_path / "system").glob("intercom-lake*")) == []
+    assert [path.name for path in (tmp_path / "lake").iterdir()] == ["demo"]
+    query = (ROOT / "README.md").read_text(encoding="utf-8").split('duckdb.sql("""')[1].split('"""')[0]
+    rows = duckdb.sql(query.replace("lake/demo/data", f"{tmp_path}/lake/demo/data")).fetchall()
+    assert len(rows) == 5
+    views = installed.run(
+        "intercom-lake", "ddl", "duckdb", "--lake", "lake/demo", "--connection", "demo", cwd=tmp_path, **settings
+    )
+    assert views.returncode == 0, views.stderr
+    assert views.stdout.count("CREATE OR REPLACE VIEW") == 9
+    with duckdb.connect() as session, chdir(tmp_path):
+        session.execute(views.stdout)
+    again = run_the_demo_again(tmp_path / "lake/demo")
+    assert [name for name, (read, _) in again.items() if read.reason == "incremental"] == [
+        name for name in BY_DEFAULT if TABLES[name].strategy is not Strategy.REPLACE
+    ]
+    assert {(done.new, done.changed, done.removed, done.files) for _, done in again.values()} == {(0, 0, 0, 0)}
+
+
+def run_the_demo_again(lake: Path) -> dict[str, tuple[Ingested, Compacted]]:
+    """What a second demo reads and merges: from a new sandbox, by a new Prefect server, which knows no watermark."""
+    with demo_connection() as options:
+        demo = read_connections_file(Path(options["connections_file"]))[options["connection"]]
+        server: Any = SimpleNamespace(token=demo.access_token.get_secret_value(), base_url=demo.base_url)
+        return Rig(server, str(lake), demo.name).sync()
 
 
 def test_the_installed_command_checks_a_connection_and_serves_a_deployment(
@@ -148,15 +198,16 @@ def served(prefect: Prefect, name: str) -> Any:
 # -- beside Intercom's SDK ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("order", ["before", "after"])
-def test_beside_intercoms_sdk_the_command_says_what_to_do(wheel: Path, tmp_path: Path, order: str) -> None:
+def test_beside_intercoms_sdk_the_command_says_what_to_do(wheel: Path, tmp_path: Path) -> None:
+    """Whichever was installed first."""
     theirs = foreign_wheel(tmp_path)
     environment = Environment.made(tmp_path / "venv")
-    environment.install(*([theirs, wheel] if order == "before" else [wheel, theirs]))
-    both = environment.run("intercom-lake", "--version", cwd=tmp_path)
-    assert (both.returncode, both.stdout) == (2, "")
-    (line,) = both.stderr.splitlines()
-    assert "pip uninstall python-intercom" in line
+    for order in ([theirs, wheel], [theirs]):  # theirs before ours, and after it
+        environment.install(*order)
+        both = environment.run("intercom-lake", "--version", cwd=tmp_path)
+        assert (both.returncode, both.stdout) == (2, "")
+        (line,) = both.stderr.splitlines()
+        assert "pip uninstall python-intercom" in line
     environment.pip("uninstall", "--yes", "--quiet", "python-intercom")
     left = environment.run("intercom-lake", "--version", cwd=tmp_path)
     assert (left.returncode, left.stdout) == (2, "")

@@ -11,21 +11,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import duckdb
 import pytest
 
-from intercom.cli.demo import demo_connection
-from intercom.compaction.compact import Compacted
-from intercom.config.lookup import read_connections_file
 from intercom.orchestration.tasks import merge_months, merge_table, prepare_run, sync_table
-from intercom.sync.ingest import Ingested
-from intercom.tables.catalogue import TABLES
-from intercom.tables.table import Strategy
 from tests.conftest import BUCKET
-from tests.support.ports import free_port
 from tests.support.prefect_server import ROOT, Prefect, inherited
 from tests.support.rig import BY_DEFAULT, CONNECTION, Rig
 from tests.support.signals import children_get_sigint
@@ -350,53 +341,3 @@ def test_the_log_of_a_run_has_our_errors_as_sentences(prefect: Prefect, rig: Rig
     for text in ("\n".join(line["message"] for line in prefect.post("logs/filter", wanted)), done.stderr):
         assert "status 401" in text
         assert "Traceback" not in text
-
-
-def test_the_demo_needs_no_account_and_no_server_answers_the_readmes_query_and_may_run_again(tmp_path: Path) -> None:
-    """A server that cannot be reached is configured in every way that Prefect knows: the demo has one of its own."""
-    nowhere = f"http://127.0.0.1:{free_port()}/api"
-    (tmp_path / "prefect.toml").write_text(f'[api]\nurl = "{nowhere}"\n')
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home/profiles.toml").write_text(
-        f'active = "real"\n[profiles.real]\nPREFECT_API_URL = "{nowhere}"\nPREFECT_API_KEY = "a"\n'
-    )
-    environment = {
-        **inherited(),
-        "PREFECT_HOME": str(tmp_path / "home"),
-        "PREFECT_API_URL": nowhere,
-        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{tmp_path}/home/real.db",
-        "TMPDIR": str(tmp_path / "system"),
-        "DO_NOT_TRACK": "1",
-    }
-    (tmp_path / "system").mkdir()
-    result = subprocess.run(
-        [sys.executable, str(ROOT / "flows/sync.py"), "--demo"],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280, check=False,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    counts = next(part for part in result.stdout.split("\n\n") if part.startswith("table")).splitlines()
-    assert max(map(len, counts)) <= 80
-    lines = {line.split()[0]: line.split() for line in counts if line[:1].isalpha()}
-    assert set(BY_DEFAULT) <= set(lines)
-    assert lines["contacts"][2] != "0"
-    assert result.stdout.splitlines()[-2].startswith("The lake is in ./lake/demo: ")
-    assert "intercom-lake ddl duckdb --lake ./lake/demo" in result.stdout.splitlines()[-1]
-    assert [path.name for path in (tmp_path / "home").iterdir()] == ["profiles.toml"]
-    assert list((tmp_path / "system").glob("intercom-lake*")) == []
-    assert [path.name for path in (tmp_path / "lake").iterdir()] == ["demo"]
-    query = (ROOT / "README.md").read_text(encoding="utf-8").split('duckdb.sql("""')[1].split('"""')[0]
-    rows = duckdb.sql(query.replace("lake/demo/data", f"{tmp_path}/lake/demo/data")).fetchall()
-    assert len(rows) == 5
-    again = run_the_demo_again(tmp_path / "lake/demo")
-    assert [name for name, (read, _) in again.items() if read.reason == "incremental"] == [
-        name for name in BY_DEFAULT if TABLES[name].strategy is not Strategy.REPLACE
-    ]
-    assert {(done.new, done.changed, done.removed, done.files) for _, done in again.values()} == {(0, 0, 0, 0)}
-
-
-def run_the_demo_again(lake: Path) -> dict[str, tuple[Ingested, Compacted]]:
-    """What a second demo reads and merges: from a new sandbox, by a new Prefect server, which knows no watermark."""
-    with demo_connection() as options:
-        demo = read_connections_file(Path(options["connections_file"]))[options["connection"]]
-        server: Any = SimpleNamespace(token=demo.access_token.get_secret_value(), base_url=demo.base_url)
-        return Rig(server, str(lake), demo.name).sync()
