@@ -253,7 +253,7 @@ class RequestSender:
     def _fatal(self, request: Request, failure: Failure) -> FatalApiError:
         connection, scope = self.connection, self.scope
         error: type[FatalApiError] = RequestRejectedError
-        cure = "Asking again gives the same answer."
+        cure = "Run again; if it is refused again, check base_url, or ask Intercom's support, with the request's id."
         if failure.status == 401:
             error = PermissionDeniedError
             needed = f", which needs the permission {scope!r}," if scope else ""

@@ -244,7 +244,7 @@ class _Reading:
         extraction, tally = self._extraction, self._extraction.tally
         owed: OwedParent | None = None
         try:
-            children, verdict = self._believed(parent)
+            children, verdict = self._found(parent)
         except FatalApiError as error:
             if error.status != 404:
                 raise
@@ -273,6 +273,15 @@ class _Reading:
         if verdict is not Verdict.SHORT and not children.rejected:
             extraction.parents.was_read(parent.key, parent.digest, parent.at)
         return page, owed
+
+    def _found(self, parent: ParentRecord) -> tuple[Children, Verdict]:
+        """As `_believed`; that a parent is gone is believed when two answers say so."""
+        try:
+            return self._believed(parent)
+        except FatalApiError as error:
+            if error.status != 404:
+                raise
+            return self._believed(parent)
 
     def _believed(self, parent: ParentRecord) -> tuple[Children, Verdict]:
         """The children, and how much of them there is, after a second request where the first answer has too few."""

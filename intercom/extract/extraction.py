@@ -118,6 +118,12 @@ class Extraction:
     parent_text: Callable[[Record], Raw | bytes] = text_of
 
     @property
+    def what(self) -> str:
+        """The table in messages; while the parents of a child table are read, the child table with them."""
+        table, asked_for = self.table.name, self.api.table
+        return table if asked_for == table else f"{asked_for}, in its {table}"
+
+    @property
     def by_day(self) -> bool:
         """Whether bounds for days are sent: they are right however search compares, and those for seconds are not."""
         return self.table.day_cut or bool(self.compares_days)

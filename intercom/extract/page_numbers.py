@@ -71,7 +71,7 @@ def read_page_numbers(extraction: Extraction) -> None:
     is believed when two count requests after the last page both give one. `completeness` gets the final shortfall, and
     learns of a list that names more pages, but repeats one, and has no count that would tell whether rows are missing.
     """
-    name, counted, walk = extraction.table.name, 0, _Walk(0, 0)
+    name, counted, walk = extraction.what, 0, _Walk(0, 0)
     size: PageSize = extraction.table.per_page
     for read in range(1, _READS + 1):
         walk, size = _walk(extraction, size)
@@ -123,7 +123,7 @@ def _one_by_one(extraction: Extraction, size: PageSize, first: _Delivered) -> _W
     The end is a page after which there is none, or with the rows of the one before it, or that names a page already
     read; or two empty pages in a row. Raises RetriableApiError when pages keep repeating rows in another way.
     """
-    seen, places = DistinctKeys(extraction.table.name), {place_of({"page": 1})}
+    seen, places = DistinctKeys(extraction.what), {place_of({"page": 1})}
     page, before, empty, nulls = first, frozenset[bytes](), 0, 0
     while True:
         seen.expect(page.counted or None)

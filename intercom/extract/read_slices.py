@@ -190,7 +190,7 @@ def _slice_search(extraction: Extraction, plan: SlicePlan, part: Slice, counted:
     if part == Slice() and plan.whole == Bounds(None, None):
         return replace(everything(extraction, plan.sort_field), counted=counted)
     return CursorSearch(
-        what=f"{extraction.table.name}, window {plan.field} {describe_slice(part, bounds)}",
+        what=f"{extraction.what}, window {plan.field} {describe_slice(part, bounds)}",
         query=range_query(plan.field, bounds, part.narrowed),
         field=plan.sort_field,
         order="ascending",

@@ -67,13 +67,13 @@ def read_scroll(extraction: Extraction) -> None:
                 log.warning("%s: the list counts %d, scrolls gave %d", table.name, floor, coverage.found)
                 short += 1
                 if short == _SHORT_SCROLLS:
-                    extraction.completeness.short(table.name, floor, coverage.found, short)
+                    extraction.completeness.short(extraction.what, floor, coverage.found, short)
                     return
                 coverage.distrust()
             if pause:
                 api.sleep(pause)
     raise RetriableApiError(
-        f"{table.name}: {len(RESTART_WAITS_SECONDS) + 1} scrolls over all companies ended early or lost "
+        f"{extraction.what}: {len(RESTART_WAITS_SECONDS) + 1} scrolls over all companies ended early or lost "
         "pages that no other one had. Run again later; what was read is not committed and the watermark has not moved."
     )
 
@@ -94,9 +94,9 @@ def _one_scroll(extraction: Extraction, coverage: ScrollCoverage) -> int:
     An empty page is the end only when the next request says so, too: by 404 or another one.
     """
     api, table = extraction.api, extraction.table
-    answer: Answer | None = _open(api, table)
+    answer: Answer | None = _open(extraction)
     coverage.begin()
-    seen = DistinctKeys(table.name)
+    seen = DistinctKeys(extraction.what)
     number, token, empty, nulls = 0, None, 0, 0
     while answer is not None:
         number, token = number + 1, _token(answer, token)
@@ -118,8 +118,9 @@ def _one_scroll(extraction: Extraction, coverage: ScrollCoverage) -> int:
     return nulls
 
 
-def _open(api: TableClient, table: Table) -> Answer:
+def _open(extraction: Extraction) -> Answer:
     """The first page; while another scroll is open it is asked for again for a little over a minute."""
+    api, table = extraction.api, extraction.table
     for pause in (*OPEN_WAITS_SECONDS, None):
         try:
             return api.get(table.path, expect=table.records_at)
@@ -128,7 +129,7 @@ def _open(api: TableClient, table: Table) -> Answer:
                 raise
             if pause is None:
                 raise RetriableApiError(
-                    f"{table.name}: another scroll over the companies of this workspace has been open for over "
+                    f"{extraction.what}: another scroll over the companies of this workspace has been open for over "
                     f"{sum(OPEN_WAITS_SECONDS)} s (request {error.request_id}). Let the other program end, then run "
                     "again; nothing was committed and the watermark has not moved.",
                     status=error.status,

@@ -48,5 +48,5 @@ def _read_moved(extraction: Extraction) -> None:
     """Read rows that changed since the run began: a read by a time that changes may have missed them."""
     window = Window(extraction.run_start)
     query = range_query(str(extraction.table.cursor_field), window_bounds(extraction, window))
-    what = f"{extraction.table.name}, changed while it was read"
+    what = f"{extraction.what}, changed while it was read"
     read_cursor_pages(extraction, CursorSearch(what, query, str(extraction.table.cursor_field), "ascending"))

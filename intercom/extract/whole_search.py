@@ -82,7 +82,7 @@ def everything(extraction: Extraction, sort_field: str) -> CursorSearch:
     Rows that change after the run began are left to the next run: in a busy workspace there would always be more.
     """
     return CursorSearch(
-        what=extraction.table.name,
+        what=extraction.what,
         query={"operator": "OR", "value": [{"field": name, "operator": ">", "value": 0} for name in _TIMES]},
         field=sort_field,
         order="ascending",
@@ -104,8 +104,8 @@ def searched_changes(extraction: Extraction, window: Window) -> CursorSearch:
         window.start is not None and window.end is None and extraction.run_start - window.start < _EARLY_END_SECONDS
     )
     if extraction.by_day and recent:
-        return CursorSearch(table.name, query, field, "descending")
-    return CursorSearch(table.name, query, field, "ascending", until=extraction.run_start)
+        return CursorSearch(extraction.what, query, field, "descending")
+    return CursorSearch(extraction.what, query, field, "ascending", until=extraction.run_start)
 
 
 def all_have_created(extraction: Extraction, begun: BegunSearch) -> bool:

@@ -29,13 +29,19 @@ SCROLL_BROKEN = "Request failed due to an internal network error. Please restart
 
 @dataclass(slots=True)
 class Answer:
-    """Status, headers and body. If set, ``declared_length`` is sent as Content-Length, whatever the body's size."""
+    """Status, headers and body. If set, ``declared_length`` is sent as Content-Length, whatever the body's size.
+
+    ``breaks`` resets the connection in the middle of the body. ``drips`` sends the body byte by byte, with so many
+    seconds between two of them.
+    """
 
     status: int
     body: bytes
     content_type: str = "application/json; charset=utf-8"
     headers: dict[str, str] = field(default_factory=dict)
     declared_length: int | None = None
+    breaks: bool = False
+    drips: float = 0.0
 
 
 class Refusal(Exception):

@@ -27,7 +27,17 @@ FaultKind = Literal[
     "shard_away",
     "short",
     "shifted",
+    "hollow",
+    "again",
+    "same_next",
+    "fewer",
+    "more",
+    "reset_body",
+    "drip",
 ]
+UNTRUE: frozenset[FaultKind] = frozenset(
+    ("shard_away", "short", "shifted", "hollow", "again", "same_next", "fewer", "more")
+)
 SCROLL_PATH = "/companies/scroll"
 HALF_A_LIST = b'{"type":"list","data":[{"type":"contact","id":"5ba682d23d7cf92bef87bfd4","em'
 MESSAGES = {429: "Exceeded rate limit of 166 in 10_seconds", 401: "Access Token Invalid"}
@@ -39,7 +49,10 @@ class Reset(Exception):
 
 @dataclass(slots=True)
 class Fault:
-    """Which requests fail, and how; ``hits`` counts the requests that have failed."""
+    """Which requests fail, and how; ``hits`` counts the requests that have failed.
+
+    Not all kinds can make each answer a wrong one: ``wrong`` counts the answers that were not the right ones.
+    """
 
     kind: FaultKind
     path: str | None = None
@@ -54,6 +67,9 @@ class Fault:
     where: Callable[[LoggedRequest], bool] | None = None
     matches: int = 0
     hits: int = 0
+    wrong: int = 0
+    before: dict[str, bytes] = field(default_factory=dict)
+    """By path: the right answer to the latest request that was not made to fail."""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(FaultKind):
@@ -73,21 +89,30 @@ class Fault:
         """Whether the answer comes from a proxy in front of the API, and so has no rate headers."""
         return self.kind in ("html", "redirect")
 
-    def answer(self, path: str, request_id: str, execute: Callable[[], Answer]) -> Answer:
+    def answer(self, request: LoggedRequest, request_id: str, execute: Callable[[], Answer]) -> Answer:
         """The faulty answer; raises Reset if the connection is to be closed without an answer."""
+        self.wrong += self.kind not in UNTRUE
         if self.kind == "delay":
             time.sleep(self.seconds)
             return execute()
-        if self.kind in ("shard_away", "short", "shifted"):
-            return self._untrue(execute())
+        if self.kind in UNTRUE:
+            right = execute()
+            body = right.body
+            untrue_one = self._untrue(request, right)
+            self.wrong += untrue_one.body != body
+            return untrue_one
+        if self.kind in ("reset_body", "drip"):
+            right = execute()
+            right.breaks, right.drips = self.kind == "reset_body", self.seconds
+            return right
         done = execute() if self.executed else None
         if self.kind == "reset":
             raise Reset
-        answer = self._failure(path, request_id, done)
+        answer = self._failure(request.path, request_id, done)
         answer.headers.update(self.headers)
         return answer
 
-    def _untrue(self, right: Answer) -> Answer:
+    def _untrue(self, request: LoggedRequest, right: Answer) -> Answer:
         """The right answer, changed to a wrong one if its status is 200."""
         if right.status == 200:
             match self.kind:
@@ -95,6 +120,16 @@ class Fault:
                     right.body = untrue.shard_away(right.body)
                 case "short":
                     right.body = untrue.short(right.body, self.every)
+                case "hollow":
+                    right.body = untrue.hollow(right.body)
+                case "again":
+                    right.body = self.before.get(request.path, right.body)
+                case "same_next":
+                    right.body = untrue.same_next(right.body, request)
+                case "fewer":
+                    right.body = untrue.counting(right.body, lambda count: count // 2)
+                case "more":
+                    right.body = untrue.counting(right.body, lambda count: count + count // 2 + 3)
                 case _:
                     right.body = untrue.shifted(right.body)
         right.headers.update(self.headers)
@@ -148,6 +183,13 @@ class Faults:
     def clear(self) -> None:
         with self._lock:
             self._faults.clear()
+
+    def served(self, request: LoggedRequest, answer: Answer) -> None:
+        """Note a right answer, which a later one may repeat."""
+        with self._lock:
+            for fault in self._faults:
+                if fault.kind == "again" and answer.status == 200 and fault.concerns(request):
+                    fault.before[request.path] = answer.body
 
     def match(self, request: LoggedRequest) -> Fault | None:
         """The fault for this request, if any: the first that matches, after ``after`` matches, and is not used up."""

@@ -48,6 +48,8 @@ class SandboxServer:
         self.token = token
         self.rate_headers = rate_headers
         self.latency_seconds = latency_seconds
+        self.date_ahead_seconds = 0.0
+        """By how much the Date header of each answer is ahead of the workspace's clock."""
         self.log: list[LoggedRequest] = []
         self._limit = RateLimit(workspace.time, rate_limit, window_seconds)
         self._endpoints = Endpoints(workspace)
@@ -77,6 +79,14 @@ class SandboxServer:
     def stop(self) -> None:
         """Close the port and every connection."""
         self._transport.stop()
+
+    def refuse(self) -> None:
+        """Close the port and every connection, so that new ones are refused, until `accept`."""
+        self._transport.stop()
+
+    def accept(self) -> None:
+        """Open the port again."""
+        self._transport.reopen()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -108,10 +118,13 @@ class SandboxServer:
         "delay". ``where`` restricts the fault to some requests of the path, for example to one query; only these count
         for ``after`` and ``times``.
 
-        Three kinds change the right answer to one that is well formed, has status 200 and is wrong. "shard_away": no
+        Some kinds change the right answer to one that is well formed, has status 200 and is wrong. "shard_away": no
         records, a count of 0, no next page. "short": each ``every``-th record of a page is missing, with the same
-        count. "shifted": one record of the page is there twice and another one is missing. A scroll advances by such a
-        page.
+        count. "shifted": one record of the page is there twice and another one is missing. "hollow": no records, but
+        the same count and next page. "again": the right answer to the request before, of the same path. "same_next":
+        the page names itself as the next one. "fewer" and "more": another count. A scroll advances by such a page.
+
+        "reset_body" resets the connection in the middle of the right answer, "drip" sends it a byte in ``seconds``.
         """
         fault = Fault(kind, path, status, times, after, body, headers or {}, executed, seconds, every, where)
         self._faults.add(fault)
@@ -158,7 +171,7 @@ class SandboxServer:
             answer = self._checked(request, headers, body, request_id)
         except Refusal as refusal:
             answer = refusal.answer(request_id)
-        answer.headers.setdefault("Date", formatdate(self.workspace.time(), usegmt=True))
+        answer.headers.setdefault("Date", formatdate(self.workspace.time() + self.date_ahead_seconds, usegmt=True))
         answer.headers.setdefault("X-Request-Id", request_id)
         request.status = answer.status
         return answer
@@ -196,8 +209,9 @@ class SandboxServer:
 
         if fault is None:
             answer = execute()
+            self._faults.served(request, answer)
         else:
-            answer = fault.answer(request.path, request_id, execute)
+            answer = fault.answer(request, request_id, execute)
             if fault.kills_scroll and request.path == SCROLL_PATH:
                 with self.workspace.lock:
                     self.workspace.scroll.kill()

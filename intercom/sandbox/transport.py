@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import socket
+import struct
 import sys
+import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from http import HTTPStatus
@@ -58,9 +60,24 @@ class _Handler(StreamRequestHandler):
         fields["Content-Length"] = str(answer.declared_length or len(payload))
         head = f"HTTP/1.1 {answer.status} {_reason(answer.status)}\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        if answer.breaks or answer.drips:
+            return self._unwell(head.encode("latin-1") + b"\r\n", payload, answer)
         # One call: headers and body in separate packets would each wait for a delayed acknowledgement.
         self.connection.sendall(head.encode("latin-1") + b"\r\n" + payload)
         return honest and headers.get("Connection", "").lower() != "close"
+
+    def _unwell(self, head: bytes, payload: bytes, answer: Answer) -> bool:
+        """Send half of the body and reset the connection, or all of it byte by byte; False: it ends with this."""
+        if answer.breaks:
+            self.connection.sendall(head + payload[: len(payload) // 2])
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+            return False
+        self.connection.sendall(head)
+        for place in range(len(payload)):
+            time.sleep(answer.drips)
+            self.connection.sendall(payload[place : place + 1])
+        return False
 
 
 @cache
@@ -113,6 +130,7 @@ class Transport:
     """A server on the loopback interface, run by its own thread."""
 
     def __init__(self, respond: Respond, port: int, *, compress: bool) -> None:
+        self._respond, self._compress = respond, compress
         self._server = _Server(respond, port, compress=compress)
         self._thread: Thread | None = None
         self.port: int = self._server.server_address[1]
@@ -120,6 +138,11 @@ class Transport:
     def start(self) -> None:
         self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="sandbox", daemon=True)
         self._thread.start()
+
+    def reopen(self) -> None:
+        """Listen on the same port again, after `stop`."""
+        self._server = _Server(self._respond, self.port, compress=self._compress)
+        self.start()
 
     def stop(self) -> None:
         """Stop listening and close every connection; a second call does nothing."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 import msgspec
+
+from intercom.sandbox.logged import LoggedRequest
 
 Fields = dict[str, msgspec.Raw]
 
@@ -44,6 +49,41 @@ def shifted(body: bytes) -> bytes:
         return body
     records = _records.decode(fields[name])
     return _with(fields, name, [records[0], *records[:-1]] if len(records) > 1 else records)
+
+
+def hollow(body: bytes) -> bytes:
+    """No records; counts and next page as they were."""
+    fields, name = _list_of(body)
+    return body if name is None else _with(fields, name, [])
+
+
+def counting(body: bytes, count: Callable[[int], int]) -> bytes:
+    """Another ``total_count``, where there is one, and everything else as it was."""
+    fields = _fields.decode(body)
+    total = fields.get("total_count")
+    if not _is_number(total):
+        return body
+    assert total is not None
+    return msgspec.json.encode({**fields, "total_count": count(int(bytes(total)))})
+
+
+def same_next(body: bytes, request: LoggedRequest) -> bytes:
+    """The page names itself as the next one; the first page of a search, which has no cursor, stays as it is."""
+    fields = _fields.decode(body)
+    place = _fields.decode(pages) if (pages := fields.get("pages")) and bytes(pages)[:1] == b"{" else {}
+    following = bytes(place.get("next", b"null"))
+    if following[:1] == b'"':
+        page = request.params.get("page", "1")
+        place["next"] = msgspec.Raw(re.sub(rb"([?&]page=)\d+", rb"\g<1>" + page.encode(), following))
+    elif following[:1] == b"{":
+        cursor = request.body["pagination"].get("starting_after") if request.body else None
+        if cursor is None and request.body:
+            return body
+        itself = {"page": int(request.params.get("page", "1")), "starting_after": cursor}
+        place["next"] = msgspec.Raw(msgspec.json.encode({**_fields.decode(following), **itself}))
+    else:
+        return body
+    return msgspec.json.encode({**fields, "pages": place})
 
 
 def _with(fields: Fields, name: str, records: list[msgspec.Raw]) -> bytes:

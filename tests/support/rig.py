@@ -149,7 +149,7 @@ class Rig:
     ) -> tuple[Ingested, Compacted]:
         if TABLES[name].access is Access.DERIVED:
             return derive(self.table(name), self.lake_table(name, lake), self.lake_table(parent_of(name), lake), run)
-        table = self.table(name) if self.per_page is None else replace(self.table(name), per_page=self.per_page)
+        table = self.table(name) if self.per_page is None else with_pages_of(self.table(name), self.per_page)
         ingested = ingest_table(
             table, client.for_table(name, table.scope), self.lake_table(name, lake), self.store, run
         )
@@ -184,6 +184,13 @@ class Rig:
         rows = sorted(self.workspace.rows("contacts"), key=lambda row: int(row["updated_at"]), reverse=True)
         body = {"type": "list", "data": rows[:3], "total_count": 13, "pages": None}
         self.server.fail("/contacts/search", kind="status", status=200, body=body, times=times, where=is_page)
+
+
+def with_pages_of(table: Table, per_page: int) -> Table:
+    """The table with so many rows on a page; those of the parent of a child table likewise."""
+    if table.is_child and table.parent is not None:
+        table = replace(table, parent=replace(table.parent, table=replace(table.parent.table, per_page=per_page)))
+    return replace(table, per_page=per_page)
 
 
 def parent_of(name: str) -> str:

@@ -128,12 +128,24 @@ def test_the_parts_of_a_conversation_move_with_its_month(rig: Rig) -> None:
         rig.check([PARTS])
 
 
+@pytest.mark.parametrize("full_refresh", [False, True])
+def test_that_a_conversation_is_gone_is_not_believed_of_one_answer(rig: Rig, full_refresh: bool) -> None:
+    """Else new parts would be missing until it changes again, and a full refresh would remove all of its parts."""
+    sync(rig)
+    conversation = with_parts(rig)
+    rig.workspace.travel(7_200)
+    append(rig, conversation, 1)
+    rig.server.fail(f"/conversations/{conversation}", "status", status=404)
+    sync(rig, full_refresh=full_refresh)
+    rig.check([PARTS])
+
+
 def test_a_conversation_that_has_gone_meanwhile_is_skipped_and_its_parts_stay(rig: Rig) -> None:
     sync(rig)
     conversation, before = with_parts(rig), rig.rows(PARTS).num_rows
     rig.workspace.travel(7_200)
     append(rig, conversation, 1)
-    rig.server.fail(f"/conversations/{conversation}", "status", status=404)
+    rig.server.fail(f"/conversations/{conversation}", "status", status=404, times=2)
     ingested, compacted = sync(rig)
     assert (compacted.removed, rig.rows(PARTS).num_rows) == (0, before)
     assert ingested.watermark_after == rig.workspace.tables["conversations"][conversation].updated_at

@@ -1,4 +1,4 @@
-"""Everything that goes wrong between the client and the API, over real sockets: exact in the end, or a clear error."""
+"""What goes wrong between the client and the API in ways of its own; the rest has `test_fault_matrix`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 
 from intercom.errors import PermissionDeniedError, RequestRejectedError, RetriableApiError
 from intercom.sandbox import ABSENT, Paging
-from tests.support.effort import SOAK
 from tests.support.rig import Rig, is_page
 
 SEARCH, SCROLL = "/contacts/search", "/companies/scroll"
@@ -18,40 +17,17 @@ SEARCH, SCROLL = "/contacts/search", "/companies/scroll"
 FAULTS: dict[str, dict[str, Any]] = {
     "500": {"kind": "status", "status": 500},
     "502": {"kind": "status", "status": 502},
-    "503": {"kind": "status", "status": 503},
-    "504": {"kind": "status", "status": 504},
-    "408": {"kind": "status", "status": 408},
-    "429": {"kind": "status", "status": 429},
-    "html": {"kind": "html", "status": 502},
     "empty": {"kind": "empty"},
     "truncated": {"kind": "truncated"},
-    "truncated_json": {"kind": "truncated_json"},
-    "not_json": {"kind": "not_json"},
     "wrong_shape": {"kind": "wrong_shape"},
     "reset": {"kind": "reset"},
 }
-PATHS = {"contacts": SEARCH, "companies": SCROLL, "articles": "/articles", "tags": "/tags"}
 
 
 @pytest.fixture
 def big(make_rig: Callable[..., Rig]) -> Rig:
     """Several pages of each kind."""
     return make_rig(contacts=320, companies=310, conversations=60, articles=310, history_days=20)
-
-
-# How an answer is judged is the same for all; what follows differs for a scroll. `make soak` has the whole matrix.
-OF_LISTS = list(FAULTS) if SOAK else ["500", "truncated_json", "reset"]
-
-
-@pytest.mark.parametrize(
-    ("table", "fault"),
-    [(table, fault) for table in PATHS for fault in (FAULTS if table in ("contacts", "companies") else OF_LISTS)],
-)
-def test_a_passing_fault_costs_only_time(big: Rig, table: str, fault: str) -> None:
-    big.server.fail(PATHS[table], times=1, after=0 if table == "tags" else 1, **FAULTS[fault])
-    big.sync([table])
-    big.check([table])
-    assert big.waited or table == "companies"  # a lost scroll is started again at once, the first time
 
 
 @pytest.mark.parametrize("fault", ["500", "502", "truncated", "reset", "empty"])
@@ -100,17 +76,6 @@ def test_a_workspace_without_companies_gives_an_empty_table(make_rig: Callable[.
     rig = make_rig(companies=0)
     rig.sync(["companies"])
     assert rig.rows("companies").num_rows == 0
-
-
-def test_a_scroll_that_dies_each_time_fails_without_moving_the_watermark(big: Rig) -> None:
-    big.server.fail(SCROLL, times=100, after=1, **FAULTS["500"])
-    with pytest.raises(RetriableApiError, match="companies"):
-        big.sync(["companies"])
-    assert big.store.kept == {}
-    big.server.clear_faults()
-    big.workspace.travel(61)
-    big.sync(["companies"])
-    big.check(["companies"])
 
 
 @pytest.mark.parametrize("limit", [149, 20, 1])

@@ -1,0 +1,283 @@
+"""Everything that goes wrong between this package and Intercom, by way of reading, and how a run ends then.
+
+The page deployments/docs/fault-matrix.md is made of this table (`tests.fault_page`); tests/sync/test_fault_matrix.py
+tries its cells, and `make soak` all of them: each table of the catalogue, each fault, increments and full refreshes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+from intercom.tables.table import Access
+
+FOR_EVER: Final = 1_000_000
+Requests = Literal["every", "pages"]
+
+
+class Way(StrEnum):
+    """How a table is read, by which faults differ. A derived table asks for nothing."""
+
+    SEARCH = "search"
+    SCROLL = "scroll"
+    PAGES = "list by pages"
+    LIST = "list"
+    LOG = "log"
+    PARENTS = "parents of a child table"
+    CHILDREN = "children"
+
+
+WAYS: Final[Mapping[Access, tuple[Way, ...]]] = {
+    Access.SEARCH: (Way.SEARCH,),
+    Access.SCROLL: (Way.SCROLL,),
+    Access.PAGES: (Way.PAGES,),
+    Access.LIST: (Way.LIST,),
+    Access.TIME_LOG: (Way.LOG,),
+    Access.CHILD: (Way.PARENTS, Way.CHILDREN),
+    Access.DERIVED: (),
+}
+
+
+class Outcome(StrEnum):
+    """How a run ends. Whatever it is, the next run without the fault leaves the table exact."""
+
+    EXACT = "exact"
+    """The table is what the workspace has."""
+    ERROR = "error"
+    """The table fails, with an error that names it and what to do. Its rows and its watermark are as before."""
+    WARNED = "warning"
+    """The run says what is short; no row is removed, and the watermark stays."""
+    OWED = "owed"
+    """The run names parents without an answer, and keeps them as owed: each run asks for them until they answer."""
+    LATER = "later"
+    """Nothing looked wrong, and what was not read is read by the next run: the watermark has not passed it."""
+    NEVER = "-"
+    """There is no such request, or nothing in the answer to be wrong."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
+class Fault:
+    """One fault: which answers are wrong, and how a run ends by way of reading.
+
+    `answers` are the arguments of `SandboxServer.fail`, empty where the fault is no wrong answer: `trick` names what
+    happens then, see `tests.support.fault_cells`. `after` requests are answered before it begins, `times` are hit.
+    `expected` has the outcomes that are possible, for ways that differ from `otherwise`.
+    """
+
+    name: str
+    what: str
+    answers: Mapping[str, Any] = field(default_factory=dict)
+    trick: str = ""
+    requests: Requests = "pages"
+    after: int = 1
+    times: int = 1
+    otherwise: frozenset[Outcome] = frozenset({Outcome.EXACT})
+    expected: Mapping[Way, frozenset[Outcome]] = field(default_factory=dict)
+
+    def outcomes(self, way: Way) -> frozenset[Outcome]:
+        """The outcomes that are right for a way of reading."""
+        return self.expected.get(way, self.otherwise)
+
+
+def _fails(
+    name: str, what: str, *, ways: Mapping[Way, frozenset[Outcome]] | None = None, **answers: Any
+) -> list[Fault]:
+    """A failure that passes after two requests, and one that does not."""
+    owed = {Way.CHILDREN: OWED_OR_ERROR}
+    return [
+        Fault(name=f"{name}, twice", what=what, answers=answers, times=2, expected=ways or {}),
+        Fault(
+            name=f"{name}, for ever",
+            what=what,
+            answers=answers,
+            requests="every",
+            times=FOR_EVER,
+            otherwise=ERROR,
+            expected=owed,
+        ),
+    ]
+
+
+EXACT: Final = frozenset({Outcome.EXACT})
+ERROR: Final = frozenset({Outcome.ERROR})
+OWED_OR_ERROR: Final = frozenset({Outcome.OWED, Outcome.ERROR})
+NEVER: Final = frozenset({Outcome.NEVER})
+_UNCOUNTED: Final[Mapping[Way, frozenset[Outcome]]] = {Way.LIST: NEVER, Way.LOG: NEVER, Way.CHILDREN: EXACT}
+_OF_SCROLLS: Final[Mapping[Way, frozenset[Outcome]]] = {Way.SCROLL: EXACT, Way.PARENTS: EXACT}
+
+FAULTS: Final[tuple[Fault, ...]] = (
+    *_fails("500", "the server has failed", kind="status", status=500),
+    *_fails("502", "the server is away, or the page is too much work", kind="status", status=502),
+    *_fails("503", "the server is away", kind="status", status=503),
+    *_fails("504", "no answer in time behind the proxy", kind="status", status=504),
+    *_fails("HTML, 502", "a proxy's page", kind="html", status=502),
+    *_fails("HTML, 200", "a proxy's page that says it is well", kind="not_json"),
+    *_fails("empty body", "status 200 and no byte", kind="empty"),
+    *_fails("cut body", "the connection ends in the middle of the body", kind="truncated"),
+    *_fails("cut JSON", "a body that is whole by its length and ends in the middle", kind="truncated_json"),
+    *_fails("other JSON", "an object without the list", kind="wrong_shape"),
+    *_fails("closed", "the connection ends without an answer", kind="reset"),
+    *_fails("reset", "the connection is reset in the middle of the body", kind="reset_body"),
+    *_fails("hanging", "no byte of the answer comes in time", kind="delay", seconds=0.7),
+    *_fails("dripping", "a byte now and then, so that the answer is never whole in time", kind="drip", seconds=0.02),
+    Fault(
+        name="429, 30 times",
+        what="the quota is used up by others, with the headers that say when it is free",
+        answers={"kind": "status", "status": 429},
+        requests="every",
+        times=30,
+    ),
+    Fault(
+        name="429 without headers, 10 times",
+        what="the same, and nothing says how long",
+        answers={"kind": "status", "status": 429},
+        trick="no rate headers",
+        requests="every",
+        times=10,
+    ),
+    Fault(
+        name="429, for ever",
+        what="for more than a quarter of an hour",
+        answers={"kind": "status", "status": 429},
+        requests="every",
+        times=FOR_EVER,
+        otherwise=ERROR,
+        expected={Way.CHILDREN: OWED_OR_ERROR},
+    ),
+    Fault(
+        name="401 in mid-run",
+        what="the token is revoked while the table is read",
+        answers={"kind": "status", "status": 401},
+        times=FOR_EVER,
+        otherwise=ERROR,
+    ),
+    Fault(
+        name="403 in mid-run",
+        what="a permission is taken away while the table is read",
+        answers={"kind": "status", "status": 403},
+        times=FOR_EVER,
+        otherwise=ERROR,
+    ),
+    Fault(
+        name="redirect",
+        what="302 to another host",
+        answers={"kind": "redirect"},
+        times=FOR_EVER,
+        otherwise=ERROR,
+    ),
+    Fault(
+        name="400",
+        what="the next page is refused",
+        answers={"kind": "status", "status": 400},
+        otherwise=ERROR,
+    ),
+    Fault(
+        name="404",
+        what="the next page is not found",
+        answers={"kind": "status", "status": 404},
+        otherwise=ERROR,
+        expected={Way.SCROLL: EXACT, Way.CHILDREN: EXACT},
+    ),
+    Fault(name="refused, for a while", what="no connection can be opened", trick="refused for a while"),
+    Fault(
+        name="refused, for ever",
+        what="no connection can be opened",
+        trick="refused",
+        otherwise=ERROR,
+        expected={Way.CHILDREN: OWED_OR_ERROR},
+    ),
+    Fault(name="clock an hour ahead", what="the Date header of each answer", trick="clock ahead"),
+    Fault(
+        name="clock an hour behind",
+        what="the Date header of each answer",
+        trick="clock behind",
+        expected={Way.LOG: frozenset({Outcome.LATER})},
+    ),
+    Fault(
+        name="cursor refused",
+        what="each request for a further page is refused with 400",
+        answers={"kind": "status", "status": 400},
+        trick="further pages",
+        after=0,
+        times=FOR_EVER,
+        otherwise=ERROR,
+        expected={Way.LIST: NEVER, Way.CHILDREN: NEVER},
+    ),
+    Fault(
+        name="page names itself",
+        what="a page says that it is its own next one",
+        answers={"kind": "same_next"},
+        otherwise=ERROR,
+        expected={Way.SCROLL: NEVER, Way.LIST: NEVER, Way.CHILDREN: NEVER, Way.PAGES: EXACT},
+    ),
+    Fault(
+        name="pages name themselves",
+        what="each page says that it is its own next one",
+        answers={"kind": "same_next"},
+        times=FOR_EVER,
+        otherwise=ERROR,
+        expected={Way.SCROLL: NEVER, Way.LIST: NEVER, Way.CHILDREN: NEVER, Way.PAGES: EXACT},
+    ),
+    Fault(name="empty page", what="no records in the middle, and the same count", answers={"kind": "hollow"}),
+    Fault(
+        name="page of before",
+        what="the page that was asked for before comes once more",
+        answers={"kind": "again"},
+        otherwise=ERROR,
+        expected={Way.SCROLL: EXACT, Way.LIST: NEVER, Way.CHILDREN: NEVER, Way.PAGES: EXACT},
+    ),
+    Fault(name="short page", what="each third record of a page is missing", answers={"kind": "short", "every": 3}),
+    Fault(name="shifted page", what="a record is there twice, and another one is missing", answers={"kind": "shifted"}),
+    Fault(name="shard away", what="no records, and a count of 0", answers={"kind": "shard_away"}, after=0),
+    Fault(
+        name="count too low",
+        what="one count is half of what there is",
+        answers={"kind": "fewer"},
+        requests="every",
+        after=0,
+        expected=_UNCOUNTED,
+    ),
+    Fault(
+        name="count too high",
+        what="one count is half as much again",
+        answers={"kind": "more"},
+        requests="every",
+        after=0,
+        expected=_UNCOUNTED,
+    ),
+    Fault(
+        name="counts too low",
+        what="each count is half of what there is",
+        answers={"kind": "fewer"},
+        requests="every",
+        after=0,
+        times=FOR_EVER,
+        expected=_UNCOUNTED,
+    ),
+    Fault(
+        name="counts too high",
+        what="each count is half as much again",
+        answers={"kind": "more"},
+        requests="every",
+        after=0,
+        times=FOR_EVER,
+        otherwise=frozenset({Outcome.WARNED}),
+        expected=_UNCOUNTED,
+    ),
+    Fault(
+        name="scroll stolen",
+        what="another program has the workspace's one scroll",
+        trick="scroll stolen",
+        otherwise=NEVER,
+        expected=_OF_SCROLLS,
+    ),
+    Fault(
+        name="scroll expired",
+        what="more than a minute between two pages",
+        trick="scroll expired",
+        otherwise=NEVER,
+        expected=_OF_SCROLLS,
+    ),
+)
