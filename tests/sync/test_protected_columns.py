@@ -93,6 +93,26 @@ def test_hashed_emails_join_across_tables(rig: Rig) -> None:
     assert set(rig.rows("contacts").column("_extra").to_pylist()) == {None}
 
 
+def test_records_of_the_parent_of_a_child_table_are_hidden_too(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(contacts=6, contact_notes=9, companies=0, conversations=0, articles=0, history_days=40)
+    rig.options = {"columns": {"contacts": {"mask": ["email"]}}}
+    plant_needles(rig.workspace)
+    ingested, _ = rig.sync(["contact_notes"])["contact_notes"]
+    assert ingested.rejected == len(BROKEN)
+    (file,) = rig.lake_folder.glob("_rejected/*/contact_notes/*.jsonl")
+    assert not found_in(file.read_bytes())
+    assert rig.rows("contact_notes").num_rows == len(rig.workspace.children["contact_notes"])
+
+    rig.server.clear_log()
+    for row in list(rig.workspace.tables["contacts"]):
+        if row.key.startswith("odd "):
+            continue
+        rig.workspace.update("contacts", row.key, touch=False, email=needle("another email"))
+    rig.sync(["contact_notes"])
+    # What is kept of a parent cannot tell one protected value from another: it could be guessed by trying.
+    assert not [request for request in rig.server.requests() if request.path.endswith("/notes")]
+
+
 def without_time(rig: Rig, table: str) -> list[dict[str, Any]]:
     rows = rig.rows(table).drop_columns(["_ingested_at"]).to_pylist()
     return sorted(rows, key=lambda row: json.dumps(row, default=str))
