@@ -11,7 +11,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 _BUNDLED = (
-    "flows/sync.py", "flows/compact.py", "prefect.yaml", "deployments/automations", "deployments/examples",
+    "flows/sync.py", "flows/reconcile.py", "flows/compact.py",
+    "prefect.yaml", "deployments/automations", "deployments/examples",
 )  # fmt: skip
 
 

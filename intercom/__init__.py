@@ -3,6 +3,7 @@
 IntercomConnection   block: access to one workspace, for flows of your own
 IntercomWatermark    block: how far a table has been read
 sync_flow            the flow of flows/sync.py; `intercom.sync` is a room of this package
+reconcile_flow       the flow of flows/reconcile.py
 compact_flow         the flow of flows/compact.py
 
 Each is imported when it is first asked for: ``import intercom`` alone imports neither Prefect nor pyarrow.
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
 
     sync_flow: Flow[..., State[None]]
     compact_flow: Flow[..., State[None]]
+    reconcile_flow: Flow[..., State[None]]
 
-__all__ = ["IntercomConnection", "IntercomWatermark", "compact_flow", "sync_flow"]
+__all__ = ["IntercomConnection", "IntercomWatermark", "compact_flow", "reconcile_flow", "sync_flow"]
 
 _PLACES: Final = {
     "IntercomConnection": ("intercom.blocks", "IntercomConnection"),
     "IntercomWatermark": ("intercom.blocks", "IntercomWatermark"),
     "compact_flow": ("intercom.flows.compact", "compact"),
+    "reconcile_flow": ("intercom.flows.reconcile", "reconcile"),
     "sync_flow": ("intercom.flows.sync", "sync"),
 }
 """Module of each export, and its name there."""

@@ -108,10 +108,12 @@ def test_the_package_exports_its_blocks_and_flows_and_nothing_else() -> None:
         "IntercomConnection": "IntercomConnection",
         "IntercomWatermark": "IntercomWatermark",
         "compact_flow": "compact",
+        "reconcile_flow": "reconcile",
         "sync_flow": "sync",
     }
     assert intercom.IntercomConnection is IntercomConnection
     assert (intercom.sync_flow.name, intercom.compact_flow.name) == ("intercom-sync", "intercom-compact")
+    assert intercom.reconcile_flow.name == "intercom-reconcile"
     with pytest.raises(AttributeError, match="module 'intercom' has no attribute 'sync_flows'"):
         intercom.sync_flows  # noqa: B018
 

@@ -21,6 +21,7 @@ _USE = Group("Use it", sort_key=3)
 # Name, module, group, and what the list of commands says of it.
 _COMMANDS: Sequence[tuple[str, str, Group, str]] = (
     ("sync", "flow_commands", _COPY, "Copy an Intercom workspace into the lake."),
+    ("reconcile", "flow_commands", _COPY, "Find rows that the workspace no longer has."),
     ("compact", "flow_commands", _COPY, "Merge what waits in staging; asks nothing of Intercom."),
     ("demo", "flow_commands", _LOOK, "Copy a simulated workspace; no account needed."),
     ("check", "check", _LOOK, "Test connection, token, permissions, lake and Prefect."),

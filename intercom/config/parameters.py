@@ -69,14 +69,9 @@ class LakeOptions(BaseModel):
         return parse_options(given) if isinstance(given, str) else given
 
 
-class SyncOptions(LakeOptions):
-    """Options that few syncs need."""
+class ReadOptions(LakeOptions):
+    """Options of runs that read a workspace, which few of them need."""
 
-    compact: Literal["auto", "always", "never"] = Field(
-        default="auto",
-        description="When staged rows are merged: auto (each time; tables above a million rows when one row in a "
-        "hundred waits, or after six hours), always, or never (the flow intercom-compact does it).",
-    )
     connections_file: FilePath | None = Field(
         default=None,
         description="YAML file with connections, where the flow runs; connections.yml in the current folder if "
@@ -97,10 +92,20 @@ class SyncOptions(LakeOptions):
     )
     allow_mass_removal: bool = Field(
         default=False,
-        description="Let a full refresh remove more than a fifth of a table of over a hundred rows, when two reads "
-        "agree; without it the table fails.",
+        description="Let a full refresh or a reconcile remove more than a fifth of a table of over a hundred rows, "
+        "when two answers agree; without it the table fails.",
     )
 
     def more_rules(self) -> Any:
         """The columns as an object, also if it was given as text. Raises ConfigurationError for broken text."""
         return parse_columns(self.columns) if isinstance(self.columns, str) else self.columns
+
+
+class SyncOptions(ReadOptions):
+    """Options that few syncs need."""
+
+    compact: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="When staged rows are merged: auto (each time; tables above a million rows when one row in a "
+        "hundred waits, or after six hours), always, or never (the flow intercom-compact does it).",
+    )

@@ -28,10 +28,10 @@ class Page:
     """The records of one answer; `size` is in bytes of JSON.
 
     `number` counts from 1 within one chain of requests, such as a slice or a scroll. `nulls` counts the null elements
-    of the answer's list, which are no records. `rejected` are records that cannot be rows. `outside` counts usable
-    records that were dropped because they lie outside the window. `newest` is the greatest cursor value of the page
-    that counts for the watermark, in unix seconds; None without one. The first `marks` records are marks (see
-    `intercom.tables.read_marks`), and no records of the answer.
+    of the answer's list, which are no records. `rejected` are records that cannot be rows. `beyond` are usable records
+    that were dropped because they lie outside the window, and `outside` is their number. `newest` is the greatest
+    cursor value of the page that counts for the watermark, in unix seconds; None without one. The first `marks` records
+    are marks (see `intercom.tables.read_marks`), and no records of the answer.
     """
 
     number: int
@@ -43,6 +43,7 @@ class Page:
     outside: int = 0
     newest: int | None = None
     marks: int = 0
+    beyond: tuple[Record, ...] = ()
     _seconds: dict[str, list[int | None]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property

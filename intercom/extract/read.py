@@ -51,5 +51,6 @@ def _inside(page: Page, table: Table, window: Window) -> Page:
         return page
     values = page.seconds(table.cursor_field)
     kept = [record for record, value in zip(page.records, values, strict=True) if window.holds(value)]
+    beyond = [record for record, value in zip(page.records, values, strict=True) if not window.holds(value)]
     newest = greatest(value for value in values if window.holds(value))
-    return replace(page, records=kept, outside=len(page.records) - len(kept), newest=newest)
+    return replace(page, records=kept, outside=len(beyond), beyond=tuple(beyond), newest=newest)

@@ -6,7 +6,7 @@
     _staging/<connection>/<table>/<attempt>/[created_month=YYYY-MM/]part-NNNNNN.parquet, plan.json, done.json
                                                                       without a month: rows of any month
     _rejected/<connection>/<table>/<run-id>.jsonl                     records that cannot be rows
-    _state/lake.json, _state/<connection>/<table>.json, <table>.digests.parquet
+    _state/lake.json, _state/<connection>/<table>.json, <table>.digests.parquet, <table>.sweep.parquet
     _state/<connection>/runs/<UTC time>-<run-id>.json                 see `intercom.lake.run_summaries`
     _locks/runs/..., _locks/tables/...                                see `intercom.lake.locks.files`
 
@@ -36,8 +36,8 @@ workspace, and read protected values. Everything else is written in format 1.
 
 Records of all formats are read. Fields were added over time, and older records lack them. A missing field gets this
 default: ``""`` for a partition's `footer` and `content`, 0 for a staged run's `rows` and `committed_at`, True for
-`complete`, None for `columns`, `rewriting`, `search_check`, `refused` and `digests`, empty for `notes`, `damaged` and
-what a table was derived from, and no number for a `Generation`. For the documents of watermark blocks see
+`complete`, None for `columns`, `rewriting`, `search_check`, `refused`, `digests` and `sweep`, empty for `notes`,
+`damaged` and what a table was derived from, and no number for a `Generation`. For the documents of watermark blocks see
 `watermark.from_record`.
 """
 
@@ -121,6 +121,11 @@ class TablePaths:
     def digests(self) -> str:
         """Digests of rows that the table has; see `intercom.lake.row_digests`."""
         return f"{state_folder(self.connection)}/{self.table}.digests.parquet"
+
+    @property
+    def sweep(self) -> str:
+        """Keys that the last complete read of the table lacked; see `intercom.lake.sweeps`."""
+        return f"{state_folder(self.connection)}/{self.table}.sweep.parquet"
 
     @property
     def rejected(self) -> str:

@@ -66,6 +66,37 @@ class ColumnMigration:
 
 
 @dataclass(frozen=True, slots=True)
+class SweepMark:
+    """Names the sweep that is valid for a table: a complete read that lacked rows of the lake.
+
+    `mark` is in the sweep's file as well (`intercom.lake.sweeps`). `at` is the ``_ingested_at`` of run `run_id`, which
+    is never earlier than that of a row that it lacked; `workspace` and `fingerprint` are those of the read.
+    """
+
+    mark: str
+    run_id: str
+    at: datetime
+    workspace: str | None
+    fingerprint: str
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {**asdict(self), "at": iso_text(self.at)}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> SweepMark:
+        """The inverse of `to_json`; raises KeyError, TypeError or ValueError for another object."""
+        workspace = record["workspace"]
+        return cls(
+            mark=str(record["mark"]),
+            run_id=str(record["run_id"]),
+            at=datetime.fromisoformat(record["at"]),
+            workspace=None if workspace is None else str(workspace),
+            fingerprint=str(record["fingerprint"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class FinishedRead:
     """The result of a run that has read a table, to be committed to the table's record (`TableState.committed`).
 
@@ -93,6 +124,7 @@ class FinishedRead:
     backfills_only: bool = False
     backfilled_from: int | None = None
     owed: tuple[OwedParent, ...] = ()
+    sweep: SweepMark | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +156,8 @@ class TableState:
     `backfilled_from` is the earliest second (unix) from which such runs have copied rows since the table was last read
     as a whole; 0 from the beginning, None where there was none. `derived_from` is what a derived table was made of, by
     month of its parent, and `derived_by` the fingerprint of the code and the declaration that made it. `owed` are
-    parents of a child table whose children each run asks for until it has them.
+    parents of a child table whose children each run asks for until it has them. `sweep` names the keys that the last
+    complete read lacked, None if there are none.
     `generation` identifies the record that this one was read from and will replace, None if there was none;
     it is not saved as a field of the record.
     """
@@ -153,6 +186,7 @@ class TableState:
     derived_from: Mapping[str, DerivedMonth] = field(default_factory=dict)
     derived_by: str = ""
     owed: tuple[OwedParent, ...] = ()
+    sweep: SweepMark | None = None
     generation: Generation | None = field(default=None, compare=False)
 
     @property
@@ -169,6 +203,7 @@ class TableState:
             fields[name] = iso_text(fields[name])
         for name in ("watermark", "history_from", "backfilled_from"):
             fields[name] = None if fields[name] is None else iso_text(datetime.fromtimestamp(fields[name], UTC))
+        fields["sweep"] = None if self.sweep is None else self.sweep.to_json()
         if self.columns is not None:
             fields["columns"] = self.columns.to_json()
         if self.rewriting is not None:
@@ -225,6 +260,7 @@ class TableState:
             derived_from={month: DerivedMonth(**entry) for month, entry in record.get("derived_from", {}).items()},
             derived_by=str(record.get("derived_by", "")),
             owed=tuple(map(OwedParent.from_json, record.get("owed", ()))),
+            sweep=None if record.get("sweep") is None else SweepMark.from_json(record["sweep"]),
         )
 
     # -- changes of a record: each gives the new record -----------------------------------------------------------
@@ -255,6 +291,7 @@ class TableState:
             refused=read.refused,
             digests=read.digests,
             owed=read.owed,
+            sweep=read.sweep,
             search_check=read.search_check or self.search_check,
             run_id=read.run_id,
             ingested_at=read.ingested_at,
@@ -297,6 +334,7 @@ class TableState:
             self,
             watermark=None if lost else self.watermark,
             digests=None if lost else self.digests,
+            sweep=None if lost else self.sweep,
             partitions=kept | {month: entry for month, entry in merged.items() if entry is not None},
             staged=(),
             compaction=None,
@@ -341,7 +379,9 @@ class TableState:
 
     def with_damage(self, month: str) -> TableState:
         """The record with this month's file marked as damaged: the next run reads the table from the beginning."""
-        return self if month in self.damaged else replace(self, damaged=(*self.damaged, month), digests=None)
+        return (
+            self if month in self.damaged else replace(self, damaged=(*self.damaged, month), digests=None, sweep=None)
+        )
 
     # -- questions -------------------------------------------------------------------------------------------------
 

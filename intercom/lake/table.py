@@ -25,6 +25,7 @@ from intercom.lake.staging import PartWriter
 from intercom.lake.state import Generation, Partition, TableState
 from intercom.lake.state_file import Found, StateFile
 from intercom.lake.storage import Lake
+from intercom.lake.sweeps import Sweep, read_sweep, write_sweep
 from intercom.lake.watermark import Watermark
 from intercom.tables.catalogue import TABLES
 
@@ -161,6 +162,13 @@ class LakeTable:
         write_digests(self.lake, self.paths, mark, rows)
         return mark
 
+    def write_sweep(self, sweep: Sweep) -> str:
+        """Write what a complete read lacked; gives the mark to be kept in the table's record."""
+        self.still_ours()
+        mark = uuid4().hex
+        write_sweep(self.lake, self.paths, mark, sweep)
+        return mark
+
     # -- steps that need no lock, see above -----------------------------------------------------------------------
 
     def part_writer(
@@ -247,6 +255,10 @@ class LakeTable:
     def _is_as_written(self, month: str, entry: Partition) -> bool:
         with self.files.fetch(month) as path:
             return bool(entry.footer) and footer_digest(path) == entry.footer
+
+    def sweep(self, state: TableState) -> Sweep | None:
+        """What the last complete read lacked, as runs since then have left it; None if nothing is sure."""
+        return None if state.sweep is None else read_sweep(self.lake, self.paths, state.sweep.mark)
 
     def watermark(self, cursor_field: str, state: TableState) -> Watermark:
         """The table's watermark, from its record, in the form that is kept outside the lake."""

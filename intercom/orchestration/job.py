@@ -266,6 +266,7 @@ def _begun(job: Job, request: RunRequest) -> Run:
         refill_lists=request.refill_lists,
         plain_text=request.plain_text,
         lookback=request.lookback,
+        reconciles=request.reconciles,
         doubt=workspace.doubt,
     )
 

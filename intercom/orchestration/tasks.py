@@ -27,7 +27,7 @@ from intercom.compaction.policy import CompactionMode
 from intercom.compaction.publish import MergeWork, PartitionResult, publish_partitions
 from intercom.config.column_rules import with_more_rules
 from intercom.config.lookback import parse_lookback
-from intercom.config.parameters import LakeOptions, SyncOptions
+from intercom.config.parameters import LakeOptions, ReadOptions, SyncOptions
 from intercom.errors import ApiError, ClusterError, ConfigurationError, LakeError, NoParentError
 from intercom.lake.layout import TableFormat
 from intercom.lake.table import LakeTable, recorded_tables
@@ -43,11 +43,12 @@ from intercom.sync.board import BOARD
 from intercom.sync.child_cost import child_costs
 from intercom.sync.derived import derive, derive_after_merge
 from intercom.sync.ingest import ingest_table
+from intercom.sync.remove_gone import remove_gone
 from intercom.sync.run import Run, RunRequest, asked_range
 from intercom.sync.skipped import why_skipped
 from intercom.sync.summary import TableResult
 from intercom.tables.catalogue import TABLES
-from intercom.tables.selection import select_tables
+from intercom.tables.selection import SelectedTables, select_tables
 from intercom.tables.table import Table
 
 log = logging.getLogger(__name__)
@@ -73,24 +74,59 @@ def prepare_run(
     Raises ConfigurationError before the first request, or LakeError when the lake cannot be written.
     """
     log_to_runs()  # again: Prefect may have set up its logging since this module was imported
-    selected = select_tables(tables)
     history_from, until = asked_range(start_date, end_date, full_refresh=full_refresh)
-    request = RunRequest(
-        full_refresh,
-        history_from,
-        until,
-        advanced.allow_mass_removal,
-        advanced.refill_lists,
-        advanced.plain_text,
-        parse_lookback(lookback),
+    request = replace(
+        _request(advanced),
+        full_refresh=full_refresh,
+        history_from=history_from,
+        until=until,
+        lookback=parse_lookback(lookback),
     )
+    return _prepared_to_read(
+        connection, lake, select_tables(tables), request, advanced, CompactionMode(advanced.compact)
+    )
+
+
+@task(task_run_name="prepare {connection}", cache_policy=NO_CACHE)
+def prepare_reconcile(connection: str, lake: str, tables: Sequence[str], advanced: ReadOptions) -> Job:
+    """As `prepare_run`, for a run that looks for rows that are gone.
+
+    Without any name these are the default tables and whatever else the lake has of the connection; those count as
+    selected by a group.
+    """
+    log_to_runs()
+    request = replace(_request(advanced), reconciles=True)
+    return _prepared_to_read(
+        connection, lake, select_tables(tables), request, advanced, CompactionMode.ALWAYS, recorded_too=not tables
+    )
+
+
+def _request(advanced: ReadOptions) -> RunRequest:
+    return RunRequest(
+        allow_mass_removal=advanced.allow_mass_removal,
+        refill_lists=advanced.refill_lists,
+        plain_text=advanced.plain_text,
+    )
+
+
+def _prepared_to_read(
+    connection: str,
+    lake: str,
+    selected: SelectedTables,
+    request: RunRequest,
+    advanced: ReadOptions,
+    compact: CompactionMode,
+    *,
+    recorded_too: bool = False,
+) -> Job:
+    """The checked job of a run that reads; `recorded_too`: also the other tables that the lake has a record of."""
     job = Job(
         run_id=str(flow_run.id),
         connection=connection,
         lake=lake,
         tables=selected.names,
         named=selected.named,
-        compact=CompactionMode(advanced.compact),
+        compact=compact,
         storage_options=advanced.store(),
         connections_file=advanced.connections_file,
         table_format=TableFormat(advanced.table_format),
@@ -104,6 +140,9 @@ def prepare_run(
         found = client.connection
         settings = with_more_rules(found.settings, advanced.more_rules(), found.hash_key, "advanced")
         job = _prepared(replace(job, settings=settings))
+        if recorded_too:
+            selected = select_tables([*selected.names, *recorded_tables(job.open_lake(), connection)])
+            job = replace(job, tables=selected.names)  # nobody has named one of them
         client = job.client()
         BOARD.stage("Asking Intercom whose token it is")
         identify(client)  # whose token it is; asked again when the run begins, for the server's time
@@ -203,14 +242,25 @@ def merge_table(table: str, job: Job) -> TableResult:
 def submit_tables(work: Task[[str, Job], TableResult], job: Job) -> dict[str, PrefectFuture[TableResult]]:
     """Submit the work on each of the run's tables; a derived table waits for its parent's, however that ends.
 
+    So does a child table in a reconcile, where rows go with their parents.
+
     Parents go first, since with few threads those that wait would let none of them begin.
     """
     futures: dict[str, PrefectFuture[TableResult]] = {}
-    for table in sorted(job.tables, key=lambda name: TABLES[name].made_of is not None):
-        parent = TABLES[table].made_of
-        awaited = [allow_failure(futures[parent.name])] if parent and parent.name in futures else []
+    for table in sorted(job.tables, key=lambda name: len(_waits_for(name, job))):
+        awaited = [allow_failure(futures[parent]) for parent in _waits_for(table, job)[:1] if parent in futures]
         futures[table] = work.submit(table, job, return_state=False, wait_for=awaited)
     return {table: futures[table] for table in job.tables}
+
+
+def _waits_for(name: str, job: Job) -> list[str]:
+    """The table that the work on this one waits for, then the one that this one waits for, and so on."""
+    reconciles = job.request is not None and job.request.reconciles
+    found, table = [], TABLES[name]
+    while table.parent is not None and (table.made_of is not None or reconciles):
+        table = table.parent.table
+        found.append(table.name)
+    return found
 
 
 def _derived(table: Table, parent: Table, job: Job, run: Run) -> TableResult:
@@ -254,10 +304,10 @@ def _compacted(table: str, job: Job, store: WatermarkStore, *, committed: bool =
             wait(futures)  # for all, also when one has failed: nothing may be published when the lock is gone
             return [outcome for future in futures for outcome in future.result()]
 
+    entry, lake_table = job.table(table), job.lake_table(table)
     with BOARD.waiting("Merging", table):
-        return compact_table(
-            job.table(table), job.lake_table(table), store, when=job.compact, publish=publish, committed=committed
-        )
+        merged = compact_table(entry, lake_table, store, when=job.compact, publish=publish, committed=committed)
+        return remove_gone(entry, lake_table, store, merged)
 
 
 @task(task_run_name="merge {job.connection} {table}", cache_policy=NO_CACHE)

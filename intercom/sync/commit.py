@@ -6,9 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from intercom.errors import LakeError
+from intercom.extract.pages import greatest
 from intercom.lake.findings import adopted, intact, missing_from
 from intercom.lake.staged_run import Coverage, StagedRun
-from intercom.lake.state import FinishedRead, TableState
+from intercom.lake.state import FinishedRead, SweepMark, TableState
 from intercom.normalise.rules import rules
 from intercom.sync.confirm_removals import Verdict
 from intercom.sync.history import backfilled_after
@@ -17,13 +18,15 @@ from intercom.sync.plan import ReadPlan
 from intercom.sync.read_table import TableReader
 from intercom.sync.run import Run
 from intercom.sync.start import watermark_after
+from intercom.sync.sweep import Swept
 
 
-def commit(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run) -> TableState:
+def commit(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run, swept: Swept) -> TableState:
     """Save the table's record, on top of what another run may have saved meanwhile, once every part is there.
 
     An incomplete read is merged like any other, but it moves no watermark and removes no row. `verdict`: whether rows
-    that were not read may be removed. Raises LakeError when parts are gone, or the record that this run began with.
+    that were not read may be removed. `swept`: rows that are doubted, or to be removed when all is merged. Raises
+    LakeError when parts are gone, or the record that this run began with.
     """
     table, lake_table, completeness = reader.table, reader.lake_table, reader.completeness
     staged = StagedRun(
@@ -54,8 +57,11 @@ def commit(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run) -> T
                 "watermark has not moved."
             )
     # An incomplete full refresh only merges its rows, so an undamaged table keeps its watermark and history start.
-    short = run.full_refresh and not completeness.complete and latest is not None
-    as_far = short and kept.lake_id == plan.lake_id and missing_from(kept, findings) is None
+    in_order = latest is not None and kept.lake_id == plan.lake_id and missing_from(kept, findings) is None
+    as_far = in_order and (run.full_refresh or run.reconciles) and not completeness.complete
+    reached = kept.watermark if as_far else _reached(reader, plan, latest, run)
+    if in_order and run.reconciles and not plan.start.replaces:  # its newest rows may be gone
+        reached = greatest((reached, kept.watermark))
     same_history = as_far or backfill or plan.start.watermark is not None
     finished = FinishedRead(
         staged=staged,
@@ -63,7 +69,7 @@ def commit(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run) -> T
         to_replace=plan.start.replaces,
         lake_id=plan.lake_id,
         columns=table.schema,
-        watermark=kept.watermark if as_far else _reached(reader, plan, latest, run),
+        watermark=reached,
         history_from=kept.history_from if same_history else plan.history_from,
         backfills_only=same_history and kept.backfills_only,
         backfilled_from=backfilled_after(kept, run, read_whole=staged.coverage is Coverage.REPLACES),
@@ -76,6 +82,7 @@ def commit(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run) -> T
         search_check=reader.search_check.to_json() if reader.search_check else None,
         refused=verdict.refused,
         digests=_digests(reader, plan, latest),
+        sweep=None if staged.coverage is Coverage.REPLACES else _swept(reader, plan, latest, run, swept),
         owed=still_owed(
             kept.owed,
             plan.state.owed if plan.state else (),
@@ -85,6 +92,21 @@ def commit(reader: TableReader, plan: ReadPlan, verdict: Verdict, run: Run) -> T
     )
     waiting = {old.attempt for old in kept.staged if findings.staged.get(old.attempt, 0) == old.parts}
     return lake_table.save(kept.committed(finished, intact(kept, findings), waiting))
+
+
+def _swept(reader: TableReader, plan: ReadPlan, latest: TableState | None, run: Run, swept: Swept) -> SweepMark | None:
+    """The mark of the rows that are doubted after this commit; None if there are none, or nothing is sure."""
+    before = plan.state
+    if not swept.sweep or (latest and latest.generation) != (before and before.generation):
+        return None  # another run has saved rows meanwhile, and may have met some of them
+    kept = before.sweep if before is not None and swept.carried else None
+    if kept is not None and swept.sweep == reader.doubted:
+        return kept
+    mark = reader.lake_table.write_sweep(swept.sweep)
+    if kept is not None:
+        return replace(kept, mark=mark)
+    fingerprint = reader.table.schema.fingerprint
+    return SweepMark(mark, run.run_id, reader.checkpoints.ingested_at, run.workspace, fingerprint)
 
 
 def _digests(reader: TableReader, plan: ReadPlan, latest: TableState | None) -> str | None:

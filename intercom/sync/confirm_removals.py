@@ -1,35 +1,29 @@
 """Asks Intercom once more for rows that a full read lacks, before they are removed.
 
-    few rows missing, the read short of what is counted       each is asked for by its own address
-    companies, whose count is a lower bound only               the same
-    children, which have no address of their own               a second read must lack them as well
-    more than a fifth of the table missing                     a second read must lack them as well, and
-                                                               in tables of more than 100 rows a person has said so
-    children, where an answer of a parent is in doubt          rows of parents that are gone stay, unless permitted
-    children, where a parent gave no usable answer             nothing is removed: its stored rows are not among those
-                                                               that came
-    any row of a small list missing                            a second read must lack it as well
-    any entry of a log missing                                 it stays, unless a person has said so: entries are never
-                                                               deleted, but Intercom need not serve old ones for ever
-
-Source of the API facts: Intercom REST API reference 2.14, "Retrieve a contact" and its neighbours (404: not there).
+few rows missing, the read short of what is counted       each is asked for by its own address
+companies, whose count is a lower bound only               the same
+children, which have no address of their own               a second read must lack them as well
+more than a fifth of the table missing                     a second read must lack them as well, and
+                                                           in tables of more than 100 rows a person has said so
+children, where an answer of a parent is in doubt          rows of parents that are gone stay, unless permitted
+children, where a parent gave no usable answer             nothing is removed: its stored rows are not among those
+                                                           that came
+any row of a small list missing                            a second read must lack it as well
+any entry of a log missing                                 it stays, unless a person has said so: entries are never
+                                                           deleted, but Intercom need not serve old ones for ever
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from functools import partial
-from urllib.parse import quote
 
-from intercom.errors import FatalApiError
-from intercom.extract.pages import Page
+from intercom.errors import RetriableApiError
 from intercom.lake.state import TableState
-from intercom.normalise.coerce import coerce, epoch_seconds
-from intercom.normalise.records import NO_JSON, Rejected
+from intercom.sync.by_address import ask_each
 from intercom.sync.read_table import TableReader
-from intercom.sync.removals import ASKED_ONE_BY_ONE, LARGE_SHARE, SMALL_TABLE, Missing, a_key, count_read, find_missing
-from intercom.tables.schema import ColumnKind
+from intercom.sync.removals import Missing, a_key, count_read, find_missing
+from intercom.sync.vanished import ASKED_ONE_BY_ONE, LARGE_SHARE, SMALL_TABLE
 from intercom.tables.table import Access
 
 log = logging.getLogger(__name__)
@@ -143,46 +137,18 @@ def _read_once_more(read: TableReader, state: TableState | None) -> Missing:
 
 
 def _ask_each(read: TableReader, missing: Missing) -> Verdict:
-    """Request each row by its own address: after a 404 it may be removed, else its record is staged with the others.
-
-    One row that was read is requested first: if even that is not found, a 404 proves nothing.
-    """
+    """Request each row by its own address: after a 404 it may be removed, else its record is staged with the others."""
     name = read.table.name
-    if not read.table.record_path:
-        return _kept(name, missing, "records have no address of their own, so that none can be asked for")
     control = a_key(read.table, read.lake_table, read.staged_parts())
-    if control is None or not isinstance(_record(read, control), Page):
-        return _kept(name, missing, "records have no address of their own here, not even those that were read")
-    answers = read.in_parallel([partial(_record, read, key) for key in missing.keys])
-    refused = next((answer for answer in answers if isinstance(answer, FatalApiError)), None)
-    if refused is not None:
-        return _kept(name, missing, f"they cannot be asked for by their own address ({refused})")
-    there = [answer for answer in answers if isinstance(answer, Page)]
-    read.add(there)
-    log.info("%s: %d rows that the read lacked were asked for, %d are still there", name, missing.count, len(there))
+    answers = ask_each(read, read.table, missing.keys, control)
+    if isinstance(answers.refusal, RetriableApiError):
+        raise answers.refusal
+    if answers.why is not None:
+        return _kept(name, missing, answers.why)
+    if answers.refusal is not None:
+        return _kept(name, missing, f"they cannot be asked for by their own address ({answers.refusal})")
+    read.add(answers.pages)
     return Verdict(True)
-
-
-def _record(read: TableReader, key: str) -> Page | FatalApiError | None:
-    """The record of this key, as a page of its own; None when there is none, or when the answer has another key.
-
-    A record that cannot be a row is reported as rejected, and its earlier version in the lake is not kept: the read has
-    met it, or could have.
-    """
-    table = read.table
-    try:
-        answer = read.api.get(f"{table.record_path}{quote(key, safe='')}")
-    except FatalApiError as error:
-        return None if error.status == 404 else error
-    members = {member: value for member, value in answer.fields.items() if member not in table.record_omits}
-    (name,) = table.primary_key  # of a table with a record path
-    if coerce(ColumnKind.STRING, bytes(members.get(name, b"null"))) != key:
-        return None
-    if answer.elements is not None:
-        odd = [] if read.rejected.holds(name, key) else [Rejected(text, NO_JSON) for text in answer.elements]
-        return Page(1, answer.request_id, [], rejected=tuple(odd))
-    newest = epoch_seconds(members.get(table.cursor_field)) if table.cursor_field else None
-    return Page(1, answer.request_id, [members], sum(len(bytes(value)) for value in members.values()), newest=newest)
 
 
 def _kept(name: str, missing: Missing, why: str) -> Verdict:

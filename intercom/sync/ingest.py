@@ -32,6 +32,7 @@ from intercom.sync.progress import TableProgress
 from intercom.sync.protection import Protection, protection_hints
 from intercom.sync.read_table import TableReader
 from intercom.sync.run import Run
+from intercom.sync.sweep import sweep, valid_sweep
 from intercom.sync.time_text import shown_time
 from intercom.tables.table import Table
 
@@ -54,6 +55,8 @@ class Ingested:
     `unchanged` rows were not staged, since the lake has them as they were read.
     `rejected` records could not be rows, and are kept in `rejected_file`, a path in the lake; a folder where files of
     earlier runs have them.
+    `kept` rows of the lake were not read and are there by their own address; `undecided` ones were not read, and stay
+    until another sweep agrees.
     `refused`: the table has failed, since a large part of it would have been removed; all that was read is committed.
     """
 
@@ -70,6 +73,8 @@ class Ingested:
     unchanged: int = 0
     rejected: int = 0
     rejected_file: str | None = None
+    kept: int = 0
+    undecided: int = 0
 
 
 def ingest_table(
@@ -97,8 +102,12 @@ def ingest_table(
     log.info("%s: %s", table.name, _described(table, plan, run))
     reader = _reader(table, api, lake_table, plan, progress or TableProgress(table.name), run)
     reader.read()
+    swept = sweep(reader, plan, run)
     verdict = _confirmed(reader, plan, run)
-    after = commit(reader, plan, verdict, run)
+    reader.completeness.notes += swept.notes
+    if swept.refused is not None:
+        verdict = Verdict(verdict.allowed, swept.refused, failed=True)
+    after = commit(reader, plan, verdict, run, swept)
     if table.cursor_field is not None:
         store.save(lake_table.watermark(table.cursor_field, after))
     return Ingested(
@@ -114,12 +123,15 @@ def ingest_table(
             *(f"{table.name}: {hint}" for hint in unknown_fields_hint(reader.unknown)),
             *reader.tally.hints(table),
             *reader.refill_hints(),
+            *swept.hints,
             *hint_on_history(table, run, plan.state, after, reader.rows),
         ),
         refused=verdict.refused,
         unchanged=reader.unchanged.left_out,
         rejected=reader.rejected.total,
         rejected_file=reader.rejected.kept_in,
+        kept=swept.kept,
+        undecided=swept.undecided,
     )
 
 
@@ -186,6 +198,7 @@ def _reader(
     table: Table, api: TableClient, lake_table: LakeTable, plan: ReadPlan, progress: TableProgress, run: Run
 ) -> TableReader:
     search = plan.state.search_check if plan.state else None
+    doubted = valid_sweep(table, lake_table, plan, run)
     return TableReader(
         table,
         api,
@@ -201,6 +214,7 @@ def _reader(
         lookback=run.lookback.of(table.name),
         refills=run.refill_lists,
         owed=plan.state.owed if plan.state else (),
+        doubted=doubted,
         asks_owed=not plan.start.replaces,  # what a full read does not come upon is not in the lake after it
         one_part=plan.state is None or not plan.state.staged,  # else rows wait for a merge, and these may wait as well
     )

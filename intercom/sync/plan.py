@@ -23,7 +23,7 @@ class ReadPlan:
     `history_from` is where the table's history begins after this run, unix seconds, None from the beginning.
     `committed`: an earlier attempt at this run has read it all, and all of it is still there. `repairs`: a merge table
     that has rows is read from the beginning, to be whole again, and has no fewer rows then.
-    `before` is the watermark that counted until now.
+    `before` is the watermark that counted until now. `sound`: the table has a record, and its files fit it.
     """
 
     state: TableState | None
@@ -34,6 +34,7 @@ class ReadPlan:
     committed: bool
     repairs: bool = False
     before: int | None = None
+    sound: bool = False
 
     def has_other_columns(self, columns: TableSchema) -> bool:
         """Whether files of the table lack the declared columns, so that nothing can be merged into them."""
@@ -57,6 +58,7 @@ def plan_read(
         columns=table.schema,
         full_refresh=run.full_refresh,
         history_from=history,
+        reconciles=reads_all(table, run),
     )
     if start.replaces and run.until is not None:
         raise ConfigurationError(
@@ -64,7 +66,7 @@ def plan_read(
             "Run without an end date first; nothing was read and the watermark has not moved."
         )
     sound = state is not None and missing_from(state, findings) is None
-    if run.until is None and (start.replaces or not sound):
+    if run.until is None and (start.replaces or reads_all(table, run) or not sound):
         history = with_backfills(history, state)
     tried = state is not None and state.run_id == run.run_id and state.complete and state.refused is None
     return ReadPlan(
@@ -76,7 +78,13 @@ def plan_read(
         committed=tried and sound,
         repairs=_repairs(table, start, run, state, history, sound=sound),
         before=watermark_before(state, saved, findings, lake_id=lake_id),
+        sound=sound,
     )
+
+
+def reads_all(table: Table, run: Run) -> bool:
+    """Whether the run reads all of the table to find out which rows are gone: children go with their parents."""
+    return run.reconciles and not table.is_child
 
 
 def _has_rows(state: TableState | None, findings: Findings) -> bool:
@@ -96,6 +104,8 @@ def _repairs(
     if table.is_replaced or state is None or state.rows == 0:
         return False
     if start.watermark is not None or run.until is not None or begins_before(kept_history(state), history):
+        return False
+    if sound and reads_all(table, run):
         return False
     return not sound or (history == state.history_from and not state.backfills_only)
 

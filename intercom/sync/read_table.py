@@ -26,6 +26,7 @@ from intercom.extract.windows import Window
 from intercom.lake.rejected_records import RejectedRecords
 from intercom.lake.row_digests import RowDigest
 from intercom.lake.staging import PartWriter
+from intercom.lake.sweeps import NO_SWEEP, Sweep
 from intercom.lake.table import LakeTable
 from intercom.normalise.normaliser import Normaliser
 from intercom.normalise.records import Rejected
@@ -34,6 +35,7 @@ from intercom.sync.known_parents import KnownParents
 from intercom.sync.pipeline import WAITING_BYTES, Pipeline
 from intercom.sync.progress import TableProgress
 from intercom.sync.protection import Protection
+from intercom.sync.sightings import Sightings
 from intercom.sync.staged import Staged
 from intercom.sync.unchanged import Kept, UnchangedRows
 from intercom.tables.owed import OwedParent
@@ -53,7 +55,8 @@ class TableReader:
     not be staged if they come unchanged; `lookback` are the seconds before the watermark that the run reads again.
     `one_part`: what is staged may be one part for all months. `refills`: the rest of lists that come cut is asked for;
     a row counts as unchanged if its whole lists are, too. `owed` are parents without a usable answer in earlier runs;
-    with `asks_owed` they are asked for also if they have not changed.
+    with `asks_owed` they are asked for also if they have not changed. `doubted` is the sweep that is valid when the run
+    begins.
     """
 
     table: Table
@@ -72,6 +75,7 @@ class TableReader:
     refills: bool = False
     owed: Sequence[OwedParent] = ()
     asks_owed: bool = False
+    doubted: Sweep = NO_SWEEP
     staged: Staged = field(default_factory=Staged)
     completeness: Completeness = field(default_factory=Completeness)
 
@@ -85,6 +89,8 @@ class TableReader:
         kept = Kept.of(self.table, self.lookback)
         self.unchanged = UnchangedRows(self.table, known, kept, run_start=run_start)
         self.parents = KnownParents(self.table, known, kept, run_start=run_start)
+        # Nobody knows what earlier attempts have met and not staged.
+        self.sightings = Sightings(self.table, NO_SWEEP if self.checkpoints.earlier else self.doubted)
         self.tally = ChildTally()
         wanted = self.refills and self.table.refilled
         self._refill = ListRefill(self.table, self.api, self.in_parallel) if wanted else None
@@ -183,6 +189,7 @@ class TableReader:
                     return
                 if self._refill is not None:
                     item = self._refill.page(item)
+                self.sightings.note(item)
                 item = self.protection.page(item)
                 rows = len(item.records) - item.marks
                 self.rejected.take(rows + item.outside, item.rejected, item.request_id)

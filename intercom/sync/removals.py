@@ -22,14 +22,8 @@ from intercom.lake.findings import not_to_be_merged
 from intercom.lake.parquet import ParquetReader, is_damage, open_parquet
 from intercom.lake.state import TableState
 from intercom.lake.table import LakeTable, StagedPart
+from intercom.sync.vanished import LARGE_SHARE, SMALL_TABLE
 from intercom.tables.table import Table
-
-ASKED_ONE_BY_ONE = 200
-"""Most missing rows of a table that are requested one by one, each by its own address."""
-LARGE_SHARE = 0.2
-"""More than this share of a table's rows is removed only if a second read lacks them as well."""
-SMALL_TABLE = 100
-"""Rows of a table up to which the second read alone decides; for a larger table a person has to permit it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +53,15 @@ class Missing:
 
 
 def find_missing(
-    table: Table, lake_table: LakeTable, state: TableState | None, read: Iterable[tuple[str, int]]
+    table: Table,
+    lake_table: LakeTable,
+    state: TableState | None,
+    read: Iterable[tuple[str, int]],
+    met: pa.Array | None = None,
 ) -> Missing:
     """Compare the keys in the lake with those in staged parts; `read` has attempts and their numbers of valid parts.
+
+    `met` are further keys that were read, of rows that were not staged.
 
     Memory grows with the missing keys, not with the table. Files that cannot be read, or that are not in the record,
     count as empty.
@@ -79,7 +79,8 @@ def find_missing(
         stored = [_keys_of_month(table, lake_table, month)] if month in published else []
         keys = pc.unique(joined([*stored, staged.keys(before.get(month, []), month)], pa.string()))
         known += len(keys)
-        missing = joined([missing, _without(keys, staged.keys(now.get(month, []), month))], pa.string())
+        lacking = _without(keys, staged.keys(now.get(month, []), month))
+        missing = joined([missing, lacking if met is None else _without(lacking, met)], pa.string())
     for month, parts in now.items():  # a row may have moved to another month
         if len(missing) == 0:
             break

@@ -25,6 +25,7 @@ class RunRequest:
     refill_lists: bool = False
     plain_text: bool = False
     lookback: Lookback = USUAL_LOOKBACK
+    reconciles: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,10 @@ class Run:
     server's clock may have been up to `doubt` seconds behind it; 0 if the server told the time.
     `history_from` and `until` limit the cursor field, unix seconds, ``[from, until)``; a `history_from` of None was not
     given, `ALL` is from the beginning. `workspace` is Intercom's code of the workspace, None when it could not be
-    asked. `allow_mass_removal`: a full refresh may remove a large part of a table. `refill_lists`: the rest of
-    lists that come cut is asked for. `plain_text`: texts are asked for without HTML. `lookback`: how far before its
-    watermark a table is read again. `limits`: sizes by which its reads are cut.
+    asked. `allow_mass_removal`: rows may go that are a large part of a table. `reconciles`: everything is read and
+    merged, and rows that the workspace no longer has are looked for. `refill_lists`: the rest of lists that come cut is
+    asked for. `plain_text`: texts are asked for without HTML. `lookback`: how far before its watermark a table is read
+    again. `limits`: sizes by which its reads are cut.
     """
 
     run_id: str
@@ -52,6 +54,7 @@ class Run:
     refill_lists: bool = False
     plain_text: bool = False
     lookback: Lookback = USUAL_LOOKBACK
+    reconciles: bool = False
     doubt: int = 0
     limits: ReadLimits = DEFAULT_LIMITS
 

@@ -4,7 +4,8 @@ Times are ISO 8601 in UTC, counts are numbers. ``null`` stands for what is not k
 failed. Fields may be added without a new `VERSION`.
 
     version                        1
-    run_id, flow, kind             flow: intercom-sync, intercom-compact; kind: sync, full refresh, backfill, compact
+    run_id, flow, kind             flow: intercom-sync, intercom-reconcile, intercom-compact; kind: sync, full refresh,
+                                   backfill, reconcile, compact
     connection, lake               the connection's name, the lake's URL
     package_version                of intercom-lake
     started_at, ended_at, seconds  by Intercom's clock where it was told, else by this machine's
@@ -15,6 +16,7 @@ failed. Fields may be added without a new `VERSION`.
                                    was, or why it was skipped: it was not named, and Intercom refuses it
         complete                   false if rows stayed missing that Intercom counts
         rows_read, new, changed, unchanged, removed
+        kept, undecided            rows that were not read: there by their own address; until another sweep agrees
         rows, waiting              rows in the table, and staged rows that are not merged yet
         requests, throttled        requests sent, those of them that were answered with 429
         bytes_received, seconds
@@ -72,6 +74,8 @@ class RunFacts:
             return "compact"
         if self.request.until is not None:
             return "backfill"
+        if self.request.reconciles:
+            return "reconcile"
         return "full refresh" if self.request.full_refresh else "sync"
 
     def by_intercoms_clock(self, time: datetime) -> datetime | None:
@@ -100,7 +104,7 @@ def run_summary(
     run: dict[str, Any] = {
         "version": VERSION,
         "run_id": facts.run_id,
-        "flow": f"intercom-{'compact' if facts.request is None else 'sync'}",
+        "flow": f"intercom-{facts.kind if facts.kind in ('compact', 'reconcile') else 'sync'}",
         "kind": facts.kind,
         "connection": facts.connection,
         "lake": facts.lake,
@@ -212,6 +216,8 @@ def _entry(facts: RunFacts, table: TableResult) -> dict[str, Any]:
         "changed": merged.changed,
         "unchanged": read.unchanged + merged.unchanged,
         "removed": merged.removed,
+        "kept": read.kept,
+        "undecided": read.undecided,
         "rows": merged.rows,
         "waiting": merged.waiting,
         "requests": read.traffic.requests,

@@ -33,11 +33,12 @@ def starting_point(
     columns: TableSchema,
     full_refresh: bool,
     history_from: int | None,
+    reconciles: bool = False,
 ) -> StartingPoint:
     """Decide from where to read, believing only what the lake's own record and its files agree on.
 
     `columns` are the declared ones; a table whose files have others, and could not be rewritten, is replaced.
-    `history_from` is where the table's history begins after this run.
+    `history_from` is where the table's history begins after this run. `reconciles`: all is read for what is missing.
     """
     if full_refresh:
         return StartingPoint(None, "a full refresh was asked for", replaces=True)
@@ -54,6 +55,8 @@ def starting_point(
         return StartingPoint(None, "only runs with an end date have read the table")
     if history_from != state.history_from:
         return StartingPoint(None, change_of(state.history_from, history_from))
+    if reconciles:
+        return StartingPoint(None, "it is held against what the workspace has")
     watermark = _smaller(state, saved)
     unread = "its rows have to be read again" if state.rows else "no row was seen in earlier runs"
     return StartingPoint(watermark, unread if watermark is None else "incremental")

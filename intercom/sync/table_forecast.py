@@ -32,8 +32,8 @@ from intercom.sync.known_parents import KnownParents
 from intercom.sync.plan import ReadPlan, plan_read
 from intercom.sync.protection import Protection
 from intercom.sync.read_table import NothingKept
-from intercom.sync.removals import ASKED_ONE_BY_ONE, LARGE_SHARE
 from intercom.sync.run import Run
+from intercom.sync.vanished import ASKED_ONE_BY_ONE, LARGE_SHARE
 from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Access, Table
 

@@ -29,8 +29,8 @@ from intercom.lake.layout import TablePaths
 from intercom.lake.parquet import is_damage
 from intercom.lake.state import TableState
 from intercom.lake.table import LakeTable
-from intercom.sync.removals import ASKED_ONE_BY_ONE
 from intercom.sync.time_text import shown_time
+from intercom.sync.vanished import ASKED_ONE_BY_ONE
 from intercom.tables.table import Access, Table
 from intercom.verify.against_lists import compare_list
 from intercom.verify.against_log import compare_log

@@ -12,7 +12,7 @@ import pytest
 
 from intercom.cli.app import main
 
-COMMANDS = ["sync", "compact", "check", "plan", "demo", "bootstrap", "serve", "ddl", "sandbox", "init"]
+COMMANDS = ["sync", "reconcile", "compact", "check", "plan", "demo", "bootstrap", "serve", "ddl", "sandbox", "init"]
 HEAVY = {"prefect", "pyarrow", "pydantic", "requests", "fsspec", "httpx", "rich.live"}
 PROGRAM = """
 import sys

@@ -31,7 +31,10 @@ from tests.support.truth import assert_exact, read_lake
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-FLOWS = "from intercom.flows import compact, sync; print(sync.sync.name, compact.compact.name)"
+FLOWS = (
+    "from intercom.flows import compact, reconcile, sync; "
+    "print(sync.sync.name, reconcile.reconcile.name, compact.compact.name)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +71,7 @@ def flows_of(environment: Environment, folder: Path) -> tuple[str, str]:
 
 def test_flows_are_imported_from_a_wheel_of_the_checkout(installed: Environment, tmp_path: Path) -> None:
     names, place = flows_of(installed, tmp_path)
-    assert names == "intercom-sync intercom-compact"
+    assert names == "intercom-sync intercom-reconcile intercom-compact"
     assert Path(place).is_relative_to(installed.packages)
 
 
@@ -81,7 +84,7 @@ def test_flows_are_imported_from_a_wheel_of_the_sdist(source: Path, tmp_path: Pa
     environment = Environment.made(tmp_path / "venv")
     environment.install(built("wheel", unpacked, tmp_path / "wheel"))
     names, place = flows_of(environment, tmp_path / "empty")
-    assert names == "intercom-sync intercom-compact"
+    assert names == "intercom-sync intercom-reconcile intercom-compact"
     assert Path(place).is_relative_to(environment.packages)
 
 
@@ -96,7 +99,7 @@ def test_an_editable_install_imports_the_flows_of_the_checkout(source: Path, tmp
         names, place = flows_of(environment, tmp_path / "empty")
     finally:
         flow.write_text(before, encoding="utf-8")
-    assert names == "edited-sync intercom-compact"
+    assert names == "edited-sync intercom-reconcile intercom-compact"
     assert Path(place) == source / "intercom" / "__init__.py"
     assert environment.run("intercom-lake", "--version", cwd=tmp_path).stdout.strip() == "0.1.0"
 

@@ -29,7 +29,7 @@ from tests.support.truth import assert_exact, read_lake
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a busy machine takes minutes for what else takes one
 
 CONNECTION = "default"  # of prefect.yaml
-DEPLOYMENTS = {"sync", "sync-full", "compact"}
+DEPLOYMENTS = {"sync", "sync-full", "reconcile", "compact"}
 TABLES = ["contacts", "companies", "articles", "tags"]  # one of each way to read; of all nine, test_flow's runs are
 ENDS = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 SETTINGS = {
@@ -235,12 +235,11 @@ def test_a_run_that_overlaps_waits_or_is_cancelled_as_configured(production: Pro
 
     gone = rig.workspace.rows("contacts")[0]["id"]
     rig.workspace.delete("contacts", gone)
-    weekly = production.scheduled("sync-full")
-    assert weekly["parameters"]["full_refresh"] is True
+    weekly = production.scheduled("reconcile")
     waits = [weekly["id"], production.run("compact")]
     for run in waits:
         production.wait_until(run, lambda run: any("Waiting for limit" in line for line in production.log(run["id"])))
-    second_weekly = production.run("sync-full", tables=["teams"])
+    second_weekly = production.run("reconcile", tables=["teams"])
     production.wait_until(second_weekly, lambda run: run["state_name"] == "AwaitingConcurrencySlot")
     assert production.prefect.get(f"flow_runs/{first}")["state_type"] == "RUNNING"
 

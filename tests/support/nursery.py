@@ -30,6 +30,7 @@ from intercom.lake.storage import Lake
 from intercom.lake.table import LakeTable
 from intercom.lake.watermark import Watermark
 from intercom.sync.ingest import ingest_table
+from intercom.sync.remove_gone import remove_gone
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
 from tests.support.prefect_server import inherited
@@ -163,7 +164,7 @@ def _sync(order: Order) -> None:
         for name in order.tables:
             lake_table = LakeTable(lake, TablePaths(order.connection, name), locks.check)
             ingest_table(TABLES[name], client.for_table(name, TABLES[name].scope), lake_table, store, run)
-            compact_table(TABLES[name], lake_table, store)
+            remove_gone(TABLES[name], lake_table, store, compact_table(TABLES[name], lake_table, store))
     client.close()
 
 

@@ -17,6 +17,7 @@ from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.retry import RetryPolicy
 from intercom.api.workspace import identify
 from intercom.compaction.compact import Compacted, compact_table
+from intercom.compaction.deleted import alive
 from intercom.compaction.policy import CompactionMode
 from intercom.config.connection import MOST_IN_FLIGHT, Connection, make_connection
 from intercom.extract.limits import DEFAULT_LIMITS, ReadLimits
@@ -27,8 +28,10 @@ from intercom.lake.watermark import Watermark
 from intercom.sandbox import LoggedRequest, SandboxServer, Workspace
 from intercom.sync.derived import derive
 from intercom.sync.ingest import Ingested, ingest_table
+from intercom.sync.remove_gone import remove_gone
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
+from intercom.tables.schema import DELETED_AT
 from intercom.tables.table import Access, Selection, Table
 from tests.support.children import served_records
 from tests.support.truth import assert_exact, exploded, read_lake
@@ -147,13 +150,18 @@ class Rig:
     def _table(
         self, name: str, client: IntercomClient, lake: Lake, run: Run, when: CompactionMode
     ) -> tuple[Ingested, Compacted]:
-        if TABLES[name].access is Access.DERIVED:
-            return derive(self.table(name), self.lake_table(name, lake), self.lake_table(parent_of(name), lake), run)
-        table = self.table(name) if self.per_page is None else with_pages_of(self.table(name), self.per_page)
-        ingested = ingest_table(
-            table, client.for_table(name, table.scope), self.lake_table(name, lake), self.store, run
-        )
-        return ingested, compact_table(table, self.lake_table(name, lake), self.store, when=when, committed=True)
+        table = self.table(name)
+        if table.access is Access.DERIVED:
+            return derive(table, self.lake_table(name, lake), self.lake_table(parent_of(name), lake), run)
+        table = table if self.per_page is None else with_pages_of(table, self.per_page)
+        lake_table = self.lake_table(name, lake)
+        ingested = ingest_table(table, client.for_table(name, table.scope), lake_table, self.store, run)
+        merged = compact_table(table, lake_table, self.store, when=when, committed=True)
+        return ingested, remove_gone(table, lake_table, self.store, merged)
+
+    def reconcile(self, tables: Iterable[str] = BY_DEFAULT, **options: Any) -> dict[str, tuple[Ingested, Compacted]]:
+        """One run that looks for rows that are gone; arguments as for `sync`."""
+        return self.sync(tables, reconciles=True, **options)
 
     def connections_file(self, folder: Path, token: str = "${INTERCOM_ACCESS_TOKEN}") -> Path:
         """A connections file for the workspace; the token is in the environment unless it is given."""
@@ -165,7 +173,9 @@ class Rig:
         return file
 
     def rows(self, table: str) -> Any:
-        return read_lake(self.lake_url, self.connection, self.table(table), **self.storage)
+        """The rows of the lake; where deletions are marked those that are alive, without the mark's column."""
+        rows = read_lake(self.lake_url, self.connection, self.table(table), **self.storage)
+        return rows.filter(alive(rows)).drop_columns([name for name in rows.column_names if name == DELETED_AT])
 
     def check(self, tables: Iterable[str] = BY_DEFAULT) -> None:
         """Every table of the lake is exactly what the workspace serves now, and nothing is left in staging."""

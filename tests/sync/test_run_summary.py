@@ -64,6 +64,7 @@ def test_a_table_has_its_counts_times_notes_and_rejected_records() -> None:
         {
             "table": "contacts", "status": "synced", "reason": "incremental", "complete": True,
             "rows_read": 7, "new": 2, "changed": 1, "unchanged": 4, "removed": 3, "rows": 9, "waiting": 5,
+            "kept": 0, "undecided": 0,
             "requests": 4, "throttled": 1, "bytes_received": 1_200, "seconds": 0.444,
             "watermark_before": "2026-11-03T11:59:00Z", "watermark_after": "2026-11-03T11:59:59Z",
             "warnings": ["contacts: 1 of 2 rows"],

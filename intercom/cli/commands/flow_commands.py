@@ -1,4 +1,4 @@
-"""The commands that run a flow: `sync` and `compact` with the options of their flows, and the demo."""
+"""The commands that run a flow: `sync`, `reconcile` and `compact` with the options of their flows, and the demo."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from intercom.cli.demo import LAKE
 from intercom.cli.run import flow_command
 
 sync = flow_command(bundled.path("flows/sync.py"))
+reconcile = flow_command(bundled.path("flows/reconcile.py"))
 compact = flow_command(bundled.path("flows/compact.py"))
 
 

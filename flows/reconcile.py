@@ -1,0 +1,39 @@
+"""Find the rows that an Intercom workspace no longer has: ``python flows/reconcile.py --help``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+if __name__ == "__main__":  # before the imports below, which take seconds: meanwhile Prefect's server starts
+    from intercom.cli.run import run_from_shell
+
+    raise SystemExit(run_from_shell(__file__))
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from intercom.config.parameters import ConnectionName, LakeURL, ReadOptions, TableName
+from intercom.orchestration.finish import finish
+from intercom.orchestration.job import holding_tables
+from intercom.orchestration.tasks import prepare_reconcile, submit_tables, sync_table
+
+
+@flow(name="intercom-reconcile", flow_run_name="reconcile {connection}")
+def reconcile(
+    connection: ConnectionName = "default",
+    lake: LakeURL = "./lake",
+    tables: Sequence[TableName] = (),
+    advanced: ReadOptions = ReadOptions(),
+) -> State[None]:
+    """Read everything, merge it, and remove or mark the rows of the lake that the workspace no longer has.
+
+    Args:
+        connection: A block intercom-connection, an entry of the connections file, or default:
+            INTERCOM_ACCESS_TOKEN and INTERCOM_REGION where the flow runs.
+        lake: Folder where the flow runs, or fsspec URL, for example ./lake or s3://bucket/prefix.
+        tables: Tables or groups: default, all. The default ones and every other table of the lake if none is chosen.
+        advanced: What few runs need to change.
+    """
+    job = prepare_reconcile(connection, lake, tables, advanced)
+    with holding_tables(job) as job:
+        return finish(job, submit_tables(sync_table, job))
