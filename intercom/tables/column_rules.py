@@ -146,6 +146,15 @@ class CopySettings:
     marks_deleted: bool = False
     rules: TableRules = ()
 
+    @property
+    def protected(self) -> str:
+        """What is protected, by table: ``3 of contacts (email, name, phone)``; empty if nothing is."""
+        told = [
+            f"{len(found.rules)} of {table} ({', '.join(r.name for r in found.rules)})" for table, found in self.rules
+        ]
+        keys = {found.key_id for _, found in self.rules} - {""}
+        return ", ".join(told) + "".join(f"; hashed with the key {key}" for key in keys)
+
     def rules_of(self, table: str) -> ColumnRules:
         """The rules of one table."""
         return dict(self.rules).get(table, NO_RULES)

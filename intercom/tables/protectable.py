@@ -80,13 +80,16 @@ def _needed_for(table: Table, path: Path) -> str:
     for reason, columns in (
         ("it is part of the primary key, by which rows are merged", (*table.primary_key, *table.required)),
         (f"it comes from the row's {parent.table.name if parent else ''}, and says to which it belongs", inherits),
-        ("it is the cursor field, by which runs find what has changed", [table.cursor_field]),
+        (
+            "it is the cursor field, by which runs find what has changed",
+            [table.cursor_field if parent is None else None],
+        ),
         ("it says which version of a row is the newest", [table.version_field]),
         ("its month is the row's partition", [table.month_field]),
         ("it says which request has read the row", table.carries),
         ("it tells which older rows an answer may lack", [parent.cut_by if parent else None]),
     ):
-        if name in columns and len(path) >= 1:
+        if name in columns:
             return f"cannot be protected: {reason}"
     for derived in TABLES.values():
         if derived.made_of is None or derived.made_of.name != table.name:

@@ -10,7 +10,7 @@ Guide, *CREATE VIEW*; Trino documentation, *Date and time functions*, *JSON func
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Container, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from textwrap import wrap
 
@@ -18,6 +18,7 @@ from intercom import ddl
 from intercom.errors import ConfigurationError
 from intercom.lake.layout import TableFormat
 from intercom.tables.catalogue import TABLES
+from intercom.tables.table import Table
 from intercom.views.definition import KINDS, REFERENCE, Kind, Reference, View, ViewColumn, ViewSet, reference
 
 
@@ -110,8 +111,10 @@ class Athena(Engine):
         return f"json_extract_scalar({column}, '$.{name}')"
 
 
-def statements(views: ViewSet, engine: Engine, there: Container[str]) -> Iterator[str]:
+def statements(views: ViewSet, engine: Engine, there: Mapping[str, Table]) -> Iterator[str]:
     """What the views do not have, as comments; the database, if one is named; each view whose tables are `there`.
+
+    Columns that these tables lack, since a connection leaves them out, are null.
 
     Raises ConfigurationError where views of Athena would take the names of the tables that they read.
     """
@@ -129,15 +132,15 @@ def statements(views: ViewSet, engine: Engine, there: Container[str]) -> Iterato
         yield database
     for view in views.views:
         if all(table in there for table in view.tables):
-            yield _statement(view, engine)
+            yield _statement(view, engine, there)
 
 
 def _comment(text: str) -> list[str]:
     return wrap(text, 110, initial_indent="-- ", subsequent_indent="--   ", break_long_words=False)
 
 
-def _statement(view: View, engine: Engine) -> str:
-    columns = ",\n".join(f"  {_selected(view, column, engine)}" for column in view.columns)
+def _statement(view: View, engine: Engine, there: Mapping[str, Table]) -> str:
+    columns = ",\n".join(f"  {_selected(view, column, engine, there)}" for column in view.columns)
     rows = engine.rows(view.table)
     if view.parent:
         on = f"own.{ddl.quoted(view.parent_key)} = parent.{ddl.quoted('id')}"
@@ -145,20 +148,26 @@ def _statement(view: View, engine: Engine) -> str:
     return f"CREATE OR REPLACE VIEW {engine.view_name(view.name)} AS SELECT\n{columns}\nFROM {rows};"
 
 
-def _selected(view: View, column: ViewColumn, engine: Engine) -> str:
+def _selected(view: View, column: ViewColumn, engine: Engine, there: Mapping[str, Table]) -> str:
     expression = column.expression
     if alone := REFERENCE.fullmatch(expression):
-        found, kind = _value(view, reference(alone), engine, seconds=column.kind is Kind.NUMBER)
+        found, kind = _value(view, reference(alone), engine, there, seconds=column.kind is Kind.NUMBER)
         sql = found if kind is column.kind else f"TRY_CAST({found} AS {column.kind})"
     else:
-        sql = REFERENCE.sub(lambda one: _value(view, reference(one), engine)[0], expression)
+        sql = REFERENCE.sub(lambda one: _value(view, reference(one), engine, there)[0], expression)
     name = ddl.quoted(column.name)
     return sql if sql.removeprefix("own.") == name else f"{sql} AS {name}"
 
 
-def _value(view: View, wanted: Reference, engine: Engine, seconds: bool = False) -> tuple[str, Kind]:
+def _value(
+    view: View, wanted: Reference, engine: Engine, there: Mapping[str, Table], seconds: bool = False
+) -> tuple[str, Kind]:
     """The SQL of a column or member, and its kind. A time becomes one without a zone, or a number of seconds."""
-    table = TABLES[view.parent if wanted.of_parent else view.table]
+    name = view.parent if wanted.of_parent else view.table
+    table = there[name]
+    if wanted.column not in table.schema.arrow.names:
+        kind = Kind.TEXT if wanted.member else KINDS[TABLES[name].schema.arrow.field(wanted.column).type]
+        return f"CAST(NULL AS {kind})", kind
     kind = KINDS[table.schema.arrow.field(wanted.column).type]
     sql = ddl.quoted(wanted.column)
     if view.parent:

@@ -71,8 +71,9 @@ def viewed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Viewed]:
         Rig(server, str(root)).sync(COPIED)
     with duckdb.connect() as session:
         session.execute("SET TimeZone = 'America/New_York'")  # must not show in a timestamp without a zone
+        there = {name: TABLES[name] for name in COPIED}
         for tool, views in SETS.items():
-            for statement in statements(views, DuckDB("acme", str(root), tool), COPIED):
+            for statement in statements(views, DuckDB("acme", str(root), tool), there):
                 session.execute(statement)
         yield Viewed(root, session, {name: served(workspace, TABLES[name]) for name in COPIED})
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow.parquet as pq
+
+from intercom.sandbox import Workspace
+from intercom.sandbox.records import Record
 
 MARK = "zqneedle"
 """Part of every needle that is a text."""
@@ -38,6 +41,71 @@ def _texts_of(path: Path) -> Iterator[bytes]:
     yield path.read_bytes()
     if path.suffix == ".parquet":
         yield json.dumps(pq.ParquetFile(path).read().to_pylist(), default=str).encode()
+
+
+COLUMNS: Final[dict[str, dict[str, list[str]]]] = {
+    "contacts": {
+        "exclude": ["avatar", "custom_attributes.national_id", "_extra.ssn", "location_city"],
+        "hash": ["email", "phone"],
+        "mask": ["name", "social_profiles", "custom_attributes.notes.text", "tags.data.url"],
+    },
+    "companies": {"mask": ["website", "monthly_spend"], "exclude": ["custom_attributes"]},
+    "conversations": {
+        "hash": ["source_author_email", "contacts.contacts.external_id"],
+        "mask": ["source_author_name", "source.subject", "conversation_rating_remark"],
+        "exclude": ["source_body", "custom_attributes"],
+    },
+    "conversation_parts": {"exclude": ["body", "attachments"], "hash": ["author_email"], "mask": ["author.name"]},
+    "admins": {"mask": ["name"], "hash": ["email"]},
+}
+PLANTED: Final[dict[str, dict[str, Any]]] = {
+    "contacts": {
+        "avatar": {"type": "avatar", "image_url": needle("avatar")},
+        "custom_attributes.national_id": needle("national"),
+        "custom_attributes.notes": [{"text": needle("note"), "n": 1}, needle("note in a list"), {"text": DIGITS}],
+        "ssn": {"of": needle("ssn")},
+        "location.city": needle("city"),
+        "email": needle("email"),
+        "phone": DIGITS,
+        "name": [needle("name")],
+        "social_profiles": {"data": [{"url": needle("profile")}]},
+        "tags.data.url": needle("tag"),
+    },
+    "companies": {"website": needle("site"), "monthly_spend": DIGITS, "custom_attributes": {needle("a"): needle("b")}},
+    "conversations": {
+        "source.author.email": needle("email"),
+        "source.author.name": needle("author"),
+        "source.subject": needle("subject"),
+        "source.body": needle("source body"),
+        "conversation_rating": {"rating": 5, "remark": needle("remark")},
+        "contacts.contacts.external_id": needle("external"),
+        "custom_attributes": {"phone": DIGITS},
+    },
+    "conversation_parts": {
+        "body": needle("body"),
+        "author.email": needle("email"),
+        "author.name": needle("author"),
+        "attachments": [{"name": needle("file")}],
+    },
+    "admins": {"name": needle("admin"), "email": needle("admin email")},
+}
+TABLES = (*COLUMNS, "contact_tags", "conversation_contacts")
+BROKEN = (
+    b'{"id":"b1","created_at":1,"updated_at":2,"email":"%b","x":NaN}' % MARK.encode(),
+    b'{"created_at":1,"updated_at":2,"email":"%b"}' % MARK.encode(),
+    b'["%b"]' % MARK.encode(),
+)
+
+
+def plant_needles(workspace: Workspace) -> None:
+    """Needles at all places of `PLANTED`, and records with needles that cannot be rows."""
+    for table, values in PLANTED.items():
+        for record in list(workspace.tables[table]):
+            body = plant(json.loads(record.body), values)
+            workspace.tables[table].put(Record.of_body(record.key, json.dumps(body).encode()))
+    for table in ("contacts", "companies", "conversations"):
+        for number, text in enumerate(BROKEN):
+            workspace.tables[table].put(Record(f"odd {number}", 1_793_000_000, 1_793_000_000, text))
 
 
 def plant(record: dict[str, Any], at: dict[str, Any]) -> dict[str, Any]:

@@ -13,64 +13,21 @@ import pytest
 from intercom.compaction.policy import CompactionMode
 from intercom.errors import ApiError
 from intercom.normalise.protect import MASKED
-from intercom.sandbox.records import Record
 from tests.support.fuses import Fuse, FusedLake, Killed
-from tests.support.needles import DIGITS, ERROR, MARK, files_with_needles, found_in, needle, plant
+from tests.support.needles import (
+    BROKEN,
+    COLUMNS,
+    DIGITS,
+    ERROR,
+    TABLES,
+    files_with_needles,
+    found_in,
+    needle,
+    plant_needles,
+)
 from tests.support.rig import CONNECTION, Rig, in_both_formats
 
 KEY = "hash key of this test, never shown"
-COLUMNS: dict[str, dict[str, list[str]]] = {
-    "contacts": {
-        "exclude": ["avatar", "custom_attributes.national_id", "_extra.ssn", "location_city"],
-        "hash": ["email", "phone"],
-        "mask": ["name", "social_profiles", "custom_attributes.notes.text", "tags.data.url"],
-    },
-    "companies": {"mask": ["website", "monthly_spend"], "exclude": ["custom_attributes"]},
-    "conversations": {
-        "hash": ["source_author_email", "contacts.contacts.external_id"],
-        "mask": ["source_author_name", "source.subject", "conversation_rating_remark"],
-        "exclude": ["source_body", "custom_attributes"],
-    },
-    "conversation_parts": {"exclude": ["body", "attachments"], "hash": ["author_email"], "mask": ["author.name"]},
-    "admins": {"mask": ["name"], "hash": ["email"]},
-}
-PLANTED: dict[str, dict[str, Any]] = {
-    "contacts": {
-        "avatar": {"type": "avatar", "image_url": needle("avatar")},
-        "custom_attributes.national_id": needle("national"),
-        "custom_attributes.notes": [{"text": needle("note"), "n": 1}, needle("note in a list"), {"text": DIGITS}],
-        "ssn": {"of": needle("ssn")},
-        "location.city": needle("city"),
-        "email": needle("email"),
-        "phone": DIGITS,
-        "name": [needle("name")],
-        "social_profiles": {"data": [{"url": needle("profile")}]},
-        "tags.data.url": needle("tag"),
-    },
-    "companies": {"website": needle("site"), "monthly_spend": DIGITS, "custom_attributes": {needle("a"): needle("b")}},
-    "conversations": {
-        "source.author.email": needle("email"),
-        "source.author.name": needle("author"),
-        "source.subject": needle("subject"),
-        "source.body": needle("source body"),
-        "conversation_rating": {"rating": 5, "remark": needle("remark")},
-        "contacts.contacts.external_id": needle("external"),
-        "custom_attributes": {"phone": DIGITS},
-    },
-    "conversation_parts": {
-        "body": needle("body"),
-        "author.email": needle("email"),
-        "author.name": needle("author"),
-        "attachments": [{"name": needle("file")}],
-    },
-    "admins": {"name": needle("admin"), "email": needle("admin email")},
-}
-TABLES = (*COLUMNS, "contact_tags", "conversation_contacts")
-BROKEN = (
-    b'{"id":"b1","created_at":1,"updated_at":2,"email":"%b","x":NaN}' % MARK.encode(),
-    b'{"created_at":1,"updated_at":2,"email":"%b"}' % MARK.encode(),
-    b'["%b"]' % MARK.encode(),
-)
 
 
 @pytest.fixture
@@ -78,13 +35,7 @@ def rig(make_rig: Callable[..., Rig]) -> Rig:
     sizes = {"contacts": 12, "companies": 6, "conversations": 8, "conversation_parts": 16, "articles": 0}
     rig = make_rig(**sizes, tags=3, admins=3, history_days=40)
     rig.options = {"columns": COLUMNS, "hash_key": KEY}
-    for table, values in PLANTED.items():
-        for record in list(rig.workspace.tables[table]):
-            body = plant(json.loads(record.body), values)
-            rig.workspace.tables[table].put(Record.of_body(record.key, json.dumps(body).encode()))
-    for table in ("contacts", "companies", "conversations"):
-        for number, text in enumerate(BROKEN):
-            rig.workspace.tables[table].put(Record(f"odd {number}", 1_793_000_000, 1_793_000_000, text))
+    plant_needles(rig.workspace)
     return rig
 
 
@@ -140,6 +91,26 @@ def test_hashed_emails_join_across_tables(rig: Rig) -> None:
     assert set(rig.rows("companies").column("monthly_spend").to_pylist()) == {MASKED}
     assert "avatar" not in rig.rows("contacts").column_names
     assert set(rig.rows("contacts").column("_extra").to_pylist()) == {None}
+
+
+def test_records_of_the_parent_of_a_child_table_are_hidden_too(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(contacts=6, contact_notes=9, companies=0, conversations=0, articles=0, history_days=40)
+    rig.options = {"columns": {"contacts": {"mask": ["email"]}}}
+    plant_needles(rig.workspace)
+    ingested, _ = rig.sync(["contact_notes"])["contact_notes"]
+    assert ingested.rejected == len(BROKEN)
+    (file,) = rig.lake_folder.glob("_rejected/*/contact_notes/*.jsonl")
+    assert not found_in(file.read_bytes())
+    assert rig.rows("contact_notes").num_rows == len(rig.workspace.children["contact_notes"])
+
+    rig.server.clear_log()
+    for row in list(rig.workspace.tables["contacts"]):
+        if row.key.startswith("odd "):
+            continue
+        rig.workspace.update("contacts", row.key, touch=False, email=needle("another email"))
+    rig.sync(["contact_notes"])
+    # What is kept of a parent cannot tell one protected value from another: it could be guessed by trying.
+    assert not [request for request in rig.server.requests() if request.path.endswith("/notes")]
 
 
 def without_time(rig: Rig, table: str) -> list[dict[str, Any]]:

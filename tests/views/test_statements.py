@@ -116,7 +116,7 @@ def test_athena_understands_each_view_over_the_tables_of_the_lake(views: ViewSet
 
 def column_of(source: str, kind: Kind, engine: Engine, table: str = "conversations") -> str:
     views = ViewSet("a test", (View("v", table, (ViewColumn("c", kind, source),)),), ())
-    *_, sql = statements(views, engine, {table})
+    *_, sql = statements(views, engine, {table: TABLES[table]})
     return sql.partition("SELECT\n  ")[2].partition("\nFROM")[0]
 
 
@@ -154,7 +154,7 @@ def test_a_column_that_the_lake_does_not_have_is_an_error() -> None:
 @pytest.mark.parametrize("views", BOTH)
 def test_a_view_without_its_tables_is_left_out(views: ViewSet) -> None:
     kept = [view for view in views.views if view.tables == ("tags",)]
-    printed = list(statements(views, DuckDB("acme", "lake"), {"tags"}))
+    printed = list(statements(views, DuckDB("acme", "lake"), {"tags": TABLES["tags"]}))
     assert len(printed) == 1 + len(kept) == 2
     assert printed[0].replace("\n--  ", "").startswith(f"-- Views with the names and columns of {views.title}.")
     assert all(line.startswith("-- ") for line in printed[0].splitlines())

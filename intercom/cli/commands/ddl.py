@@ -113,9 +113,9 @@ def _views(tool: str, engine: Engine, tables: Sequence[str], find: Callable[[Seq
     from intercom.views.statements import statements
 
     views = {"fivetran": FIVETRAN, "ingestr": INGESTR}[tool]
-    there = {table.name for table in find(tables or views.tables)}
+    there = {table.name: table for table in find(tables or views.tables)}
     printed = list(statements(views, engine, there))
-    if left_out := [view.name for view in views.views if not there.issuperset(view.tables)]:
+    if left_out := [view.name for view in views.views if not there.keys() >= set(view.tables)]:
         lacking = ",".join(name for name in views.tables if name not in there)
         print(f"So these views are left out: {', '.join(left_out)}", file=sys.stderr)
         print(f"Their tables are copied by: intercom-lake sync --tables default,{lacking}", file=sys.stderr)
@@ -123,7 +123,7 @@ def _views(tool: str, engine: Engine, tables: Sequence[str], find: Callable[[Seq
 
 
 def _tables_in(lake: str, storage_options: Any, connection: str, names: Sequence[str]) -> list[Table]:
-    """Those of the tables that have a file in the lake, of all tables if none is named.
+    """Those of the tables that have a file in the lake, of all tables if none is named; with the columns of its record.
 
     What is left out, or could not be looked up, is told. Raises ConfigurationError for an unknown name, or where the
     lake has none of them.
@@ -131,6 +131,7 @@ def _tables_in(lake: str, storage_options: Any, connection: str, names: Sequence
     from intercom.config.storage_options import checked_options
     from intercom.lake.layout import TablePaths, data_folder
     from intercom.lake.storage import Lake
+    from intercom.lake.table import LakeTable
     from intercom.tables.catalogue import TABLES
     from intercom.tables.selection import select_tables
 
@@ -142,6 +143,8 @@ def _tables_in(lake: str, storage_options: Any, connection: str, names: Sequence
             more = set(opened.names(data_folder(connection)))
             asked = [table for table in TABLES.values() if table in asked or table.name in more]
         there = [table for table in asked if opened.list(TablePaths(connection, table.name).data)]
+        states = {table.name: LakeTable(opened, TablePaths(connection, table.name)).peek() for table in there}
+        there = [table.as_recorded(state.columns) if (state := states[table.name]) else table for table in there]
     except LakeError as error:
         print(f"The lake could not be looked at, so every selected table is printed: {error}", file=sys.stderr)
         return asked
@@ -150,6 +153,7 @@ def _tables_in(lake: str, storage_options: Any, connection: str, names: Sequence
             f"The lake {lake} has none of these tables of connection {connection!r}. Check --lake, --connection and "
             "--tables."
         )
-    if missing := [table.name for table in asked if table not in there]:
+    names_there = {table.name for table in there}
+    if missing := [table.name for table in asked if table.name not in names_there]:
         print(f"Left out, since the lake has no file of them yet: {', '.join(missing)}", file=sys.stderr)
     return there

@@ -160,7 +160,9 @@ def _forecast(
         forecast = forecast_run(selected, client, lake, TableFormat(table_format), identity, store, begun, chosen.named)
     finally:
         client.close()
-    return forecast, [*chosen.remarks(), *prefect.remarks, "Nothing was written, and no watermark has moved."]
+    protected = [f"Columns protected: {found.settings.protected}."] if found.settings.rules else []
+    nothing = "Nothing was written, and no watermark has moved."
+    return forecast, [*chosen.remarks(), *protected, *prefect.remarks, nothing]
 
 
 class _Prefect:
