@@ -41,12 +41,12 @@ def run_until(rig: Rig, burns_at: int | None, **options: Any) -> int | None:
 def every_crash(make: Callable[[], Rig], **options: Any) -> Iterator[tuple[int, Rig]]:
     """A rig for each step at which a run can die, just after it died there.
 
-    `make test` takes each sixth, beginning at a random one, and the last; `make soak` takes all.
+    `make test` takes each ninth, beginning at a random one, and the last; `make soak` takes all.
     """
     steps = run_until(make(), None, **options)
     assert steps is not None
     assert steps > 10
-    stride = effort(6, 1)
+    stride = effort(9, 1)
     died = 0
     for burns_at in sorted({*range(random.randint(1, stride), steps + 1, stride), steps}):
         rig = make()

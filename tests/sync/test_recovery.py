@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from intercom.errors import ConfigurationError, LakeError
-from intercom.lake.layout import TablePaths
+from intercom.lake.layout import TableFormat, TablePaths
 from tests.support.rig import CONNECTION, MemoryWatermarks, Rig, in_both_formats
 
 MERGED = ("contacts", "companies", "conversations", "articles")
@@ -39,9 +39,28 @@ def rig(make_rig: Callable[..., Rig]) -> Rig:
     return make_rig(contacts=60, companies=20, conversations=30, articles=12, history_days=40)
 
 
+@pytest.fixture(scope="module")
+def first_loads() -> dict[TableFormat, tuple[Path, MemoryWatermarks]]:
+    """By format, a lake after its first run, and its watermarks; both are to be copied."""
+    return {}
+
+
 @pytest.fixture
-def loaded(rig: Rig) -> Rig:
-    rig.sync()
+def loaded(
+    rig: Rig,
+    table_format: TableFormat,
+    first_loads: dict[TableFormat, tuple[Path, MemoryWatermarks]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Rig:
+    """After a first run, with changes to come. The run is the first test's: the workspaces of all are the same."""
+    if table_format in first_loads:
+        lake, watermarks = first_loads[table_format]
+        shutil.copytree(lake, rig.lake_url)
+        rig.store = MemoryWatermarks(watermarks.kept)
+    else:
+        rig.sync()
+        lake = tmp_path_factory.mktemp("loaded") / "lake"
+        first_loads[table_format] = Path(shutil.copytree(rig.lake_url, lake)), MemoryWatermarks(rig.store.kept)
     change(rig)
     return rig
 
