@@ -105,11 +105,7 @@ class Prefect:
     def run(self, *command: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
         """A script, ``-c`` and a program, or ``-m`` and a module, in a process that uses this server."""
         env = {**inherited(), **self.environment, **environment}
-        if command[0] != "-m":
-            return warm_python().run(command, env=env, cwd=cwd, timeout=240)
-        return subprocess.run(
-            [sys.executable, *command], env=env, cwd=cwd, capture_output=True, text=True, timeout=240, check=False
-        )
+        return warm_python().run(command, env=env, cwd=cwd, timeout=240)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """POST to Prefect's API."""

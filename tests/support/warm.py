@@ -25,7 +25,7 @@ from typing import Any
 
 
 class WarmPython:
-    """`run` works like `subprocess.run([sys.executable, ...])`, for a script, or for ``-c`` and a program."""
+    """`run` works like `subprocess.run([sys.executable, ...])`: a script, ``-c`` and a program, ``-m`` and a module."""
 
     def __init__(self, environment: Mapping[str, str], root: Path) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="warm-")
@@ -140,6 +140,11 @@ def _become(order: Mapping[str, Any]) -> None:
         program, *rest = rest
         sys.argv = ["-c", *rest]
         exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})
+    elif first == "-m":
+        module, *rest = rest
+        sys.argv = [module, *rest]
+        sys.path.insert(0, order["cwd"])
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
     else:
         sys.argv = [first, *rest]
         sys.path.insert(0, str(Path(first).resolve().parent))
