@@ -133,8 +133,11 @@ def test_small_tables_are_merged_after_every_run(rig: Rig, when: CompactionMode)
 
 @pytest.mark.parametrize("earlier", EARLIER)
 @pytest.mark.parametrize("first", [True, False])
-def test_rows_that_waited_for_an_upgrade_are_merged_as_they_were_declared(rig: Rig, earlier: str, first: bool) -> None:
+def test_rows_that_waited_for_an_upgrade_are_merged_as_they_were_declared(
+    make_rig: Callable[..., Rig], earlier: str, first: bool
+) -> None:
     """The flow that only merges may be the first one that runs after it."""
+    rig = make_rig(contacts=60)
     with declared(contacts=EARLIER[earlier]):
         if not first:
             rig.sync(["contacts"])
