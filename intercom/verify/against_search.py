@@ -59,7 +59,8 @@ def compare_search(case: Case) -> tuple[list[CountedWindow], list[CountedWindow]
     differing = _count(case, extraction)
     read, unread = _read(case, differing)
     seen = case.seen.rows().column(KEY)
-    absent = [key for key in drawn if not pc.is_in(pa.scalar(key), value_set=flat(seen)).as_py()]
+    came = set(seen.to_pylist())
+    absent = [key for key in drawn if key not in came]
     for one in read:
         absent += _absent(case, one, seen)
     return read, unread, list(dict.fromkeys(absent))

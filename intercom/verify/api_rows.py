@@ -33,12 +33,14 @@ class ApiRows:
         self._normaliser = Normaliser(self.table, EPOCH)
         self._batches: list[pa.RecordBatch] = []
         self._lock = Lock()
+        self._rows: pa.Table | None = None
 
     def add(self, page: Page) -> None:
         """Take the records of a page; marks are none."""
         page = self._protection.page(page)
         with self._lock:
             self.rejected += len(page.rejected)
+            self._rows = None
             self._add(page.records[page.marks :], page.where)
 
     def _add(self, records: Sequence[Record], where: str) -> None:
@@ -61,6 +63,12 @@ class ApiRows:
 
         Of versions that changed in the same second, the one that was read last.
         """
+        with self._lock:
+            if self._rows is None:
+                self._rows = self._newest()
+            return self._rows
+
+    def _newest(self) -> pa.Table:
         created, changed = times_of(self.table)
         rows = pa.Table.from_batches(self._batches, self.table.schema.arrow).combine_chunks()
         keys = pa.table({name: rows.column(name).fill_null(pa.scalar("")) for name in self.table.primary_key})

@@ -6,6 +6,8 @@ has records that are missing or stale; fewer are no sign, since records leave a 
 
 The range is cut into some windows first, since a record that is missing and one that is too many would hide each other.
 A window that differs is cut until it is small, or until the requests for it are spent; others read its records then.
+What equal counts cannot show: as many records missing as too many in one window, and a record that is stale, but inside
+the same window as its present version. A sample may have those.
 """
 
 from __future__ import annotations
