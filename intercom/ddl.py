@@ -1,7 +1,8 @@
 """SQL that declares a lake's tables to query engines: Athena tables, DuckDB views.
 
 The command ``intercom-lake ddl`` prints it. The columns are the declared ones, by name; nothing is looked up
-in the lake.
+in the lake. Where deleted rows are marked, ``<table>_current`` has the rows that are alive, with the columns that the
+table has where deleted rows are removed.
 
 Sources: Amazon Athena User Guide, *Supported types for partition projection*, *Names for tables, databases, and
 columns*, *Specify a table location in Amazon S3*, *Create tables for Linux Foundation Delta Lake*; DuckDB
@@ -20,11 +21,14 @@ import pyarrow as pa
 
 from intercom.errors import ConfigurationError
 from intercom.lake.layout import PARTITION_COLUMN, UNKNOWN_MONTH, TableFormat, TablePaths
+from intercom.tables.schema import DELETED_AT
 from intercom.tables.table import Table
 
 FIRST_MONTH: Final = "2011-01"
 """Intercom was founded in 2011, so no row is older."""
 YEARS_AHEAD: Final = 5
+CURRENT: Final = "_current"
+"""What the name of a view of rows that are alive has in addition."""
 
 _HIVE_TYPES: Final[dict[pa.DataType, str]] = {
     pa.string(): "string",
@@ -147,6 +151,19 @@ def duckdb_view(
     return f"CREATE OR REPLACE VIEW {name} AS SELECT\n{selected}\nFROM {rows};"
 
 
+def current_view(table: Table, database: str | None = None) -> str:
+    """The ``CREATE OR REPLACE VIEW`` of a table's rows that are alive, over its table or view, in DuckDB or Athena."""
+    columns = [quoted(name) for name in table.schema.arrow.names if name != DELETED_AT]
+    if table.month_field is not None:
+        columns.append(quoted(PARTITION_COLUMN))
+    selected = fill(", ".join(columns), 110, initial_indent="  ", subsequent_indent="  ", break_long_words=False)
+    view, rows = (
+        ".".join(quoted(part) for part in (database, name) if part is not None)
+        for name in (table.name + CURRENT, table.name)
+    )
+    return f"CREATE OR REPLACE VIEW {view} AS SELECT\n{selected}\nFROM {rows}\nWHERE {quoted(DELETED_AT)} IS NULL;"
+
+
 def duckdb_type(column: pa.DataType) -> str:
     """The name of a column's type in DuckDB."""
     return _DUCKDB_TYPES[column]
@@ -194,6 +211,8 @@ def athena(
         yield f"CREATE DATABASE IF NOT EXISTS `{database}`;"
     for table in tables:
         yield athena_table(table, connection, location, months, database, table_format)
+        if table.schema.marks_deleted:
+            yield current_view(table, database)
 
 
 def duckdb(
@@ -208,3 +227,5 @@ def duckdb(
         yield f"CREATE SCHEMA IF NOT EXISTS {quoted(database)};"
     for table in tables:
         yield duckdb_view(table, connection, location, database, table_format)
+        if table.schema.marks_deleted:
+            yield current_view(table, database)

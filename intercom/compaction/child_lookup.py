@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from intercom.compaction.arrow import flat, joined
 from intercom.compaction.column_reader import ColumnReader
+from intercom.compaction.deleted import alive
 from intercom.compaction.key_lookup import LITTLE_ROWS
 from intercom.compaction.keys import KEY, hashes_of, keys_of
 from intercom.compaction.marks import are_marks
@@ -33,6 +34,7 @@ from intercom.compaction.stale_children import (
     stale_keys,
 )
 from intercom.lake.staged_run import Coverage
+from intercom.tables.schema import DELETED_AT
 from intercom.tables.table import Table
 
 Some = TypeVar("Some")
@@ -65,6 +67,7 @@ class _Reader:
         self._parent, self._cut_by = table.parent_column, table.parent.cut_by
         names = (*table.primary_key, self._parent, self._cut_by)
         self._names = [name for name in dict.fromkeys(names) if name]
+        self._stored_names = [*self._names, *([DELETED_AT] if table.schema.marks_deleted else [])]
         self._kept: dict[tuple[str, str], pa.Table] = {}
 
     # -- staged rows --------------------------------------------------------------------------------------------
@@ -178,10 +181,11 @@ class _Reader:
         return events.filter(events.column(MARK)).select([PARENT, CUT])
 
     def _reached(self, month: str, reach: pa.Table) -> pa.Array:
-        """Keys of a month's stored rows that one of the marks should have had."""
+        """Keys of a month's stored rows that are alive, and that one of the marks should have had."""
         found = []
         parents = flat(reach.column(PARENT))
-        for rows in self._columns.stored(month, self._names, (self._parent,), parents):
+        for stored in self._columns.stored(month, self._stored_names, (self._parent,), parents):
+            rows = stored.filter(alive(stored))
             reached = is_reached(flat(rows.column(self._parent)), flat(self._cuts(rows)), reach)
             found.append(flat(keys_of(rows, self._table.primary_key)).filter(reached))
         return joined(found, pa.string())

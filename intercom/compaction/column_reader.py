@@ -76,7 +76,7 @@ class ColumnReader:
         """
         found = stored_rows(self.table, self._lake_table, month, self.published[month], columns, key, among)
         try:
-            yield from found
+            yield from (rows for _, rows in found)
         except SchemaError:
             if not self._everything:
                 raise
@@ -107,17 +107,22 @@ def stored_rows(
     columns: Sequence[str],
     key: tuple[str, ...] = (),
     among: pa.Array | None = None,
-) -> Iterator[pa.Table]:
-    """These columns of a published file, by row groups; `stamp` is the file's. Else as `ColumnReader.stored`.
+) -> Iterator[tuple[int, pa.Table]]:
+    """These columns of a published file, by row groups, each with the number of its first row; `stamp` is the file's.
+
+    Else as `ColumnReader.stored`.
 
     Raises DamagedFileError for a damaged file, SchemaError for one whose columns have other names or types.
     """
     try:
         with lake_table.files.open(month, stamp) as source, open_parquet(source) as file:
             _check_columns(table, month, file, columns)
-            for group in range(file.num_row_groups):
-                if among is None or _may_hold(file.metadata.row_group(group), key, among):
-                    yield file.read_row_group(group, columns=list(columns), use_threads=False)
+            first = 0
+            for number in range(file.num_row_groups):
+                group = file.metadata.row_group(number)
+                if among is None or _may_hold(group, key, among):
+                    yield first, file.read_row_group(number, columns=list(columns), use_threads=False)
+                first += group.num_rows
     except SchemaError:
         raise
     except Exception as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -91,7 +91,8 @@ def compact_table(
             work = _work(table, state, _by_month(table, parts, shared), files, published, discarded)
             sizes = {part.path: files[part.path] for part in parts}
             trusted = {month: stamp for month, stamp in published.items() if month not in discarded}
-            columns, rows = ColumnReader(table, lake_table, work, sizes, trusted, shared), _staged_rows(state)
+            as_written = replace(table, schema=work.columns)
+            columns, rows = ColumnReader(as_written, lake_table, work, sizes, trusted, shared), _staged_rows(state)
             try:
                 stale = find_stale(columns, rows)
                 work = without_stale(work, stale, published)
@@ -212,12 +213,13 @@ def _work(
     months are replaced without being read.
     """
     by_month = dict(staged)
+    columns = state.columns or table.schema  # not table.schema first: an upgrade may have changed it since
     if state.staged_whole and not table.is_replaced:
         by_month = {month: [] for month in published} | by_month
     months_of = Counter(path for paths in by_month.values() for path in paths)
     return MergeWork(
         version=state.compaction or "",
-        columns=state.columns or table.schema,  # not table.schema first: an upgrade may have changed it since
+        columns=columns,
         coverage=state.coverage,
         months=tuple(
             PartitionWork(
@@ -230,6 +232,8 @@ def _work(
             )
             for month, paths in by_month.items()
         ),
+        # No row was read later, and every later run reads its rows after this time.
+        deleted_at=(state.ingested_at or datetime.now(UTC)) if columns.marks_deleted else None,
     )
 
 

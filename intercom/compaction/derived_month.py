@@ -31,6 +31,7 @@ from intercom.lake.parquet import (
     check_footer,
     file_digests,
     is_damage,
+    marked_rows_of,
     open_parquet,
     rows_of,
     version_of,
@@ -194,12 +195,12 @@ class DerivedFiles:
         if not counts.files:
             assert stored is not None
             assert old is not None
-            return PartitionResult(
-                month, counts, Partition(counts.rows, version_of(old) or "", stored, *file_digests(old))
-            )
-        digests = file_digests(new)  # before add_file, which moves the local file
+            kept = Partition(counts.rows, version_of(old) or "", stored, *file_digests(old), marked=marked_rows_of(old))
+            return PartitionResult(month, counts, kept)
+        digests, marked = file_digests(new), marked_rows_of(new)  # before add_file, which moves the local file
         added = self._lake_table.add_file(new, month, counts.rows, stored)
-        return PartitionResult(month, counts, Partition(counts.rows, self._version, added.stamp, *digests), added)
+        made = Partition(counts.rows, self._version, added.stamp, *digests, marked=marked)
+        return PartitionResult(month, counts, made, added)
 
     def _check_columns(self, explode: Explode, month: str, file: ParquetReader) -> None:
         if missing := [name for name in explode.columns if name not in file.schema_arrow.names]:

@@ -21,8 +21,18 @@ from intercom.compaction.column_reader import ColumnReader
 from intercom.compaction.keys import KEY, hashes_of, keys_of
 from intercom.compaction.marks import are_marks, mark_column
 from intercom.compaction.merge import key_columns, versions_of
-from intercom.compaction.moved_rows import MONTH, PLACE, STORED, Moves, decide, in_two_months, versions_schema
+from intercom.compaction.moved_rows import (
+    MONTH,
+    PLACE,
+    STORED,
+    Moves,
+    decide,
+    in_two_months,
+    with_marks,
+    without_marks,
+)
 from intercom.lake.staged_run import Coverage
+from intercom.tables.schema import DELETED_AT
 from intercom.tables.table import Table
 
 log = logging.getLogger(__name__)
@@ -51,11 +61,12 @@ def find_moves(columns: ColumnReader, rows: int | None, stale: pa.Array) -> Move
     if not len(keys):
         return Moves()
     versions = [
-        versions_schema(table.newest_by).empty_table(),
+        with_marks(table.newest_by).empty_table(),
         *reader.versions_staged(of_staged, keys),
         *reader.versions_stored(of_stored, keys),
     ]
-    return decide(pa.concat_tables(versions), table.newest_by, replaces=work.coverage is Coverage.REPLACES)
+    found = without_marks(pa.concat_tables(versions), table.newest_by)
+    return decide(found, table.newest_by, replaces=work.coverage is Coverage.REPLACES)
 
 
 Suspects = tuple[pa.Array, Iterable[str], Iterable[str]]
@@ -173,7 +184,8 @@ class _Reader:
         """The stored versions of these keys in the files of these months, a table for each month."""
 
         def some(month: str) -> pa.Table:
-            columns = key_columns(self._table.primary_key, self._table.newest_by)
+            marks = [DELETED_AT] if self._table.schema.marks_deleted else []
+            columns = [*key_columns(self._table.primary_key, self._table.newest_by), *marks]
             found = [self._versions(rows, keys, None) for rows in self._stored_rows(month, columns, keys)]
             rows = pa.concat_tables([self._none, *found])
             return _with_month(rows, month, self._table.newest_by, stored=True)
@@ -199,11 +211,13 @@ class _Reader:
 
     @property
     def _none(self) -> pa.Table:
-        return versions_schema(self._table.newest_by).empty_table().drop_columns([MONTH, STORED])
+        return with_marks(self._table.newest_by).empty_table().drop_columns([MONTH, STORED])
 
     def _versions(self, rows: pa.Table, keys: pa.Array, places: pa.Array | None) -> pa.Table:
-        """Key, `newest_by` columns and place of the rows that have one of the keys."""
+        """Key, `newest_by` columns, place and mark of the rows that have one of the keys."""
         found = versions_of(rows, self._table.primary_key, self._table.newest_by)
+        if DELETED_AT not in found.schema.names:
+            found = found.append_column(DELETED_AT, pa.nulls(rows.num_rows, pa.int64()))
         places = pa.repeat(pa.scalar(0, pa.int64()), rows.num_rows) if places is None else places
         chosen = pc.is_in(found.column(KEY), value_set=keys)
         return found.append_column(PLACE, places).filter(chosen).select(self._none.schema.names)
@@ -213,7 +227,7 @@ def _with_month(rows: pa.Table, month: str, newest_by: Sequence[str], *, stored:
     size = rows.num_rows
     rows = rows.append_column(MONTH, pa.repeat(pa.scalar(month), size))
     rows = rows.append_column(STORED, pa.repeat(pa.scalar(stored), size))
-    return rows.select(versions_schema(newest_by).names)
+    return rows.select(with_marks(newest_by).names)
 
 
 def _by_month(found: Iterable[tuple[str, pa.Array]], kind: pa.DataType) -> dict[str, pa.Array]:

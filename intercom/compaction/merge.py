@@ -2,8 +2,9 @@
 
 A version has a cursor value, a time of ingestion and a position. Per primary key the newest version is kept. The
 columns in `Table.newest_by` are compared in their order, and then the position. If a staged row is equal to the stored
-row in these columns, the stored row is kept, so that merging again rewrites nothing. A table of versions has the
-primary key in one column (see `versions_of`), also if the key has several columns.
+row in these columns, the stored row is kept, so that merging again rewrites nothing. A stored row that is marked as
+deleted stays unless the staged row was read after that time: then this one is kept, whatever else they have. A table of
+versions has the primary key in one column (see `versions_of`), also if the key has several columns.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 
 from intercom.compaction.arrow import flat, joined
 from intercom.compaction.keys import KEY, keys_of
-from intercom.tables.schema import INGESTED_AT
+from intercom.tables.schema import DELETED_AT, INGESTED_AT
 
 POSITION = "_position"
 _BEFORE_ALL = pa.scalar(-(2**63), pa.int64())
@@ -28,13 +29,15 @@ def key_columns(primary_key: Sequence[str], newest_by: Sequence[str]) -> list[st
 
 
 def versions_of(rows: pa.Table, primary_key: tuple[str, ...], newest_by: Sequence[str]) -> pa.Table:
-    """A table of versions: the primary key as `KEY`, the columns `newest_by`, and `POSITION` if `rows` has it.
+    """A table of versions: the primary key as `KEY`, the columns `newest_by`, `DELETED_AT` and `POSITION` if there.
 
-    Times become int64; a null time becomes the smallest int64.
+    Times become int64; a null time becomes the smallest int64, except that of `DELETED_AT`, which stays null.
     """
     columns = {KEY: keys_of(rows, primary_key)}
     for name in newest_by:
         columns[name] = rows.column(name).cast(pa.int64()).fill_null(_BEFORE_ALL)
+    if DELETED_AT in rows.schema.names:
+        columns[DELETED_AT] = rows.column(DELETED_AT).cast(pa.int64())
     if POSITION in rows.schema.names:
         columns[POSITION] = rows.column(POSITION)
     return pa.table(columns)
@@ -69,8 +72,8 @@ class KeyMatches:
     """Stored rows whose key is also staged, as parallel arrays.
 
     `stored` (uint64) and `staged` (int32) are the row numbers of the two versions. `newer`: the staged version is newer
-    by its cursor value. `tie`: both have the same cursor value and the staged version was read later, so the content
-    has to be compared.
+    by its cursor value, or was read after the stored one was marked as deleted. `tie`: both have the same cursor value
+    and the staged version was read later, so the content has to be compared.
     """
 
     stored: pa.Array
@@ -91,7 +94,13 @@ def match_keys(stored: pa.Table, staged: pa.Table, newest_by: Sequence[str]) -> 
         equal = pc.equal(theirs.column(name), ours.column(name))
         greater = pc.or_(pc.greater(theirs.column(name), ours.column(name)), pc.and_(equal, greater))
         same = same if name == INGESTED_AT else pc.and_(same, equal)
-    return KeyMatches(flat(of_stored), flat(of_staged), flat(pc.and_not(greater, same)), flat(pc.and_(greater, same)))
+    newer, tie = pc.and_not(greater, same), pc.and_(greater, same)
+    if DELETED_AT in ours.schema.names:
+        deleted_at = ours.column(DELETED_AT)
+        is_alive = pc.is_null(deleted_at)
+        newer = pc.if_else(is_alive, newer, pc.greater(theirs.column(INGESTED_AT), deleted_at))
+        tie = pc.and_(tie, is_alive)
+    return KeyMatches(flat(of_stored), flat(of_staged), flat(newer), flat(tie))
 
 
 def match_in_order(pieces: Sequence[tuple[int, KeyMatches]]) -> KeyMatches:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from intercom.compaction.arrow import flat, joined, numbers
 from intercom.compaction.keys import KEY
+from intercom.tables.schema import DELETED_AT, INGESTED_AT
 
 MONTH, STORED, PLACE = "_month", "_stored", "_place"
 
@@ -51,6 +52,35 @@ def versions_schema(newest_by: Sequence[str]) -> pa.Schema:
     """
     decisive: list[tuple[str, pa.DataType]] = [(name, pa.int64()) for name in newest_by]
     return pa.schema([(KEY, pa.string()), (MONTH, pa.string()), *decisive, (STORED, pa.bool_()), (PLACE, pa.int64())])
+
+
+def with_marks(newest_by: Sequence[str]) -> pa.Schema:
+    """The columns of `versions_schema`, and the time at which a stored row was marked as deleted, as int64 or null."""
+    return versions_schema(newest_by).append(pa.field(DELETED_AT, pa.int64()))
+
+
+def without_marks(versions: pa.Table, newest_by: Sequence[str]) -> pa.Table:
+    """Versions with the columns of `with_marks`, as those of `versions_schema`.
+
+    A stored row that is marked as deleted becomes older than all others if one of its key was staged after that time,
+    else newer than all others.
+    """
+    deleted_at = flat(versions.column(DELETED_AT))
+    versions = versions.drop_columns([DELETED_AT])
+    is_marked = pc.is_valid(deleted_at)
+    if not pc.any(is_marked).as_py():
+        return versions
+    staged = versions.filter(pc.invert(versions.column(STORED)))
+    last = staged.group_by(KEY).aggregate([(INGESTED_AT, "max")])
+    place = pc.index_in(flat(versions.column(KEY)), value_set=flat(last.column(KEY)))
+    read_at = flat(last.column(f"{INGESTED_AT}_max")).take(place)
+    read_since = pc.greater(read_at, deleted_at).fill_null(False)
+    rank = pc.if_else(read_since, pa.scalar(-(2**63), pa.int64()), pa.scalar(2**63 - 1, pa.int64()))
+    for name in newest_by:
+        column = versions.schema.get_field_index(name)
+        values = pc.if_else(is_marked, rank, flat(versions.column(name)))
+        versions = versions.set_column(column, versions.schema.field(column), values)
+    return versions
 
 
 def decide(versions: pa.Table, newest_by: Sequence[str], *, replaces: bool) -> Moves:

@@ -13,6 +13,7 @@ import shutil
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import accumulate, pairwise
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intercom.compaction.arrow import flat, joined, numbers, slice_between, taken
+from intercom.compaction.deleted import alive, marked
 from intercom.compaction.keys import KEY, keys_of
 from intercom.compaction.marks import begins_with_sign
 from intercom.compaction.merge import (
@@ -36,6 +38,7 @@ from intercom.compaction.spill import SpillBuffer
 from intercom.compaction.staged_parts import RETAINED_BYTES, StagedParts
 from intercom.errors import SchemaError
 from intercom.lake.parquet import ParquetReader, RowGroupWriter, noted_checksums, open_parquet
+from intercom.tables.schema import DELETED_AT
 
 _CURE = "Run with --full-refresh: the table is read again and written anew; nothing was changed now."
 SMALL_BYTES = 4 << 20
@@ -78,6 +81,8 @@ class PartitionMerge:
     row that differs from the stored one replaces it, even if it is older.
     Staged rows with keys in `left_out` are ignored. Stored rows with keys in `evicted` are removed, because they belong
     to other partitions, and those with keys in `stale`, which count as removed. These keys are as `keys_of` gives them.
+    With `deleted_at`, a row that would count as removed stays instead, and is marked as deleted at this time, if it is
+    not marked yet.
     `marks` is the column that tells marks among the staged rows, if they have any; marks are ignored.
 
     A damaged file raises an error for which `parquet.is_damage` is True. A stored file with other columns raises
@@ -97,17 +102,20 @@ class PartitionMerge:
         evicted: Sequence[str] = (),
         stale: Sequence[str] = (),
         marks: str | None = None,
+        deleted_at: datetime | None = None,
     ) -> None:
         self._primary_key, self._newest_by, self._schema = primary_key, newest_by, schema
         self._replaces = replaces
         self._left_out, self._evicted = (pa.array(keys, pa.string()) for keys in (left_out, evicted))
         self._stale = pa.array(stale, pa.string())
         self._marks = marks
+        self._deleted_at = deleted_at
         self._stored = self._open_stored(stored)
         # The one part of a new month is copied as it is, and only its keys are read: no rows are held.
         self._parts = StagedParts(parts, schema, RETAINED_BYTES if self._stored or len(parts) > 1 else 0)
         self._rewrites = stored is not None and (self._stored is None or not noted_checksums(self._stored.metadata))
         self._columns = key_columns(primary_key, newest_by)
+        self._stored_columns = [*self._columns, *(name for name in schema.names if name == DELETED_AT)]
         sizes = _row_group_sizes(self._stored) if self._stored else []
         self._groups = len(sizes)
         self._firsts = list(accumulate(sizes, initial=0))  # first row of each row group; last: all rows
@@ -125,24 +133,26 @@ class PartitionMerge:
         winners = self._winners()
         met = self._met(winners)
         beaten = self._beaten(met, winners, target)
-        stale = self._stored_with(self._stale)
-        gone = joined([self._stored_with(self._evicted), stale], pa.uint64())
+        evicted, stale = self._stored_with(self._evicted), self._stored_with(self._stale)
+        to_mark = self._to_mark(met, evicted, stale)
+        gone = evicted if self._deleted_at else joined([evicted, stale], pa.uint64())
         stored_rows = self._firsts[-1] - len(gone)
         positions = flat(winners.column(POSITION))
         not_taken = positions.take(met.staged.filter(pc.invert(beaten)))
         write = positions.filter(pc.invert(pc.is_in(positions, value_set=not_taken)))
-        removed = stored_rows - len(met.stored) if self._replaces else 0
+        only_met = self._replaces and self._deleted_at is None
+        removed = stored_rows - len(met.stored) if only_met else 0
         merged = RowCounts(
             rows=stored_rows - removed + winners.num_rows - len(met.stored),
             new=winners.num_rows - len(met.stored),
             changed=len(met.stored) - len(not_taken),
             unchanged=len(not_taken),
-            removed=removed + len(stale),
-            files=int(bool(len(write) or len(gone) or removed or self._rewrites)),
+            removed=len(to_mark) if self._deleted_at else removed + len(stale),
+            files=int(bool(len(write) or len(gone) or len(to_mark) or removed or self._rewrites)),
         )
         if merged.files:
-            rows = met.stored.filter(pc.invert(beaten)) if self._replaces else _sorted(met.stored.filter(beaten), gone)
-            self._write(target, version, rows, write)
+            rows = met.stored.filter(pc.invert(beaten)) if only_met else _sorted(met.stored.filter(beaten), gone)
+            self._write(target, version, _Fate(rows, only_met, to_mark), write)
         return merged
 
     # -- first pass ---------------------------------------------------------------------------------------------
@@ -170,7 +180,7 @@ class PartitionMerge:
         waiting: list[pa.Table] = []
         first = 0
         for group, last in enumerate(self._firsts[1:] if winners.num_rows else []):
-            waiting.append(self._read_group(group, self._columns))
+            waiting.append(self._read_group(group, self._stored_columns))
             if last - first >= winners.num_rows or last == self._firsts[-1]:
                 stored = self._versions(pa.concat_tables(waiting))
                 found.append((first, match_keys(stored, winners, self._newest_by)))
@@ -185,6 +195,19 @@ class PartitionMerge:
             rows = pc.indices_nonzero(pc.is_in(flat(keys_of(stored, self._primary_key)), value_set=keys))
             found.append(pc.add(rows, pa.scalar(self._firsts[group], pa.uint64())))
         return joined(found, pa.uint64())
+
+    def _to_mark(self, met: KeyMatches, evicted: pa.Array, stale: pa.Array) -> pa.Array:
+        """Row numbers of the stored rows that are alive, and are to be marked as deleted."""
+        if self._deleted_at is None or not (self._replaces or len(stale)):
+            return pa.array([], pa.uint64())
+        found = []
+        for group in range(self._groups):
+            inside = pc.indices_nonzero(alive(self._read_group(group, [DELETED_AT])))
+            found.append(pc.add(inside, pa.scalar(self._firsts[group], pa.uint64())))
+        rows = joined(found, pa.uint64())
+        if not self._replaces:
+            return rows.filter(pc.is_in(rows, value_set=stale))
+        return rows.filter(pc.invert(pc.is_in(rows, value_set=joined([met.stored, evicted], pa.uint64()))))
 
     def _beaten(self, met: KeyMatches, winners: pa.Table, target: Path) -> pa.Array:
         """For each matched row: whether the staged version replaces the stored one."""
@@ -210,8 +233,8 @@ class PartitionMerge:
 
     # -- second pass --------------------------------------------------------------------------------------------
 
-    def _write(self, target: Path, version: str, rows: pa.Array, positions: pa.Array) -> None:
-        """Write stored rows and the staged rows at `positions`; for the meaning of `rows` see `_kept`."""
+    def _write(self, target: Path, version: str, fate: _Fate, positions: pa.Array) -> None:
+        """Write stored rows and the staged rows at `positions`."""
         only = self._parts.holds_only(positions) if self._stored is None else None
         if only is not None:
             shutil.copyfile(only, target)  # a new month in one part is the finished file already
@@ -219,18 +242,20 @@ class PartitionMerge:
             return
         with RowGroupWriter(target, self._schema, version) as writer:
             for group in range(self._groups):
-                writer.add(self._kept(group, self._inside(rows, group)))
+                writer.add(self._kept(group, fate))
             for staged in self._parts.rows(positions):
                 writer.add(staged)
 
-    def _kept(self, group: int, rows: pa.Array) -> pa.Table:
-        """The kept rows of a stored row group: only `rows` with `replaces`, else all except `rows`."""
-        size = self._firsts[group + 1] - self._firsts[group]
-        if len(rows) == (0 if self._replaces else size):
+    def _kept(self, group: int, fate: _Fate) -> pa.Table:
+        """The kept rows of a stored row group."""
+        size, rows = self._firsts[group + 1] - self._firsts[group], self._inside(fate.rows, group)
+        if len(rows) == (0 if fate.stay else size):
             return self._schema.empty_table()
         stored = self._read_group(group)
-        if self._replaces:
+        if fate.stay:
             return taken(stored, rows)
+        if self._deleted_at and len(deleted := self._inside(fate.marked, group)):
+            stored = marked(stored, pc.is_in(numbers(size), value_set=deleted), self._deleted_at)
         return stored.filter(pc.invert(pc.is_in(numbers(size), value_set=rows))) if len(rows) else stored
 
     def _versions(self, rows: pa.Table) -> pa.Table:
@@ -266,6 +291,18 @@ class PartitionMerge:
         if self._replaces:  # no row of it is kept, so its columns do not matter
             return None
         raise SchemaError(f"{_name(path)} does not have the table's declared columns. {_CURE}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Fate:
+    """What becomes of the stored rows, by sorted row numbers.
+
+    `rows` are those that `stay`, or else those that go; `marked` those of the others that are marked as deleted.
+    """
+
+    rows: pa.Array
+    stay: bool
+    marked: pa.Array
 
 
 def _sorted(*arrays: pa.Array) -> pa.Array:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from threading import Semaphore
 
@@ -21,7 +22,15 @@ from intercom.compaction.partition import PartitionMerge, RowCounts
 from intercom.compaction.replace import replace_file
 from intercom.compaction.shared_parts import SharedParts
 from intercom.errors import SchemaError
-from intercom.lake.parquet import ChangedFooterError, check_footer, file_digests, is_damage, is_whole, version_of
+from intercom.lake.parquet import (
+    ChangedFooterError,
+    check_footer,
+    file_digests,
+    is_damage,
+    is_whole,
+    marked_rows_of,
+    version_of,
+)
 from intercom.lake.published import PublishedFile
 from intercom.lake.staged_run import Coverage
 from intercom.lake.state import Partition
@@ -64,12 +73,14 @@ class MergeWork:
     """Partitions to be merged into files of one `version`, with the `columns` that files and parts have.
 
     If the `coverage` of the staged rows is WHOLE or REPLACES, a stored file that cannot be used may be left out.
+    `deleted_at`: the time that rows get which would be removed, where these columns mark deleted rows.
     """
 
     version: str
     columns: TableSchema
     coverage: Coverage
     months: tuple[PartitionWork, ...]
+    deleted_at: datetime | None = None
 
     @property
     def size(self) -> int:
@@ -138,19 +149,24 @@ def _publish_one(
                 lake_table.drop_file(month.month, month.stored)
             return PartitionResult(month.month, counts, None)
         if not counts.files:
-            return PartitionResult(month.month, counts, _kept(month, old, counts.rows))
-        digests = file_digests(new)  # before add_file, which moves the local file
+            return PartitionResult(month.month, counts, _kept(table, month, old, counts.rows))
+        digests, dead = file_digests(new), _marked_in(new, table)  # before add_file, which moves the local file
         added = lake_table.add_file(new, month.month, counts.rows, month.stored)
-        return PartitionResult(month.month, counts, Partition(counts.rows, version, added.stamp, *digests), added)
+        written = Partition(counts.rows, version, added.stamp, *digests, marked=dead)
+        return PartitionResult(month.month, counts, written, added)
 
 
-def _kept(month: PartitionWork, old: Path | None, rows: int) -> Partition | None:
+def _marked_in(path: Path, table: Table) -> int:
+    return marked_rows_of(path) if table.schema.marks_deleted else 0
+
+
+def _kept(table: Table, month: PartitionWork, old: Path | None, rows: int) -> Partition | None:
     """The record's entry of a stored file that is not rewritten; None if there is no stored file."""
     if month.stored is None or old is None:
         return None
     if month.recorded is not None and month.recorded.footer:  # `check_footer` has compared the footer
         return replace(month.recorded, rows=rows)
-    return Partition(rows, version_of(old) or "", month.stored, *file_digests(old))
+    return Partition(rows, version_of(old) or "", month.stored, *file_digests(old), marked=_marked_in(old, table))
 
 
 def _merged(
@@ -160,7 +176,8 @@ def _merged(
     if table.is_replaced:
         files = [part for part in parts if isinstance(part, Path)]  # no shared parts here: all parts are files
         keeps = work.coverage is Coverage.SOME
-        return replace_file(table, old, files, new, work.version, keeps=keeps), work.version
+        counts = replace_file(table, old, files, new, work.version, keeps=keeps, deleted_at=work.deleted_at)
+        return counts, work.version
     merge = PartitionMerge(
         old,
         parts,
@@ -172,6 +189,7 @@ def _merged(
         evicted=month.evicted,
         stale=month.stale,
         marks=mark_column(table),
+        deleted_at=work.deleted_at,
     )
     try:
         counts = merge.write(new, work.version)

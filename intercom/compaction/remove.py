@@ -10,14 +10,14 @@ Only the columns that decide are read first, by row groups, and a file without s
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from intercom.compaction.arrow import flat, joined
+from intercom.compaction.arrow import flat, joined, numbers, slice_between
 from intercom.compaction.column_reader import stored_rows
 from intercom.compaction.compact import compact_table
 from intercom.compaction.deleted import alive, marked
@@ -94,19 +94,20 @@ def remove_rows(
         return RowCounts()
     choice = chosen if isinstance(chosen, RowChoice) else with_keys(table, chosen)
     state = _merged(table, lake_table, state, store)
-    found = _found(table, lake_table, choice, at)
-    hits = {month: count for month, count in found.items() if count}
+    published = lake_table.published()
+    found = _found(table, lake_table, published, choice, at)
+    hits = {month: rows for month, rows in found.items() if len(rows)}
     if not hits:
         return RowCounts(rows=state.rows)
 
-    def change(_: str) -> Change:
-        return lambda rows: _changed(table, rows, choice, at)
+    def change(month: str) -> Change:
+        return _change(table, hits[month], at)
 
     after = state if state.ingested_at is not None and state.ingested_at > at else replace(state, ingested_at=at)
-    state = rewrite_months(table, lake_table, after, hits, change)
+    state = rewrite_months(table, lake_table, after, {month: published[month] for month in hits}, change)
     if table.cursor_field is not None:
         store.save(lake_table.watermark(table.cursor_field, state))
-    removed = sum(hits.values())
+    removed = sum(map(len, hits.values()))
     what = "marked as deleted" if table.schema.marks_deleted else "removed"
     log.info("%s: %d rows %s; files written: %d", table.name, removed, what, len(hits))
     return RowCounts(rows=state.rows, removed=removed, files=len(hits))
@@ -117,7 +118,7 @@ def find_keys(table: Table, lake_table: LakeTable, choice: RowChoice) -> pa.Arra
     names = _names(table, (*choice.columns, *table.primary_key))
     found: list[pa.Array | pa.ChunkedArray] = []
     for month, stamp in lake_table.published().items():
-        for rows in stored_rows(table, lake_table, month, stamp, names, choice.columns, choice.among):
+        for _, rows in stored_rows(table, lake_table, month, stamp, names, choice.columns, choice.among):
             found.append(keys_of(rows.filter(pc.and_(choice.are_chosen(rows), alive(rows))), table.primary_key))
     return joined(found, pa.string())
 
@@ -142,21 +143,23 @@ def _merged(table: Table, lake_table: LakeTable, state: TableState, store: Water
     return state
 
 
-def _found(table: Table, lake_table: LakeTable, choice: RowChoice, at: datetime) -> dict[str, int]:
-    """Month -> number of its rows that are to be removed or marked."""
-    published = lake_table.published()
+def _found(
+    table: Table, lake_table: LakeTable, published: Mapping[str, str], choice: RowChoice, at: datetime
+) -> dict[str, pa.Array]:
+    """Month -> sorted numbers of its rows that are to be removed or marked, 8 bytes each."""
     names = _names(table, (*choice.columns, INGESTED_AT))
 
-    def count(month: str) -> int:
-        def each() -> Iterator[int]:
-            for rows in stored_rows(table, lake_table, month, published[month], names, choice.columns, choice.among):
-                yield pc.sum(_to_go(rows, choice, at)).as_py() or 0
-
-        return sum(each())
+    def numbers_in(month: str) -> pa.Array:
+        groups = stored_rows(table, lake_table, month, published[month], names, choice.columns, choice.among)
+        found = [
+            pc.add(pc.indices_nonzero(_to_go(rows, choice, at)), pa.scalar(first, pa.uint64()))
+            for first, rows in groups
+        ]
+        return joined(found, pa.uint64())
 
     months = list(published)
     size = sum(map(stamped_size, published.values()))
-    return dict(zip(months, lake_table.lake.each(count, months, size), strict=True))
+    return dict(zip(months, lake_table.lake.each(numbers_in, months, size), strict=True))
 
 
 def _names(table: Table, columns: tuple[str, ...]) -> list[str]:
@@ -173,7 +176,18 @@ def _to_go(rows: pa.Table | pa.RecordBatch, choice: RowChoice, at: datetime) -> 
     return to_go
 
 
-def _changed(table: Table, rows: pa.RecordBatch, choice: RowChoice, at: datetime) -> pa.Table:
-    gone = _to_go(rows, choice, at)
-    whole = pa.Table.from_batches([rows])
-    return marked(whole, gone, at) if table.schema.marks_deleted else whole.filter(pc.invert(gone))
+def _change(table: Table, numbered: pa.Array, at: datetime) -> Change:
+    """Removes or marks the rows with these numbers of one file, whose batches come in their order."""
+    first = 0
+
+    def changed(batch: pa.RecordBatch) -> pa.Table:
+        nonlocal first
+        inside = slice_between(numbered, first, first + batch.num_rows)
+        first += batch.num_rows
+        rows = pa.Table.from_batches([batch])
+        if not len(inside):
+            return rows
+        gone = pc.is_in(numbers(batch.num_rows), value_set=inside)
+        return marked(rows, gone, at) if table.schema.marks_deleted else rows.filter(pc.invert(gone))
+
+    return changed

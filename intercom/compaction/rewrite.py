@@ -7,7 +7,7 @@ file's footer tells which; readers find whole files at each moment, and each pri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +19,15 @@ import pyarrow as pa
 from intercom.compaction.memory import MERGING
 from intercom.config.redaction import one_line
 from intercom.errors import DamagedFileError, SchemaError
-from intercom.lake.parquet import RowGroupWriter, check_footer, file_digests, is_damage, open_parquet, version_of
+from intercom.lake.parquet import (
+    RowGroupWriter,
+    check_footer,
+    file_digests,
+    is_damage,
+    marked_rows_of,
+    open_parquet,
+    version_of,
+)
 from intercom.lake.published import PublishedFile
 from intercom.lake.state import Partition, TableState
 from intercom.lake.table import LakeTable
@@ -45,10 +53,10 @@ def rewrite_months(
     table: Table,
     lake_table: LakeTable,
     state: TableState,
-    months: Collection[str],
+    months: Mapping[str, str],
     change: Callable[[str], Change],
 ) -> TableState:
-    """Rewrite the files of these `months` to the columns of `table`, by `change(month)`; gives the saved record.
+    """Rewrite files to the columns of `table`, by `change(month)`; gives the saved record. `months`: month -> stamp.
 
     The caller holds the table's lock and has merged all staged rows; `state` is the record, and names the columns that
     the files have. A file that a rewrite which died has given the same columns already is left as it is if the columns
@@ -56,19 +64,18 @@ def rewrite_months(
     left is dropped, except the one file of a table without months.
 
     Raises DamagedFileError for a damaged file, which is noted in the record (the next run repairs it by reading
-    everything), and SchemaError for a file with other columns than the record says.
+    everything), SchemaError for a file with other columns than the record says, and OvertakenError when another run has
+    replaced a file of such a stamp.
     """
     columns = state.columns
     assert columns is not None
-    published = lake_table.published()
-    wanted = {month: stamp for month, stamp in published.items() if month in months}
     state = lake_table.save(state.migrating(table.schema, uuid4().hex))  # before a file of this version appears
     rewriting = state.rewriting
     assert rewriting is not None
     work = _Rewrite(table, lake_table, state, columns, rewriting.version, change)
     with ThreadPoolExecutor(lake_table.lake.at_a_time, thread_name_prefix=f"rewrite-{table.name}") as pool:
         try:
-            done = dict(zip(wanted, pool.map(work.one, wanted, wanted.values()), strict=True))
+            done = dict(zip(months, pool.map(work.one, months, months.values()), strict=True))
         except DamagedFileError as error:
             lake_table.note_damage(error.month)
             raise
@@ -114,7 +121,9 @@ class _Rewrite:
                 check_footer(stored, self.state.partitions[month].footer)
             if found == self.version or (columns.equals(new) and not columns.equals(self.old.arrow)):
                 stamp = lake_table.files.stamp(month)
-                return Rewritten(Partition(file.metadata.num_rows, found, stamp, *file_digests(stored)))
+                marked = marked_rows_of(stored)
+                done = Partition(file.metadata.num_rows, found, stamp, *file_digests(stored), marked=marked)
+                return Rewritten(done)
             if not columns.equals(self.old.arrow):
                 raise SchemaError(
                     f"{_name(self.table, month)} does not have the columns that the table's record names. {CURE}"
@@ -125,9 +134,9 @@ class _Rewrite:
                     changed = change(batch)
                     rows += changed.num_rows
                     writer.add(changed)
-            digests = file_digests(written)
+            digests, marked = file_digests(written), marked_rows_of(written)
             added = lake_table.add_file(written, month, rows, stamp)
-            return Rewritten(Partition(rows, self.version, added.stamp, *digests), added)
+            return Rewritten(Partition(rows, self.version, added.stamp, *digests, marked=marked), added)
 
     @contextmanager
     def _named(self, month: str) -> Iterator[None]:

@@ -33,20 +33,18 @@ def migrate_columns(
     Rules that are new are applied to the rows. Where old rules have taken away what the columns are to hold now, the
     record has no watermark: see `TableState.migrated`. `hash_key` is the connection's.
 
-    Some tables are not migrated but read again as a whole: replace tables, tables with missing or foreign files, and
-    tables whose record does not say the old columns.
+    Some tables are not migrated but read again as a whole: replace tables without marks of deleted rows, tables with
+    missing or foreign files, and tables whose record does not say the old columns.
 
     Raises DamagedFileError if a file is damaged (the next run repairs it by reading everything), and SchemaError if a
     file has other columns than the record says.
     """
+    if state.rewrites_rows:
+        findings = lake_table.findings(state)
+        if missing_from(state, findings) is None:
+            state = settled(lake_table, state, intact(state, findings))
     before = _columns_before(table, state)
-    if before is None:
-        return state
-    findings = lake_table.findings(state)
-    if missing_from(state, findings) is not None:
-        return state
-    state = settled(lake_table, state, intact(state, findings))
-    if state.columns == table.schema and state.rewriting is None:
+    if before is None or missing_from(state, lake_table.findings(state)) is not None:
         return state
     if state.staged:
         compact_table(before, lake_table, store)
@@ -77,7 +75,9 @@ def _has_key_of(rules: ColumnRules, hash_key: str | None) -> bool:
 
 def _columns_before(table: Table, state: TableState) -> Table | None:
     """The table with the columns that its files have, if these can be rewritten to the declared ones; else None."""
-    if table.is_replaced or (state.columns in (None, table.schema) and state.rewriting is None):
+    marks = table.schema.marks_deleted or (state.columns is not None and state.columns.marks_deleted)
+    read_anew = table.is_replaced and not marks  # rows that are marked would not be read
+    if read_anew or (state.columns in (None, table.schema) and state.rewriting is None):
         return None
     return _declared(table, state.columns)
 
@@ -93,7 +93,7 @@ def _declared(table: Table, columns: TableSchema | None) -> Table | None:
 def _rewrite(table: Table, lake_table: LakeTable, state: TableState, hash_key: str | None) -> TableState:
     columns = state.columns
     assert columns is not None
-    months = list(lake_table.published())
+    months = lake_table.published()
     log.info("%s: %s; files to rewrite: %d", table.name, _difference(columns, table.schema), len(months))
     return rewrite_months(table, lake_table, state, months, lambda _: Reshape(table, columns, hash_key).rows)
 

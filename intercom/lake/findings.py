@@ -13,13 +13,15 @@ class Findings:
     """A table's files that are in the lake now.
 
     `published`: month -> stamp. `versions` and `rows`: month -> version and number of rows in the file's footer, only
-    for files whose stamp is not the recorded one. `staged`: run -> number of parts.
+    for files whose stamp is not the recorded one; `marked` the same of the rows that are marked as
+    deleted. `staged`: run -> number of parts.
     """
 
     published: Mapping[str, str]
     staged: Mapping[str, int]
     versions: Mapping[str, str | None] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
+    marked: Mapping[str, int] = field(default_factory=dict)
 
 
 def missing_from(state: TableState, findings: Findings) -> str | None:
@@ -60,9 +62,7 @@ def unknown_files(state: TableState, findings: Findings) -> set[str]:
 def adopted(findings: Findings) -> dict[str, Partition]:
     """Partitions for a table whose record is lost: every file with a version counts, ours or not."""
     return {
-        month: Partition(findings.rows.get(month, 0), version, findings.published[month])
-        for month, version in findings.versions.items()
-        if version is not None
+        month: _found(month, version, findings) for month, version in findings.versions.items() if version is not None
     }
 
 
@@ -78,10 +78,7 @@ def intact(state: TableState, findings: Findings) -> dict[str, Partition]:
     """
     other = replaced_files(state, findings)
     added = findings.published.keys() - state.partitions.keys() - unknown_files(state, findings)
-    return {
-        month: Partition(findings.rows.get(month, 0), findings.versions.get(month) or "", findings.published[month])
-        for month in added
-    } | {
+    return {month: _found(month, findings.versions.get(month) or "", findings) for month in added} | {
         month: _as_found(month, entry, findings)
         for month, entry in state.partitions.items()
         if month in findings.published and month not in other
@@ -90,10 +87,15 @@ def intact(state: TableState, findings: Findings) -> dict[str, Partition]:
 
 def _as_found(month: str, entry: Partition, findings: Findings) -> Partition:
     """The entry of a file that is there now. Its digests are unknown if the version is not the recorded one."""
-    version, stamp = findings.versions.get(month) or entry.version, findings.published[month]
+    version = findings.versions.get(month) or entry.version
     if version == entry.version:
-        return replace(entry, stamp=stamp)
-    return Partition(findings.rows.get(month, entry.rows), version, stamp)
+        return replace(entry, stamp=findings.published[month])
+    return _found(month, version, findings, entry.rows, entry.marked)
+
+
+def _found(month: str, version: str, findings: Findings, rows: int = 0, marked: int = 0) -> Partition:
+    rows, marked = findings.rows.get(month, rows), findings.marked.get(month, marked)
+    return Partition(rows, version, findings.published[month], marked=marked)
 
 
 def _count(names: Sequence[str], noun: str) -> str:

@@ -15,6 +15,8 @@ from typing import Self, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from intercom.tables.schema import DELETED_AT
+
 _VERSION = b"intercom_lake.version"
 _CHECKSUMS = b"intercom_lake.checksums"
 _OF_PAGES = b"pages"
@@ -137,6 +139,18 @@ def _version_in(notes: dict[bytes, bytes]) -> str | None:
 def rows_of(path: Path) -> int:
     """The number of rows according to a file's footer."""
     return int(footer_of(path).num_rows)
+
+
+def marked_rows_of(path: Path) -> int:
+    """How many rows are marked as deleted, according to a file's footer; 0 for a file without such a column."""
+    footer = footer_of(path)
+    if DELETED_AT not in footer.schema.names:
+        return 0
+    place = footer.schema.names.index(DELETED_AT)
+    chunks = [footer.row_group(group).column(place) for group in range(footer.num_row_groups)]
+    # Every file of ours has statistics of this column.
+    nulls = sum(chunk.statistics.null_count or 0 for chunk in chunks if chunk.statistics is not None)
+    return sum(chunk.num_values for chunk in chunks) - nulls
 
 
 def has_checksums(path: Path) -> bool:

@@ -28,7 +28,8 @@ class Partition:
     """A published file as it was when the table was last compacted.
 
     `version` is written in the file's footer and stays with a copy. `stamp` comes from the storage's listing, without
-    reading the file. `footer` is the digest of the footer, `content` that of the whole file, "" if unknown.
+    reading the file. `footer` is the digest of the footer, `content` that of the whole file, "" if unknown. `marked` of
+    the rows are marked as deleted.
     """
 
     rows: int
@@ -36,6 +37,12 @@ class Partition:
     stamp: str
     footer: str = ""
     content: str = ""
+    marked: int = 0
+
+    @property
+    def alive(self) -> int:
+        """The rows that are not marked as deleted."""
+        return self.rows - self.marked
 
 
 _BESIDE = {"footers": "footer", "contents": "content"}
@@ -191,8 +198,13 @@ class TableState:
 
     @property
     def rows(self) -> int:
-        """Rows in the published table."""
+        """Rows in the published files, those that are marked as deleted among them."""
         return sum(partition.rows for partition in self.partitions.values())
+
+    @property
+    def alive(self) -> int:
+        """Rows in the published files that are not marked as deleted."""
+        return sum(partition.alive for partition in self.partitions.values())
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; times in ISO 8601, UTC."""
@@ -211,6 +223,9 @@ class TableState:
         # Not inside the partitions: older versions of this package fail on an unknown field there.
         for plural, name in _BESIDE.items():
             fields[plural] = {month: entry.pop(name) for month, entry in fields["partitions"].items()}
+        marked = {month: entry.pop("marked") for month, entry in fields["partitions"].items()}
+        if any(marked.values()):
+            fields["marked"] = {month: rows for month, rows in marked.items() if rows}
         return {"format": self._format, "rows": self.rows, **fields}
 
     @property
@@ -242,7 +257,11 @@ class TableState:
             ingested_at=_time(record["ingested_at"]),
             saved_at=_time(record["saved_at"]),
             partitions={
-                month: Partition(**entry, **{name: _beside(record, plural, month) for plural, name in _BESIDE.items()})
+                month: Partition(
+                    **entry,
+                    **{name: _beside(record, plural, month) for plural, name in _BESIDE.items()},
+                    marked=int(record.get("marked", {}).get(month, 0)),
+                )
                 for month, entry in record["partitions"].items()
             },
             staged=tuple(StagedRun.from_json(entry) for entry in record["staged"]),

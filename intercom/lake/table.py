@@ -17,7 +17,7 @@ import pyarrow as pa
 from intercom.lake.delta.files import DeltaFiles
 from intercom.lake.findings import Findings
 from intercom.lake.layout import TableFormat, TablePaths, part_number, state_folder
-from intercom.lake.parquet import footer_digest, rows_of, version_of
+from intercom.lake.parquet import footer_digest, marked_rows_of, rows_of, version_of
 from intercom.lake.published import PlainFiles, PublishedFile, PublishedFiles
 from intercom.lake.rejected_records import RejectedRecords, hide_texts, remove_expired
 from intercom.lake.row_digests import RowDigest, read_digests, write_digests
@@ -225,20 +225,25 @@ class LakeTable:
         kept = state.partitions if state else {}
         other = [month for month, stamp in published.items() if month not in kept or kept[month].stamp != stamp]
         found = {month: self._footer(month, kept.get(month)) for month in other} if state else {}
-        versions = {month: version for month, (version, _) in found.items()}
-        return Findings(published, dict(counts), versions, {month: rows for month, (_, rows) in found.items()})
+        return Findings(
+            published,
+            dict(counts),
+            versions={month: version for month, (version, _, _) in found.items()},
+            rows={month: rows for month, (_, rows, _) in found.items()},
+            marked={month: marked for month, (_, _, marked) in found.items()},
+        )
 
-    def _footer(self, month: str, recorded: Partition | None) -> tuple[str | None, int]:
-        """Version and row count in a published file's footer.
+    def _footer(self, month: str, recorded: Partition | None) -> tuple[str | None, int, int]:
+        """Version, number of rows, and number of those marked as deleted, in a published file's footer.
 
-        (None, 0) if it has no version, or the recorded version but not the recorded footer digest.
+        (None, 0, 0) if it has no version, or the recorded version but not the recorded footer digest.
         """
         with self.files.fetch(month) as path:
             version = version_of(path)
             same = recorded is not None and version == recorded.version and recorded.footer
             if version is None or (recorded and same and footer_digest(path) != recorded.footer):
-                return None, 0
-            return version, rows_of(path)
+                return None, 0, 0
+            return version, rows_of(path), marked_rows_of(path)
 
     def known_rows(self, state: TableState, rules: str) -> dict[bytes, RowDigest]:
         """Key -> digest of rows in the lake; empty if other `rules` have normalised them. `state` must fit the lake.

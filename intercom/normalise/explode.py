@@ -11,17 +11,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
+from operator import and_
 from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec import Raw
 
 from intercom.normalise.arrays import NULL, Text, decode_each, join, one_member
 from intercom.normalise.normaliser import Normaliser
 from intercom.normalise.records import Record, RecordHead, object_text, sort_out, split_records
 from intercom.tables.read_marks import own_key
-from intercom.tables.schema import TableSchema
+from intercom.tables.schema import DELETED_AT, TableSchema
 from intercom.tables.table import Access, Strategy, Table
 
 _PLAIN_STARTS: Final = frozenset(b'"-0123456789')
@@ -39,17 +41,20 @@ class Explode:
     """Makes the rows of one derived table, all with this time of ingestion, of any number of batches of its parent's.
 
     `columns` are the parent's columns that the batches need. `cut` counts parents with more elements than their list
-    holds, `rejected` the elements that could not be rows. A null element, and a value that is no list, give no row.
+    holds, `rejected` the elements that could not be rows. Where deleted rows are marked, rows have the mark of their
+    parent's row, and parents that are marked are in neither number. A null element, and a value that is no list, give
+    no row.
     """
 
     def __init__(self, table: Table, ingested_at: datetime) -> None:
         assert table.parent is not None
         self._paths = [path for path in (table.records_at, table.records_otherwise) if path]
-        self._inherits = table.parent.inherits
         self._schema = table.schema.arrow
         self._element_as = table.element_as
         self._head = RecordHead(own_key(table))
         self._normaliser = Normaliser(_as_list(table), ingested_at)
+        marks = {DELETED_AT: DELETED_AT} if table.schema.marks_deleted else {}
+        self._inherits = {**table.parent.inherits, **marks}
         self.columns = tuple(dict.fromkeys((*self._inherits.values(), *(path[0] for path in self._paths))))
         self.cut = 0
         self.rejected = 0
@@ -61,10 +66,13 @@ class Explode:
 
     def rows(self, parents: pa.RecordBatch) -> pa.Table:
         """The rows of a batch of parents, in their order; an element that repeats inside one list has several."""
-        lists = self._lists(parents)
+        counts: list[Any] = [True] * parents.num_rows
+        if DELETED_AT in self._inherits:
+            counts = pc.is_null(parents.column(DELETED_AT)).to_pylist()
+        lists = self._lists(parents, counts)
         elements = list(map(self._object, chain.from_iterable(lists)))
         owners = [row for row, found in enumerate(lists) for _ in found]
-        records, owners = self._usable(elements, owners)
+        records, owners = self._usable(elements, owners, counts)
         if not records:
             return self._schema.empty_table()
         made = self._normaliser.batch_pages([(records, _WHERE)])
@@ -76,8 +84,8 @@ class Explode:
         ]
         return pa.Table.from_arrays(columns, schema=self._schema)
 
-    def _lists(self, parents: pa.RecordBatch) -> list[Sequence[Raw]]:
-        """The elements of each parent's list, at the first path that has one."""
+    def _lists(self, parents: pa.RecordBatch, counts: Sequence[bool]) -> list[Sequence[Raw]]:
+        """The elements of each parent's list, at the first path that has one; `counts`: whether it may count as cut."""
         lists: list[Sequence[Raw] | None] = [None] * parents.num_rows
         for path in self._paths:
             holders = _texts(parents.column(path[0]))
@@ -85,7 +93,8 @@ class Explode:
                 holders = _members(holders, name)
             found = decode_each(_members(holders, path[-1]) if len(path) > 1 else holders, list[Raw])
             if len(path) > 1:
-                self.cut += sum(map(_is_cut, decode_each(holders, _ListFacts), found))
+                are_cut = map(_is_cut, decode_each(holders, _ListFacts), found)
+                self.cut += sum(map(and_, are_cut, counts))
             lists = [ours if ours is not None else theirs for ours, theirs in zip(lists, found, strict=True)]
         return [found or () for found in lists]
 
@@ -94,7 +103,9 @@ class Explode:
             return object_text([(self._element_as, element)])
         return element
 
-    def _usable(self, elements: Sequence[Text], owners: list[int]) -> tuple[Sequence[Record], list[int]]:
+    def _usable(
+        self, elements: Sequence[Text], owners: list[int], counts: Sequence[bool]
+    ) -> tuple[Sequence[Record], list[int]]:
         """The elements that can be rows, and the parents' places that belong to them."""
         if not elements:
             return [], []
@@ -105,7 +116,7 @@ class Explode:
         places: list[int] = []
         for element, owner in zip(elements, owners, strict=True):
             one = sort_out([bytes(element)], self._head)
-            self.rejected += len(one.rejected)
+            self.rejected += len(one.rejected) if counts[owner] else 0
             records += one.records
             places += [owner] * len(one.records)
         return records, places

@@ -24,7 +24,7 @@ from intercom.normalise.coerce import UNREADABLE
 from intercom.normalise.decode import ObjectDecoder, to_arrays
 from intercom.normalise.flatten import Found, NestedDecoder, texts_at
 from intercom.normalise.records import Record, members_of, object_text, text_of
-from intercom.tables.schema import EXTRA, INGESTED_AT, Column, ColumnKind, TableSchema
+from intercom.tables.schema import DELETED_AT, EXTRA, INGESTED_AT, Column, ColumnKind, TableSchema
 from intercom.tables.table import Table
 
 Page = tuple[Sequence[Record], str]
@@ -83,6 +83,7 @@ class Normaliser:
             self._demand(name, rows.arrays[name], pages)
         arrays = rows.arrays | {
             EXTRA: self._extra(records, rows),
+            DELETED_AT: nulls(ColumnKind.TIMESTAMP, len(records)),
             INGESTED_AT: pa.repeat(self._ingested_at, len(records)),  # type: ignore[call-overload, unused-ignore]
         }
         return pa.RecordBatch.from_arrays([arrays[name] for name in self._schema.names], schema=self._schema)

@@ -36,7 +36,8 @@ class ResumeKey:
     """What an attempt has to share with an earlier one to go on from it.
 
     `workspace` is Intercom's code, None when it could not be asked; `doubt` is how far, in seconds, the server's clock
-    may have been behind the start of the run.
+    may have been behind the start of the run. `after`: where deleted rows are marked, the time (text) after
+    which rows have to be read to count as alive; else None.
     """
 
     fingerprint: str
@@ -44,6 +45,7 @@ class ResumeKey:
     lake_id: str
     workspace: str | None
     doubt: int = 0
+    after: str | None = None
 
 
 class RunCheckpoints:
@@ -187,7 +189,10 @@ class RunCheckpoints:
         return (datetime.now(UTC) - _LONGEST).isoformat()
 
     def _began(self) -> Mapping[str, Any]:
-        return asdict(self._key)
+        began = asdict(self._key)
+        if self._key.after is None:
+            del began["after"]  # as plans of earlier versions are written
+        return began
 
     @property
     def _table(self) -> str:

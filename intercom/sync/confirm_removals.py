@@ -100,8 +100,8 @@ def confirm_repair(read: TableReader, state: TableState, *, permitted: bool) -> 
     rows counts as incomplete, with a note, unless `permitted`.
     """
     name = read.table.name
-    sound = sum(entry.rows for month, entry in state.partitions.items() if month not in state.damaged)
-    known = sound or state.rows  # a file that is not ours may have been merged into a damaged month
+    sound = sum(entry.alive for month, entry in state.partitions.items() if month not in state.damaged)
+    known = sound or state.alive  # a file that is not ours may have been merged into a damaged month
     for last in (False, True):
         found = count_read(read.table, read.lake_table, read.staged_parts())
         if known - found <= LARGE_SHARE * known or (last and (permitted or known <= SMALL_TABLE)):

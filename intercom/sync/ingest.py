@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from intercom.api.client import TableClient
 from intercom.api.traffic import Traffic
 from intercom.compaction.schema_change import migrate_columns, retyped
-from intercom.errors import ConfigurationError, LakeError
+from intercom.errors import ConfigurationError, LakeError, SchemaError
 from intercom.extract.date_comparison import SearchCheck
 from intercom.lake.row_digests import RowDigest
 from intercom.lake.state import TableState
@@ -166,8 +166,25 @@ def _migrated(
     if before is not None:
         hints += protection_hints(table, before.rules)
     if run.full_refresh:
-        return merged_before(table, lake_table, state, store), hints
+        kept = _with_marks_kept(table, api, lake_table, state, store)
+        return merged_before(table, lake_table, kept, store), hints
     return migrate_columns(table, lake_table, state, store, api.hash_key), hints
+
+
+def _with_marks_kept(
+    table: Table, api: TableClient, lake_table: LakeTable, state: TableState, store: WatermarkStore
+) -> TableState:
+    """The record with the declared columns, if deleted rows are marked: what is read anew does not have these rows.
+
+    Files that cannot be rewritten stay as they are, for the read to replace.
+    """
+    if not table.schema.marks_deleted:
+        return state
+    try:
+        return migrate_columns(table, lake_table, state, store, api.hash_key)
+    except (LakeError, SchemaError) as error:
+        log.warning("%s: rows that are marked as deleted cannot be kept: %s", table.name, error)
+        return lake_table.state() or state
 
 
 def _saved(table: Table, store: WatermarkStore, connection: str, lake_id: str) -> Watermark | None:
@@ -185,12 +202,20 @@ def check_workspace(table: Table, lake_table: LakeTable, state: TableState | Non
 
 
 def _checkpoints(table: Table, lake_table: LakeTable, plan: ReadPlan, run: Run) -> RunCheckpoints:
+    last = plan.state.ingested_at if plan.state else None
     return RunCheckpoints.opened(
         lake_table,
         run.run_id,
-        ResumeKey(table.schema.fingerprint, plan.window, plan.lake_id, run.workspace, run.doubt),
+        ResumeKey(
+            table.schema.fingerprint,
+            plan.window,
+            plan.lake_id,
+            run.workspace,
+            run.doubt,
+            after=last.isoformat() if last and table.schema.marks_deleted else None,
+        ),
         run_start=run.run_start,
-        ingested_at=_later(run.started_at, plan.state.ingested_at if plan.state else None),
+        ingested_at=_later(run.started_at, last),
     )
 
 

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from intercom.compaction.arrow import flat
 from intercom.compaction.compact import compact_table
+from intercom.compaction.deleted import alive
 from intercom.compaction.marks import are_marks
 from intercom.compaction.stale_children import CUT, PARENT, is_reached, reach_of
 from intercom.errors import LakeError
@@ -81,7 +82,7 @@ def _marks(read: TableReader) -> Iterator[pa.Table]:
 
 
 def _open_rows(read: TableReader, state: TableState, reach: pa.Table) -> Iterator[pa.RecordBatch]:
-    """Stored rows of marked parents that no mark speaks of, with the declared columns."""
+    """Stored rows that are alive, of marked parents, and that no mark speaks of; with the declared columns."""
     table, lake_table, hash_key = read.table, read.lake_table, read.api.hash_key
     findings = lake_table.findings(state)
     for month in findings.published.keys() - not_to_be_merged(state, findings):
@@ -115,5 +116,5 @@ def _are_open(table: Table, rows: pa.Table, reach: pa.Table) -> pa.Array:
     parents = flat(rows.column(table.parent_column))
     marked = pc.is_in(parents, value_set=flat(reach.column(PARENT)))
     cuts = flat(rows.column(table.parent.cut_by)).cast(pa.int64())
-    are_open: pa.Array = pc.and_not(marked, is_reached(parents, cuts, reach))
+    are_open: pa.Array = pc.and_not(pc.and_(marked, alive(rows)), is_reached(parents, cuts, reach))
     return are_open

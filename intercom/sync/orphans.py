@@ -57,7 +57,7 @@ def _values(table: Table, lake_table: LakeTable, column: str) -> pa.Array:
     names = [column, *([DELETED_AT] if table.schema.marks_deleted else [])]
     found: pa.Array = pa.array([], pa.string())
     for month, stamp in lake_table.published().items():
-        for rows in stored_rows(table, lake_table, month, stamp, names, (column,), None):
+        for _, rows in stored_rows(table, lake_table, month, stamp, names, (column,), None):
             values = pc.unique(flat(rows.column(column).filter(alive(rows))))
             found = pc.unique(joined([found, values], pa.string()))
     return pc.drop_null(found)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intercom.compaction.arrow import joined
+from intercom.compaction.deleted import alive
 from intercom.compaction.keys import keys_of
 from intercom.compaction.marks import are_marks
 from intercom.compaction.shared_parts import SharedParts
@@ -23,12 +24,13 @@ from intercom.lake.parquet import ParquetReader, is_damage, open_parquet
 from intercom.lake.state import TableState
 from intercom.lake.table import LakeTable, StagedPart
 from intercom.sync.vanished import LARGE_SHARE, SMALL_TABLE
+from intercom.tables.schema import DELETED_AT
 from intercom.tables.table import Table
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Rows of a table that a full read lacks: `known` rows are in the lake, `keys` of them (strings) were not read."""
+    """Rows of a table that a full read lacks: `known` rows are alive in the lake, `keys` (strings) were not read."""
 
     known: int
     keys: Sequence[str]
@@ -61,7 +63,8 @@ def find_missing(
 ) -> Missing:
     """Compare the keys in the lake with those in staged parts; `read` has attempts and their numbers of valid parts.
 
-    `met` are further keys that were read, of rows that were not staged.
+    `met` are further keys that were read, of rows that were not staged. Rows that are marked as deleted count as not
+    there.
 
     Memory grows with the missing keys, not with the table. Files that cannot be read, or that are not in the record,
     count as empty.
@@ -149,10 +152,12 @@ def _nothing_where_damaged() -> Iterator[list[pa.Array | pa.ChunkedArray]]:
 
 
 def _keys_in(table: Table, file: ParquetReader) -> pa.Array | pa.ChunkedArray:
-    """The keys of a file's rows, as `_keys`; KeyError where the file lacks a column of the key."""
+    """The keys of a file's rows that are alive, as `_keys`; KeyError where the file lacks a column of the key."""
     if absent := [name for name in table.primary_key if name not in file.schema_arrow.names]:
         raise KeyError(absent[0])
-    return _keys(table, file.read(columns=list(table.primary_key)))
+    marks = [name for name in file.schema_arrow.names if name == DELETED_AT]
+    rows = file.read(columns=[*table.primary_key, *marks])
+    return _keys(table, rows.filter(alive(rows)) if marks else rows)
 
 
 def _keys(table: Table, rows: pa.Table) -> pa.Array | pa.ChunkedArray:

@@ -25,6 +25,7 @@ SOURCE: Final = "intercom"
 _FRESH_DAYS: Final = {"warn_after": 1, "error_after": 3}
 _OWN_COLUMNS: Final = {
     schema.EXTRA: "JSON: members of the record that have no column, and values that do not fit theirs.",
+    schema.DELETED_AT: "When the row was found to be deleted in Intercom. Null while it is alive.",
     schema.INGESTED_AT: "When the run that read this version of the row started. A row that has not changed keeps it.",
     PARTITION_COLUMN: f"The month of the row's file, as YYYY-MM, or {UNKNOWN_MONTH!r}. Name it to read few files.",
 }
@@ -69,7 +70,7 @@ def _table(
 def _columns(table: Table) -> Iterable[Column]:
     yield from (*table.schema.fields, *table.schema.flat)
     yield Column(schema.EXTRA, ColumnKind.JSON)
-    yield Column(schema.INGESTED_AT, ColumnKind.TIMESTAMP)
+    yield from (Column(name, ColumnKind.TIMESTAMP) for name in table.schema.times_of_ours)
     if table.month_field is not None:
         yield Column(PARTITION_COLUMN, ColumnKind.STRING)
 

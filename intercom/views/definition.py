@@ -48,13 +48,17 @@ def reference(found: re.Match[str]) -> Reference:
     return Reference(found["column"], found["member"] or "", bool(found["parent"]))
 
 
+IS_DELETED: Final = "IS DELETED"
+"""In place of a column's source, see `ViewColumn`."""
+
+
 @dataclass(frozen=True, slots=True)
 class ViewColumn:
     """A column of a view.
 
     ``source`` is ``{column}``, ``{column.member}`` or ``{parent:column}``, whose value is converted to the kind; or an
     SQL expression of such names that has the kind already and that all engines understand. If empty, it is the column
-    of the same name.
+    of the same name. `IS_DELETED` stands for whether the row is marked as deleted.
     """
 
     name: str
@@ -76,6 +80,7 @@ class ViewColumn:
 class View:
     """A view over one table of the lake, and over the table of its parents if a column needs it.
 
+    Rows that are marked as deleted are in a view only if it has a column `IS_DELETED`.
     ``parent_key`` is the column with the key of the row in ``parent``.
     """
 
@@ -84,6 +89,11 @@ class View:
     columns: tuple[ViewColumn, ...]
     parent: str = ""
     parent_key: str = ""
+
+    @property
+    def has_deleted(self) -> bool:
+        """Whether rows that are marked as deleted are in it."""
+        return any(column.source == IS_DELETED for column in self.columns)
 
     @property
     def tables(self) -> tuple[str, ...]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from intercom.views.definition import Kind, View, ViewColumn, ViewSet, same
+from intercom.views.definition import IS_DELETED, Kind, View, ViewColumn, ViewSet, same
 
 _SYNCED: Final = ViewColumn("_fivetran_synced", Kind.TIME, "{_ingested_at}")
-_LISTED: Final = (_SYNCED, ViewColumn("_fivetran_deleted", Kind.FLAG, "FALSE"))
+_LISTED: Final = (_SYNCED, ViewColumn("_fivetran_deleted", Kind.FLAG, IS_DELETED))
 
 
 def _versioned(changed: str) -> tuple[ViewColumn, ...]:
@@ -182,7 +182,8 @@ FIVETRAN: Final = ViewSet(
     differs=(
         "History: the lake has the newest version of each row. _fivetran_active is always true, _fivetran_start is the "
         "time of the last change, _fivetran_end lies far ahead.",
-        "Deleted rows: they leave the lake, so _fivetran_deleted is always false.",
+        "Deleted rows: they leave the lake, so _fivetran_deleted is false. Where the connection marks them (deleted: "
+        "mark), it is true for them, and the views of versions leave them out.",
         "Custom attributes: no column custom_<name> each. Contacts, companies and conversations of the lake have them "
         "all in custom_attributes, as JSON.",
         "Relations of contacts: ten tags and ten companies of a contact at most, unless runs have --refill-lists.",

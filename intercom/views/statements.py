@@ -18,8 +18,19 @@ from intercom import ddl
 from intercom.errors import ConfigurationError
 from intercom.lake.layout import TableFormat
 from intercom.tables.catalogue import TABLES
+from intercom.tables.schema import DELETED_AT
 from intercom.tables.table import Table
-from intercom.views.definition import KINDS, REFERENCE, Kind, Reference, View, ViewColumn, ViewSet, reference
+from intercom.views.definition import (
+    IS_DELETED,
+    KINDS,
+    REFERENCE,
+    Kind,
+    Reference,
+    View,
+    ViewColumn,
+    ViewSet,
+    reference,
+)
 
 
 class Engine(ABC):
@@ -114,7 +125,8 @@ class Athena(Engine):
 def statements(views: ViewSet, engine: Engine, there: Mapping[str, Table]) -> Iterator[str]:
     """What the views do not have, as comments; the database, if one is named; each view whose tables are `there`.
 
-    Columns that these tables lack, since a connection leaves them out, are null.
+    Columns that these tables lack, since a connection leaves them out, are null. Rows that are marked as deleted are in
+    views that tell them.
 
     Raises ConfigurationError where views of Athena would take the names of the tables that they read.
     """
@@ -140,16 +152,20 @@ def _comment(text: str) -> list[str]:
 
 
 def _statement(view: View, engine: Engine, there: Mapping[str, Table]) -> str:
-    columns = ",\n".join(f"  {_selected(view, column, engine, there)}" for column in view.columns)
+    marks = there[view.table].schema.marks_deleted
+    deleted_at = f"{'own.' if view.parent else ''}{ddl.quoted(DELETED_AT)}"
+    is_deleted = f"{deleted_at} IS NOT NULL" if marks else "FALSE"
+    columns = ",\n".join(f"  {_selected(view, column, engine, there, is_deleted)}" for column in view.columns)
     rows = engine.rows(view.table)
     if view.parent:
         on = f"own.{ddl.quoted(view.parent_key)} = parent.{ddl.quoted('id')}"
         rows += f" AS own\nLEFT JOIN {engine.rows(view.parent)} AS parent ON {on}"
-    return f"CREATE OR REPLACE VIEW {engine.view_name(view.name)} AS SELECT\n{columns}\nFROM {rows};"
+    where = f"\nWHERE {deleted_at} IS NULL" if marks and not view.has_deleted else ""
+    return f"CREATE OR REPLACE VIEW {engine.view_name(view.name)} AS SELECT\n{columns}\nFROM {rows}{where};"
 
 
-def _selected(view: View, column: ViewColumn, engine: Engine, there: Mapping[str, Table]) -> str:
-    expression = column.expression
+def _selected(view: View, column: ViewColumn, engine: Engine, there: Mapping[str, Table], is_deleted: str) -> str:
+    expression = is_deleted if column.source == IS_DELETED else column.expression
     if alone := REFERENCE.fullmatch(expression):
         found, kind = _value(view, reference(alone), engine, there, seconds=column.kind is Kind.NUMBER)
         sql = found if kind is column.kind else f"TRY_CAST({found} AS {column.kind})"
