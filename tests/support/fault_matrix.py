@@ -104,6 +104,7 @@ EXACT: Final = frozenset({Outcome.EXACT})
 ERROR: Final = frozenset({Outcome.ERROR})
 OWED_OR_ERROR: Final = frozenset({Outcome.OWED, Outcome.ERROR})
 NEVER: Final = frozenset({Outcome.NEVER})
+WARNED: Final = frozenset({Outcome.WARNED})
 _UNCOUNTED: Final[Mapping[Way, frozenset[Outcome]]] = {Way.LIST: NEVER, Way.LOG: NEVER, Way.CHILDREN: EXACT}
 _OF_SCROLLS: Final[Mapping[Way, frozenset[Outcome]]] = {Way.SCROLL: EXACT, Way.PARENTS: EXACT}
 
@@ -263,8 +264,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
         requests="every",
         after=0,
         times=FOR_EVER,
-        otherwise=frozenset({Outcome.WARNED}),
-        expected=_UNCOUNTED,
+        otherwise=WARNED,
+        expected={**_UNCOUNTED, Way.PARENTS: WARNED | EXACT},  # parents of the last days end by their order
     ),
     Fault(
         name="scroll stolen",

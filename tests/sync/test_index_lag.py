@@ -108,16 +108,3 @@ def test_a_lookback_costs_the_rows_that_plan_says_and_children_of_changed_parent
     assert found[CHILD].asked is not None
     assert found[CHILD].asked.most == 0
     assert read[CHILD][0].rows == 0  # all four conversations are read again, and none of them has changed since
-
-
-def test_a_lookback_of_many_days_keeps_what_it_will_read_again(rig: Rig) -> None:
-    """So that a run does not ask again for the parts of each conversation of those days."""
-    lookback = parse_lookback("30d")
-    for number in range(4):
-        edit(rig, number)
-        rig.workspace.travel(24 * HOUR)
-    rig.sync(TABLES, lookback=lookback)
-    before = len(rig.server.requests())
-    rig.sync([CHILD], lookback=lookback)
-    asked = [request.path for request in rig.server.requests()[before:] if request.method == "GET"]
-    assert asked == ["/me"]

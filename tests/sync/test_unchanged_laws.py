@@ -171,3 +171,12 @@ def test_of_rows_that_seldom_change_few_are_kept_and_of_a_busy_table_those_of_th
     for at in (10, 20, 99, 30, 98, 97, 30):
         unchanged.without(page([Sent(f"row {at}", at, 0)]))
     assert set(unchanged.for_the_next()) == {b"row 97", b"row 98", b"row 99"}
+
+
+def test_a_lookback_of_many_days_keeps_the_rows_that_it_reads_again() -> None:
+    day = 86_400
+    versions = [40 * day - number * 1_000 for number in range(3_000)]  # of the last 35 days
+    of_two_days = Kept.of(SEARCHED, day).number(versions, 40 * day)
+    assert of_two_days == Kept.of(SEARCHED).number(versions, 40 * day) == 1_000
+    assert Kept.of(SEARCHED, 30 * day).number(versions, 40 * day) == 30 * day // 1_000 + 1
+    assert Kept.of(READ_WHOLE, 30 * day) == Kept.of(READ_WHOLE)
