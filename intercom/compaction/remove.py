@@ -78,12 +78,14 @@ def remove_rows(
     chosen: pa.Array | RowChoice,
     *,
     at: datetime,
+    hash_key: str | None = None,
 ) -> RowCounts:
     """Remove the chosen rows (keys as strings, or a `RowChoice`), or mark them as deleted `at` a time (aware).
 
     The caller holds the table's lock. What is staged is merged first. `removed` counts rows that were removed or newly
     marked, `rows` those that are in the files then, marked ones too. Rows whose time of ingestion is after `at` stay.
     From then on, runs read rows with times of ingestion after `at`, and stage rows also if they have not changed.
+    `hash_key` is the connection's: files that have other columns than declared are rewritten first.
 
     A run that dies in between has removed some of the rows, and no other; the same call again removes the rest. Raises
     LakeError if the files are not those of the record, SchemaError if they have other columns than declared, and
@@ -93,7 +95,7 @@ def remove_rows(
     if state is None:
         return RowCounts()
     choice = chosen if isinstance(chosen, RowChoice) else with_keys(table, chosen)
-    state = _merged(table, lake_table, state, store)
+    state = _merged(table, lake_table, state, store, hash_key)
     published = lake_table.published()
     found = _found(table, lake_table, published, choice, at)
     hits = {month: rows for month, rows in found.items() if len(rows)}
@@ -123,9 +125,11 @@ def find_keys(table: Table, lake_table: LakeTable, choice: RowChoice) -> pa.Arra
     return joined(found, pa.string())
 
 
-def _merged(table: Table, lake_table: LakeTable, state: TableState, store: WatermarkStore) -> TableState:
+def _merged(
+    table: Table, lake_table: LakeTable, state: TableState, store: WatermarkStore, hash_key: str | None
+) -> TableState:
     """The record when nothing is staged, all files have the declared columns, and no rewrite is under way."""
-    state = migrate_columns(table, lake_table, state, store)
+    state = migrate_columns(table, lake_table, state, store, hash_key)
     if state.staged:
         compact_table(table, lake_table, store)
         state = lake_table.state() or state

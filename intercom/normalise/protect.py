@@ -15,7 +15,7 @@ import hmac
 import json
 from collections.abc import Iterator
 from math import isfinite
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Raw
@@ -119,8 +119,7 @@ def in_one_spelling(value: bytes) -> bytes:
     try:
         if value[:1] == b'"':
             return _TEXT.decode(value).encode()
-        found: Any = json.loads(value, parse_float=_number, parse_int=int)
-        return json.dumps(found, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        return _SPELLED.encode(_JSON.decode(value.decode())).encode()
     except UNREADABLE:
         return value  # as sent: such a value has no other spelling that we know of
 
@@ -130,6 +129,10 @@ def _number(digits: str) -> int | float:
     if not isfinite(number):
         raise ValueError("no float")
     return int(number) if number.is_integer() and abs(number) <= EXACT_INTEGERS else number
+
+
+_JSON: Final = json.JSONDecoder(parse_float=_number)
+_SPELLED: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _actions(node: _Node) -> Iterator[Action]:

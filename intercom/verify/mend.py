@@ -246,6 +246,6 @@ def _remove(reader: TableReader, store: WatermarkStore, run: Run, keys: Sequence
             "Run reconcile, which reads everything to confirm it",
         )
     at = run.started_at if index.state.ingested_at is None else max(run.started_at, index.state.ingested_at)
-    counts = remove_rows(table, lake_table, store, pa.array(gone, pa.string()), at=at)
+    counts = remove_rows(table, lake_table, store, pa.array(gone, pa.string()), at=at, hash_key=reader.api.hash_key)
     stay = len(keys) - len(gone)
     return counts.removed, (f"{table.name}: {stay:,} rows are there after all, and stay",) if stay else ()

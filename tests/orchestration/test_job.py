@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from intercom.orchestration import job
 from intercom.orchestration.server.slots import SlotState
 from intercom.sync.run import RunRequest
 from intercom.tables.catalogue import TABLES
+from intercom.tables.column_rules import Action, ColumnRule, ColumnRules, CopySettings
 from tests.support.rig import Rig
 
 
@@ -54,6 +56,17 @@ def test_a_run_s_threads_share_a_client_and_runs_with_one_token_a_limiter(rig: R
     assert clients.for_run("third", "acme", rotated).limiter is not first.limiter
     for run in ("first", "second", "third"):
         clients.close(run)
+
+
+def test_a_run_with_rules_of_its_own_shows_no_text_of_an_error(rig: Rig, tmp_path: Path) -> None:
+    file = str(rig.connections_file(tmp_path, rig.server.token))
+    rules = CopySettings(rules=(("contacts", ColumnRules((ColumnRule(("email",), Action.MASK),))),))
+    plain = job.Job("plain", "acme", str(tmp_path), ("tags",), connections_file=file)
+    protecting = replace(plain, run_id="protecting", settings=rules)
+    shown = [one.client().mask.clean("a@b.example is no email") for one in (plain, protecting)]
+    assert shown == ["a@b.example is no email", ""]
+    for one in (plain, protecting):
+        job.CLIENTS.close(one.run_id)
 
 
 def test_another_process_asks_the_store_whether_the_tables_are_still_held(tmp_path: Path) -> None:
