@@ -51,6 +51,7 @@ FIELDS = {
         "table_format",
         "compact",
         "connections_file",
+        "columns",
         "refill_lists",
         "plain_text",
         "allow_mass_removal",
