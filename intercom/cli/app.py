@@ -26,6 +26,7 @@ _COMMANDS: Sequence[tuple[str, str, Group, str]] = (
     ("demo", "flow_commands", _LOOK, "Copy a simulated workspace; no account needed."),
     ("check", "check", _LOOK, "Test connection, token, permissions, lake and Prefect."),
     ("plan", "plan", _LOOK, "Say what a sync would read and why, and write nothing."),
+    ("verify", "verify", _USE, "Prove that the lake is as its records say, or name what differs."),
     ("init", "init", _RUN, "Write connections.yml and prefect.yaml into this folder."),
     ("bootstrap", "bootstrap", _RUN, "Set up a Prefect server: block types, pool, limits."),
     ("serve", "serve", _RUN, "Serve the deployments of prefect.yaml from this process."),

@@ -225,6 +225,8 @@ _KINDS: dict[str, tuple[Callable[[str], Any], str]] = {
     "LakeURL": (str, "URL"),
     "FilePath | None": (str, "FILE"),
     "LookbackText": (str, "26h,TABLE=2d"),
+    "SampleSize": (int, "N"),
+    "RequestCount": (int, "N"),
     "Sequence[TableName]": (list_of_names, "A,B,..."),
     "StoreText | StoreObject | None": (storage_options_of, "JSON|BLOCK"),
     "RulesText | RulesObject | None": (columns_of, "JSON"),

@@ -41,7 +41,7 @@ _DEMO = flag("demo", f"Copy a simulated workspace instead, into {LAKE}; no accou
 def flow_command(file: Path) -> Callable[..., int]:
     """The function of a command that runs a file's flow; a flow that reads a workspace can also run as a demo."""
     known = flow_options(file)
-    reads = any(option.name == "connections_file" for option in known.options)
+    reads = any(option.name == "full_refresh" for option in known.options)
     return known.command(
         known.flow, lambda given: _run(file, known, given), [_QUIET, _JSON, *([_DEMO] if reads else [])]
     )

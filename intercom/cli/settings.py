@@ -45,7 +45,7 @@ def faults(options: Mapping[str, Any], environ: Mapping[str, str], *, demo: bool
     if fault:
         found.append(fault)
         settings = _NO_API  # nor can blocks be asked for
-    if "connections_file" in options:
+    if "connections_file" in options and not options.get("local_only"):
         connection, file = options["connection"], options["connections_file"]
         found += _told([lambda: _check_connection(connection, file, settings, environ)])
     return found

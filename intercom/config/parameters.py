@@ -38,13 +38,15 @@ StoreText = Annotated[str, Field(title="text", min_length=1, json_schema_extra=W
 StoreObject = Annotated[dict[str, Any], Field(title="object (in YAML)", json_schema_extra=options_without_secrets())]
 """Storage options as an object. Prefect's form has no field for an object of any keys: there it is typed as text."""
 
+SampleSize = Annotated[int, Field(ge=0, le=1_000)]
+RequestCount = Annotated[int, Field(ge=1, le=100_000)]
 RulesText = Annotated[str, Field(title="text", min_length=1)]
 RulesObject = Annotated[dict[str, Any], Field(title="object (in YAML)")]
 """Rules that protect columns, by table."""
 
 
-class LakeOptions(BaseModel):
-    """How a lake is reached and kept."""
+class StoreOptions(BaseModel):
+    """How a lake is reached."""
 
     # Descriptions as docstrings would cost each run 0.1 s: Pydantic looks for the source of each class.
     model_config = ConfigDict(extra="forbid", frozen=True, field_title_generator=lambda name, _: name)
@@ -54,11 +56,6 @@ class LakeOptions(BaseModel):
         description="How the lake's store is reached: fsspec's options as a JSON object, without secrets, or "
         "a Prefect block's name, such as secret/lake.",
     )
-    table_format: Literal["parquet", "delta"] = Field(
-        default="parquet",
-        description="parquet (plain files, one for each month) or delta (Delta Lake: readers see each table as "
-        "of one moment; needs the extra delta).",
-    )
 
     def store(self) -> dict[str, Any] | str | None:
         """The storage options: an object, also if it was given as text, or the name of a block; None without any.
@@ -67,6 +64,16 @@ class LakeOptions(BaseModel):
         """
         given = self.storage_options
         return parse_options(given) if isinstance(given, str) else given
+
+
+class LakeOptions(StoreOptions):
+    """How a lake is reached and kept."""
+
+    table_format: Literal["parquet", "delta"] = Field(
+        default="parquet",
+        description="parquet (plain files, one for each month) or delta (Delta Lake: readers see each table as "
+        "of one moment; needs the extra delta).",
+    )
 
 
 class ReadOptions(LakeOptions):
@@ -108,4 +115,28 @@ class SyncOptions(ReadOptions):
         default="auto",
         description="When staged rows are merged: auto (each time; tables above a million rows when one row in a "
         "hundred waits, or after six hours), always, or never (the flow intercom-compact does it).",
+    )
+
+
+class VerifyOptions(StoreOptions):
+    """Options that few verifications need."""
+
+    connections_file: FilePath | None = Field(
+        default=None,
+        description="YAML file with connections, where the flow runs; connections.yml in the current folder if "
+        "that exists.",
+    )
+    sample: SampleSize = Field(
+        default=50,
+        description="Records of each table that are compared field by field: so many at random, of the newest and of "
+        "the oldest, and more of those that changed last.",
+    )
+    most_requests: RequestCount = Field(
+        default=200,
+        description="Most requests to Intercom for each table.",
+    )
+    lookback: LookbackText = Field(
+        default="1h",
+        description="The lookback of the syncs that keep the lake: what changed later than that before a watermark is "
+        "left to them.",
     )

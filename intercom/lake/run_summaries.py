@@ -1,6 +1,7 @@
 """Summaries that runs leave in the lake, one JSON object for each try of a run, made by `intercom.sync.run_summary`.
 
     _state/<connection>/runs/<UTC time>-<run-id>.json        20261103T120751Z-<run-id>.json; kept for `KEPT`
+    _state/<connection>/verified/<UTC time>-<run-id>.json    those of verifications, made by `intercom.verify.report`
 
 The time is that at which the run ended. Names sort by it. A summary is written once, under a name of its own, so no
 lock is needed. An hourly run leaves 8,760 of them a year, so a run lists those of its own day only: one short request
@@ -27,12 +28,15 @@ _NAME: Final = re.compile(r"(\d{8}T\d{6}Z)-.+\.json")
 
 
 class RunSummaries:
-    """The summaries of one connection's runs in a lake. Every method raises LakeError when the storage refuses."""
+    """The summaries of one connection's runs in a lake, or with another `kind` those of its verifications.
 
-    def __init__(self, lake: Lake, connection: str) -> None:
+    Every method raises LakeError when the storage refuses.
+    """
+
+    def __init__(self, lake: Lake, connection: str, kind: str = "runs") -> None:
         self._lake = lake
         self._connection = state_folder(connection)
-        self._folder = f"{self._connection}/runs"
+        self._folder = f"{self._connection}/{kind}"
 
     def any_run(self) -> bool:
         """Whether the lake has anything of the connection: a record of a table, or a summary."""

@@ -90,7 +90,7 @@ class TableResult:
         cells = (
             self.table,
             *[f"{number:,}" for number in (*numbers, traffic.requests, traffic.throttled)],
-            _size(traffic.received),
+            shown_size(traffic.received),
             f"{self.seconds:,.1f}",
             shown_time(read.watermark_before),
             shown_time(read.watermark_after),
@@ -159,7 +159,7 @@ def spent(traffic: Traffic) -> str:
     if (share := traffic.share) is not None:
         percent = "under 1" if share < 0.01 else f"{100 * share:.0f}"
         of = f": {percent} % of the {traffic.limit:,} per 10 s that are allowed"
-    return f"{requests} in {duration(traffic.seconds)}{of}; {_size(traffic.received)} received"
+    return f"{requests} in {duration(traffic.seconds)}{of}; {shown_size(traffic.received)} received"
 
 
 def remarks(tables: Sequence[TableResult]) -> list[str]:
@@ -277,7 +277,7 @@ def _wrapped(line: str, width: int) -> str:
     return textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
-def _size(count: int) -> str:
+def shown_size(count: int) -> str:
     """``812 B``, ``1.4 kB``, ``52.0 MB``."""
     size, unit = float(count), "B"
     for larger in ("kB", "MB", "GB", "TB"):

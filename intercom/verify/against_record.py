@@ -55,14 +55,12 @@ def of_file(told: Recorded, reading: FileReading) -> Iterator[Difference]:
         yield from _other_columns(told, state, reading)
     for wrong, count in reading.wrong.items():
         yield told.difference(
-            month, Kind.CONTENT, "rows of this month, with key and time", f"{_rows(count)} that {wrong}", count
+            month, Kind.CONTENT, "rows of this month, with key and time", f"{_rows(count)} {wrong}", count
         )
 
 
 def _other_file(told: Recorded, state: TableState, reading: FileReading) -> Iterator[Difference]:
     month, entry = reading.month, state.partitions.get(reading.month)
-    if month in state.damaged and not state.staged_whole:
-        yield told.difference(month, Kind.FILE_DAMAGED, "a file that can be merged", "the record has it as damaged")
     if entry is None:
         if not state.knows(month, reading.version):
             yield told.difference(month, Kind.FILE_UNKNOWN, "no file", _rows(reading.rows))
@@ -75,6 +73,8 @@ def _other_file(told: Recorded, state: TableState, reading: FileReading) -> Iter
         yield told.difference(month, Kind.FILE_REPLACED, _entry(entry), "other bytes")
     elif entry.rows != reading.rows:
         yield told.difference(month, Kind.FILE_REPLACED, _entry(entry), _rows(reading.rows))
+    elif month in state.damaged and not state.staged_whole:
+        yield told.difference(month, Kind.FILE_DAMAGED, "a file that can be merged", "one that is marked as damaged")
 
 
 def _other_columns(told: Recorded, state: TableState, reading: FileReading) -> Iterator[Difference]:

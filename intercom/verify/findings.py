@@ -134,11 +134,11 @@ class Difference:
 
 
 _MENDED_BY = {
-    Repair.READ_TABLE: "--repair reads the table from the beginning",
+    Repair.READ_TABLE: "--repair lets the next sync read the table from the beginning",
     Repair.READ_WINDOWS: "--repair reads these rows again",
     Repair.READ_KEYS: "--repair reads these rows again",
     Repair.REMOVE: "--repair removes them, or marks them where the connection says so",
-    Repair.DERIVE: "--repair makes the table anew of its parent",
+    Repair.DERIVE: "--repair lets the next sync make the table anew",
     Repair.BY_HAND: "move or delete the file yourself",
 }
 

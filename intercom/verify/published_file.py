@@ -120,11 +120,11 @@ def _wrong_rows(table: Table, rows: pa.RecordBatch, month: str) -> Iterator[tupl
     names = set(rows.schema.names)
     for name in table.primary_key:
         if name in names and (count := rows.column(name).null_count):
-            yield f"have no {name}", count
+            yield f"without {name}", count
     if INGESTED_AT in names and (count := rows.column(INGESTED_AT).null_count):
-        yield f"have no {INGESTED_AT}", count
+        yield f"without {INGESTED_AT}", count
     if table.month_field in names and month and (count := _strays(rows.column(table.month_field), month)):
-        yield f"are of another month by their {table.month_field}", count
+        yield f"of another month by {table.month_field}", count
 
 
 def _strays(times: pa.Array, month: str) -> int:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intercom.compaction.keys import hashes_of
+from intercom.compaction.memory import MERGING
 from intercom.compaction.policy import waiting_rows
 from intercom.errors import ConfigurationError, LakeError
 from intercom.lake.parquet import open_parquet
@@ -99,7 +100,10 @@ def verify_files(
         if not proof.differences or [Seen.now(one) for one in tables] == before:
             return proof
         log.info("%s: a run has changed the table while it was verified; it is read again", table.name)
-    return TableProof(table.name, skipped=f"a run changed the table each of the {TRIES} times that it was read")
+    return TableProof(
+        table.name,
+        failure=f"runs changed the table each of the {TRIES} times that it was read; verify again when none is at work",
+    )
 
 
 class _Reading:
@@ -153,7 +157,7 @@ class _Reading:
         stamps = self._seen.stamps
 
         def one(month: str) -> FileReading:
-            with self._lake_table.files.fetch(month) as path:
+            with self._lake_table.files.fetch(month) as path, MERGING.rows_of([path]):
                 return read_published(self._table, path, month, known)
 
         size = sum(map(stamped_size, stamps.values()))
@@ -251,5 +255,7 @@ class _Reading:
         yield from unsure(self._state, readings)
         if waiting := waiting_rows(self._state):
             yield f"{waiting:,} staged rows wait to be merged, and are not among the rows"
+        if self._state.damaged and not self._state.staged_whole:
+            yield "the next sync reads it from the beginning, and writes anew what is damaged"
         if not self._state.complete:
             yield f"run {self._state.run_id} has read fewer rows than Intercom counts"

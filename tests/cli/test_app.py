@@ -12,7 +12,9 @@ import pytest
 
 from intercom.cli.app import main
 
-COMMANDS = ["sync", "reconcile", "compact", "check", "plan", "demo", "bootstrap", "serve", "ddl", "sandbox", "init"]
+COMMANDS = [
+    "sync", "reconcile", "compact", "check", "plan", "demo", "verify", "bootstrap", "serve", "ddl", "sandbox", "init",
+]  # fmt: skip
 HEAVY = {"prefect", "pyarrow", "pydantic", "requests", "fsspec", "httpx", "rich.live"}
 PROGRAM = """
 import sys

@@ -32,7 +32,7 @@ def given(options: FlowOptions, arguments: Sequence[str]) -> dict[str, Any]:
     return options.defaults | taken[0]
 
 
-@pytest.mark.parametrize("name", ["sync", "reconcile", "compact"])
+@pytest.mark.parametrize("name", ["sync", "reconcile", "compact", "verify"])
 def test_options_are_the_flows_parameters(name: str) -> None:
     file = ROOT / "flows" / f"{name}.py"
     flow = load_flow_from_entrypoint(f"{file}:{name}")

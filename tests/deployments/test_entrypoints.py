@@ -45,7 +45,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["sync", "reconcile", "compact"])
+@pytest.mark.parametrize("name", ["sync", "reconcile", "compact", "verify"])
 def test_a_flow_is_found_by_its_module(elsewhere: Path, name: str) -> None:
     assert (
         load_flow_from_entrypoint(f"intercom.flows.{name}.{name}", use_placeholder_flow=False).name
@@ -53,7 +53,7 @@ def test_a_flow_is_found_by_its_module(elsewhere: Path, name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["sync", "reconcile", "compact"])
+@pytest.mark.parametrize("name", ["sync", "reconcile", "compact", "verify"])
 @pytest.mark.parametrize("place", ["folder", "repository"])
 def test_a_flow_is_loaded_from_a_folder_and_from_a_repository(
     elsewhere: Path, repository: str, place: str, name: str

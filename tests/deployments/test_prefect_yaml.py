@@ -136,6 +136,7 @@ def test_one_run_of_each_deployment_at_a_time_and_no_full_refresh_is_lost() -> N
         "sync-full": "ENQUEUE",
         "reconcile": "ENQUEUE",
         "compact": "CANCEL_NEW",
+        "verify": "CANCEL_NEW",
     }
     assert DEPLOYMENTS["sync-full"]["parameters"]["full_refresh"] is True
     assert [schedule["cron"] for schedule in DEPLOYMENTS["reconcile"]["schedules"]] == ["27 2 * * 0"]

@@ -29,7 +29,7 @@ from tests.support.truth import assert_exact, read_lake
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a busy machine takes minutes for what else takes one
 
 CONNECTION = "default"  # of prefect.yaml
-DEPLOYMENTS = {"sync", "sync-full", "reconcile", "compact"}
+DEPLOYMENTS = {"sync", "sync-full", "reconcile", "compact", "verify"}
 TABLES = ["contacts", "companies", "articles", "tags"]  # one of each way to read; of all nine, test_flow's runs are
 ENDS = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 SETTINGS = {

@@ -23,7 +23,7 @@ from intercom.lake.store import FileStat
 from intercom.lake.table import LakeTable
 from intercom.sandbox import SandboxServer, Workspace
 from intercom.verify.findings import Difference, Kind
-from intercom.verify.lake_files import verify_lake
+from intercom.verify.tables import verify_table
 from tests.conftest import NOW
 from tests.support.effort import effort, tried
 from tests.support.rig import CONNECTION, Rig
@@ -63,7 +63,7 @@ def lake(lakes: list[Path], tmp_path: Path) -> Callable[[], Path]:
 
 
 def differences(lake: Path, table: str = "contacts") -> list[Difference]:
-    (proof,) = verify_lake(Lake(str(lake)), CONNECTION, [table])
+    proof = verify_table(Lake(str(lake)), CONNECTION, table)
     assert proof.failure is proof.skipped is None
     return list(proof.differences)
 
@@ -234,8 +234,8 @@ def test_a_row_in_the_wrong_month_and_one_without_a_time_of_its_read_are_found(l
     found = differences(made)
     assert [one.kind for one in found] == [Kind.CONTENT, Kind.CONTENT]
     assert {one.found for one in found} == {
-        "1 row that are of another month by their created_at",
-        "1 row that have no _ingested_at",
+        "1 row of another month by created_at",
+        "1 row without _ingested_at",
     }
 
 

@@ -128,7 +128,7 @@ def _forecast(
     selected = list(chosen.tables)
     history_from, until = asked_range(start_date, end_date, full_refresh=full_refresh)
     again = parse_lookback(lookback)
-    prefect = _Prefect()
+    prefect = Prefect()
     lake = Lake(lake_url, prefect.storage_options(storage_options))
     found = find_connection(
         connection,
@@ -165,8 +165,8 @@ def _forecast(
     return forecast, [*chosen.remarks(), *protected, *prefect.remarks, nothing]
 
 
-class _Prefect:
-    """What a plan takes from Prefect's server, if one is configured and answers: none is started for it.
+class Prefect:
+    """What a command that starts no server takes from Prefect's, if one is configured and answers.
 
     `remarks` say what was not looked at.
     """
@@ -253,4 +253,4 @@ class _NoWatermarks:
         return None
 
     def save(self, watermark: Watermark) -> None:
-        raise AssertionError(f"a plan saves no watermark, and not {watermark.table}'s")
+        """Does nothing: the lake's own is saved, and of two the smaller counts."""

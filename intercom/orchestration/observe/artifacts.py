@@ -55,6 +55,13 @@ def keep_artifacts(
             _delete_progress(client, outdated)
 
 
+def keep_verification(job: Job, markdown: str, described: str) -> None:
+    """Save what a verification has found as a new version of the connection's artifact. Raises as `keep_artifacts`."""
+    with client_retries(_RETRIES), get_client(sync_client=True) as client, _timeout_of(client):
+        text = f"`{job.connection}` in {job.lake_url}, {_now(job)} (UTC): {markdown}"
+        _save(client, job, f"{_prefix(job)}-verified", text, f"`{job.connection}`: {described}")
+
+
 @contextmanager
 def _timeout_of(client: SyncPrefectClient) -> Iterator[None]:
     """Our time-out for all requests of the run's own client, also for the CSRF token that it requests by itself."""

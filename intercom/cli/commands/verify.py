@@ -1,0 +1,158 @@
+"""``intercom-lake verify``: holds a lake against its records, and against the workspace.
+
+Nothing is written and no lock is taken, unless differences are to be repaired. No Prefect server is started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from intercom.cli.endings import FAILED, WRONG_SETTINGS
+from intercom.cli.options import list_of_names, parsed_by
+
+if TYPE_CHECKING:
+    from intercom.cli.commands.plan import Prefect
+    from intercom.verify.case import ApiLimits
+    from intercom.verify.tables import Asked
+
+
+def verify(
+    *,
+    connection: Annotated[str, Parameter(metavar="NAME", help="Name of the connection.")] = "default",
+    connections_file: Annotated[
+        str | None, Parameter(metavar="FILE", help="YAML file with connections; ./connections.yml if that exists.")
+    ] = None,
+    lake: Annotated[str, Parameter(metavar="URL", help="Folder, or fsspec URL such as s3://bucket/prefix.")] = "./lake",
+    tables: Annotated[
+        Sequence[str],
+        parsed_by(list_of_names, "A,B,...", "Tables to verify; all that the lake has if none is named."),
+    ] = (),
+    local_only: Annotated[
+        bool,
+        Parameter(negative=(), show_default=False, help="Read the lake's files only: no connection, and no request."),
+    ] = False,
+    repair: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            show_default=False,
+            help="Mend what differs, and verify again. A table with wrong files is read anew by the next sync.",
+        ),
+    ] = False,
+    sample: Annotated[
+        int,
+        Parameter(
+            metavar="N",
+            help="Records of each table compared field by field: as many of the newest, of the oldest, and at random; "
+            "more of those that changed last.",
+        ),
+    ] = 50,
+    most_requests: Annotated[int, Parameter(metavar="N", help="Most requests to Intercom for each table.")] = 200,
+    lookback: Annotated[
+        str, Parameter(metavar="26h,TABLE=2d", help="As of the syncs: what is later is left to the next one.")
+    ] = "1h",
+    storage_options: Annotated[
+        str | None,
+        Parameter(
+            metavar="JSON|BLOCK", help="How the lake's store is reached: a JSON object, or a Prefect block's name."
+        ),
+    ] = None,
+    json: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Print one JSON object instead of the table.")
+    ] = False,
+) -> int:
+    """Prove that the lake is right: each page of each file is read, each key is there once, and Intercom has the rows.
+
+    Exit status: 0 proven, 1 differences, or a table that could not be verified, 2 a setting is wrong. How many requests
+    are sent at most is said before. A line for each difference says what repairs it.
+    """
+    import sys
+
+    from intercom.errors import ConfigurationError, IntercomLakeError
+
+    given: dict[str, Any] = {
+        "connection": connection,
+        "connections_file": connections_file,
+        "lake": lake,
+        "tables": tables,
+        "local_only": local_only,
+        "sample": sample,
+        "most_requests": most_requests,
+        "lookback": lookback,
+        "storage_options": storage_options,
+    }
+    try:
+        return _verified(given, to_repair=repair, json=json)
+    except IntercomLakeError as error:
+        print(error, file=sys.stderr)
+        return WRONG_SETTINGS if isinstance(error, ConfigurationError) else FAILED
+
+
+def _verified(given: dict[str, Any], *, to_repair: bool, json: bool) -> int:
+    import sys
+    from contextlib import ExitStack
+    from datetime import UTC, datetime
+    from itertools import chain
+    from uuid import uuid4
+
+    from intercom.cli.commands.plan import Prefect
+    from intercom.config.lookback import parse_lookback
+    from intercom.lake.storage import Lake
+    from intercom.verify.case import ApiLimits
+    from intercom.verify.repair import repair
+    from intercom.verify.report import as_json, as_text, exit_status
+    from intercom.verify.tables import strangers, tables_to_verify, verify_table
+
+    began, prefect, name = datetime.now(UTC), Prefect(), given["connection"]
+    limits = ApiLimits(given["sample"], given["most_requests"], lookback=parse_lookback(given["lookback"]))
+    lake = Lake(given["lake"], prefect.storage_options(given["storage_options"]))
+    with ExitStack() as stack:
+        names = tables_to_verify(lake, name, given["tables"])
+        asked = None if given["local_only"] else stack.enter_context(_asking(given, prefect, names, limits))
+        proofs = {table: verify_table(lake, name, table, asked) for table in names}
+        if to_repair:
+            store = prefect.watermarks(name, names, lake.known_identity())
+            done = repair(lake, name, proofs.values(), f"verify-{uuid4()}", store, asked)
+            for line in chain.from_iterable(done.values()):
+                print(line, file=sys.stderr, flush=True)
+            proofs |= {table: verify_table(lake, name, table, asked) for table in done}
+    found, strays = list(proofs.values()), strangers(lake, name)
+    if json:
+        import json as encoder
+
+        told = as_json(found, strays, connection=name, lake=lake.url, started_at=began, ended_at=datetime.now(UTC))
+        print(encoder.dumps(told, ensure_ascii=False, indent=1))
+    else:
+        print(as_text(found, strays), flush=True)
+    return exit_status(found, strays)
+
+
+@contextmanager
+def _asking(given: dict[str, Any], prefect: Prefect, names: Sequence[str], limits: ApiLimits) -> Iterator[Asked]:
+    """The workspace, once the most requests were told on standard error; the client is closed after the block."""
+    import os
+    import sys
+    from pathlib import Path
+
+    from intercom.api.client import IntercomClient
+    from intercom.api.rate_limit.limiter import RateLimiter
+    from intercom.config.lookup import find_connection
+    from intercom.verify.tables import Asked, announcement
+
+    file = given["connections_file"]
+    found = find_connection(
+        given["connection"],
+        connections_file=None if file is None else Path(file),
+        environ=os.environ,
+        load_block=prefect.connection,
+    )
+    client = IntercomClient(found, RateLimiter(found.requests_per_10s, most_in_flight=found.requests_in_flight))
+    try:
+        print(announcement(names, limits), file=sys.stderr, flush=True)
+        yield Asked.of(client, limits)
+    finally:
+        client.close()

@@ -1,0 +1,118 @@
+"""The command `verify`: its exit statuses and output, what it sends and says before, and that it writes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from intercom.cli.app import main
+from tests.support.rig import CONNECTION, Rig
+
+TABLES = ("contacts", "contact_tags", "tags")
+
+
+@pytest.fixture(autouse=True)
+def no_prefect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No Prefect API, whatever this process has."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_PROFILES_PATH", str(tmp_path / "profiles.toml"))
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        yield
+
+
+@pytest.fixture
+def options(rig: Rig, tmp_path: Path) -> list[str]:
+    file = rig.connections_file(tmp_path, rig.server.token)
+    return ["--connection", "acme", "--connections-file", str(file), "--lake", rig.lake_url]
+
+
+def shell(*arguments: str) -> int:
+    return main(["verify", *arguments])
+
+
+def damage(rig: Rig) -> None:
+    path = rig.lake_folder / "data" / CONNECTION / "tags" / "data.parquet"
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_sound_lake_is_proven_by_no_more_requests_than_it_was_said(
+    rig: Rig, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig.sync(TABLES)
+    before = rig.lake().stamps("")
+    rig.server.clear_log()
+    assert shell(*options, "--most-requests", "30") == 0
+    told = capsys.readouterr()
+    assert told.err == "This verification sends at most 61 requests to Intercom, and writes nothing into the lake.\n"
+    assert 3 < len(rig.server.log) <= 61
+    assert told.out.splitlines()[-1].startswith("3 tables proven; ")
+    assert max(map(len, told.out.splitlines()[:4])) <= 80
+    assert rig.lake().stamps("") == before
+
+
+def test_files_alone_are_read_without_a_connection_and_a_difference_ends_with_1(
+    rig: Rig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig.sync(TABLES)
+    damage(rig)
+    rig.server.clear_log()
+    assert shell("--connection", CONNECTION, "--lake", rig.lake_url, "--local-only", "--json") == 1
+    told = capsys.readouterr()
+    assert told.err == ""
+    found = json.loads(told.out)
+    assert found["ok"] is False
+    assert [(table["table"], len(table["differences"])) for table in found["tables"]] == [
+        ("contacts", 0), ("tags", 1), ("contact_tags", 0),
+    ]  # fmt: skip
+    assert len(rig.server.log) == 0
+
+
+def test_what_was_repaired_is_right_after_the_next_sync(
+    rig: Rig, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig.sync(TABLES)
+    damage(rig)
+    assert shell(*options, "--local-only", "--repair") == 1
+    assert "tags: the next sync reads it from the beginning" in capsys.readouterr().err
+    rig.sync(TABLES)
+    assert shell(*options, "--local-only", "--tables", "tags") == 0
+
+
+def test_a_row_that_is_gone_from_the_workspace_is_found_and_removed(
+    rig: Rig, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig.sync(TABLES)
+    rig.workspace.travel(7200)
+    gone = rig.workspace.rows("contacts")[7]["id"]
+    rig.workspace.delete("contacts", gone)
+    assert shell(*options, "--tables", "contacts") == 1
+    assert f"extra: expected no such rows, found 1 in the lake ({gone})" in capsys.readouterr().out
+    assert shell(*options, "--tables", "contacts", "--repair") == 0
+    assert "contacts: 0 records were read again: 0 rows new, 0 changed, 1 removed" in capsys.readouterr().err
+    assert gone not in rig.rows("contacts").column("id").to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--connection", "nobody"], "has no table of connection 'nobody'"),
+        (["--tables", "contact"], "There is no table 'contact'. Did you mean 'contacts'?"),
+        (["--lookback", "soon"], "The lookback 'soon' is no time"),
+        (["--lake", "what://lake"], "cannot be used"),
+    ],
+)
+def test_a_wrong_setting_ends_with_2(
+    rig: Rig, options: list[str], capsys: pytest.CaptureFixture[str], wrong: list[str], said: str
+) -> None:
+    rig.sync(["tags"])
+    assert shell(*options, *wrong) == 2
+    told = capsys.readouterr()
+    assert said in told.err
+    assert told.out == ""
