@@ -8,6 +8,7 @@ on the imports themselves is tested with processes of their own, in `tests/cli/t
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -17,6 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -105,15 +107,33 @@ def _supervise(connection: socket.socket) -> None:
         if child == 0:
             connection.close()
             lines.close()
-            _become(order)
+            try:
+                _become(order)
+            except SystemExit as end:
+                _exit(end)
         print(child, file=lines, flush=True)
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), file=lines, flush=True)
     os._exit(0)
 
 
+def _exit(end: SystemExit) -> None:
+    """End as the interpreter does: wait for threads, call exit handlers, write what is left.
+
+    But tear no module down. That takes 0.3 s of CPU, because each object that is touched is in a page to be copied.
+    """
+    status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    if isinstance(end.code, str):
+        print(end.code, file=sys.stderr)
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status & 0xFF)
+
+
 def _become(order: Mapping[str, Any]) -> None:
-    """Run the command in this process. Its SystemExit passes through `_serve`, so that all exit handlers run."""
+    """Run the command in this process, and raise SystemExit at its end."""
     for number, path, flags in (
         (0, os.devnull, os.O_RDONLY),
         (1, order["out"], os.O_CREAT | os.O_WRONLY | os.O_APPEND),
