@@ -132,6 +132,7 @@ def test_changes_that_fill_several_pages_just_after_the_watermark_are_all_read(m
     rig.check(["contacts"])
 
 
+@pytest.mark.parametrize("limits", effort([DEFAULT_LIMITS], [DEFAULT_LIMITS, IN_SLICES]), ids=in_words, indirect=True)
 def test_the_25_hour_day_loses_nothing(make_rig: Callable[..., Rig]) -> None:
     clocks_change = datetime(2026, 11, 1, 9, 0, tzinfo=UTC).timestamp()  # 2 am in Los Angeles becomes 1 am
     rig = make_rig(timezone="America/Los_Angeles", now=clocks_change - 21 * 3600, **SMALL)
