@@ -26,6 +26,7 @@ from tests.support.needles import (
     plant_needles,
 )
 from tests.support.rig import CONNECTION, Rig, in_both_formats
+from tests.support.truth import read_lake
 
 KEY = "hash key of this test, never shown"
 
@@ -163,6 +164,22 @@ def test_a_rule_that_is_taken_away_reads_the_table_again_and_loses_no_row(rig: R
     assert rows[gone]["avatar"] is None
     assert {row["name"] for row in rows.values()} == {MASKED}
     assert rig.sync(["contacts"])["contacts"][0].reason == "incremental"
+
+
+def test_a_deleted_row_that_is_marked_stays_when_a_rule_is_taken_away(rig: Rig) -> None:
+    rig.options = {**rig.options, "deleted": "mark"}
+    rig.sync(["contacts"])
+    gone = next(record.key for record in rig.workspace.tables["contacts"] if not record.key.startswith("odd"))
+    rig.workspace.travel(86_400)
+    rig.workspace.delete("contacts", gone)
+    rig.sync(["contacts"], full_refresh=True)
+    rig.options = {**rig.options, "columns": {"contacts": {"mask": ["name"]}}}
+    rig.sync(["contacts"])
+    rows = {row["id"]: row for row in read_lake(rig.lake_url, CONNECTION, rig.table("contacts")).to_pylist()}
+    assert len(rows) == 12
+    assert rows[gone]["_deleted_at"] is not None
+    assert rows[gone]["email"] == hashed(needle("email"))
+    assert {row["email"] for key, row in rows.items() if key != gone} == {needle("email")}
 
 
 def test_another_key_makes_all_hashes_anew(rig: Rig) -> None:
