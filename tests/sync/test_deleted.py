@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from intercom.compaction.remove import find_keys, remove_rows, with_parents
+from intercom.sync.removals import find_missing
 from tests.support.rig import Rig, in_both_formats
 from tests.support.truth import read_lake
 
@@ -64,6 +65,8 @@ def test_a_full_refresh_marks_what_is_gone_and_revives_what_is_back(marking: Cal
     assert (compacted.removed, compacted.rows) == (2, 12)
     assert {key for key, when in deleted(rig, "contacts").items() if when == at} == {one["id"], two["id"]}
     assert (record(rig, "contacts").rows, record(rig, "contacts").alive) == (12, 10)
+    missing = find_missing(rig.table("contacts"), rig.lake_table("contacts"), record(rig, "contacts"), [])
+    assert (missing.known, missing.count) == (10, 10)
 
     rig.server.clear_log()
     _, compacted = rig.sync(["contacts"], started_at=at + timedelta(hours=1), full_refresh=True)["contacts"]
@@ -200,7 +203,7 @@ def test_marks_stay_when_columns_change_and_when_all_is_read_anew(marking: Calla
     assert gone(rig, "contacts") == {one["id"]}
 
 
-def test_a_repair_misses_no_row_that_is_marked(marking: Callable[..., Rig]) -> None:
+def test_a_repair_misses_no_row_that_is_marked(marking: Callable[..., Rig], caplog: pytest.LogCaptureFixture) -> None:
     """Half of the rows are marked; what is read is half of the record's rows, and all of those that are alive."""
     rig = marking(contacts=24)
     rig.sync(["contacts"], started_at=START)
@@ -210,7 +213,9 @@ def test_a_repair_misses_no_row_that_is_marked(marking: Callable[..., Rig]) -> N
     assert len(gone(rig, "contacts")) == 12
     path = sorted(rig.lake_folder.glob("data/acme/contacts/*/*.parquet"))[-1]
     path.unlink()
+    caplog.clear()
     ingested, _ = rig.sync(["contacts"], started_at=START + timedelta(hours=2))["contacts"]
     assert ingested.complete, ingested.notes
+    assert "reading once more" not in caplog.text
     alive = {key for key, at in deleted(rig, "contacts").items() if at is None}
     assert alive == {row["id"] for row in rig.workspace.rows("contacts")}
