@@ -121,13 +121,13 @@ def _is_exact(read: TableReader) -> bool:
 def _has_met_all(read: TableReader, state: TableState) -> bool:
     """Whether the keys that were met hold every row of the lake, as far as that is known without reading its files.
 
-    Rows with a digest lie in the lake. If as many of these were met as the lake has rows, they are all of its rows.
+    Rows with a digest lie in the lake. If as many of these were met as are alive, they are all of them.
     """
     if state.staged or not read.known or not is_read_whole(read.table):
         return False
     met = read.sightings.met
     known = {key.decode(errors="replace") for key in read.known}
-    return sum(key in known for key in flat(met).to_pylist()) >= state.rows
+    return sum(key in known for key in flat(met).to_pylist()) >= state.alive
 
 
 def _told(

@@ -36,7 +36,7 @@ def delete(rig: Rig, conversations: int) -> list[str]:
 
 
 @in_both_formats
-@pytest.mark.parametrize("marks", [False], ids=["remove"])
+@pytest.mark.parametrize("marks", [False, True], ids=["remove", "mark"])
 def test_parts_go_with_their_conversation(talk: Rig, marks: bool) -> None:
     talk.options = MARKED if marks else {}
     talk.sync(BOTH)

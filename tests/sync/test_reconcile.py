@@ -64,7 +64,7 @@ def asked_alone(rig: Rig, table: str = "contacts") -> list[str]:
 
 
 @in_both_formats
-@pytest.mark.parametrize("marks", [False], ids=["remove"])
+@pytest.mark.parametrize("marks", [False, True], ids=["remove", "mark"])
 def test_rows_that_are_gone_go_by_one_sweep_and_their_own_address(rig: Rig, marks: bool) -> None:
     rig.options = MARKED if marks else {}
     rig.sync(PATHS)
@@ -150,7 +150,7 @@ def test_a_row_that_no_search_shows_is_kept_and_asked_again_each_time(rig: Rig) 
     rig.check(["contacts"])
 
 
-@pytest.mark.parametrize("marks", [False], ids=["remove"])
+@pytest.mark.parametrize("marks", [False, True], ids=["remove", "mark"])
 def test_more_rows_than_are_asked_for_go_by_the_second_sweep(rig: Rig, few_asked: None, marks: bool) -> None:
     rig.options = MARKED if marks else {}
     rig.sync(["contacts"])
@@ -265,6 +265,20 @@ def test_a_fifth_of_a_table_goes_only_with_permission(make_rig: Callable[..., Ri
     assert len(ids(rig)) == 120
     ingested, merged = rig.reconcile(["contacts"], allow_mass_removal=True)["contacts"]
     assert (ingested.refused, merged.removed) == (None, 30)
+    rig.check(["contacts"])
+
+
+def test_a_row_that_comes_back_unchanged_is_alive_again(rig: Rig) -> None:
+    rig.options = MARKED
+    rig.sync(["contacts"])
+    rig.workspace.travel(7200)
+    row = rig.workspace.update("contacts", rig.workspace.rows("contacts")[0]["id"], name="just changed")
+    rig.sync(["contacts"])
+    rig.workspace.delete("contacts", row["id"])
+    rig.reconcile(["contacts"])
+    assert row["id"] not in ids(rig)
+    rig.workspace.create("contacts", **row)
+    rig.sync(["contacts"])
     rig.check(["contacts"])
 
 

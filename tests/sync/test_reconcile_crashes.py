@@ -67,7 +67,7 @@ def prepared(rig: Rig, marks: bool) -> set[str]:
 
 
 @in_both_formats
-@pytest.mark.parametrize("marks", [False], ids=["remove"])
+@pytest.mark.parametrize("marks", [False, True], ids=["remove", "mark"])
 def test_after_a_crash_at_any_step_the_next_reconcile_is_exact(small: Callable[[], Rig], marks: bool) -> None:
     rig = small()
     prepared(rig, marks)

@@ -51,6 +51,16 @@ def test_the_second_run_that_lacks_a_row_removes_it_without_a_further_request(ri
 
 
 @BOTH
+def test_rows_that_are_gone_are_marked(rig: Rig, table: str) -> None:
+    rig.options = MARKED
+    rig.sync([table])
+    gone = delete(rig, table, 3)
+    assert removed_by_runs(rig, table, 3) == [0, 3, 0]
+    assert not gone & ids(rig, table)
+    rig.check([table])
+
+
+@BOTH
 def test_a_row_that_one_list_lacks_is_not_removed_by_a_later_one_that_lacks_another(rig: Rig, table: str) -> None:
     rig.sync([table])
     for _ in range(3):
