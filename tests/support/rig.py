@@ -38,6 +38,12 @@ from tests.support.truth import assert_exact, exploded, read_lake
 
 CONNECTION = "acme"
 in_both_formats = pytest.mark.parametrize("table_format", list(TableFormat))
+removing_and_marking = pytest.mark.parametrize(
+    ("table_format", "marks"),
+    [(TableFormat.PARQUET, True), (TableFormat.DELTA, False)],
+    ids=["mark in plain files", "remove from Delta"],
+)
+"""Both formats, and both that become of rows which are gone."""
 IN_SLICES = ReadLimits(smallest_slice=24)
 in_slices = pytest.mark.parametrize("limits", [IN_SLICES], ids=["in slices"])
 """Searches of a few rows are read in slices, which otherwise only searches of some thousand rows are."""

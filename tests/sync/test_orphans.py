@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from intercom.sync import vanished
-from tests.support.rig import Rig, in_both_formats
+from tests.support.rig import Rig, removing_and_marking
 
 PARTS = "conversation_parts"
 BOTH = ("conversations", PARTS)
@@ -35,8 +35,7 @@ def delete(rig: Rig, conversations: int) -> list[str]:
     return gone
 
 
-@in_both_formats
-@pytest.mark.parametrize("marks", [False, True], ids=["remove", "mark"])
+@removing_and_marking
 def test_parts_go_with_their_conversation(talk: Rig, marks: bool) -> None:
     talk.options = MARKED if marks else {}
     talk.sync(BOTH)

@@ -9,7 +9,7 @@ import pytest
 
 from intercom.sync import vanished
 from intercom.tables.catalogue import TABLES
-from tests.support.rig import Rig, in_both_formats, is_page
+from tests.support.rig import Rig, is_page, removing_and_marking
 
 PATHS = {
     "contacts": "/contacts/search",
@@ -63,8 +63,7 @@ def asked_alone(rig: Rig, table: str = "contacts") -> list[str]:
 # -- what is removed -------------------------------------------------------------------------------------------------
 
 
-@in_both_formats
-@pytest.mark.parametrize("marks", [False, True], ids=["remove", "mark"])
+@removing_and_marking
 def test_rows_that_are_gone_go_by_one_sweep_and_their_own_address(rig: Rig, marks: bool) -> None:
     rig.options = MARKED if marks else {}
     rig.sync(PATHS)
@@ -125,7 +124,7 @@ def test_a_table_that_is_not_there_yet_is_read_as_by_a_sync(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("table", PATHS)
-@pytest.mark.parametrize("kind", ["short", "shifted", "shard_away"])
+@pytest.mark.parametrize("kind", ["short", "shifted"])
 def test_a_list_that_forgets_rows_once_removes_none(rig: Rig, table: str, kind: Any) -> None:
     rig.sync([table])
     rig.server.fail(PATHS[table], kind, where=None if table in ("companies", "articles") else is_page)
