@@ -38,15 +38,15 @@ def lakes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """One lake after each of `SNAPSHOTS` runs, every one of which changes rows of all months; the last is today's."""
     folder = tmp_path_factory.mktemp("lakes")
     workspace = Workspace.seeded(
-        now=NOW, history_days=80, contacts=24, companies=8, conversations=0, articles=0, tags=0, segments=0, teams=0
+        now=NOW, history_days=50, contacts=0, companies=6, conversations=0, articles=14, tags=0, segments=0, teams=0
     )
     with SandboxServer(workspace) as server:
         rig = Rig(server, str(folder / "lake"))
         for number in range(SNAPSHOTS):
-            for row in workspace.rows("contacts"):
-                workspace.update("contacts", row["id"], name=f"Changed {number} times")
+            for row in workspace.rows("articles"):
+                workspace.update("articles", row["id"], title=f"Changed {number} times")
             workspace.travel(DAY)
-            rig.sync(["contacts", "companies"])
+            rig.sync(["articles", "companies"])
             shutil.copytree(folder / "lake", folder / str(number))
     return [folder / str(number) for number in range(SNAPSHOTS)]
 
@@ -62,13 +62,13 @@ def lake(lakes: list[Path], tmp_path: Path) -> Callable[[], Path]:
     return make
 
 
-def differences(lake: Path, table: str = "contacts") -> list[Difference]:
+def differences(lake: Path, table: str = "articles") -> list[Difference]:
     proof = verify_table(Lake(str(lake)), CONNECTION, table)
     assert proof.failure is proof.skipped is None
     return list(proof.differences)
 
 
-def months(lake: Path, table: str = "contacts") -> list[Path]:
+def months(lake: Path, table: str = "articles") -> list[Path]:
     return sorted((lake / "data" / CONNECTION / table).rglob("*.parquet"))
 
 
@@ -94,7 +94,7 @@ def rewritten(path: Path, rows: pa.Table, seed: int) -> None:
 
 def recorded_as_ours(lake: Path, path: Path) -> None:
     """The table's record names this file as it is now, as if a run had written it."""
-    lake_table = LakeTable(Lake(str(lake)), TablePaths(CONNECTION, "contacts"))
+    lake_table = LakeTable(Lake(str(lake)), TablePaths(CONNECTION, "articles"))
     state = lake_table.state()
     assert state is not None
     month, rows = path.parent.name.partition("=")[2], pq.read_metadata(path).num_rows
@@ -195,12 +195,12 @@ def test_a_record_that_was_restored_alone_is_found(lake: Callable[[], Path], lak
         state = Path("_state") / CONNECTION
         before = draw.choice(lakes[:-1]) / state
         if seed % 2:
-            shutil.copy2(before / "contacts.json", made / state)
+            shutil.copy2(before / "articles.json", made / state)
             kinds = {Kind.RECORD}
         else:
-            for copy in (made / state).glob("contacts.[0-9]*"):
+            for copy in (made / state).glob("articles.[0-9]*"):
                 copy.unlink()
-            for copy in before.glob("contacts.[0-9j]*"):
+            for copy in before.glob("articles.[0-9j]*"):
                 shutil.copy2(copy, made / state)
             kinds = {Kind.FILE_REPLACED}
         assert {one.kind for one in differences(made)} == kinds, seed
@@ -242,10 +242,10 @@ def test_a_row_in_the_wrong_month_and_one_without_a_time_of_its_read_are_found(l
 def test_a_file_that_has_gone_a_stranger_and_a_lost_record_are_found(lake: Callable[[], Path]) -> None:
     made = lake()
     months(made)[0].unlink()
-    (made / "data" / CONNECTION / "contacts" / "copy.parquet").write_bytes(b"")
+    (made / "data" / CONNECTION / "articles" / "copy.parquet").write_bytes(b"")
     assert [one.kind for one in differences(made)] == [Kind.FILE_GONE, Kind.STRANGER]
     made = lake()
-    for path in (made / "_state" / CONNECTION).glob("contacts.[0-9j]*"):
+    for path in (made / "_state" / CONNECTION).glob("articles.[0-9j]*"):
         path.unlink()
     assert [one.kind for one in differences(made)] == [Kind.RECORD]
 
