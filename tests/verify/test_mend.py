@@ -147,3 +147,17 @@ def test_a_sync_after_a_repair_goes_on_where_it_was(rig: Rig) -> None:
     read, compacted = rig.sync(["contacts"])["contacts"]
     assert (read.reason, compacted.new) == ("incremental", 1)
     rig.check(["contacts"])
+
+
+def test_where_columns_are_protected_all_holds_as_well(rig: Rig) -> None:
+    rules = {"contacts": {"hash": ["email"], "mask": ["name"], "exclude": ["phone"]}}
+    rig.options = {"columns": rules, "hash_key": "a key of thirty-two characters, at least"}
+    rig.sync(["contacts"])
+    assert proof(rig, "contacts").differences == ()
+    planted = create_unseen(rig, "contacts", 2)
+    done = mended(rig, "contacts")
+    assert done.merged.new == 2
+    values = {str(row[name]) for row in rig.workspace.rows("contacts") for name in ("email", "name") if row[name]}
+    rows = [row for row in rig.rows("contacts").to_pylist() if row["id"] in planted]
+    assert len(rows) == 2
+    assert not values & {str(value) for row in rows for value in row.values()}

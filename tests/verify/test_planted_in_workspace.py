@@ -19,7 +19,7 @@ from tests.support.effort import effort, tried
 from tests.support.planted import with_value
 from tests.support.rig import Rig
 
-PLANTED = effort(4, 120)
+PLANTED = effort(4, 60)
 ZONES = ("America/Los_Angeles", "Pacific/Auckland", "Asia/Kathmandu", "UTC")
 
 
