@@ -34,7 +34,7 @@ from intercom.verify.lake_index import LakeIndex, indexed, rows_of
 log = logging.getLogger(__name__)
 
 FOR_ADDRESSES: Final = 40
-"""Requests that are kept for asking for single records, where what was found has to be confirmed."""
+"""Requests that are kept for asking for single records: so many suspects are confirmed by their own addresses."""
 _CONCLUSIONS: Final = 3
 
 
@@ -166,7 +166,7 @@ class Case:
             try:
                 judged = self._judged()
                 if judged.suspects:
-                    self.ask(judged.suspects)
+                    self.ask(judged.suspects[:FOR_ADDRESSES])
                     judged = self._judged()
                 gone = self._alive()
             except FileNotFoundError:  # a run has replaced a file meanwhile

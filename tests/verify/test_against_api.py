@@ -38,7 +38,7 @@ def test_a_sound_lake_has_no_difference_in_any_table_and_nothing_is_written(make
 @pytest.mark.parametrize("zone", ZONES)
 def test_windows_of_days_are_counted_as_the_search_does_in_any_zone(make_rig: Callable[..., Rig], zone: str) -> None:
     """Most contacts are compared by counts alone: no window has to be read to find out that it is right."""
-    rig = make_rig(timezone=zone, contacts=3_000)
+    rig = make_rig(timezone=zone)
     rig.sync(["contacts"])
     result = proof(rig, "contacts", NO_SAMPLE)
     assert result.differences == ()
@@ -59,7 +59,7 @@ def change_something(rig: Rig, chance: random.Random, step: int) -> None:
         workspace.create("contacts", created_at=workspace.now() - 20 * DAY)
 
 
-@pytest.mark.parametrize("name", [*SEARCHED, "companies", "articles", "conversation_parts"])
+@pytest.mark.parametrize("name", ["contacts", "conversations", "companies", "conversation_parts"])
 def test_a_workspace_that_changes_meanwhile_gives_no_alarm(make_rig: Callable[..., Rig], name: str) -> None:
     rig = make_rig(contacts=60, conversations=40, tickets=20, conversation_parts=100)
     rig.sync([name, *(["conversations"] if name == "conversation_parts" else [])])
@@ -74,8 +74,9 @@ def test_a_workspace_that_changes_meanwhile_gives_no_alarm(make_rig: Callable[..
 # -- searched tables --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("zone", ZONES)
-@pytest.mark.parametrize("name", SEARCHED)
+@pytest.mark.parametrize(
+    ("name", "zone"), [*(("contacts", zone) for zone in ZONES), ("conversations", "UTC"), ("tickets", "UTC")]
+)
 def test_a_window_that_was_never_read_is_found_by_its_counts(
     make_rig: Callable[..., Rig], name: str, zone: str
 ) -> None:
@@ -85,7 +86,7 @@ def test_a_window_that_was_never_read_is_found_by_its_counts(
     assert found(rig, name, NO_SAMPLE) == {Kind.MISSING: planted}
 
 
-@pytest.mark.parametrize("name", SEARCHED)
+@pytest.mark.parametrize("name", ["contacts", "tickets"])
 def test_a_change_that_came_late_into_the_index_is_found_by_its_count(make_rig: Callable[..., Rig], name: str) -> None:
     """Among many other changes, days ago, and without a sample."""
     rig = make_rig(tickets=120)
@@ -108,7 +109,7 @@ def test_a_row_that_is_missing_and_one_too_many_do_not_hide_each_other(make_rig:
     assert found(rig, "contacts", ApiLimits(sample=0)) == {Kind.MISSING: planted, Kind.EXTRA: {gone}}
 
 
-@pytest.mark.parametrize("name", [*SEARCHED, "companies", "articles"])
+@pytest.mark.parametrize("name", ["contacts", "companies", "articles"])
 def test_rows_that_are_gone_from_the_workspace_are_asked_for_and_found(make_rig: Callable[..., Rig], name: str) -> None:
     rig = make_rig(tickets=60)
     rig.sync([name])
@@ -128,7 +129,7 @@ def test_archived_records_that_no_search_gives_are_no_difference(make_rig: Calla
     assert proof(rig, "contacts").differences == ()
 
 
-@pytest.mark.parametrize("name", [*SEARCHED, "companies", "articles", "calls", "news_items"])
+@pytest.mark.parametrize("name", ["contacts", "tickets", "companies", "calls"])
 def test_another_value_of_the_same_version_is_found_and_the_column_is_named(
     make_rig: Callable[..., Rig], name: str
 ) -> None:
@@ -141,7 +142,7 @@ def test_another_value_of_the_same_version_is_found_and_the_column_is_named(
     assert "secret" not in str(one.to_json()) + one.line
 
 
-@pytest.mark.parametrize("name", ["companies", "articles", "calls", "news_items"])
+@pytest.mark.parametrize("name", ["companies", "calls"])
 def test_rows_that_were_never_read_of_a_list_are_found(make_rig: Callable[..., Rig], name: str) -> None:
     rig = make_rig(further=30)
     rig.sync([name])
@@ -236,8 +237,9 @@ def test_a_run_meanwhile_is_no_difference(make_rig: Callable[..., Rig]) -> None:
 def test_a_table_whose_history_begins_on_a_day_is_compared_from_there_on(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(tickets=120)
     since = rig.workspace.now() - 40 * DAY
-    rig.sync(SEARCHED, history_from=since - since % DAY)
-    for name in SEARCHED:
+    names = ("contacts", "tickets")
+    rig.sync(names, history_from=since - since % DAY)
+    for name in names:
         assert proof(rig, name).differences == (), name
         planted = create_unseen(rig, name, 4, day=15)
         create_unseen(rig, name, 4, day=60)
