@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from intercom.api.workspace import identify
@@ -162,3 +165,19 @@ def test_where_columns_are_protected_all_holds_as_well(rig: Rig) -> None:
     rows = [row for row in rig.rows("contacts").to_pylist() if row["id"] in planted]
     assert len(rows) == 2
     assert not values & {str(value) for row in rows for value in row.values()}
+
+
+def test_where_deleted_rows_are_marked_they_are_marked_and_then_no_difference(rig: Rig) -> None:
+    rig.options = {"deleted": "mark"}
+    rig.sync(["contacts"])
+    gone = str(rig.workspace.rows("contacts")[0]["id"])
+    rig.workspace.delete("contacts", gone)
+    create_unseen(rig, "contacts", 2)
+    done = mended(rig, "contacts")
+    assert (done.merged.new, done.removed) == (2, 1)
+    rows = read_table(rig.lake_folder).to_pylist()
+    assert [row["id"] for row in rows if row["_deleted_at"] is not None] == [gone]
+
+
+def read_table(lake: Path) -> pa.Table:
+    return pa.concat_tables([pq.read_table(file, partitioning=None) for file in lake.glob("data/**/*.parquet")])
