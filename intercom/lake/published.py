@@ -74,6 +74,12 @@ class PublishedFiles(Protocol):
     def commit(self, added: Sequence[PublishedFile], dropped: Sequence[str]) -> None:
         """End of a compaction: make its changes visible, in a format that shows them together."""
 
+    def clear_history(self) -> int:
+        """Delete what only older versions of the table need, at once; gives the number of data files.
+
+        Readers of an older version fail then. The caller holds the table's lock.
+        """
+
 
 class PlainFiles:
     """One Parquet file per partition under a fixed name. Each file is replaced on its own, in one atomic step."""
@@ -91,6 +97,10 @@ class PlainFiles:
         months = {path: self._month(path) for path in listed}
         self._strangers = [path for path, month in months.items() if month is None and self._is_read(path)]
         return {month: listed[path] for path, month in months.items() if month is not None}
+
+    def clear_history(self) -> int:
+        """Nothing: a file that was replaced is gone, as far as this package can reach it."""
+        return 0
 
     def strangers(self) -> list[str]:
         """Files with other names than the table's, without those that all readers skip."""

@@ -242,3 +242,28 @@ def hide_texts(lake: Lake, paths: TablePaths) -> int:
             lake.write_bytes(path, after)
             written += 1
     return written
+
+
+def count_lines_with(lake: Lake, paths: TablePaths, values: Sequence[str]) -> int:
+    """The number of the table's rejected records whose text has one of these values, in letters of any case."""
+    return sum(
+        sum(_has(line, values) for line in (lake.read_bytes(path) or b"").split(b"\n"))
+        for path in lake.list(paths.rejected)
+    )
+
+
+def drop_lines_with(lake: Lake, paths: TablePaths, values: Sequence[str]) -> int:
+    """Drop these records from the table's files; gives their number."""
+    dropped = 0
+    for path in lake.list(paths.rejected):
+        lines = [line for line in (lake.read_bytes(path) or b"").split(b"\n") if line]
+        kept = [line for line in lines if not _has(line, values)]
+        if len(kept) < len(lines):
+            dropped += len(lines) - len(kept)
+            lake.write_bytes(path, b"".join(line + b"\n" for line in kept))
+    return dropped
+
+
+def _has(line: bytes, values: Sequence[str]) -> bool:
+    text = text_in(entry_of(line)).lower()
+    return any(value.lower().encode() in text for value in values)

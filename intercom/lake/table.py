@@ -16,10 +16,17 @@ import pyarrow as pa
 
 from intercom.lake.delta.files import DeltaFiles
 from intercom.lake.findings import Findings
+from intercom.lake.forgotten import ForgottenPeople, read_forgotten
 from intercom.lake.layout import TableFormat, TablePaths, part_number, state_folder
 from intercom.lake.parquet import footer_digest, marked_rows_of, rows_of, version_of
 from intercom.lake.published import PlainFiles, PublishedFile, PublishedFiles
-from intercom.lake.rejected_records import RejectedRecords, hide_texts, remove_expired
+from intercom.lake.rejected_records import (
+    RejectedRecords,
+    count_lines_with,
+    drop_lines_with,
+    hide_texts,
+    remove_expired,
+)
 from intercom.lake.row_digests import RowDigest, read_digests, write_digests
 from intercom.lake.staging import PartWriter
 from intercom.lake.state import Generation, Partition, TableState
@@ -90,6 +97,18 @@ class LakeTable:
         """As `state`, for a process that writes nothing to the lake: not even to try what the store can do."""
         record = self._record.peek()
         return None if record is None else self._parsed(Found(record, Generation(0, "")))
+
+    def peek_record(self) -> dict[str, Any] | None:
+        """The record as it is written, None if there is none; nothing is tried or parsed."""
+        return self._record.peek()
+
+    def superseded(self) -> tuple[int, int] | None:
+        """As `StateFile.superseded`."""
+        return self._record.superseded()
+
+    def kept_digests(self, mark: str) -> dict[bytes, RowDigest]:
+        """Key -> digest of the rows that are kept with this mark; empty if another one is there."""
+        return read_digests(self.lake, self.paths, mark)
 
     def peek_at(self, table: str) -> TableState | None:
         """As `peek`, the record of another table of the same connection."""
@@ -169,6 +188,21 @@ class LakeTable:
         write_sweep(self.lake, self.paths, mark, sweep)
         return mark
 
+    def delete_kept_keys(self) -> None:
+        """Delete the keys that are kept beside the record: of rows that came unchanged, and of doubted ones."""
+        self.still_ours()
+        self.lake.delete([self.paths.digests, self.paths.sweep])
+
+    def drop_rejected_with(self, values: Sequence[str]) -> int:
+        """Drop the rejected records that have one of these values; gives their number."""
+        self.still_ours()
+        return drop_lines_with(self.lake, self.paths, values)
+
+    def clear_history(self) -> int:
+        """Delete at once what only older versions of the table need; gives the number of data files."""
+        self.still_ours()
+        return self.files.clear_history()
+
     # -- steps that need no lock, see above -----------------------------------------------------------------------
 
     def part_writer(
@@ -200,6 +234,14 @@ class LakeTable:
     def published(self) -> dict[str, str]:
         """Month -> stamp of the published files; ``""`` is the one file of a replace table."""
         return self.files.stamps()
+
+    def forgotten(self) -> ForgottenPeople:
+        """Who is forgotten in the lake; LakeError if that cannot be told."""
+        return read_forgotten(self.lake, self.paths.connection)
+
+    def count_rejected_with(self, values: Sequence[str]) -> int:
+        """The number of rejected records that have one of these values."""
+        return count_lines_with(self.lake, self.paths, values)
 
     def parts(self) -> list[StagedPart]:
         """All staged parts, of whatever run, in the order of their paths."""

@@ -34,15 +34,26 @@ from intercom.tables.table import Table
 class Reshape:
     """Turns batches with the columns of `old` into tables with those of ``table.schema``, row by row in their order.
 
-    `hash_key` is needed where rules that are new hash; ConfigurationError without it.
+    `hash_key` is needed where rules that are new hash; ConfigurationError without it. With `change`, all columns are
+    made anew of what it gives for a row's record.
     """
 
-    def __init__(self, table: Table, old: TableSchema, hash_key: str | None = None) -> None:
+    def __init__(
+        self,
+        table: Table,
+        old: TableSchema,
+        hash_key: str | None = None,
+        *,
+        change: Callable[[bytes], bytes] | None = None,
+    ) -> None:
         new = table.schema
-        self._protector = Protector(new.rules.not_applied_by(old.rules), hash_key)
-        changed = self._protector.rules.roots
-        kept = {column for column in set(old.fields).intersection(new.fields) if column.name not in changed}
-        kept |= {column for column in set(old.flat).intersection(new.flat) if changed.isdisjoint(_parents(column))}
+        protector = Protector(new.rules.not_applied_by(old.rules), hash_key)
+        self._change = change or protector.text
+        changed = protector.rules.roots
+        kept: set[Column] = set()
+        if change is None:
+            kept |= {column for column in set(old.fields).intersection(new.fields) if column.name not in changed}
+            kept |= {column for column in set(old.flat).intersection(new.flat) if changed.isdisjoint(_parents(column))}
         self._schema = new.arrow
         self._marks_before, self._marks = old.marks_deleted, new.marks_deleted
         self._kept = {EXTRA: False, INGESTED_AT: True} | {
@@ -94,7 +105,7 @@ class Reshape:
             found = [name + value for name, value in zip(names, values, strict=True) if value is not None]
             if extra is not None:
                 found.append(extra[1:-1].encode())
-            yield SentRecord(Raw(self._protector.text(b"{" + b",".join(found) + b"}")))
+            yield SentRecord(Raw(self._change(b"{" + b",".join(found) + b"}")))
 
 
 def _parents(flat: Column) -> frozenset[str]:

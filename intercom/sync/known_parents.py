@@ -6,7 +6,7 @@ digest of their version. As with `UnchangedRows`, only those that changed last a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import Lock
 
 from intercom.extract.windows import Window
@@ -19,18 +19,28 @@ class KnownParents:
     """What a run knows of parents that were read before it, and learns for the next one. Safe for any thread.
 
     `known` maps keys to digests of parents whose children lie in the lake; none when this run is to read everything.
-    `run_start` is the run's time in unix seconds, `kept` how many are kept for the next run.
+    `run_start` is the run's time in unix seconds, `kept` how many are kept for the next run. `left_out` says of a key
+    whether the lake is to have no children of this parent, and to know nothing of it.
     """
 
     def __init__(
-        self, table: Table, known: Mapping[bytes, RowDigest], kept: Kept | None = None, *, run_start: int
+        self,
+        table: Table,
+        known: Mapping[bytes, RowDigest],
+        kept: Kept | None = None,
+        *,
+        run_start: int,
+        left_out: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        self._left_out = left_out
         self._whole, self._kept, self._run_start = not table.reads_by_window, kept or Kept.of(table), run_start
         self._known, self._read = dict(known), dict[bytes, RowDigest]()
         self._lock = Lock()
 
     def is_to_be_read(self, key: str, digest: bytes) -> bool:
         """Whether the lake may lack children of this version of a parent; if so, nothing is known of it any more."""
+        if self._left_out(key):
+            return False
         with self._lock:
             known = self._known.pop(key.encode(), None)
             if known is None or known.digest != digest:

@@ -80,7 +80,7 @@ class TableReader:
     completeness: Completeness = field(default_factory=Completeness)
 
     def __post_init__(self) -> None:
-        self.protection = Protection(self.table, self.api.hash_key)
+        self.protection = Protection(self.table, self.api.hash_key, self.lake_table.forgotten())
         if self.protection.hides_rejected:
             self.rejected.hide_texts()
         self._normaliser = Normaliser(self.table, self.checkpoints.ingested_at)
@@ -88,7 +88,7 @@ class TableReader:
         known, run_start = {} if self.checkpoints.earlier else self.known, self.checkpoints.run_start
         kept = Kept.of(self.table, self.lookback)
         self.unchanged = UnchangedRows(self.table, known, kept, run_start=run_start)
-        self.parents = KnownParents(self.table, known, kept, run_start=run_start)
+        self.parents = KnownParents(self.table, known, kept, run_start=run_start, left_out=self.protection.is_forgotten)
         # Nobody knows what earlier attempts have met and not staged.
         self.sightings = Sightings(self.table, NO_SWEEP if self.checkpoints.earlier else self.doubted)
         self.tally = ChildTally()

@@ -76,7 +76,8 @@ class Case:
 
     def __post_init__(self) -> None:
         key = self.client.connection.hash_key
-        protection = Protection(self.table, key.get_secret_value() if key else None)
+        people = self.lake_table.forgotten()
+        protection = Protection(self.table, key.get_secret_value() if key else None, people)
         self.seen, self.own = ApiRows(self.table, protection), ApiRows(self.table, protection)
         self._asked: set[str] = set()
         self._addresses: bool | None = None if self.table.record_path else False

@@ -19,9 +19,7 @@ from intercom.compaction.memory import MERGING
 from intercom.compaction.policy import waiting_rows
 from intercom.errors import ConfigurationError, LakeError
 from intercom.lake.parquet import open_parquet
-from intercom.lake.row_digests import read_digests
 from intercom.lake.state import TableState
-from intercom.lake.state_file import StateFile
 from intercom.lake.store import stamped_size
 from intercom.lake.table import LakeTable
 from intercom.tables.table import Table
@@ -60,7 +58,7 @@ class Seen:
     @classmethod
     def now(cls, lake_table: LakeTable) -> Seen:
         """From fresh listings. Raises LakeError when the storage refuses."""
-        record = StateFile(lake_table.lake, lake_table.paths.state).peek()
+        record = lake_table.peek_record()
         try:
             return cls(record, lake_table.published(), lake_table.staged_files())
         except ConfigurationError as error:
@@ -173,7 +171,7 @@ class _Reading:
             yield self._difference(Kind.RECORD, "a record of the files", found, self._whole_repair)
         elif self._lake_id is not None and self._state.lake_id != self._lake_id:
             yield self._difference(Kind.RECORD, "a record of this lake", "that of another lake", self._whole_repair)
-        elif (older := StateFile(self._lake_table.lake, self._lake_table.paths.state).superseded()) is not None:
+        elif (older := self._lake_table.superseded()) is not None:
             own, counts = older
             found = f"generation {own}, put back; runs go by the copy"
             yield self._difference(Kind.RECORD, f"generation {counts}", found, self._whole_repair)
@@ -225,7 +223,7 @@ class _Reading:
         """
         if self._state is None or self._state.digests is None or self._table.is_child or self._table.is_replaced:
             return pa.array([], pa.string())
-        found = read_digests(self._lake_table.lake, self._lake_table.paths, self._state.digests)
+        found = self._lake_table.kept_digests(self._state.digests)
         return pa.array([key.decode() for key in found if b"\\" not in key], pa.string())
 
     def _unknown_digests(

@@ -74,6 +74,9 @@ STEPS: dict[str, tuple[Callable[[Held], object], frozenset[TableFormat]]] = {
     "drop_file": (lambda held: held.lake_table.drop_file("2026-01", held.stamp), frozenset([PARQUET])),
     "commit_files": (lambda held: held.lake_table.commit_files([held.added], ["2026-01"]), frozenset([DELTA])),
     "delete_staged": (lambda held: held.lake_table.delete_staged([PART]), EVERY),
+    "delete_kept_keys": (lambda held: held.lake_table.delete_kept_keys(), frozenset()),
+    "drop_rejected_with": (lambda held: held.lake_table.drop_rejected_with(["x"]), frozenset()),
+    "clear_history": (lambda held: held.lake_table.clear_history(), frozenset([DELTA])),
     "write_checkpoint": (lambda held: held.lake_table.write_checkpoint("run-1.a", "plan", {}), EVERY),
 }
 """Each guarded step, and the formats in which it changes a file by itself."""

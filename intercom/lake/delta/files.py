@@ -110,6 +110,17 @@ class DeltaFiles:
         self._make_durable()
         self._vacuum()
 
+    def clear_history(self) -> int:
+        """Delete the data files that are in no newest version, and the log of the versions before it."""
+        if self._snapshot().version is None:
+            return 0
+        unused, is_old = self._log.history()
+        self._lake.delete(f"{self._paths.data}/{path}" for path in unused)
+        names = [name for name in self._lake.names(self._paths.delta_log) if is_old(name)]
+        self._lake.delete(f"{self._paths.delta_log}/{name}" for name in names)
+        self._seen = self._read = None
+        return len(unused)
+
     def _snapshot(self) -> _Snapshot:
         if self._seen is None:
             self._seen = self._look()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _COMMITS_PER_CHECKPOINT = "10"
 """Spark's default, instead of deltalake's 100: on S3 a reader needs a request per commit after the checkpoint."""
+
+_NUMBER = re.compile(r"(\d{20})\.")
+"""The version at the beginning of the name of a log file: a commit or a checkpoint."""
 
 _NOISE = re.compile(r"\x1b\[[0-9;]*m|↳|\n\s+0: .*", re.DOTALL)
 """Colour codes and stack traces in deltalake's messages, which are removed."""
@@ -88,6 +91,23 @@ class DeltaLog:
         """
         with self._opened("read") as options:
             return self._table(options).vacuum(dry_run=True, full=True)
+
+    def history(self) -> tuple[list[str], Callable[[str], bool]]:
+        """What no reader of the newest version needs: data files (paths in the table's folder), and which log files.
+
+        Before that, the newest version is written as a checkpoint, from which readers begin.
+        """
+        with self._opened("write") as options:
+            table = self._table(options)
+            table.create_checkpoint()
+            newest = table.version()
+            unused = table.vacuum(retention_hours=0, dry_run=True, enforce_retention_duration=False, full=True)
+
+        def is_old(name: str) -> bool:
+            number = _NUMBER.match(name)
+            return number is not None and int(number[1]) < newest
+
+        return unused, is_old
 
     def _table(self, options: dict[str, str], version: int | None = None) -> DeltaTable:
         from deltalake import DeltaTable
