@@ -80,7 +80,8 @@ class Production:
         asked = {"start_time": begin.isoformat(), "end_time": (begin + timedelta(days=8)).isoformat()}
         self.prefect.post(f"deployments/{key}/schedule", asked | {"min_runs": 1, "max_runs": 1})
         known = {"deployments": {"id": {"any_": [key]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
-        (run,) = [run for run in self.prefect.post("flow_runs/filter", known) if run["auto_scheduled"]]
+        made = [run for run in self.prefect.post("flow_runs/filter", known) if run["auto_scheduled"]]
+        run = min(made, key=lambda run: str(run["expected_start_time"]))  # of several schedules
         self.prefect.post(f"flow_runs/{run['id']}/set_state", {"state": {"type": "SCHEDULED", "name": "Scheduled"}})
         return dict(run)
 
