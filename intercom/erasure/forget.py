@@ -82,22 +82,27 @@ class Erasure:
 
     def preview(self) -> list[ForgottenIn]:
         """What would be done, of the published rows; nothing is written."""
-        people = read_forgotten(self._lake, self._connection).with_values(self.person.values)
+        people = self._people()
         found = []
         for name, lake_table in self._lake_tables.items():
             table = self._table(name)
             if table.made_of is None:
                 counts, _ = self._met(lake_table, self._eraser(table, people))
-                found.append(replace(counts, rejected=lake_table.count_rejected_with(self.person.values)))
+                found.append(replace(counts, rejected=lake_table.count_rejected_with(self.person.texts)))
         return found
 
     def run(self) -> list[ForgottenIn]:
         """Erase the contact; what was done in each table, those that are made of others last."""
-        people = read_forgotten(self._lake, self._connection).with_values(self.person.values)
+        people = self._people()
         write_forgotten(self._lake, self._connection, people)
-        own = [name for name in self._lake_tables if self._table(name).made_of is None]
+        # The contact's own row comes last: only it says by which names the same command finds the others after a kill.
+        own = sorted((one for one in self._lake_tables if self._table(one).made_of is None), key=CONTACTS.__eq__)
         done = [self._erase(name, people) for name in own]
         return [*done, *(self._derive(name) for name in self._lake_tables if name not in own)]
+
+    def _people(self) -> ForgottenPeople:
+        person = self.person
+        return read_forgotten(self._lake, self._connection).with_values(person.values, person.external_ids)
 
     def _erase(self, name: str, people: ForgottenPeople) -> ForgottenIn:
         table, lake_table = self._table(name), self._lake_tables[name]
@@ -108,12 +113,12 @@ class Erasure:
         state = _sound(lake_table)
         counts, months = self._met(lake_table, self._eraser(table, people))
         state = replace(state, digests=None, sweep=None, owed=_not_of(self.person, state))
+        rejected = lake_table.drop_rejected_with(self.person.texts)
         if months:
             rewrite_months(table, lake_table, state, months, self._change(table, people))
         else:
             lake_table.save(state)
         lake_table.delete_kept_keys()
-        rejected = lake_table.drop_rejected_with(self.person.values)
         old = lake_table.clear_history()
         return replace(counts, files=len(months), rejected=rejected, old_files=old)
 

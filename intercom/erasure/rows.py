@@ -36,7 +36,7 @@ class RowEraser:
 
     def names_one(self, rows: pa.RecordBatch | pa.Table) -> pa.Array:
         """For each row: whether it is the person's own, or one of the person's names is in one of its texts."""
-        return rows_with(rows, self._person.values)
+        return rows_with(rows, (*self._person.values, *self._person.external_ids))
 
     def erased(self, batch: pa.RecordBatch) -> Erased:
         """The rows of a batch without the person."""
@@ -53,7 +53,9 @@ class RowEraser:
         order = joined([places.filter(pc.invert(pc.or_(hits, own))), places.filter(met)], places.type)
         rows = pa.concat_tables([stay, made]).take(pc.sort_indices(order))
         changed = sum(ours != theirs for ours, theirs in zip(before.to_pylist(), made.to_pylist(), strict=True))
-        return Erased(rows, pc.sum(own).as_py() or 0, changed, pc.sum(self.names_one(made)).as_py() or 0)
+        return Erased(
+            rows, pc.sum(own).as_py() or 0, changed, pc.sum(rows_with(made, self._person.values)).as_py() or 0
+        )
 
     def _without(self, record: bytes) -> bytes:
         left = self._eraser.text(record)

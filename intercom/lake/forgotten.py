@@ -28,38 +28,49 @@ _MOST_KEPT: Final = 20_000
 
 @dataclass(frozen=True)
 class ForgottenPeople:
-    """The forgotten values of one connection: emails in small letters, everything as UTF-8."""
+    """The forgotten values of one connection: emails in small letters, everything as UTF-8.
+
+    `external_ids` are digests of values that stand for a person only where an external id is given.
+    """
 
     key: bytes
     digests: frozenset[bytes] = frozenset()
     lengths: frozenset[int] = frozenset()
-    _asked: dict[bytes, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
+    external_ids: frozenset[bytes] = frozenset()
+    _asked: dict[bytes, tuple[bool, bool]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __bool__(self) -> bool:
         return bool(self.digests)
 
-    def holds(self, value: bytes) -> bool:
-        """Whether a value is a forgotten one."""
+    def holds(self, value: bytes, *, external: bool = False) -> bool:
+        """Whether a value is a forgotten one; with `external` also if it is one as an external id."""
         known = self._asked.get(value)
         if known is None:
             if len(self._asked) >= _MOST_KEPT:
                 self._asked.clear()
-            known = self._asked[value] = self._digest(value) in self.digests
-        return known
+            digest = self._digest(value)
+            known = self._asked[value] = (digest in self.digests, digest in self.external_ids)
+        return known[0] or (external and known[1])
 
-    def with_values(self, values: Iterable[str]) -> ForgottenPeople:
+    def with_values(self, values: Iterable[str], external_ids: Iterable[str] = ()) -> ForgottenPeople:
         """With more values."""
         texts = [value.encode() for value in values if value]
+        external = [value.encode() for value in external_ids if value]
         return ForgottenPeople(
             self.key,
             self.digests | {self._digest(text) for text in texts},
-            self.lengths | {len(text) for text in texts},
+            self.lengths | {len(text) for text in (*texts, *external)},
+            self.external_ids | {self._digest(text) for text in external},
         )
 
     @cached_property
     def mark(self) -> str:
         """A short name of what is forgotten: another one when a person is added; empty while nobody is."""
-        return hmac.digest(self.key, b"".join(sorted(self.digests)), "sha256").hex()[:16] if self.digests else ""
+        return (
+            hmac.digest(self.key, b"".join(sorted(self.digests | self.external_ids)), "sha256").hex()[:16]
+            if self
+            else ""
+        )
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -68,6 +79,7 @@ class ForgottenPeople:
             "key": self.key.hex(),
             "lengths": sorted(self.lengths),
             "values": sorted(digest.hex() for digest in self.digests),
+            "external_ids": sorted(digest.hex() for digest in self.external_ids),
         }
 
     def _digest(self, value: bytes) -> bytes:
@@ -106,6 +118,7 @@ def _parsed(record: dict[str, Any]) -> ForgottenPeople:
         bytes.fromhex(record["key"]),
         frozenset(map(bytes.fromhex, record["values"])),
         frozenset(map(int, record["lengths"])),
+        frozenset(map(bytes.fromhex, record["external_ids"])),
     )
 
 

@@ -4,8 +4,9 @@
     an object of the person in a list, such as `contacts`     taken out of the list
     an object of the person elsewhere, such as `author`       its texts are masked, other values become null
     what an author of a text has written                      `body`, `subject`, `title` and attachments are masked
-    any other text that is an id, email or phone of theirs    masked
+    any other text that is an id, email or phone of theirs    masked, as external ids where they stand as such
     teammates, teams and bots                                 stay, also where one has the same email
+    the record's own key, and that of its parent              stay: a number may be theirs, and a conversation's id
 
 A person is known by ids, emails and phone numbers that are given as a question about a value (`Forgotten`), so that
 nobody who reads the lake finds them there. Free text that others have written stays.
@@ -23,11 +24,10 @@ from msgspec.json import Decoder
 
 from intercom.normalise.coerce import UNREADABLE
 from intercom.normalise.json_repair import repair
+from intercom.normalise.protect import FORGOTTEN
 from intercom.normalise.records import Record, SentRecord, text_of
 from intercom.tables.table import Table
 
-FORGOTTEN: Final = "[forgotten]"
-"""The text in place of a value of a forgotten person."""
 CONTACTS: Final = "contacts"
 
 _MASK: Final = Raw(msgspec.json.encode(FORGOTTEN))
@@ -36,7 +36,9 @@ _MEMBERS: Final = Decoder(dict[str, Raw])
 _ELEMENTS: Final = Decoder(list[Raw])
 _TEXT: Final = Decoder(str)
 _A_TEXT: Final = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
-_NAMES_OF_ONE: Final = ("id", "external_id", "user_id", "contact_id", "email")
+_EXTERNAL: Final = ("external_id", "user_id")
+"""Members that are an external id."""
+_NAMES_OF_ONE: Final = ("id", *_EXTERNAL, "contact_id", "email")
 """Members by which an object is the person."""
 _OTHERS: Final = frozenset({"admin", "team", "bot", "operator"})
 """Values of `type` of those who are no contacts."""
@@ -46,12 +48,15 @@ _OF_A_CALL: Final = ("phone", "recording_url", "transcription_url", "transcript"
 
 
 class Forgotten(Protocol):
-    """Who is forgotten: `holds` says whether a value is one of theirs; `lengths` are those of such values, in bytes."""
+    """Who is forgotten: `holds` says whether a value is one of theirs; `lengths` are those of such values, in bytes.
+
+    With `external` a value counts that is theirs only where an external id stands.
+    """
 
     @property
     def lengths(self) -> frozenset[int]: ...
 
-    def holds(self, value: bytes) -> bool: ...
+    def holds(self, value: bytes, *, external: bool = False) -> bool: ...
 
 
 class Eraser:
@@ -64,6 +69,7 @@ class Eraser:
         self.own_key: str | None = "id" if self._is_contacts else table.parent_column if of_contacts else None
         """The column with the id of the contact whose own record it is; None if the records belong to others, too."""
         self._is_calls = table.name == "calls"
+        self._keys = {*table.primary_key, *([table.parent_column] if table.is_child else [])}
 
     def record(self, record: Record) -> Record | None:
         """The record without forgotten people, None if it is one's own. Raises one of `UNREADABLE` for no object."""
@@ -85,7 +91,8 @@ class Eraser:
             return bytes(text)  # another contact may have the same email, and is somebody who was not asked about
         if self._is_calls and self._is(members.get("contact_id")):
             _mask(members, _OF_A_CALL)
-        return msgspec.json.encode(self._members(members))
+        keys = {name: value for name, value in members.items() if name in self._keys}
+        return msgspec.json.encode(self._members(members) | keys)
 
     def forgets_parent(self, key: str) -> bool:
         """Whether the records of a parent with this key are dropped."""
@@ -128,7 +135,10 @@ class Eraser:
         source = _object_in(members.get("source"))
         if self._wrote(members) or (source is not None and self._wrote(source)):
             _mask(members, _WRITTEN)
-        return {name: self._value(value) for name, value in members.items()}
+        return {
+            name: _MASK if name in _EXTERNAL and self._is(value, external=True) else self._value(value)
+            for name, value in members.items()
+        }
 
     def _wrote(self, members: Mapping[str, Raw]) -> bool:
         """Whether the author beside a text is one of those who are forgotten."""
@@ -143,32 +153,32 @@ class Eraser:
         return members is not None and not _is_other(members) and self._is_person(members)
 
     def _is_person(self, members: Mapping[str, Raw]) -> bool:
-        return any(self._is(members.get(name)) for name in _NAMES_OF_ONE)
+        return any(self._is(members.get(name), external=name in _EXTERNAL) for name in _NAMES_OF_ONE)
 
-    def _is(self, value: Raw | None) -> bool:
+    def _is(self, value: Raw | None, *, external: bool = False) -> bool:
         """Whether a JSON value is a text that is one of theirs."""
         if value is None or bytes(memoryview(value)[:1]) != b'"':
             return False
         try:
-            return self._holds(_TEXT.decode(value).encode())
+            return self._holds(_TEXT.decode(value).encode(), external=external)
         except UNREADABLE:
             return False
 
     def _has(self, text: bytes) -> bool:
-        """Whether a text inside a JSON value is one of theirs. An escaped text is decoded."""
+        """Whether a text inside a JSON value is or may be one of theirs. An escaped text is decoded."""
         lengths, holds = self._forgotten.lengths, self._forgotten.holds
         if b"\\" not in text:  # as most records; then every second piece is a text
-            return any(len(piece) in lengths and holds(piece) for piece in text.split(b'"')[1::2])
+            return any(len(piece) in lengths and holds(piece, external=True) for piece in text.split(b'"')[1::2])
         for found in _A_TEXT.findall(text):
             if b"\\" in found:
-                if self._is(Raw(b'"' + found + b'"')):
+                if self._is(Raw(b'"' + found + b'"'), external=True):
                     return True
-            elif len(found) in lengths and holds(found):
+            elif len(found) in lengths and holds(found, external=True):
                 return True
         return False
 
-    def _holds(self, value: bytes) -> bool:
-        return len(value) in self._forgotten.lengths and self._forgotten.holds(value)
+    def _holds(self, value: bytes, *, external: bool = False) -> bool:
+        return len(value) in self._forgotten.lengths and self._forgotten.holds(value, external=external)
 
 
 def _is_other(members: Mapping[str, Raw]) -> bool:

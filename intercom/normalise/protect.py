@@ -30,7 +30,11 @@ from intercom.tables.column_rules import Action, ColumnRules, key_id_of
 MASKED: Final = "[masked]"
 """The text in place of a masked value."""
 
+FORGOTTEN: Final = "[forgotten]"
+"""The text in place of a value of a forgotten person. Rules leave it: rewritten rows are as those read again."""
+
 _MASK: Final = Raw(msgspec.json.encode(MASKED))
+_OF_NOBODY: Final = msgspec.json.encode(FORGOTTEN)
 _MEMBERS: Final = Decoder(dict[str, Raw])
 _ELEMENTS: Final = Decoder(list[Raw])
 _TEXT: Final = Decoder(str)
@@ -107,7 +111,7 @@ class Protector:
         if action is Action.EXCLUDE:
             return None
         text = bytes(value)
-        if text == b"null":
+        if text in (b"null", _OF_NOBODY):
             return value
         if action is Action.MASK:
             return _MASK

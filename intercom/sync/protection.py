@@ -11,8 +11,8 @@ from msgspec import Raw
 from intercom.extract.pages import Page
 from intercom.lake.forgotten import ForgottenPeople
 from intercom.normalise.coerce import UNREADABLE
-from intercom.normalise.erase import FORGOTTEN, Eraser
-from intercom.normalise.protect import Protector
+from intercom.normalise.erase import Eraser
+from intercom.normalise.protect import FORGOTTEN, Protector
 from intercom.normalise.records import Record, Rejected, text_of
 from intercom.tables.column_rules import ColumnRules
 from intercom.tables.table import Table
@@ -47,14 +47,24 @@ class Protection:
         rejected: list[Rejected] = []
         for record in page.records[page.marks :]:
             try:
-                protected = self.of_rows.record(record) if self.of_rows.rules else record
-                left = self._eraser.record(protected) if self._eraser else protected
+                left = self._left(record)
             except UNREADABLE as error:
                 rejected.append(Rejected(bytes(text_of(record)), f"not protected ({type(error).__name__})"))
             else:
                 records += [] if left is None else [left]
         page = replace(page, records=records, rejected=(*page.rejected, *rejected))
         return page if self._eraser is None else self._without_people(page, self._eraser)
+
+    def _left(self, record: Record) -> Record | None:
+        """What is left of a record; None if it is a forgotten person's own.
+
+        People are looked for in what was sent, and then by names that are known as the rules have hashed them.
+        """
+        sent = self._eraser.record(record) if self._eraser else record
+        if sent is None or not self.of_rows.rules:
+            return sent
+        protected = self.of_rows.record(sent)
+        return self._eraser.record(protected) if self._eraser else protected
 
     def _without_people(self, page: Page, eraser: Eraser) -> Page:
         """The page without marks of forgotten parents, and without the texts of rejected records that name people."""

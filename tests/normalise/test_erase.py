@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intercom.normalise.erase import FORGOTTEN, Eraser
+from intercom.normalise.erase import Eraser
+from intercom.normalise.protect import FORGOTTEN
 from intercom.normalise.records import SentRecord
 from intercom.tables.catalogue import TABLES
 from tests.support.effort import effort
@@ -28,7 +29,7 @@ class People:
     def lengths(self) -> frozenset[int]:
         return frozenset(map(len, self.values))
 
-    def holds(self, value: bytes) -> bool:
+    def holds(self, value: bytes, *, external: bool = False) -> bool:
         return (value.lower() if b"@" in value else value) in self.values
 
 
