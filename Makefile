@@ -19,7 +19,7 @@ SHELL := /bin/bash
 help:
 	@echo "make demo    install, then copy a simulated workspace into ./lake/demo (no account needed)"
 	@echo "make test    install, then run every check and test"
-	@echo "make soak    the long forms of random tests: kills, faults, laws; MINUTES=30, ONLY=\"sync\" for a part"
+	@echo "make soak    the long forms of random tests: kills, faults, laws; MINUTES=30, SEED=7, ONLY=\"survival\" for a part"
 	@echo "make check   format, lint, types, import layers, weaknesses of our code"
 	@echo "make lowest  the demo and some tests with the oldest versions of all packages that are allowed"
 	@echo "make wheel   the demo from a wheel, in an environment of its own"
@@ -63,7 +63,7 @@ test: check
 
 MINUTES ?= 30
 soak: $(VENV)/.test
-	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(ONLY),--only $(ONLY))
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED))
 
 # In an environment of its own beside the other, and a Prefect home: an older server does not take a newer one's database.
 lowest: export PREFECT_HOME := $(CURDIR)/$(VENV)/lowest/prefect

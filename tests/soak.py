@@ -1,7 +1,8 @@
 """`make soak`: the long forms of the tests that try at random, until a time is over.
 
 Tests with random moments, random values and long histories are small in `make test`. Here each file of them runs again
-and again with another seed: more examples of each law, hundreds of killed runs, all time zones, whole fault matrices.
+and again with another seed: more examples of each law, more histories, all time zones, whole fault matrices. Beside
+them lakes live through kills, freezes, restored copies and broken stores: `tests.survival`, the part named `survival`.
 The first failure does not end it; each is shown with what repeats it.
 """
 
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 TESTS = Path(__file__).parent
+SURVIVAL = "survival"
 # Files that ask how much to try, or draw examples, have a long form.
 _LONG = re.compile(r"\beffort\(|\bSOAK\b|^from hypothesis ", re.MULTILINE)
 _EXAMPLES = re.compile(r"(\d+) passing(?: examples)?, ")
@@ -83,17 +85,26 @@ def run(path: Path, seed: int, end: float, into: Tried) -> None:
         into.counts = +into.counts  # without zeros
 
 
+def survival(minutes: float, seed: int) -> subprocess.Popen[bytes]:
+    """Begin the lives of lakes for so long; their process tells how they are, and ends with 1 if one has failed."""
+    command = [sys.executable, "-m", "tests.survival", "--minutes", f"{minutes:g}", "--seed", str(seed)]
+    return subprocess.Popen(command, cwd=TESTS.parent)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0, help="when to end (30)")
-    parser.add_argument("--only", default="", help="only files with this in their path")
+    parser.add_argument("--only", default="", help="only files with this in their path, or survival")
     parser.add_argument("--seed", type=int, default=None, help="of the first round; the next rounds count on")
     given: Any = parser.parse_args(arguments)
+    first = given.seed or random.SystemRandom().randrange(1, 10**9)
+    if given.only == SURVIVAL:
+        return survival(given.minutes, first).wait()
     chosen = [path for path in files() if given.only in str(path.relative_to(TESTS))]
     if not chosen:
         parser.error(f"no test with a long form has '{given.only}' in its path")
+    beside = None if given.only else survival(given.minutes, first)
     end = time.monotonic() + 60 * given.minutes
-    first = given.seed or random.SystemRandom().randrange(1, 10**9)
     all_tried = {path: Tried() for path in chosen}
     order = random.Random(first)
 
@@ -119,7 +130,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"  not reached in this time: {', '.join(untried)}")
     print(*failures, sep="\n\n")
     print(f"{len(failures)} rounds failed" if failures else "no round failed")
-    return 1 if failures else 0
+    survived = beside is None or beside.wait() == 0
+    return 1 if failures or not survived else 0
 
 
 if __name__ == "__main__":

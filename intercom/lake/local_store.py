@@ -99,6 +99,15 @@ class LocalStore:
             with suppress(FileNotFoundError):
                 os.unlink(path)  # noqa: PTH108 - a Path for each of many thousand files costs more than their removal
             folders.add(os.path.dirname(path))  # noqa: PTH120
+        self._prune(folders)
+
+    def move_out(self, path: str, aside: Path) -> None:
+        """Remove a file by moving it to a file elsewhere on the disk, in one step, which fails if that one's folder is
+        gone; then as `delete`."""
+        Path(self._at(path)).replace(aside)
+        self._prune({os.path.dirname(self._at(path))})  # noqa: PTH120
+
+    def _prune(self, folders: Iterable[str]) -> None:
         for folder in {_prune(folder, self.root) for folder in folders}:
             with suppress(FileNotFoundError):  # the folder never existed, or was removed since
                 sync(Path(folder))

@@ -8,6 +8,7 @@ have changed on the disk. No other module of the package imports `pyarrow.parque
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from io import BytesIO, RawIOBase
 from pathlib import Path
 from typing import Self, TypeAlias
@@ -151,6 +152,20 @@ def marked_rows_of(path: Path) -> int:
     # Every file of ours has statistics of this column.
     nulls = sum(chunk.statistics.null_count or 0 for chunk in chunks if chunk.statistics is not None)
     return sum(chunk.num_values for chunk in chunks) - nulls
+
+
+def newest_in(path: Path, column: str) -> datetime | None:
+    """The greatest value of a column of UTC times according to a file's footer; None if it does not say.
+
+    Raises the same errors as `open_parquet`.
+    """
+    footer = footer_of(path)
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    columns = [group.column(place) for group in groups for place in range(group.num_columns)]
+    noted = [one.statistics for one in columns if one.path_in_schema == column]
+    found = [one.max for one in noted if one is not None and one.has_min_max]
+    times = [newest for newest in found if isinstance(newest, datetime) and newest.tzinfo]
+    return max(times, default=None)
 
 
 def has_checksums(path: Path) -> bool:

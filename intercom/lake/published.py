@@ -130,9 +130,7 @@ class PlainFiles:
 
     def drop(self, month: str, over: str) -> None:
         """Delete the partition's file; OvertakenError when its stamp is not `over`."""
-        path = self.path(month)
-        self._lake.check_stamp(path, over)
-        self._lake.delete([path])
+        self._lake.drop(self.path(month), over)
 
     def commit(self, added: Sequence[PublishedFile], dropped: Sequence[str]) -> None:
         """Does nothing: `add` and `drop` were visible at once."""

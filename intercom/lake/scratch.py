@@ -45,6 +45,11 @@ class ScratchFolder:
         """The parent of the processes' private folders."""
         return self._own or Path(tempfile.gettempdir())
 
+    def discard(self, owner: Process) -> None:
+        """As `discard`, on a local lake; a process cannot publish what is in another lake's temporary folder."""
+        if self._own is not None:
+            discard(self._own, owner)
+
     @contextmanager
     def file(self, suffix: str) -> Iterator[Path]:
         """As `scratch_file`."""
@@ -96,6 +101,19 @@ def sweep(base: Path) -> None:
                 shutil.rmtree(entry.path, ignore_errors=True)
 
 
+def discard(base: Path, owner: Process) -> None:
+    """Remove the folders of a process below `base`, whether it still runs or not; it cannot publish their files then.
+
+    Nothing happens if the process does not know its host's namespace, since its folders then have other names.
+    """
+    if owner.space is None:
+        return
+    with suppress(OSError), os.scandir(base) as entries:
+        for entry in entries:
+            if entry.name.startswith(_names_begin(owner)) and entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+
+
 def _sweep_loose(base: Path) -> None:
     """Remove files directly in `base` that are older than a day; older package versions left files there."""
     oldest = time.time() - _ABANDONED_SECONDS
@@ -126,8 +144,12 @@ def _leave(key: tuple[int, Path]) -> None:
 
 
 def _name(process: Process) -> str:
+    return f"{_names_begin(process)}{uuid.uuid4().hex[:12]}"
+
+
+def _names_begin(process: Process) -> str:
     started = "x" if process.started is None else process.started
-    return f"{_PREFIX}-{_place(process)}-{process.pid}-{started}-{uuid.uuid4().hex[:12]}"
+    return f"{_PREFIX}-{_place(process)}-{process.pid}-{started}-"
 
 
 def _place(process: Process) -> str:

@@ -29,8 +29,9 @@ from intercom.lake.layout import FORMAT, LAKE_FILE
 from intercom.lake.local_store import LocalStore
 from intercom.lake.object_store import ObjectStore
 from intercom.lake.parquet import footer_of
+from intercom.lake.process import Process
 from intercom.lake.scratch import ScratchFolder
-from intercom.lake.storage_errors import StorageErrors, overtaken
+from intercom.lake.storage_errors import StorageErrors, overtaken, replaced
 from intercom.lake.store import FileStat, Store, stamped_etag
 
 log = logging.getLogger(__name__)
@@ -98,13 +99,21 @@ class Lake:
         """A local path for a file to be written and published; the file is removed at the end if it still exists.
 
         For a local lake the path is below ``_tmp/`` on the lake's own disk, so that publishing is a rename; else it is
-        in the system's temporary folder. Only this user can read the file. An OSError in the block becomes a LakeError.
+        in the system's temporary folder. Only this user can read the file. An OSError in the block becomes a LakeError,
+        and any error an OvertakenError if `discard_scratch` has removed the file.
         """
         path = self._scratch.base
         try:
             with self._scratch.file(suffix) as path:
-                yield path
+                try:
+                    yield path
+                except Exception as error:
+                    if self.local and not path.parent.exists():
+                        raise replaced(self.url) from error
+                    raise
         except OSError as error:
+            if self.local and isinstance(error, FileNotFoundError) and path == self._scratch.base:
+                raise replaced(self.url) from error
             raise self._errors.refused("write", str(path), error) from self._errors.cause(error)
 
     @contextmanager
@@ -150,6 +159,14 @@ class Lake:
                 raise LakeError(f"{path} has another size in {self.url} than what was sent; run the flow again.")
         return there
 
+    def discard_scratch(self, owner: Process) -> None:
+        """Remove the unfinished files of a process, where they lie in the lake: it can publish none of them any more.
+
+        For a run that takes over the tables of a run that was suspended. That one may have made all its checks already,
+        and a local disk cannot check by itself which version of a file a rename replaces.
+        """
+        self._scratch.discard(owner)
+
     def list(self, folder: str) -> dict[str, int]:
         """Every file below a folder, path -> bytes, from a fresh listing; empty when there is no such folder."""
         with self._told("list", folder):
@@ -183,6 +200,15 @@ class Lake:
         others = f" and {len(wanted) - 1} more" if len(wanted) > 1 else ""
         with self._told("delete", f"{wanted[0]}{others}"):
             self.store.delete(wanted)
+
+    def drop(self, path: str, over: str) -> None:
+        """Remove the file whose stamp is `over`. Raises OvertakenError if another file is there, or as `scratch`."""
+        self.check_stamp(path, over)
+        if isinstance(self.store, LocalStore):
+            with self.scratch() as aside, self._told("delete", path):
+                self.store.move_out(path, aside)
+        else:
+            self.delete([path])
 
     # -- records ------------------------------------------------------------------------------------------------
 

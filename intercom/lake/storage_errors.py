@@ -65,6 +65,14 @@ def overtaken(url: str, path: str) -> OvertakenError:
     )
 
 
+def replaced(url: str) -> OvertakenError:
+    """The OvertakenError for a process whose unfinished files are gone, because another run has taken its tables."""
+    return OvertakenError(
+        f"The unfinished files of this run in {url}/_tmp have gone: it was suspended, and overtaken by another run. "
+        "Nothing more is written by this run, and its watermark has not moved; run again."
+    )
+
+
 def _cure(error: Exception) -> str:
     """What the user can do about an error; pyarrow's errors have their errno only in the text."""
     number = getattr(error, "errno", None)

@@ -18,7 +18,7 @@ from intercom.lake.delta.files import DeltaFiles
 from intercom.lake.findings import Findings
 from intercom.lake.forgotten import ForgottenPeople, read_forgotten
 from intercom.lake.layout import TableFormat, TablePaths, part_number, state_folder
-from intercom.lake.parquet import footer_digest, marked_rows_of, rows_of, version_of
+from intercom.lake.parquet import footer_digest, is_damage, marked_rows_of, newest_in, rows_of, version_of
 from intercom.lake.published import PlainFiles, PublishedFile, PublishedFiles
 from intercom.lake.rejected_records import (
     RejectedRecords,
@@ -35,6 +35,7 @@ from intercom.lake.storage import Lake
 from intercom.lake.sweeps import Sweep, read_sweep, write_sweep
 from intercom.lake.watermark import Watermark
 from intercom.tables.catalogue import TABLES
+from intercom.tables.schema import DELETED_AT, INGESTED_AT
 
 log = logging.getLogger(__name__)
 
@@ -274,6 +275,22 @@ class LakeTable:
             rows={month: rows for month, (_, rows, _) in found.items()},
             marked={month: marked for month, (_, _, marked) in found.items()},
         )
+
+    def newest_time(self) -> datetime | None:
+        """The latest time at which a row of the published files was read, or marked as deleted; None without a row.
+
+        By the files' footers, for a table whose record is lost: of two versions of a row the one that was read later
+        counts, and clocks of machines differ. Damaged files are left out.
+        """
+        found: list[datetime | None] = []
+        for month in self.published():
+            with self.files.fetch(month) as path:
+                try:
+                    found += [newest_in(path, column) for column in (INGESTED_AT, DELETED_AT)]
+                except Exception as error:
+                    if not is_damage(error):
+                        raise
+        return max(filter(None, found), default=None)
 
     def _footer(self, month: str, recorded: Partition | None) -> tuple[str | None, int, int]:
         """Version, number of rows, and number of those marked as deleted, in a published file's footer.

@@ -202,7 +202,7 @@ def check_workspace(table: Table, lake_table: LakeTable, state: TableState | Non
 
 
 def _checkpoints(table: Table, lake_table: LakeTable, plan: ReadPlan, run: Run) -> RunCheckpoints:
-    last = plan.state.ingested_at if plan.state else None
+    last = plan.state.ingested_at if plan.state else lake_table.newest_time()
     return RunCheckpoints.opened(
         lake_table,
         run.run_id,

@@ -48,6 +48,9 @@ def read_lake(url: str, connection: str, table: str | Table, **storage: Any) -> 
 def read_delta(uri: str, table: Table, **storage: Any) -> pa.Table:
     """All rows of a Delta table as a reader of the format sees them, without the partition's column."""
     options = {"AWS_ENDPOINT_URL": storage["endpoint_url"], "AWS_ALLOW_HTTP": "true"} if storage else None
+    if options and "key" in storage:  # else they are in the environment
+        options |= {"AWS_ACCESS_KEY_ID": storage["key"], "AWS_SECRET_ACCESS_KEY": storage["secret"]}
+        options |= {"AWS_REGION": "us-east-1"}
     rows = DeltaTable(uri, storage_options=options).to_pyarrow_table()
     if table.month_field is not None:
         for month in rows.column("created_month").unique().to_pylist():
@@ -93,6 +96,17 @@ def _list_at(record: Row, path: Sequence[str]) -> list[Any] | None:
 
 def assert_exact(expected: Sequence[Row | bytes], found: pa.Table, table: str) -> None:
     """Assert that `found` has exactly the expected records (dicts or JSON), each once, with every value."""
+    missing, surplus = missing_and_surplus(expected, found, table)
+    assert not missing + surplus, (
+        f"{table}: {sum(missing.values())} missing or stale, {sum(surplus.values())} surplus or stale\n"
+        f"missing {list(missing)[:1]}\nsurplus {list(surplus)[:1]}"
+    )
+
+
+def missing_and_surplus(
+    expected: Sequence[Row | bytes], found: pa.Table, table: str
+) -> tuple[Counter[str], Counter[str]]:
+    """Records, as JSON with sorted members, that are missing in `found`, and those that should not be there."""
     declared = {column.name: column for column in TABLES[table].schema.fields}
     columns = TABLES[table].schema.fingerprint
     want = Counter(
@@ -100,11 +114,7 @@ def assert_exact(expected: Sequence[Row | bytes], found: pa.Table, table: str) -
         for record in expected
     )
     have = Counter(_recovered(found, declared))
-    missing, surplus = want - have, have - want
-    assert not missing + surplus, (
-        f"{table}: {sum(missing.values())} missing or stale, {sum(surplus.values())} surplus or stale\n"
-        f"missing {list(missing)[:1]}\nsurplus {list(surplus)[:1]}"
-    )
+    return want - have, have - want
 
 
 @lru_cache(maxsize=20_000)

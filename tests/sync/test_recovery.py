@@ -214,6 +214,20 @@ def test_a_clock_that_was_set_back_does_not_let_older_rows_win(rig: Rig) -> None
     rig.check(["contacts"])
 
 
+@in_both_formats
+def test_rows_of_a_clock_that_was_ahead_do_not_win_when_the_record_that_tells_it_is_lost(rig: Rig) -> None:
+    """Tables that are read whole, and children, go by the time of reading alone."""
+    tables = ("companies", "conversations", "conversation_parts")
+    rig.sync(tables, started_at=datetime(2099, 1, 1, tzinfo=UTC))
+    rig.workspace.travel(7200)
+    for table in ("companies", "conversation_parts"):
+        for record in list(rig.workspace.tables[table])[::3]:
+            rig.workspace.update(table, record.key, changed_by_test=True)
+    shutil.rmtree(rig.lake_folder / "_state")
+    rig.sync(tables)
+    rig.check(tables)
+
+
 def test_a_backfill_does_not_hide_that_rows_are_gone(loaded: Rig) -> None:
     shutil.rmtree(loaded.lake_folder / "data" / CONNECTION / "contacts")
     now = loaded.workspace.now()

@@ -144,11 +144,19 @@ class TableLocks:
             self._lake.delete([self._files.path(table, self._taken.pop(table))])
         if len(self._taken) < len(self._tables) or any(self._revived(*run) for run in ended.items()):
             return False
+        for heartbeat in ended.values():
+            self._fence(heartbeat)
         outdated = [self._files.path(table, one) for table in self._tables for one in found[table]]
         own = {self._files.path(*taken) for taken in self._taken.items()}
         left = [heartbeat_path(attempt) for attempt, heartbeat in ended.items() if heartbeat is not None]
         self._lake.delete([path for path in outdated if path not in own] + left)
         return True
+
+    def _fence(self, heartbeat: _Heartbeat) -> None:
+        """Keep a former owner that was only suspended from publishing files that it had checked before."""
+        owner = Process.from_json((heartbeat or {}).get("process") or {})
+        if owner != self._process:
+            self._lake.discard_scratch(owner)
 
     def _owners(self, found: Mapping[str, list[int]]) -> dict[str, str]:
         """Other attempt -> one table of which it has a generation. Damaged generations belong to no attempt."""

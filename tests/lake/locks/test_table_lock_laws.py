@@ -162,6 +162,11 @@ class Contender:
         self._step()
         return {path: 1 for path in self.world.files if path.startswith(f"{folder}/")}
 
+    def discard_scratch(self, owner: Process) -> None:
+        self._step()
+        believing = [one for one in self.world.contenders if (one.host, one.number) == (owner.host, owner.pid)]
+        assert not any(one.believes() for one in believing), "its files are removed, and it believes in its lock"
+
     def delete(self, paths: Iterable[str]) -> None:
         for path in paths:
             self._step()

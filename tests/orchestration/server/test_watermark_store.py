@@ -21,8 +21,8 @@ from intercom.orchestration.server.watermark_store import (
     document_name,
     saved_at_the_end,
 )
-from tests.support.nursery import FileWatermarks
 from tests.support.rig import MemoryWatermarks
+from tests.support.runs import FileWatermarks
 from tests.support.watermark_contract import WatermarkStoreContract, watermark
 
 
