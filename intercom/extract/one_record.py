@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from intercom.api.client import TableClient
+from intercom.api.response import Answer
 from intercom.errors import FatalApiError, RequestRejectedError
 from intercom.extract.cursor_pages import CursorSearch, FirstPage, first_row, range_query
 from intercom.extract.log_pages import ask_log
@@ -96,8 +97,8 @@ def _rows(api: TableClient, table: Table, params: Mapping[str, str | int]) -> in
 def ask_record(api: TableClient, table: Table, key: str) -> Page | FatalApiError | None:
     """The record of this key at its own address, as a page; None where there is none, or one of another key.
 
-    A refusal is given back and not raised. The page has no record where the answer is one that cannot be a row. Raises
-    RetriableApiError.
+    A refusal is given back and not raised, and so is an answer that is no record. The page has no record where the
+    answer is one that cannot be a row. Raises RetriableApiError.
     """
     try:
         answer = api.get(f"{table.record_path}{quote(key, safe='')}")
@@ -105,9 +106,18 @@ def ask_record(api: TableClient, table: Table, key: str) -> Page | FatalApiError
         return None if error.status == 404 else error
     members = {member: value for member, value in answer.fields.items() if member not in table.record_omits}
     (name,) = table.primary_key  # of a table with a record path
-    if coerce(ColumnKind.STRING, bytes(members.get(name, b"null"))) != key:
-        return None
+    if (found := coerce(ColumnKind.STRING, bytes(members.get(name, b"null")))) != key:
+        return None if isinstance(found, str) and found else no_record(table, answer)
     if answer.elements is not None:
         return Page(1, answer.request_id, [], rejected=tuple(Rejected(text, NO_JSON) for text in answer.elements))
     newest = epoch_seconds(members.get(table.cursor_field)) if table.cursor_field else None
     return Page(1, answer.request_id, [members], sum(len(bytes(value)) for value in members.values()), newest=newest)
+
+
+def no_record(table: Table, answer: Answer) -> FatalApiError:
+    """The refusal that an answer without a key counts as: whether the record is there, it does not say."""
+    return FatalApiError(
+        f"{table.name}: the address of a single record has answered, but not with a record (request "
+        f"{answer.request_id}). Nothing is known of this record",
+        request_id=answer.request_id,
+    )

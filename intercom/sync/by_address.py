@@ -12,6 +12,7 @@ from functools import partial
 from urllib.parse import quote
 
 from intercom.errors import ApiError, FatalApiError
+from intercom.extract.one_record import no_record
 from intercom.extract.pages import Page
 from intercom.normalise.coerce import coerce, epoch_seconds
 from intercom.normalise.records import NO_JSON, Rejected
@@ -58,6 +59,8 @@ def ask_each(read: TableReader, table: Table, keys: Sequence[str], control: str 
 def record_of(read: TableReader, table: Table, key: str) -> Page | FatalApiError | None:
     """The record of this key, as a page of its own; None when there is none, or when the answer has another key.
 
+    An answer without a key is no record, and counts as a refusal.
+
     A record that cannot be a row is reported as rejected, and its earlier version in the lake is not kept: the read has
     met it, or could have.
     """
@@ -67,8 +70,8 @@ def record_of(read: TableReader, table: Table, key: str) -> Page | FatalApiError
         return None if error.status == 404 else error
     members = {member: value for member, value in answer.fields.items() if member not in table.record_omits}
     (name,) = table.primary_key  # of a table with a record path
-    if coerce(ColumnKind.STRING, bytes(members.get(name, b"null"))) != key:
-        return None
+    if (found := coerce(ColumnKind.STRING, bytes(members.get(name, b"null")))) != key:
+        return None if isinstance(found, str) and found else no_record(table, answer)
     if answer.elements is not None:
         odd = [] if read.rejected.holds(name, key) else [Rejected(text, NO_JSON) for text in answer.elements]
         return Page(1, answer.request_id, [], rejected=tuple(odd))

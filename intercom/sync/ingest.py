@@ -155,7 +155,7 @@ def _migrated(
     The table's files are first rewritten to the declared columns, if no row has to be read again.
     """
     state = lake_table.state()
-    check_workspace(table, lake_table, state, run)
+    check_workspace(table, lake_table, state, run.workspace)
     before = state.columns if state is not None else None
     if Protection(table, api.hash_key).hides_rejected and (before is None or table.is_child or before != table.schema):
         lake_table.hide_rejected_texts()
@@ -191,13 +191,13 @@ def _saved(table: Table, store: WatermarkStore, connection: str, lake_id: str) -
     return None if table.cursor_field is None else store.load(connection, table.name, lake_id)
 
 
-def check_workspace(table: Table, lake_table: LakeTable, state: TableState | None, run: Run) -> None:
-    """Refuse to mix two workspaces in one table."""
-    if state is not None and run.workspace and state.workspace and run.workspace != state.workspace:
+def check_workspace(table: Table, lake_table: LakeTable, state: TableState | None, workspace: str | None) -> None:
+    """Refuse to mix two workspaces in one table; `workspace` is the code of the token's, None if it is not known."""
+    if state is not None and workspace and state.workspace and workspace != state.workspace:
         raise ConfigurationError(
-            f"Table {table.name} of connection {run.connection!r} in {lake_table.lake.url} was read from the workspace "
-            f"{state.workspace}, but the token belongs to {run.workspace}. Use another connection name or another "
-            "lake; nothing was read and the watermark has not moved."
+            f"Table {table.name} of connection {lake_table.paths.connection!r} in {lake_table.lake.url} was read from "
+            f"the workspace {state.workspace}, but the token belongs to {workspace}. Use another connection name or "
+            "another lake; nothing was read and the watermark has not moved."
         )
 
 

@@ -172,7 +172,7 @@ class _Forecast:
     def _planned(self, store: WatermarkStore) -> tuple[ReadPlan, Findings, tuple[str, ...]]:
         table, run, lake_table = self._table, self._run, self._lake_table
         state = lake_table.peek()
-        check_workspace(table, lake_table, state, run)
+        check_workspace(table, lake_table, state, run.workspace)
         findings = lake_table.findings(state)
         notes = []
         if state is not None:

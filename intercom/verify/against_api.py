@@ -23,12 +23,13 @@ from intercom.api.allowance import Allowance
 from intercom.api.client import IntercomClient
 from intercom.api.workspace import Workspace
 from intercom.config.lookback import USUAL_LOOKBACK
-from intercom.errors import ApiError, RequestsSpentError
+from intercom.errors import ApiError, ConfigurationError, RequestsSpentError
 from intercom.extract.whole_search import CREATED
 from intercom.lake.layout import TablePaths
 from intercom.lake.parquet import is_damage
 from intercom.lake.state import TableState
 from intercom.lake.table import LakeTable
+from intercom.sync.ingest import check_workspace
 from intercom.sync.time_text import shown_time
 from intercom.sync.vanished import ASKED_ONE_BY_ONE
 from intercom.tables.table import Access, Table
@@ -59,7 +60,8 @@ def verify_against_api(
 ) -> TableProof:
     """Compare a table of the lake with the workspace, by at most `most_requests` requests.
 
-    An error of the API becomes a note: what was found until then is told. Raises AbandonedError when the process ends.
+    After an error of the API the proof has failed, and what was found until then is told. It has failed, too, if the
+    workspace is another one than the table was read from. Raises AbandonedError when the process ends.
     """
     if table.access is Access.DERIVED:
         return TableProof(table.name)
@@ -71,6 +73,10 @@ def verify_against_api(
         return TableProof(table.name, notes=(f"{table.name}: a damaged file, so nothing was asked of Intercom",))
     if index is None:
         return TableProof(table.name, notes=(f"{table.name}: has no record that holds still: nothing was compared",))
+    try:
+        check_workspace(table, lake_table, index.state, workspace.code)
+    except ConfigurationError as error:
+        return TableProof(table.name, failure=str(error))
     expected, why_not = expected_of(table, index.state, workspace, limits.lookback.of(table.name))
     if why_not:
         return TableProof(table.name, notes=(f"{table.name}: not compared with Intercom, since {why_not}",))
@@ -80,10 +86,15 @@ def verify_against_api(
     )
     if not has_columns(table, index):
         case.notes.append(f"{table.name}: the next sync rewrites its columns, so no field was compared")
+    failure = None
     try:
         sampled, differences = _compared(case)
     except (ApiError, RequestsSpentError) as error:
-        case.notes.append(f"{table.name}: not compared to the end: {error}")
+        told = f"{table.name}: not compared to the end: {error}"
+        if isinstance(error, ApiError):
+            failure = told
+        else:
+            case.notes.append(told)
         sampled, differences = (0, []) if table.is_child else _of_rows(case, [], [], [])
     return TableProof(
         table.name,
@@ -92,6 +103,7 @@ def verify_against_api(
         requests=allowance.spent,
         differences=tuple(differences),
         notes=tuple(dict.fromkeys(case.notes)),
+        failure=failure,
     )
 
 

@@ -36,6 +36,7 @@ from intercom.lake.state import FinishedRead, TableState
 from intercom.lake.table import LakeTable
 from intercom.lake.watermark import WatermarkStore
 from intercom.sync.checkpoints import ResumeKey, RunCheckpoints
+from intercom.sync.ingest import check_workspace
 from intercom.sync.progress import TableProgress
 from intercom.sync.read_table import TableReader
 from intercom.sync.removals import Missing
@@ -74,12 +75,14 @@ def mend_from_api(
 ) -> Mended:
     """Mend differences of a table whose `repair` is in `MENDED`. Derived tables are not made anew.
 
-    Raises ApiError, LakeError or SchemaError; rows that were merged until then are right.
+    Raises ApiError, LakeError or SchemaError, and ConfigurationError for the token of another workspace; rows that were
+    merged until then are right.
     """
     asked = [one for one in differences if one.table == table.name and one.repair in MENDED]
     if not asked:
         return Mended()
     state = _sound(table, lake_table)
+    check_workspace(table, lake_table, state, run.workspace)
     reader = _reader(table, client, lake_table, state, run)
     notes = list(_read(reader, client, state, asked))
     merged, read = Compacted(rows=state.rows), reader.staged.rows

@@ -238,6 +238,17 @@ def test_a_row_whose_address_answers_with_an_error_stays(rig: Rig, status: int) 
     rig.check(["contacts"])
 
 
+@pytest.mark.parametrize("body", [{}, {"type": "contact", "id": None}, {"id": ""}])
+def test_an_answer_that_is_no_record_says_nothing_of_a_row(rig: Rig, body: dict[str, Any]) -> None:
+    rig.sync(["contacts"])
+    hidden = rig.workspace.rows("contacts")[0]["id"]
+    hide(rig, [hidden])
+    rig.server.fail(f"/contacts/{hidden}", status=200, body=body, times=ALWAYS)
+    ingested, merged = rig.reconcile(["contacts"])["contacts"]
+    assert (ingested.undecided, merged.removed) == (1, 0)
+    assert hidden in ids(rig)
+
+
 def test_a_404_says_nothing_where_rows_that_were_read_have_it_too(rig: Rig) -> None:
     rig.sync(["contacts"])
     hidden = [row["id"] for row in rig.workspace.rows("contacts")[:3]]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
+from intercom.errors import ConfigurationError
 from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Access
 from intercom.verify.case import ApiLimits
-from intercom.verify.findings import Kind
+from intercom.verify.findings import Kind, TableProof
+from intercom.verify.repair import repair
+from intercom.verify.tables import Asked
 from tests.support.compared import DAY, SEARCHED, create_unseen, found, part_of, proof, remove_part, settled
 from tests.support.planted import with_value, without
 from tests.support.rig import Rig
@@ -211,6 +215,36 @@ def test_retries_count_among_the_requests_that_are_allowed(rig: Rig) -> None:
     result = proof(rig, "contacts", ApiLimits(most_requests=5))
     assert len(rig.server.requests("/contacts/search")) == result.requests == 5
     assert result.notes
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_table_that_intercom_refuses_is_not_proven(rig: Rig, status: int) -> None:
+    rig.sync(["contacts"])
+    rig.server.fail("/contacts/search", status=status, times=1_000)
+    result = proof(rig, "contacts")
+    assert not result.proven
+    assert result.failure is not None
+    assert "not compared to the end" in result.failure
+    assert result.differences == ()
+
+
+def test_the_token_of_another_workspace_proves_nothing_and_brings_no_row(make_rig: Callable[..., Rig]) -> None:
+    rig, other = make_rig(contacts=9), make_rig(contacts=9, seed=5)
+    other.workspace.options = replace(other.workspace.options, app_id="other123")
+    rig.sync(["contacts"])
+    create_unseen(rig, "contacts", 1)
+    planted, before = proof(rig, "contacts").differences, rig.rows("contacts")
+    assert planted
+    rig.server = other.server
+    result = proof(rig, "contacts")
+    assert (result.proven, result.differences, result.requests) == (False, (), 0)
+    assert "belongs to other123" in str(result.failure)
+    client = rig.client()
+    asked = Asked.of(client, ApiLimits())
+    with pytest.raises(ConfigurationError, match="belongs to other123"):
+        repair(rig.lake(), rig.connection, [TableProof("contacts", differences=planted)], "mend", rig.store, asked)
+    client.close()
+    assert rig.rows("contacts").equals(before)
 
 
 def test_a_run_meanwhile_is_no_difference(make_rig: Callable[..., Rig]) -> None:

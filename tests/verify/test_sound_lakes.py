@@ -70,6 +70,23 @@ def test_tables_of_every_kind_are_proven_after_each_run(make_rig: Callable[..., 
     assert_sound(rig.lake())
 
 
+def test_children_that_wait_to_be_merged_are_no_difference(make_rig: Callable[..., Rig]) -> None:
+    """Their parts have marks, and those of a full refresh also children that were taken over from the lake."""
+    rig, tables = make_rig(**SIZES, conversation_parts=12), ("conversations", "conversation_parts")
+    rig.sync(tables)
+    rig.workspace.travel(7200)
+    settings: list[dict[str, Any]] = [{}, {"full_refresh": True}]
+    for options in settings:
+        for row in rig.workspace.rows("conversations"):
+            rig.workspace.update("conversations", row["id"], title="changed")
+        rig.workspace.travel(7200)
+        rig.sync(tables, when=CompactionMode.NEVER, **options)
+        assert_sound(rig.lake())
+        state = rig.lake_table("conversation_parts").state()
+        assert state is not None
+        assert any(run.rows for run in state.staged)
+
+
 def test_rows_that_wait_to_be_merged_are_read_and_told(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(**SIZES)
     rig.sync(["contacts"])
