@@ -38,13 +38,14 @@ from intercom.sync.ingest import ingest_table
 from intercom.sync.remove_gone import remove_gone
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
+from intercom.tables.column_rules import CopySettings
 from intercom.tables.table import Access
 from tests.support.hosts import become_host
 
 
 @dataclass(frozen=True)
 class Order:
-    """One run, and what befalls it, as plain values.
+    """One run, and what befalls it, as plain values. `marks`: rows that are gone are marked, and not removed.
 
     It is killed after `seconds`. Before its `at_step`-th step that changes the lake or a watermark, of those below
     `at_path`, it sends itself `at_step_signal`. No file of it grows beyond `file_bytes`. It is on another `host`, whose
@@ -64,6 +65,7 @@ class Order:
     reconciles: bool = False
     seconds: float | None = None
     table_format: str = "parquet"
+    marks: bool = False
     compact: str = "always"
     smallest_slice: int | None = None
     threads: int = 1
@@ -198,7 +200,7 @@ def _table(
         paths = TablePaths(order.connection, one)
         return LakeTable(lake, paths, locks.check, TableFormat(order.table_format))
 
-    table = TABLES[name]
+    table = TABLES[name].configured(CopySettings(order.marks))
     if table.made_of is not None:
         derive(table, of(name), of(table.made_of.name), run)
         return

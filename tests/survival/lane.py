@@ -64,7 +64,7 @@ class Lane:
         workspace = Workspace.seeded(now=NOW, seed=moments.randrange(1000), **SMALL)
         log = self._folder / "log"
         log.unlink(missing_ok=True)
-        with SandboxServer(workspace) as server, self._place() as (place, faulty):
+        with SandboxServer(workspace) as server, self._place(marks=moments.random() < 0.4) as (place, faulty):
             watermarks = self._folder / "watermarks"
             shutil.rmtree(watermarks, ignore_errors=True)
             rig = Rig(server, place.url, storage=place.storage, table_format=place.table_format)
@@ -74,22 +74,23 @@ class Lane:
             except (LifeFailedError, WrongLakeError, AssertionError) as error:
                 self.tally += getattr(error, "counts", Counter())
                 self._keep(place, number)
+                marking = ", where rows are marked" if place.marks else ""
                 return "\n".join([
-                    f"{self.name}, life {number} of seed {seed}: {type(error).__name__}: {error}",
+                    f"{self.name}, life {number} of seed {seed}{marking}: {type(error).__name__}: {error}",
                     *(f"  {line}" for line in life.history),
                 ])  # fmt: skip
         return None
 
     @contextmanager
-    def _place(self) -> Iterator[tuple[Place, Faulty | None]]:
+    def _place(self, *, marks: bool) -> Iterator[tuple[Place, Faulty | None]]:
         table_format = TableFormat(self.name.partition("-")[2])
         for path in self._disk.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         if self._s3 is None:
-            yield OnDisk(self._disk, table_format), None
+            yield OnDisk(self._disk, table_format, marks), None
             return
         with self._s3.bucket() as bucket:
-            yield InS3(self._disk, table_format, self._s3.storage, self._s3.client, bucket), self._s3.faulty
+            yield InS3(self._disk, table_format, marks, self._s3.storage, self._s3.client, bucket), self._s3.faulty
 
     def _keep(self, place: Place, number: int) -> None:
         """Keep the lake and the log of a life that has failed."""

@@ -298,6 +298,7 @@ class Life:
             "storage": self.place.storage,
             "seconds": LONGEST_RUN,
             "table_format": self.place.table_format.value,
+            "marks": self.place.marks,
             "smallest_slice": self._slice,
             "threads": self.moments.choice((1, 4)),
             "locks": QUICK_LOCKS,

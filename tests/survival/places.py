@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from intercom.lake.layout import TableFormat
 from intercom.tables.catalogue import TABLES
+from intercom.tables.column_rules import CopySettings
 from tests.lake.stores.limits import can_mount, small_disk
 from tests.support.rig import CONNECTION
 from tests.support.truth import read_delta, read_lake
@@ -34,9 +35,13 @@ Copies = dict[str, Copy]
 
 
 class Place(Protocol):
-    """A lake's files; `disk` is where its runs write unfinished ones, `storage` its options."""
+    """A lake's files; `disk` is where its runs write unfinished ones, `storage` its options.
+
+    `marks`: rows that are gone are marked in it, and not removed.
+    """
 
     url: str
+    marks: bool
     disk: Path
     storage: dict[str, Any]
     table_format: TableFormat
@@ -48,12 +53,13 @@ class Place(Protocol):
 
 def rows_seen(place: Place, table: str) -> pa.Table:
     """Rows as a plain reader finds them: by a glob, or as the newest version of a Delta table; none if it has none."""
+    entry = TABLES[table].configured(CopySettings(place.marks))
     if place.table_format is TableFormat.PARQUET:
-        return read_lake(place.url, CONNECTION, table, **place.storage)
+        return read_lake(place.url, CONNECTION, entry, **place.storage)
     folder = f"data/{CONNECTION}/{table}"
     if not any(path.endswith(".json") for path in place.copy(f"{folder}/_delta_log")):
-        return TABLES[table].schema.arrow.empty_table()
-    return read_delta(f"{place.url}/{folder}", TABLES[table], **place.storage)
+        return entry.schema.arrow.empty_table()
+    return read_delta(f"{place.url}/{folder}", entry, **place.storage)
 
 
 def restore(place: Place, copies: Copies, below: str, *, with_times: bool) -> None:
@@ -88,6 +94,7 @@ class OnDisk:
 
     disk: Path
     table_format: TableFormat
+    marks: bool = False
     storage: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -117,6 +124,7 @@ class InS3:
 
     disk: Path
     table_format: TableFormat
+    marks: bool
     storage: dict[str, Any]
     client: Any
     bucket: str
