@@ -44,7 +44,7 @@ def test_a_table_without_a_record_is_read_from_the_start_date() -> None:
 def test_what_is_new_is_read_from_a_little_before_the_watermark() -> None:
     start = StartingPoint(9_000, "incremental")
     window = Window(9_000 - 3_600)
-    assert plan(RUN) == ReadPlan(RECORD, start, window, None, "lake-1", committed=False, before=9_000)
+    assert plan(RUN) == ReadPlan(RECORD, start, window, None, "lake-1", committed=False, before=9_000, sound=True)
 
 
 def test_a_table_may_have_a_lookback_of_its_own() -> None:

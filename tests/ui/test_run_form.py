@@ -49,12 +49,12 @@ FIELDS = {
     "sync": [
         "storage_options",
         "table_format",
-        "compact",
         "connections_file",
         "columns",
         "refill_lists",
         "plain_text",
         "allow_mass_removal",
+        "compact",
     ],
     "compact": ["storage_options", "table_format"],
 }
@@ -84,7 +84,7 @@ def test_what_is_chosen_in_the_form_is_what_the_run_gets(
     ui.page.get_by_role("button", name="Pick a date").click()
     ui.page.get_by_role("gridcell").filter(has_text="17").click()
     ui.page.keyboard.press("Escape")
-    ui.page.get_by_role("tab", name="text").click()
+    ui.page.get_by_role("tab", name="text").first.click()
     ui.page.get_by_role("tabpanel").get_by_role("textbox").fill("secret/lake")
     ui.field("compact").click()
     ui.page.get_by_role("option", name="never").click()
