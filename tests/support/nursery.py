@@ -157,11 +157,10 @@ class Fork:
             self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return self.status
 
-    def end(self) -> None:
-        """End it, if it has not ended."""
+    def terminate(self) -> None:
+        """Tell it to end, if it has not been waited for."""
         if self.status is None:
             os.kill(self.pid, signal.SIGTERM)
-            self.wait()
 
 
 @dataclass

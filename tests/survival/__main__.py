@@ -37,6 +37,8 @@ class Report:
         self.seed = seed
         self._told: dict[tuple[str, int], Counter[str]] = {}
         self.failures: list[str] = []
+        self.cut_off: float | None = None
+        """The minutes after which it was ended by a signal; all until then counts."""
 
     def listen(self, lines: IO[str]) -> None:
         """Take in what a lane tells, until it ends."""
@@ -74,12 +76,13 @@ class Report:
     def end(self) -> str:
         """What is said at the end."""
         how = f"{len(self.failures)} failures" if self.failures else "nothing lost, nothing doubled, nothing stale"
-        return "\n\n".join([self.table(), *self.failures, how])
+        early = [] if self.cut_off is None else [f"ended by a signal after {self.cut_off:.0f} minutes"]
+        return "\n\n".join([self.table(), *self.failures, *early, how])
 
     @property
     def status(self) -> int:
         """The exit status."""
-        return 1 if self.failures else 0
+        return 1 if self.failures or self.cut_off is not None else 0
 
     def _repeat(self, lane: str, life: int) -> str:
         return f"repeat: python -m tests.survival --seed {self.seed} --lane {lane} --life {life}"
@@ -130,9 +133,13 @@ def run(lanes: list[str], seed: int, minutes: float, folder: Path, life: int | N
         for process, lane in processes.items():
             if status := process.wait():
                 report.failures.append(f"{lane}: the lane has ended with status {status}")
+    except (KeyboardInterrupt, SystemExit):
+        report.cut_off = (time.monotonic() - began) / 60
     finally:
         for process in processes:
-            process.end()
+            process.terminate()
+        for process in processes:
+            process.wait()
     return report
 
 

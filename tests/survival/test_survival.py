@@ -195,3 +195,8 @@ def test_what_lanes_tell_is_added_up_and_a_failure_is_told_with_what_repeats_it(
     assert failed in report.end()
     assert "python -m tests.survival --seed 7 --lane local-delta --life 3" in report.end()
     assert report.status == 1
+    cut = Report(seed=7)
+    assert cut.status == 0
+    cut.cut_off = 12.0
+    assert "ended by a signal after 12 minutes" in cut.end()
+    assert cut.status == 1
