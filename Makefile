@@ -14,7 +14,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check soak lowest bench wheel audit clean
+.PHONY: help setup demo test check soak lowest bench wheel docs audit clean
 
 help:
 	@echo "make demo    install, then copy a simulated workspace into ./lake/demo (no account needed)"
@@ -23,6 +23,7 @@ help:
 	@echo "make check   format, lint, types, import layers, weaknesses of our code"
 	@echo "make lowest  the demo and some tests with the oldest versions of all packages that are allowed"
 	@echo "make wheel   the demo from a wheel, in an environment of its own"
+	@echo "make docs    the documentation as a site in build/site; a broken link is an error"
 	@echo "make audit   known weaknesses of the packages that are used: asks the internet"
 	@echo "make bench   measure all, or PARTS=\"decode rate\" only"
 	@echo "make clean   remove the virtual environment and caches; no lake"
@@ -44,6 +45,11 @@ $(VENV)/.run: pyproject.toml $(CONSTRAINTS)
 $(VENV)/.test: $(VENV)/.run
 	@echo "Installing what tests need into $(VENV) ..."
 	@$(INSTALL) -e '.[test,bench]' $(DOTS)
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.run
+	@echo "Installing what the documentation needs into $(VENV) ..."
+	@$(INSTALL) -e '.[docs]' $(DOTS)
 	@touch $@
 
 setup: $(VENV)/.run
@@ -74,6 +80,11 @@ lowest:
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks.run $(PARTS)
+
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --quiet --strict --config-file deployments/mkdocs.yml
+	@echo "The site is in build/site: open build/site/index.html."
 
 # In an environment of its own: it depends on much that nothing else here needs. It asks the internet.
 audit:

@@ -1,4 +1,4 @@
-"""The pictures of the README: ``python -m tests.ui.screenshots``.
+"""The pictures of README and documentation: ``python -m tests.ui.screenshots``.
 
 Starts a Prefect server, a simulated workspace and a worker, runs the deployment `sync`, and photographs Prefect's UI.
 """
@@ -21,7 +21,7 @@ from intercom.sandbox import SandboxServer, Workspace
 from tests.support.browser import WIDTH, Browser, browser
 from tests.support.prefect_server import ROOT, Prefect, inherited
 
-PICTURES: Final = Path(__file__).with_name("pictures")
+PICTURES: Final = ROOT / "deployments" / "docs" / "pictures"
 CONNECTION: Final = "my_intercom"
 INSTALLED: Final = "/srv/intercom-lake"
 """Where the package is in the pictures, instead of in the folder of whoever takes them."""
