@@ -15,7 +15,8 @@ from prefect.client.schemas.objects import State
 from intercom.config.parameters import ConnectionName, LakeOptions, LakeURL, TableName
 from intercom.orchestration.finish import finish
 from intercom.orchestration.job import holding_tables
-from intercom.orchestration.tasks import merge_table, prepare_compaction, submit_tables
+from intercom.orchestration.prepare import prepare_compaction
+from intercom.orchestration.tasks import merge_table, submit_tables
 
 
 @flow(name="intercom-compact", flow_run_name="compact {connection}")

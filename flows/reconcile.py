@@ -15,7 +15,8 @@ from prefect.client.schemas.objects import State
 from intercom.config.parameters import ConnectionName, LakeURL, ReadOptions, TableName
 from intercom.orchestration.finish import finish
 from intercom.orchestration.job import holding_tables
-from intercom.orchestration.tasks import prepare_reconcile, submit_tables, sync_table
+from intercom.orchestration.prepare import prepare_reconcile
+from intercom.orchestration.tasks import submit_tables, sync_table
 
 
 @flow(name="intercom-reconcile", flow_run_name="reconcile {connection}")

@@ -15,7 +15,8 @@ from prefect.client.schemas.objects import State
 from intercom.config.parameters import ConnectionName, Day, LakeURL, LookbackText, StartDate, SyncOptions, TableName
 from intercom.orchestration.finish import finish
 from intercom.orchestration.job import holding_tables
-from intercom.orchestration.tasks import prepare_run, submit_tables, sync_table
+from intercom.orchestration.prepare import prepare_run
+from intercom.orchestration.tasks import submit_tables, sync_table
 
 
 @flow(name="intercom-sync", flow_run_name="sync {connection}")

@@ -18,13 +18,14 @@ from intercom.compaction.column_reader import ColumnReader
 from intercom.compaction.key_lookup import find_moves
 from intercom.compaction.move_steps import after, both, counted_as_changed, in_steps, without_stale
 from intercom.compaction.moved_rows import Moves
-from intercom.compaction.partition import RowCounts
 from intercom.compaction.policy import CompactionMode, is_due, waiting_rows
 from intercom.compaction.publish import MergeWork, PartitionResult, PartitionWork, publish_partitions
+from intercom.compaction.row_counts import RowCounts
 from intercom.compaction.shared_parts import SharedParts
 from intercom.errors import DamagedFileError, LakeError
 from intercom.lake.findings import intact, missing_from, not_to_be_merged
-from intercom.lake.state import Partition, TableState
+from intercom.lake.state import TableState
+from intercom.lake.state_entries import Partition
 from intercom.lake.store import stamped_size
 from intercom.lake.table import LakeTable, StagedPart
 from intercom.lake.watermark import WatermarkStore

@@ -19,9 +19,10 @@ from uuid import uuid4
 
 from intercom.compaction.compact import Compacted
 from intercom.compaction.derived_month import DerivedFiles, MadeMonth
-from intercom.compaction.partition import RowCounts
+from intercom.compaction.row_counts import RowCounts
 from intercom.errors import NoParentError
-from intercom.lake.state import DerivedMonth, Partition, TableState
+from intercom.lake.state import TableState
+from intercom.lake.state_entries import DerivedMonth, Partition
 from intercom.lake.table import LakeTable
 from intercom.normalise.rules import rules
 from intercom.tables.table import Table

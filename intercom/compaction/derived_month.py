@@ -20,8 +20,8 @@ from intercom.compaction.keys import hashes_of
 from intercom.compaction.memory import MERGING
 from intercom.compaction.move_steps import both
 from intercom.compaction.moved_rows import in_two_months
-from intercom.compaction.partition import RowCounts
 from intercom.compaction.publish import PartitionResult
+from intercom.compaction.row_counts import RowCounts
 from intercom.compaction.shares import replace_rows
 from intercom.config.redaction import one_line
 from intercom.errors import LakeError, SchemaError
@@ -36,7 +36,7 @@ from intercom.lake.parquet import (
     rows_of,
     version_of,
 )
-from intercom.lake.state import Partition
+from intercom.lake.state_entries import Partition
 from intercom.lake.store import stamped_size
 from intercom.lake.table import LakeTable
 from intercom.normalise.explode import Explode

@@ -34,6 +34,7 @@ from intercom.compaction.merge import (
     same_content,
     versions_of,
 )
+from intercom.compaction.row_counts import RowCounts
 from intercom.compaction.spill import SpillBuffer
 from intercom.compaction.staged_parts import RETAINED_BYTES, StagedParts
 from intercom.errors import SchemaError
@@ -43,32 +44,6 @@ from intercom.tables.schema import DELETED_AT
 _CURE = "Run with --full-refresh: the table is read again and written anew; nothing was changed now."
 SMALL_BYTES = 4 << 20
 """A stored file of at most this many uncompressed bytes is read as a whole, once."""
-
-
-@dataclass(frozen=True, slots=True)
-class RowCounts:
-    """Row counts of a merge, each primary key counted once, and the number of `files` it wrote. They can be added.
-
-    `rows` is the number of rows in the new file, or in the old file if none was written. Evicted rows, staged rows
-    that were left out, and marks are in none of the other counts.
-    """
-
-    rows: int = 0
-    new: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    files: int = 0
-
-    def __add__(self, other: RowCounts) -> RowCounts:
-        return RowCounts(
-            rows=self.rows + other.rows,
-            new=self.new + other.new,
-            changed=self.changed + other.changed,
-            unchanged=self.unchanged + other.unchanged,
-            removed=self.removed + other.removed,
-            files=self.files + other.files,
-        )
 
 
 class PartitionMerge:

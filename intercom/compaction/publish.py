@@ -18,8 +18,9 @@ import pyarrow as pa
 from intercom.compaction.damage import damaged_file, remove_damaged
 from intercom.compaction.marks import mark_column
 from intercom.compaction.memory import MERGING
-from intercom.compaction.partition import PartitionMerge, RowCounts
+from intercom.compaction.partition import PartitionMerge
 from intercom.compaction.replace import replace_file
+from intercom.compaction.row_counts import RowCounts
 from intercom.compaction.shared_parts import SharedParts
 from intercom.errors import SchemaError
 from intercom.lake.parquet import (
@@ -33,7 +34,7 @@ from intercom.lake.parquet import (
 )
 from intercom.lake.published import PublishedFile
 from intercom.lake.staged_run import Coverage
-from intercom.lake.state import Partition
+from intercom.lake.state_entries import Partition
 from intercom.lake.storage_errors import overtaken
 from intercom.lake.table import LakeTable
 from intercom.tables.schema import TableSchema

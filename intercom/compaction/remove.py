@@ -22,8 +22,8 @@ from intercom.compaction.column_reader import stored_rows
 from intercom.compaction.compact import compact_table
 from intercom.compaction.deleted import alive, marked
 from intercom.compaction.keys import keys_of
-from intercom.compaction.partition import RowCounts
 from intercom.compaction.rewrite import Change, rewrite_months
+from intercom.compaction.row_counts import RowCounts
 from intercom.compaction.schema_change import migrate_columns
 from intercom.errors import LakeError, SchemaError
 from intercom.lake.findings import missing_from

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from intercom.compaction.deleted import marked
-from intercom.compaction.partition import RowCounts
+from intercom.compaction.row_counts import RowCounts
 from intercom.lake.parquet import ParquetFile, footer_of, has_checksums, open_parquet
 from intercom.tables.schema import DELETED_AT, INGESTED_AT
 from intercom.tables.table import Table

@@ -29,7 +29,8 @@ from intercom.lake.parquet import (
     version_of,
 )
 from intercom.lake.published import PublishedFile
-from intercom.lake.state import Partition, TableState
+from intercom.lake.state import TableState
+from intercom.lake.state_entries import Partition
 from intercom.lake.table import LakeTable
 from intercom.tables.schema import TableSchema
 from intercom.tables.table import Table

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from intercom.compaction.arrow import flat
 from intercom.compaction.keys import hashes_of
-from intercom.compaction.partition import PartitionMerge, RowCounts
+from intercom.compaction.partition import PartitionMerge
+from intercom.compaction.row_counts import RowCounts
 from intercom.lake.parquet import ParquetFile, RowGroupWriter, open_parquet, rows_of
 from intercom.tables.table import Table
 

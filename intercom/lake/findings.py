@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from intercom.lake.state import Partition, TableState
+from intercom.lake.state import TableState
+from intercom.lake.state_entries import Partition
 
 
 @dataclass(frozen=True, slots=True)

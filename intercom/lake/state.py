@@ -10,97 +10,15 @@ read twice, but nothing restores rows that are never read.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
-from intercom.errors import LakeError
-from intercom.lake.layout import FIRST_FORMAT, FORMAT, PARTS_FORMAT
 from intercom.lake.staged_run import Coverage, StagedRun
-from intercom.lake.watermark import iso_text
+from intercom.lake.state_entries import ColumnMigration, DerivedMonth, Partition, SweepMark
 from intercom.tables.column_rules import NO_RULES
 from intercom.tables.owed import OwedParent
 from intercom.tables.schema import TableSchema
-
-
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """A published file as it was when the table was last compacted.
-
-    `version` is written in the file's footer and stays with a copy. `stamp` comes from the storage's listing, without
-    reading the file. `footer` is the digest of the footer, `content` that of the whole file, "" if unknown. `marked` of
-    the rows are marked as deleted.
-    """
-
-    rows: int
-    version: str
-    stamp: str
-    footer: str = ""
-    content: str = ""
-    marked: int = 0
-
-    @property
-    def alive(self) -> int:
-        """The rows that are not marked as deleted."""
-        return self.rows - self.marked
-
-
-_BESIDE = {"footers": "footer", "contents": "content"}
-"""Members of a record with one field of its partitions, each by month."""
-
-
-@dataclass(frozen=True, slots=True)
-class DerivedMonth:
-    """A month of a parent table when rows were last derived of it: the `stamp` of its file, and what its lists lacked.
-
-    `cut`: parents with more elements than Intercom has sent with them. `rejected`: elements that could not be rows.
-    """
-
-    stamp: str
-    cut: int = 0
-    rejected: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnMigration:
-    """A rewrite of files that has begun: files of this `version` have the columns `to` already.
-
-    If these are the columns that all files have, rows are being removed or changed.
-    """
-
-    version: str
-    to: TableSchema
-
-
-@dataclass(frozen=True, slots=True)
-class SweepMark:
-    """Names the sweep that is valid for a table: a complete read that lacked rows of the lake.
-
-    `mark` is in the sweep's file as well (`intercom.lake.sweeps`). `at` is the ``_ingested_at`` of run `run_id`, which
-    is never earlier than that of a row that it lacked; `workspace` and `fingerprint` are those of the read.
-    """
-
-    mark: str
-    run_id: str
-    at: datetime
-    workspace: str | None
-    fingerprint: str
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
-        return {**asdict(self), "at": iso_text(self.at)}
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> SweepMark:
-        """The inverse of `to_json`; raises KeyError, TypeError or ValueError for another object."""
-        workspace = record["workspace"]
-        return cls(
-            mark=str(record["mark"]),
-            run_id=str(record["run_id"]),
-            at=datetime.fromisoformat(record["at"]),
-            workspace=None if workspace is None else str(workspace),
-            fingerprint=str(record["fingerprint"]),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,82 +123,6 @@ class TableState:
     def alive(self) -> int:
         """Rows in the published files that are not marked as deleted."""
         return sum(partition.alive for partition in self.partitions.values())
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object; times in ISO 8601, UTC."""
-        fields = asdict(replace(self, columns=None, rewriting=None))
-        del fields["generation"]
-        fields["staged"] = [run.to_json() for run in self.staged]
-        for name in ("ingested_at", "saved_at"):
-            fields[name] = iso_text(fields[name])
-        for name in ("watermark", "history_from", "backfilled_from"):
-            fields[name] = None if fields[name] is None else iso_text(datetime.fromtimestamp(fields[name], UTC))
-        fields["sweep"] = None if self.sweep is None else self.sweep.to_json()
-        if self.columns is not None:
-            fields["columns"] = self.columns.to_json()
-        if self.rewriting is not None:
-            fields["rewriting"] = {"version": self.rewriting.version, "to": self.rewriting.to.to_json()}
-        # Not inside the partitions: older versions of this package fail on an unknown field there.
-        for plural, name in _BESIDE.items():
-            fields[plural] = {month: entry.pop(name) for month, entry in fields["partitions"].items()}
-        marked = {month: entry.pop("marked") for month, entry in fields["partitions"].items()}
-        if any(marked.values()):
-            fields["marked"] = {month: rows for month, rows in marked.items() if rows}
-        return {"format": self._format, "rows": self.rows, **fields}
-
-    @property
-    def _format(self) -> int:
-        """The earliest format whose versions of this package keep to what the record says."""
-        declared = [self.columns, self.rewriting.to if self.rewriting else None]
-        if any(columns is not None and (columns.marks_deleted or columns.rules) for columns in declared):
-            return FORMAT
-        return PARTS_FORMAT if any(run.parts for run in self.staged) else FIRST_FORMAT
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> TableState:
-        """The inverse of `to_json`.
-
-        Raises LakeError for a record of a later format; KeyError, TypeError or ValueError for one that is damaged.
-        """
-        if int(record["format"]) > FORMAT:
-            raise LakeError(
-                f"The lake was written by a later version of intercom-lake (format {record['format']}, "
-                f"this version knows {FORMAT}). Upgrade intercom-lake; nothing was changed."
-            )
-        return cls(
-            lake_id=str(record["lake_id"]),
-            fingerprint=str(record["fingerprint"]),
-            watermark=_second(record["watermark"]),
-            history_from=_second(record["history_from"]),
-            workspace=record["workspace"],
-            run_id=str(record["run_id"]),
-            ingested_at=_time(record["ingested_at"]),
-            saved_at=_time(record["saved_at"]),
-            partitions={
-                month: Partition(
-                    **entry,
-                    **{name: _beside(record, plural, month) for plural, name in _BESIDE.items()},
-                    marked=int(record.get("marked", {}).get(month, 0)),
-                )
-                for month, entry in record["partitions"].items()
-            },
-            staged=tuple(StagedRun.from_json(entry) for entry in record["staged"]),
-            compaction=record["compaction"],
-            complete=bool(record.get("complete", True)),
-            notes=tuple(map(str, record.get("notes", ()))),
-            columns=None if record.get("columns") is None else TableSchema.from_json(record["columns"]),
-            rewriting=None if record.get("rewriting") is None else _rewriting(record["rewriting"]),
-            search_check=record.get("search_check"),
-            refused=record.get("refused"),
-            damaged=tuple(map(str, record.get("damaged", ()))),
-            digests=record.get("digests"),
-            backfills_only=bool(record.get("backfills_only", False)),
-            backfilled_from=_backfilled_from(record),
-            derived_from={month: DerivedMonth(**entry) for month, entry in record.get("derived_from", {}).items()},
-            derived_by=str(record.get("derived_by", "")),
-            owed=tuple(map(OwedParent.from_json, record.get("owed", ()))),
-            sweep=None if record.get("sweep") is None else SweepMark.from_json(record["sweep"]),
-        )
 
     # -- changes of a record: each gives the new record -----------------------------------------------------------
 
@@ -426,26 +268,3 @@ class TableState:
     def staged_whole(self) -> bool:
         """Whether the staged rows are the whole table, whatever is in the published files."""
         return self.coverage is not Coverage.SOME
-
-
-def _beside(record: Mapping[str, Any], plural: str, month: str) -> Any:
-    return str(record.get(plural, {}).get(month, ""))
-
-
-def _rewriting(record: Mapping[str, Any]) -> ColumnMigration:
-    return ColumnMigration(str(record["version"]), TableSchema.from_json(record["to"]))
-
-
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
-
-
-def _backfilled_from(record: Mapping[str, Any]) -> int | None:
-    """The record's own; records of earlier versions do not say what backfills have copied: perhaps everything."""
-    if "backfilled_from" in record:
-        return _second(record["backfilled_from"])
-    return None if record["history_from"] is None else 0
-
-
-def _second(text: str | None) -> int | None:
-    return None if text is None else int(datetime.fromisoformat(text).timestamp())

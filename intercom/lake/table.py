@@ -29,8 +29,10 @@ from intercom.lake.rejected_records import (
 )
 from intercom.lake.row_digests import RowDigest, read_digests, write_digests
 from intercom.lake.staging import PartWriter
-from intercom.lake.state import Generation, Partition, TableState
+from intercom.lake.state import Generation, TableState
+from intercom.lake.state_entries import Partition
 from intercom.lake.state_file import Found, StateFile
+from intercom.lake.state_json import state_from_json, state_to_json
 from intercom.lake.storage import Lake
 from intercom.lake.sweeps import Sweep, read_sweep, write_sweep
 from intercom.lake.watermark import Watermark
@@ -124,7 +126,7 @@ class LakeTable:
         if found.record is None:
             return None
         try:
-            return replace(TableState.from_json(found.record), generation=found.generation)
+            return replace(state_from_json(found.record), generation=found.generation)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             log.warning("%s: the record %s is damaged (%s) and is ignored", self.paths.table, self.paths.state, error)
             return None
@@ -142,7 +144,7 @@ class LakeTable:
             found = self._record.read()
             if found.record is not None and self._parsed(found) is None:
                 over = found.generation  # a damaged record counts as none, and is replaced
-        return replace(state, generation=self._record.save(state.to_json(), over))
+        return replace(state, generation=self._record.save(state_to_json(state), over))
 
     def note_damage(self, month: str) -> None:
         """Mark a month's file as damaged in the record: the next run reads the table from the beginning."""

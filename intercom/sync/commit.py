@@ -9,7 +9,8 @@ from intercom.errors import LakeError
 from intercom.extract.pages import greatest
 from intercom.lake.findings import adopted, intact, missing_from
 from intercom.lake.staged_run import Coverage, StagedRun
-from intercom.lake.state import FinishedRead, SweepMark, TableState
+from intercom.lake.state import FinishedRead, TableState
+from intercom.lake.state_entries import SweepMark
 from intercom.normalise.rules import rules
 from intercom.sync.confirm_removals import Verdict
 from intercom.sync.history import backfilled_after

@@ -9,7 +9,8 @@ from intercom.compaction.compact import Compacted
 from intercom.compaction.derive import Derived, derive_table
 from intercom.compaction.policy import waiting_rows
 from intercom.lake.table import LakeTable
-from intercom.sync.ingest import Ingested, strangers_note, unknown_fields_hint
+from intercom.sync.ingest_lines import strangers_note, unknown_fields_hint
+from intercom.sync.ingested import Ingested
 from intercom.sync.run import Run
 from intercom.tables.table import Table
 

@@ -12,9 +12,9 @@ from dataclasses import asdict, replace
 import pyarrow as pa
 
 from intercom.compaction.compact import Compacted
-from intercom.compaction.partition import RowCounts
 from intercom.compaction.remove import remove_rows, with_parents
-from intercom.lake.state import SweepMark
+from intercom.compaction.row_counts import RowCounts
+from intercom.lake.state_entries import SweepMark
 from intercom.lake.sweeps import Sweep
 from intercom.lake.table import LakeTable
 from intercom.lake.watermark import WatermarkStore

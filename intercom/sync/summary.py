@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from intercom.api.traffic import Traffic, total
 from intercom.compaction.compact import Compacted
-from intercom.sync.ingest import Ingested
+from intercom.sync.ingested import Ingested
 from intercom.sync.time_text import duration, shown_time
 
 HEADINGS = (

@@ -27,12 +27,13 @@ from intercom.lake.store import stamped_size
 from intercom.lake.table import LakeTable
 from intercom.lake.watermark import WatermarkStore
 from intercom.normalise.normaliser import Normaliser
-from intercom.sync.ingest import check_workspace, known_rows
+from intercom.sync.ingest import known_rows
 from intercom.sync.known_parents import KnownParents
 from intercom.sync.plan import ReadPlan, plan_read
 from intercom.sync.protection import Protection
 from intercom.sync.read_table import NothingKept
 from intercom.sync.run import Run
+from intercom.sync.table_record import check_workspace
 from intercom.sync.vanished import ASKED_ONE_BY_ONE, LARGE_SHARE
 from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Access, Table

@@ -29,7 +29,7 @@ from intercom.lake.layout import TablePaths
 from intercom.lake.parquet import is_damage
 from intercom.lake.state import TableState
 from intercom.lake.table import LakeTable
-from intercom.sync.ingest import check_workspace
+from intercom.sync.table_record import check_workspace
 from intercom.sync.time_text import shown_time
 from intercom.sync.vanished import ASKED_ONE_BY_ONE
 from intercom.tables.table import Access, Table

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from intercom.lake.state import Partition, TableState
+from intercom.lake.state import TableState
+from intercom.lake.state_entries import Partition
 from intercom.tables.table import Table
 from intercom.verify.findings import Difference, Kind, Repair
 from intercom.verify.published_file import FileReading

@@ -36,11 +36,11 @@ from intercom.lake.state import FinishedRead, TableState
 from intercom.lake.table import LakeTable
 from intercom.lake.watermark import WatermarkStore
 from intercom.sync.checkpoints import ResumeKey, RunCheckpoints
-from intercom.sync.ingest import check_workspace
 from intercom.sync.progress import TableProgress
 from intercom.sync.read_table import TableReader
 from intercom.sync.removals import Missing
 from intercom.sync.run import Run
+from intercom.sync.table_record import check_workspace
 from intercom.tables.table import Access, Table
 from intercom.verify.findings import Difference, Repair, Window
 from intercom.verify.lake_index import indexed

@@ -20,6 +20,7 @@ from intercom.compaction.policy import waiting_rows
 from intercom.errors import ConfigurationError, LakeError
 from intercom.lake.parquet import open_parquet
 from intercom.lake.state import TableState
+from intercom.lake.state_json import state_from_json
 from intercom.lake.store import stamped_size
 from intercom.lake.table import LakeTable
 from intercom.tables.table import Table
@@ -73,7 +74,7 @@ class Seen:
     def state(self) -> TableState | None:
         """The record; None if there is none, or if it is damaged. Raises LakeError for one of a later format."""
         try:
-            return None if self.record is None else TableState.from_json(self.record)
+            return None if self.record is None else state_from_json(self.record)
         except (KeyError, TypeError, ValueError, AttributeError):
             return None
 

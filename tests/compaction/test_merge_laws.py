@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intercom.compaction.merge import POSITION, match_keys, newest_positions, same_content, versions_of
-from intercom.compaction.partition import PartitionMerge, RowCounts
+from intercom.compaction.partition import PartitionMerge
+from intercom.compaction.row_counts import RowCounts
 from intercom.tables.catalogue import TABLES
 from tests.support.effort import effort
 from tests.support.parquet import write_parquet

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from intercom.compaction.partition import PartitionMerge, RowCounts
+from intercom.compaction.partition import PartitionMerge
+from intercom.compaction.row_counts import RowCounts
 from intercom.errors import SchemaError
 from intercom.lake.parquet import ROW_GROUP_BYTES, ROW_GROUP_ROWS, RowGroupWriter
 from tests.support.parquet import write_parquet

@@ -8,7 +8,8 @@ import pytest
 
 from intercom.compaction.policy import LONGEST_WAIT, SMALL_TABLE_ROWS, CompactionMode, is_due, waiting_rows
 from intercom.lake.staged_run import Coverage, StagedRun
-from intercom.lake.state import Partition, TableState
+from intercom.lake.state import TableState
+from intercom.lake.state_entries import Partition
 
 NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
 LARGE = 2 * SMALL_TABLE_ROWS

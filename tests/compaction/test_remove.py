@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from intercom.compaction.partition import RowCounts
 from intercom.compaction.remove import find_keys, remove_rows, with_keys, with_parents
+from intercom.compaction.row_counts import RowCounts
 from intercom.compaction.schema_change import migrate_columns
 from intercom.errors import DamagedFileError, LakeError
 from intercom.lake.findings import missing_from

@@ -17,7 +17,8 @@ from intercom.compaction.schema_change import migrate_columns
 from intercom.errors import LakeError, SchemaError
 from intercom.lake.layout import TablePaths
 from intercom.lake.parquet import ParquetFile, file_digests, version_of
-from intercom.lake.state import Partition, TableState
+from intercom.lake.state import TableState
+from intercom.lake.state_entries import Partition
 from intercom.lake.storage import Lake
 from intercom.lake.table import LakeTable
 from intercom.normalise.normaliser import Normaliser

@@ -20,7 +20,7 @@ import yaml
 from intercom.cli.demo import demo_connection
 from intercom.compaction.compact import Compacted
 from intercom.config.lookup import read_connections_file
-from intercom.sync.ingest import Ingested
+from intercom.sync.ingested import Ingested
 from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Strategy
 from tests.support.installed import ROOT, Environment, built, foreign_wheel

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import intercom
-from intercom.compaction.partition import PartitionMerge, RowCounts
+from intercom.compaction.partition import PartitionMerge
 from intercom.compaction.replace import replace_file
+from intercom.compaction.row_counts import RowCounts
 from intercom.lake.parquet import has_checksums, is_damage, is_whole, open_parquet, version_of
 from intercom.tables.catalogue import TABLES
 from tests.support.parquet import damaged, write_parquet

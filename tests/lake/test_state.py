@@ -9,7 +9,9 @@ import pytest
 
 from intercom.lake.layout import FORMAT, PARTS_FORMAT
 from intercom.lake.staged_run import Coverage, StagedRun
-from intercom.lake.state import ColumnMigration, FinishedRead, Generation, Partition, TableState
+from intercom.lake.state import FinishedRead, Generation, TableState
+from intercom.lake.state_entries import ColumnMigration, Partition
+from intercom.lake.state_json import state_from_json, state_to_json
 from intercom.tables.catalogue import TABLES
 from intercom.tables.column_rules import NO_RULES, Action, ColumnRule, ColumnRules
 from intercom.tables.owed import OwedParent
@@ -196,7 +198,7 @@ def test_a_staged_run_has_the_fields_in_the_lake_that_it_always_had(
     assert run == StagedRun("r", 2, coverage)
     assert list(run.to_json()) == ["run_id", "parts", "replaces", "whole", "rows", "committed_at"]
     assert StagedRun.from_json(run.to_json()) == run
-    record = replace(RECORD, staged=(run,)).to_json()
+    record = state_to_json(replace(RECORD, staged=(run,)))
     assert record["format"] == PARTS_FORMAT < FORMAT
     assert record["staged"] == [run.to_json()]
     if (replaces, whole) != (True, False):
@@ -206,7 +208,7 @@ def test_a_staged_run_has_the_fields_in_the_lake_that_it_always_had(
 @pytest.mark.parametrize("entry", [{"run_id": "r"}, {"run_id": "r", "parts": 1, "of a later version": 1}, 5])
 def test_a_staged_run_that_is_none_makes_a_record_damaged(entry: object) -> None:
     with pytest.raises(TypeError):
-        TableState.from_json({**RECORD.to_json(), "staged": [entry]})
+        state_from_json({**state_to_json(RECORD), "staged": [entry]})
 
 
 @pytest.mark.parametrize(
@@ -220,9 +222,9 @@ def test_a_staged_run_that_is_none_makes_a_record_damaged(entry: object) -> None
 def test_a_record_keeps_rules_and_marks_and_earlier_versions_refuse_it(rules: ColumnRules, marks_deleted: bool) -> None:
     columns = TABLES["contacts"].schema.configured(rules, marks_deleted=marks_deleted)
     record = replace(RECORD, columns=columns, fingerprint=columns.fingerprint)
-    kept = TableState.from_json(record.to_json())
+    kept = state_from_json(state_to_json(record))
     assert kept.columns == columns
     assert kept.columns.arrow == columns.arrow
     assert columns.fingerprint != TABLES["contacts"].schema.fingerprint
-    assert record.to_json()["format"] == FORMAT > PARTS_FORMAT
-    assert replace(record, columns=TABLES["contacts"].schema).to_json()["format"] < FORMAT
+    assert state_to_json(record)["format"] == FORMAT > PARTS_FORMAT
+    assert state_to_json(replace(record, columns=TABLES["contacts"].schema))["format"] < FORMAT

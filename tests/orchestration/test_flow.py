@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from intercom.orchestration.tasks import merge_months, merge_table, prepare_run, sync_table
+from intercom.orchestration.prepare import prepare_run
+from intercom.orchestration.tasks import merge_months, merge_table, sync_table
 from tests.conftest import BUCKET
 from tests.support.prefect_server import ROOT, Prefect, inherited
 from tests.support.rig import BY_DEFAULT, CONNECTION, Rig

@@ -15,7 +15,7 @@ from intercom.lake.conditional_put import ConditionalPut
 from intercom.lake.local_store import LocalStore
 from intercom.lake.object_store import ObjectStore
 from intercom.sync.forecast import RunForecast, forecast_run
-from intercom.sync.ingest import Ingested
+from intercom.sync.ingested import Ingested
 from intercom.sync.run import Run
 from intercom.sync.table_forecast import TableForecast
 from intercom.tables.catalogue import TABLES

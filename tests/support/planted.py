@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intercom.lake.parquet import ParquetFile, footer_digest, open_parquet
-from intercom.lake.state import Partition
+from intercom.lake.state_entries import Partition
 from tests.support.rig import Rig
 
 

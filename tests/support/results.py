@@ -6,7 +6,7 @@ from typing import Any
 
 from intercom.api.traffic import Traffic
 from intercom.compaction.compact import Compacted
-from intercom.sync.ingest import Ingested
+from intercom.sync.ingested import Ingested
 from intercom.sync.summary import TableResult
 
 _MERGED = ("rows", "new", "changed", "unchanged", "removed", "files", "waiting")

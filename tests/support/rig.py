@@ -27,7 +27,8 @@ from intercom.lake.table import LakeTable
 from intercom.lake.watermark import Watermark
 from intercom.sandbox import LoggedRequest, SandboxServer, Workspace
 from intercom.sync.derived import derive
-from intercom.sync.ingest import Ingested, ingest_table
+from intercom.sync.ingest import ingest_table
+from intercom.sync.ingested import Ingested
 from intercom.sync.remove_gone import remove_gone
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES

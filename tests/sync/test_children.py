@@ -13,7 +13,7 @@ from intercom.compaction.compact import Compacted
 from intercom.compaction.policy import CompactionMode
 from intercom.errors import PermissionDeniedError, RequestRejectedError
 from intercom.extract import children
-from intercom.sync.ingest import Ingested
+from intercom.sync.ingested import Ingested
 from intercom.sync.removals import count_read
 from intercom.tables.catalogue import TABLES
 from tests.conftest import NOW

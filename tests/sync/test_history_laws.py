@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from intercom.errors import ConfigurationError
 from intercom.lake.findings import Findings
 from intercom.lake.staged_run import Coverage, StagedRun
-from intercom.lake.state import Partition, TableState
+from intercom.lake.state import TableState
+from intercom.lake.state_entries import Partition
+from intercom.lake.state_json import state_from_json, state_to_json
 from intercom.lake.watermark import Watermark
 from intercom.sync.history import begins_before, from_day
 from intercom.sync.plan import ReadPlan, plan_read
@@ -207,10 +209,10 @@ def test_a_record_says_whether_its_history_has_begun_and_an_old_one_has(
     data: st.DataObject, table: Table, only: bool
 ) -> None:
     state = replace(data.draw(records(table))[0], backfills_only=only)
-    record = json.loads(json.dumps(state.to_json()))
-    assert TableState.from_json(record) == state
+    record = json.loads(json.dumps(state_to_json(state)))
+    assert state_from_json(record) == state
     del record["backfills_only"]
-    assert TableState.from_json(record) == replace(state, backfills_only=False)
+    assert state_from_json(record) == replace(state, backfills_only=False)
 
 
 @pytest.mark.parametrize(

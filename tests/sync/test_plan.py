@@ -11,7 +11,8 @@ from intercom.config.lookback import Lookback
 from intercom.errors import ConfigurationError
 from intercom.extract.windows import Window
 from intercom.lake.findings import Findings
-from intercom.lake.state import Partition, TableState
+from intercom.lake.state import TableState
+from intercom.lake.state_entries import Partition
 from intercom.lake.watermark import Watermark
 from intercom.sync.plan import ReadPlan, plan_read
 from intercom.sync.run import Run

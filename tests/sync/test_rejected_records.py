@@ -17,7 +17,7 @@ from intercom.lake.layout import TablePaths
 from intercom.lake.rejected_records import RejectedRecords
 from intercom.normalise.records import Rejected
 from intercom.sandbox.records import Record
-from intercom.sync.ingest import Ingested
+from intercom.sync.ingested import Ingested
 from tests.support.rig import CONNECTION, Rig, is_of_everything
 
 SEARCH = "/contacts/search"

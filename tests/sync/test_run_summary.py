@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from intercom.api.traffic import Traffic
-from intercom.lake.state import Partition, TableState
+from intercom.lake.state import TableState
+from intercom.lake.state_entries import Partition
 from intercom.sync.run import Run, RunRequest, asked_range
 from intercom.sync.run_summary import RunFacts, known_tables, recorded_table, run_summary
 from intercom.sync.summary import TableResult

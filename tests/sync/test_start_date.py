@@ -13,7 +13,8 @@ import pytest
 from intercom.compaction.policy import CompactionMode
 from intercom.errors import ConfigurationError
 from intercom.lake.state import TableState
-from intercom.sync.ingest import Ingested
+from intercom.lake.state_json import state_to_json
+from intercom.sync.ingested import Ingested
 from tests.conftest import NOW
 from tests.support.rig import Rig, in_both_formats, is_page
 
@@ -118,7 +119,7 @@ def test_a_history_is_remembered_and_widened_and_never_shortened(rig: Rig) -> No
             assert "Leave out --start-date" in str(refused.value)
             assert f"data/acme/{table}" in str(refused.value)
             assert [request.path for request in rig.server.log] == ["/me"]
-            assert record(rig, table).to_json()["history_from"] == f"{day(EARLY)}T00:00:00Z"
+            assert state_to_json(record(rig, table))["history_from"] == f"{day(EARLY)}T00:00:00Z"
         assert {key: mark.value for key, mark in rig.store.kept.items()} == marks
 
     whole = sync(rig, history_from="all")

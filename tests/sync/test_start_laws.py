@@ -14,7 +14,9 @@ from intercom.errors import LakeError
 from intercom.lake.findings import Findings, intact, missing_from, not_to_be_merged
 from intercom.lake.layout import FORMAT
 from intercom.lake.staged_run import Coverage, StagedRun
-from intercom.lake.state import ColumnMigration, Partition, TableState
+from intercom.lake.state import TableState
+from intercom.lake.state_entries import ColumnMigration, Partition
+from intercom.lake.state_json import state_from_json, state_to_json
 from intercom.lake.watermark import Watermark
 from intercom.sync.start import StartingPoint, next_watermark, starting_point, watermark_after
 from intercom.tables.contacts import CONTACTS
@@ -109,16 +111,16 @@ def test_a_record_survives_the_way_through_json(
 ) -> None:
     rewriting = None if columns is None else ColumnMigration("v3", columns)
     state = replace(state, history_from=history_from, columns=columns, rewriting=rewriting)
-    again = TableState.from_json(json.loads(json.dumps(state.to_json())))
+    again = state_from_json(json.loads(json.dumps(state_to_json(state))))
     assert again == state
-    assert again.to_json() == state.to_json()
-    assert state.to_json()["rows"] == state.rows == sum(entry.rows for entry in state.partitions.values())
+    assert state_to_json(again) == state_to_json(state)
+    assert state_to_json(state)["rows"] == state.rows == sum(entry.rows for entry in state.partitions.values())
 
 
 @laws
 @given(state=STATES)
 def test_the_times_of_a_record_are_written_in_utc(state: TableState) -> None:
-    record = state.to_json()
+    record = state_to_json(state)
     for name in ("watermark", "ingested_at", "saved_at"):
         assert record[name] is None or record[name].endswith("Z")
 
@@ -127,15 +129,15 @@ def test_the_times_of_a_record_are_written_in_utc(state: TableState) -> None:
 @given(state=STATES, later=st.integers(1, 100))
 def test_a_record_of_a_later_format_is_refused_and_the_cure_is_named(state: TableState, later: int) -> None:
     with pytest.raises(LakeError, match="Upgrade"):
-        TableState.from_json({**state.to_json(), "format": FORMAT + later})
+        state_from_json({**state_to_json(state), "format": FORMAT + later})
 
 
 @laws
 @given(state=STATES)
 def test_a_record_from_before_reads_could_be_short_counts_as_complete(state: TableState) -> None:
-    record = state.to_json()
+    record = state_to_json(state)
     del record["complete"], record["notes"]
-    assert TableState.from_json(record) == replace(state, complete=True, notes=())
+    assert state_from_json(record) == replace(state, complete=True, notes=())
 
 
 FIRST_FIELDS = {
@@ -148,14 +150,14 @@ FIRST_FIELDS = {
 @laws
 @given(state=STATES)
 def test_a_record_that_lacks_a_field_of_the_first_version_is_damaged(state: TableState) -> None:
-    record = state.to_json()
+    record = state_to_json(state)
     for name in record:
         lacking = {other: value for other, value in record.items() if other != name}
         if name in FIRST_FIELDS:
             with pytest.raises(KeyError):
-                TableState.from_json(lacking)
+                state_from_json(lacking)
         else:
-            TableState.from_json(lacking)
+            state_from_json(lacking)
     assert record.keys() >= FIRST_FIELDS
 
 
@@ -345,7 +347,7 @@ def test_a_file_that_was_found_damaged_means_from_the_beginning_until_everything
     state: TableState, saved: Watermark | None, months: tuple[str, ...]
 ) -> None:
     noted = replace(state, damaged=months)
-    assert TableState.from_json(json.loads(json.dumps(noted.to_json()))) == noted
+    assert state_from_json(json.loads(json.dumps(state_to_json(noted)))) == noted
     mended = any(run.coverage is not Coverage.SOME for run in state.staged)
     assert start(noted, saved).watermark == (start(state, saved).watermark if mended else None)
     assert mended or "damaged" in start(noted, saved).reason

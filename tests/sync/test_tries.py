@@ -27,7 +27,8 @@ from intercom.lake.table import LakeTable
 from intercom.normalise.normaliser import Normaliser
 from intercom.sandbox import LoggedRequest
 from intercom.sync.checkpoints import ResumeKey, RunCheckpoints
-from intercom.sync.ingest import Ingested, ingest_table
+from intercom.sync.ingest import ingest_table
+from intercom.sync.ingested import Ingested
 from intercom.sync.progress import TableProgress
 from intercom.sync.read_table import TableReader
 from intercom.sync.run import Run

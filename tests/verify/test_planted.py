@@ -17,7 +17,7 @@ import pytest
 
 from intercom.lake.layout import TablePaths
 from intercom.lake.parquet import ParquetFile, file_digests, version_of
-from intercom.lake.state import Partition
+from intercom.lake.state_entries import Partition
 from intercom.lake.storage import Lake
 from intercom.lake.store import FileStat
 from intercom.lake.table import LakeTable
