@@ -252,6 +252,15 @@ def count_lines_with(lake: Lake, paths: TablePaths, values: Sequence[str]) -> in
     )
 
 
+def count_reasons(lake: Lake, paths: TablePaths) -> Counter[str]:
+    """Reason -> number of the table's records that were rejected for it and are kept; one file in memory at a time."""
+    reasons: Counter[str] = Counter()
+    for path in lake.list(paths.rejected):
+        lines = (lake.read_bytes(path) or b"").split(b"\n")
+        reasons.update(str(entry_of(line).get("reason", "a line that cannot be read")) for line in lines if line)
+    return reasons
+
+
 def drop_lines_with(lake: Lake, paths: TablePaths, values: Sequence[str]) -> int:
     """Drop these records from the table's files; gives their number."""
     dropped = 0

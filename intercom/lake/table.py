@@ -23,6 +23,7 @@ from intercom.lake.published import PlainFiles, PublishedFile, PublishedFiles
 from intercom.lake.rejected_records import (
     RejectedRecords,
     count_lines_with,
+    count_reasons,
     drop_lines_with,
     hide_texts,
     remove_expired,
@@ -245,6 +246,10 @@ class LakeTable:
     def count_rejected_with(self, values: Sequence[str]) -> int:
         """The number of rejected records that have one of these values."""
         return count_lines_with(self.lake, self.paths, values)
+
+    def rejected_reasons(self) -> Counter[str]:
+        """Reason -> number of the rejected records that are kept."""
+        return count_reasons(self.lake, self.paths)
 
     def parts(self) -> list[StagedPart]:
         """All staged parts, of whatever run, in the order of their paths."""

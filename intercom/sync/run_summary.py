@@ -11,6 +11,10 @@ failed. Fields may be added without a new `VERSION`.
     started_at, ended_at, seconds  by Intercom's clock where it was told, else by this machine's
     state, message                 completed or failed, and how it ended in words, as Prefect's final state says it
     asked                          tables, full_refresh, start_date and end_date (days, both included), compact
+    traffic                        of all its tables, without those that failed
+        requests, throttled, bytes_received
+        seconds                    from the first request to the last answer
+        limit_per_10s, share       requests that are allowed, and what share of them was sent in that time (1.0: all)
     tables                         one entry for each table of the run; all failed if it ended before it read
         table, status, reason      status: synced, compacted, skipped, failed; reason: why it was read from where it
                                    was, or why it was skipped: it was not named, and Intercom refuses it
@@ -41,6 +45,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Literal
 
+from intercom.api.traffic import total
 from intercom.lake.state import TableState
 from intercom.lake.watermark import iso_text
 from intercom.sync.run import ALL, Run, RunRequest
@@ -121,6 +126,7 @@ def run_summary(
             "end_date": _day(None if request.until is None else request.until - 1),
             "compact": facts.compact,
         },
+        "traffic": _traffic(tables),
         "tables": [_entry(facts, table) for table in tables],
     }
     return {**run, "lake_tables": _after(facts, tables, lake_tables, run["ended_at"]), "pruned_on": pruned_on}
@@ -178,6 +184,19 @@ def _in_step_since(facts: RunFacts, table: TableResult) -> int | None:
     if facts.run is None or facts.run.until is not None or table.read.earlier_try:
         return None
     return facts.run.run_start if table.error is None and table.read.complete else None
+
+
+def _traffic(tables: Iterable[TableResult]) -> dict[str, Any]:
+    """What the run has asked of Intercom, as far as its tables have counts."""
+    sent = total(table.read.traffic for table in tables if _has_counts(table))
+    return {
+        "requests": sent.requests,
+        "throttled": sent.throttled,
+        "bytes_received": sent.received,
+        "seconds": round(sent.seconds, 3),
+        "limit_per_10s": sent.limit or None,
+        "share": None if sent.share is None else round(sent.share, 4),
+    }
 
 
 def _lake_table(

@@ -359,3 +359,13 @@ def test_a_second_try_tells_the_records_that_the_first_has_rejected(rig: Rig) ->
     second.recall()
     second.take(5, [Rejected(b"\xff", "no JSON")], "request")
     assert second.notes(replaces=False) == first.notes(replaces=False)
+
+
+def test_the_reasons_for_which_records_are_kept_are_counted_over_all_runs(rig: Rig) -> None:
+    tags = rig.lake_table("tags")
+    assert tags.rejected_reasons() == {}
+    for run, texts in {"run-a": (b"1", b"2"), "run-b": (b"3", b"2")}.items():
+        with tags.rejected_records(run) as kept:
+            kept.take(5, [Rejected(text, "no object") for text in texts], None)
+    tags.lake.write_bytes(f"{tags.paths.rejected}/run-c.jsonl", b'{"reason": "no key", "record": "x"}\nhalf a li')
+    assert tags.rejected_reasons() == {"no object": 3, "no key": 1, "a line that cannot be read": 1}

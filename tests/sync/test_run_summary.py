@@ -75,6 +75,16 @@ def test_a_table_has_its_counts_times_notes_and_rejected_records() -> None:
     ]  # fmt: skip
 
 
+def test_a_run_has_the_traffic_of_its_tables_and_the_share_of_the_quota_that_it_was() -> None:
+    tags = table_result("tags", traffic=Traffic(79, 0, 800, 166, 0.5, 9.0))
+    assert summary([CONTACTS, tags])["traffic"] == {
+        "requests": 83, "throttled": 1, "bytes_received": 2_000, "seconds": 9.0, "limit_per_10s": 166, "share": 0.5,
+    }  # fmt: skip
+    assert summary([TAGS])["traffic"] == {
+        "requests": 0, "throttled": 0, "bytes_received": 0, "seconds": 0.0, "limit_per_10s": None, "share": None,
+    }  # fmt: skip
+
+
 def test_a_table_that_failed_has_no_counts_unless_it_was_read() -> None:
     refused = replace(CONTACTS, failure="the watermark block was refused")
     tags, contacts = summary([TAGS, refused])["tables"]
