@@ -10,10 +10,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-_BUNDLED = (
-    "flows/sync.py", "flows/reconcile.py", "flows/compact.py",
-    "prefect.yaml", "deployments/automations", "deployments/examples",
-)  # fmt: skip
+_BUNDLED = ("flows", "prefect.yaml", "deployments/automations", "deployments/examples")
 
 
 class WheelHook(BuildHookInterface[Any]):

@@ -5,6 +5,7 @@ IntercomWatermark    block: how far a table has been read
 sync_flow            the flow of flows/sync.py; `intercom.sync` is a room of this package
 reconcile_flow       the flow of flows/reconcile.py
 compact_flow         the flow of flows/compact.py
+verify_flow          the flow of flows/verify.py
 
 Each is imported when it is first asked for: ``import intercom`` alone imports neither Prefect nor pyarrow.
 """
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     sync_flow: Flow[..., State[None]]
     compact_flow: Flow[..., State[None]]
     reconcile_flow: Flow[..., State[None]]
+    verify_flow: Flow[..., State[None]]
 
-__all__ = ["IntercomConnection", "IntercomWatermark", "compact_flow", "reconcile_flow", "sync_flow"]
+__all__ = ["IntercomConnection", "IntercomWatermark", "compact_flow", "reconcile_flow", "sync_flow", "verify_flow"]
 
 _PLACES: Final = {
     "IntercomConnection": ("intercom.blocks", "IntercomConnection"),
@@ -35,6 +37,7 @@ _PLACES: Final = {
     "compact_flow": ("intercom.flows.compact", "compact"),
     "reconcile_flow": ("intercom.flows.reconcile", "reconcile"),
     "sync_flow": ("intercom.flows.sync", "sync"),
+    "verify_flow": ("intercom.flows.verify", "verify"),
 }
 """Module of each export, and its name there."""
 

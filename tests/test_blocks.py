@@ -109,6 +109,7 @@ def test_the_package_exports_its_blocks_and_flows_and_nothing_else() -> None:
         "IntercomWatermark": "IntercomWatermark",
         "compact_flow": "compact",
         "reconcile_flow": "reconcile",
+        "verify_flow": "verify",
         "sync_flow": "sync",
     }
     assert intercom.IntercomConnection is IntercomConnection

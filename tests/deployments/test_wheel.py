@@ -33,8 +33,8 @@ from tests.support.truth import assert_exact, read_lake
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 FLOWS = (
-    "from intercom.flows import compact, reconcile, sync; "
-    "print(sync.sync.name, reconcile.reconcile.name, compact.compact.name)"
+    "from intercom.flows import compact, reconcile, sync, verify; "
+    "print(sync.sync.name, reconcile.reconcile.name, compact.compact.name, verify.verify.name)"
 )
 
 
@@ -72,8 +72,15 @@ def flows_of(environment: Environment, folder: Path) -> tuple[str, str]:
 
 def test_flows_are_imported_from_a_wheel_of_the_checkout(installed: Environment, tmp_path: Path) -> None:
     names, place = flows_of(installed, tmp_path)
-    assert names == "intercom-sync intercom-reconcile intercom-compact"
+    assert names == "intercom-sync intercom-reconcile intercom-compact intercom-verify"
     assert Path(place).is_relative_to(installed.packages)
+
+
+def test_a_wheel_has_the_flow_of_each_deployment(wheel: Path) -> None:
+    definitions = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+    flows = {f"intercom/bundled/{entry['entrypoint'].partition(':')[0]}" for entry in definitions}
+    assert len(flows) > 1
+    assert flows <= set(contents(wheel))
 
 
 def test_a_wheel_of_the_sdist_is_that_of_the_checkout(wheel: Path, source: Path, tmp_path: Path) -> None:
@@ -104,7 +111,7 @@ def test_an_editable_install_imports_the_flows_of_the_checkout(source: Path, tmp
         names, place = flows_of(environment, tmp_path / "empty")
     finally:
         flow.write_text(before, encoding="utf-8")
-    assert names == "edited-sync intercom-reconcile intercom-compact"
+    assert names == "edited-sync intercom-reconcile intercom-compact intercom-verify"
     assert Path(place) == source / "intercom" / "__init__.py"
     assert environment.run("intercom-lake", "--version", cwd=tmp_path).stdout.strip() == "0.1.0"
 
