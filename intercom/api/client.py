@@ -154,12 +154,14 @@ class TableClient:
         *,
         expect: tuple[str, ...] = (),
         once: bool = False,
+        mismatch: Callable[[Answer], str | None] | None = None,
     ) -> Answer:
-        """GET ``path`` below the connection's base URL; ``expect`` and ``once`` as in ``Request``.
+        """GET ``path`` below the connection's base URL; ``expect``, ``once`` and ``mismatch`` as in ``Request``.
 
         With ``once`` the first failure other than a 429 raises RetriableApiError.
         """
-        return self._sender.call(Request("GET", path, params=dict(params or {}), expect=expect, once=once))
+        request = Request("GET", path, params=dict(params or {}), expect=expect, once=once, mismatch=mismatch)
+        return self._sender.call(request)
 
     def post(
         self, path: str, body: Mapping[str, object], *, expect: tuple[str, ...] = (), heavy: bool = False

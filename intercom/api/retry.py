@@ -194,7 +194,7 @@ class RequestSender:
         rates = RateHeaders.from_http(received.headers)
         logger.debug("%s: status %d", self._what(request), status)
         if 200 <= status < 300:
-            outcome = read_answer(received, request.expect, self.mask)
+            outcome = _own_answer(request, read_answer(received, request.expect, self.mask), status)
             if isinstance(outcome, Answer) or outcome.status == status:
                 self.limiter.answered(permit, rates)
                 return outcome
@@ -277,6 +277,17 @@ class RequestSender:
             request_id=failure.request_id,
             server_time=failure.server_time,
         )
+
+
+def _own_answer(request: Request, outcome: Answer | Failure, status: int) -> Answer | Failure:
+    """The outcome; a failure where it is an answer that belongs to another request."""
+    if not isinstance(outcome, Answer) or request.mismatch is None:
+        return outcome
+    reason = request.mismatch(outcome)
+    if reason is None:
+        return outcome
+    told = f"{reason} (request {outcome.request_id}); nothing of it was taken"
+    return Failure(told, status, request_id=outcome.request_id, server_time=outcome.server_time)
 
 
 def _seconds_after_wait(state: RetryCallState) -> float:

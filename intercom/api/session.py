@@ -7,7 +7,7 @@ token: none of them leaves this module.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -20,7 +20,7 @@ from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from intercom.api.body import TooLargeError, TooSlowError, answers_within, read_body
-from intercom.api.response import HttpResponse
+from intercom.api.response import Answer, HttpResponse
 from intercom.config.connection import Connection
 
 API_VERSION = "2.14"
@@ -34,7 +34,8 @@ class Request:
     without it counts as broken. Empty: nothing is expected.
     ``once``: only a 429 is retried. The request moves a position on the server, so that after any other failure the
     page may be lost though it was never seen; or it has failed in earlier runs. ``heavy``: two failures in a row that
-    look like too big a page are the end.
+    look like too big a page are the end. ``mismatch`` says of an answer that can be read why it is not the one to this
+    request, None if it is; one that is not counts as broken.
     """
 
     method: str
@@ -44,6 +45,7 @@ class Request:
     expect: tuple[str, ...] = ()
     once: bool = False
     heavy: bool = False
+    mismatch: Callable[[Answer], str | None] | None = None
 
 
 @dataclass(frozen=True)

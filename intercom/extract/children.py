@@ -21,14 +21,14 @@ from dataclasses import dataclass, replace
 from itertools import count
 from threading import Condition, Lock
 from typing import Final
-from urllib.parse import quote
 
 from intercom.errors import AbandonedError, FatalApiError, RequestRejectedError, RetriableApiError
 from intercom.extract.child_answers import Children, ParentRecord, Verdict, judge, page_of_children, parent_of
+from intercom.extract.child_requests import ChildRequests
 from intercom.extract.completeness import Completeness
 from intercom.extract.extraction import Extraction, SliceEnd
 from intercom.extract.owed_parents import OwedParents
-from intercom.extract.pages import Page, next_params, pages_of, place_of
+from intercom.extract.pages import Page
 from intercom.tables.owed import OwedParent
 
 log = logging.getLogger(__name__)
@@ -95,6 +95,7 @@ class _Reading:
         self._collected: list[ParentRecord] = []
         self._expected: int | None = None
         self._owing = OwedParents(extraction)
+        self._requests = ChildRequests(extraction.table, extraction.api)
         self._handing = Lock()
         self._since_end = Completeness()
         """Of parents whose children were asked for after the last end of a slice."""
@@ -303,23 +304,4 @@ class _Reading:
         return second.with_those_of(first), Verdict.FEWER if same and again is Verdict.FEWER else Verdict.SHORT
 
     def _answers(self, parent: ParentRecord) -> Children:
-        """All children that one request, and those that follow from its answers, give."""
-        api, table = self._extraction.api, self._extraction.table
-        path = table.path.replace("{key}", quote(parent.key, safe=""))
-        once = self._owing.was_owed(parent.key)
-        children, following, places = Children(), dict[str, str | int](), {place_of({"page": 1})}
-        number = brought = 0
-        while True:
-            number += 1
-            answer = api.get(path, {**table.requests[0], **following}, expect=table.records_at, once=once)
-            more = children.add(answer, table)
-            brought += more
-            # The list of a newsfeed's items names no next page, but counts them.
-            total = pages_of(answer).get("total_pages")
-            counted = total if isinstance(total, int) else 0
-            following = next_params(answer) or ({"page": number + 1} if number < counted else {})
-            if not (more and following) or place_of(following) in places:
-                if brought < counted > 1:
-                    children.lacks_some()
-                return children
-            places.add(place_of(following))
+        return self._requests.children(parent.key, once=self._owing.was_owed(parent.key))

@@ -1,4 +1,4 @@
-"""Tables whose records belong to records of another table and are served below these, without naming them."""
+"""Tables whose records belong to records of another table and are served below these, most without naming them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ class ChildOf:
     """The parent's table, and the member of a new record that names its parent, which is not served.
 
     `counted` is the path of the number of children in the parent's record, if it has one. `shared`: several parents may
-    have the record of the same id.
+    have the record of the same id. `names`: the member of a record that refers to its parent, if it has one.
     """
 
     table: str
     member: str
     counted: tuple[str, str] | None = None
     shared: bool = False
+    names: str = ""
 
 
 CHILDREN: Mapping[str, ChildOf] = {
     "conversation_parts": ChildOf("conversations", "conversation_id", ("statistics", "count_conversation_parts")),
-    "contact_notes": ChildOf("contacts", "contact_id"),
+    "contact_notes": ChildOf("contacts", "contact_id", names="contact"),
     "contact_segments": ChildOf("contacts", "contact_id", shared=True),
     "contact_subscriptions": ChildOf("contacts", "contact_id", shared=True),
     "company_segments": ChildOf("companies", "company_id", shared=True),

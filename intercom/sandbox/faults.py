@@ -32,11 +32,12 @@ FaultKind = Literal[
     "same_next",
     "fewer",
     "more",
+    "another",
     "reset_body",
     "drip",
 ]
 UNTRUE: frozenset[FaultKind] = frozenset(
-    ("shard_away", "short", "shifted", "hollow", "again", "same_next", "fewer", "more")
+    ("shard_away", "short", "shifted", "hollow", "again", "same_next", "fewer", "more", "another")
 )
 SCROLL_PATH = "/companies/scroll"
 HALF_A_LIST = b'{"type":"list","data":[{"type":"contact","id":"5ba682d23d7cf92bef87bfd4","em'
@@ -65,6 +66,7 @@ class Fault:
     seconds: float = 0.0
     every: int = 10
     where: Callable[[LoggedRequest], bool] | None = None
+    instead: Callable[[str], str] | None = None
     matches: int = 0
     hits: int = 0
     wrong: int = 0
@@ -89,23 +91,29 @@ class Fault:
         """Whether the answer comes from a proxy in front of the API, and so has no rate headers."""
         return self.kind in ("html", "redirect")
 
-    def answer(self, request: LoggedRequest, request_id: str, execute: Callable[[], Answer]) -> Answer:
-        """The faulty answer; raises Reset if the connection is to be closed without an answer."""
+    def answer(self, request: LoggedRequest, request_id: str, execute: Callable[[str], Answer]) -> Answer:
+        """The faulty answer; raises Reset if the connection is to be closed without an answer.
+
+        `execute` gives the right answer to the request at a path.
+        """
+        path = request.path
         self.wrong += self.kind not in UNTRUE
         if self.kind == "delay":
             time.sleep(self.seconds)
-            return execute()
+            return execute(path)
         if self.kind in UNTRUE:
-            right = execute()
+            right = execute(path)
             body = right.body
+            if self.kind == "another" and self.instead is not None:
+                right = execute(self.instead(path))
             untrue_one = self._untrue(request, right)
             self.wrong += untrue_one.body != body
             return untrue_one
         if self.kind in ("reset_body", "drip"):
-            right = execute()
+            right = execute(path)
             right.breaks, right.drips = self.kind == "reset_body", self.seconds
             return right
-        done = execute() if self.executed else None
+        done = execute(path) if self.executed else None
         if self.kind == "reset":
             raise Reset
         answer = self._failure(request.path, request_id, done)
@@ -126,6 +134,8 @@ class Fault:
                     right.body = self.before.get(request.path, right.body)
                 case "same_next":
                     right.body = untrue.same_next(right.body, request)
+                case "another":
+                    pass  # another one was executed
                 case "fewer":
                     right.body = untrue.counting(right.body, lambda count: count // 2)
                 case "more":

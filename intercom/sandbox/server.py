@@ -6,6 +6,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from email.utils import formatdate
 from threading import Lock
 from types import TracebackType
@@ -110,6 +111,7 @@ class SandboxServer:
         seconds: float = 0.0,
         every: int = 10,
         where: Callable[[LoggedRequest], bool] | None = None,
+        instead: Callable[[str], str] | None = None,
     ) -> Fault:
         """Make requests to ``path`` (None: any path) fail: the first ``after`` succeed, the next ``times`` fail.
 
@@ -123,10 +125,11 @@ class SandboxServer:
         count. "shifted": one record of the page is there twice and another one is missing. "hollow": no records, but
         the same count and next page. "again": the right answer to the request before, of the same path. "same_next":
         the page names itself as the next one. "fewer" and "more": another count. A scroll advances by such a page.
+        "another": the answer of another path, which ``instead`` gives for the request's.
 
         "reset_body" resets the connection in the middle of the right answer, "drip" sends it a byte in ``seconds``.
         """
-        fault = Fault(kind, path, status, times, after, body, headers or {}, executed, seconds, every, where)
+        fault = Fault(kind, path, status, times, after, body, headers or {}, executed, seconds, every, where, instead)
         self._faults.add(fault)
         return fault
 
@@ -201,14 +204,14 @@ class SandboxServer:
         allowance = self._limit.take()
         fault = self._faults.match(request) if allowance.allowed else None
 
-        def execute() -> Answer:
+        def execute(path: str) -> Answer:
             try:
-                return self._execute(request, headers, body, allowance)
+                return self._execute(replace(request, path=path), headers, body, allowance)
             except Refusal as refusal:
                 return refusal.answer(request_id)
 
         if fault is None:
-            answer = execute()
+            answer = execute(request.path)
             self._faults.served(request, answer)
         else:
             answer = fault.answer(request, request_id, execute)

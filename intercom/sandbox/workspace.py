@@ -153,6 +153,8 @@ class Workspace:
             record = self._seeder.record(table, self.now()) | fields
             if (relation := CHILDREN.get(table)) is not None and record[relation.member] is None:
                 record[relation.member] = self.create(relation.table)["id"]
+            if relation is not None and relation.names and relation.names not in fields:
+                record[relation.names] = {**record[relation.names], "id": record[relation.member]}
             key = key_of(record, relation)
             if key in self.tables[table]:
                 raise ValueError(f"{table} has a record {key!r} already")

@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from urllib.parse import quote
 
 from intercom.errors import ApiError, FatalApiError
-from intercom.extract.one_record import no_record
+from intercom.extract.one_record import ask_record
 from intercom.extract.pages import Page
-from intercom.normalise.coerce import coerce, epoch_seconds
-from intercom.normalise.records import NO_JSON, Rejected
 from intercom.sync.read_table import TableReader
 from intercom.sync.vanished import Answer
-from intercom.tables.schema import ColumnKind
 from intercom.tables.table import Table
 
 log = logging.getLogger(__name__)
@@ -44,9 +40,9 @@ def ask_each(read: TableReader, table: Table, keys: Sequence[str], control: str 
     if not table.record_path:
         return Answers(why="records have no address of their own, so that none can be asked for")
     try:
-        if control is None or not isinstance(record_of(read, table, control), Page):
+        if control is None or not isinstance(_record_of(read, table, control), Page):
             return Answers(why="records have no address of their own here, not even those that were read")
-        found = read.in_parallel([partial(record_of, read, table, key) for key in keys])
+        found = read.in_parallel([partial(_record_of, read, table, key) for key in keys])
     except ApiError as error:
         return Answers(why=f"they cannot be asked for by their own address ({error})", refusal=error)
     said = {key: _meaning(answer) for key, answer in zip(keys, found, strict=True)}
@@ -56,27 +52,16 @@ def ask_each(read: TableReader, table: Table, keys: Sequence[str], control: str 
     return Answers(said, there, refusal=refusal)
 
 
-def record_of(read: TableReader, table: Table, key: str) -> Page | FatalApiError | None:
-    """The record of this key, as a page of its own; None when there is none, or when the answer has another key.
+def _record_of(read: TableReader, table: Table, key: str) -> Page | FatalApiError | None:
+    """As `ask_record`. A record that cannot be a row is told as rejected, unless the read has met it before.
 
-    An answer without a key is no record, and counts as a refusal.
-
-    A record that cannot be a row is reported as rejected, and its earlier version in the lake is not kept: the read has
-    met it, or could have.
+    Its earlier version in the lake is not kept: the read has met the record, or could have.
     """
-    try:
-        answer = read.api.get(f"{table.record_path}{quote(key, safe='')}")
-    except FatalApiError as error:
-        return None if error.status == 404 else error
-    members = {member: value for member, value in answer.fields.items() if member not in table.record_omits}
+    answer = ask_record(read.api, table, key)
     (name,) = table.primary_key  # of a table with a record path
-    if (found := coerce(ColumnKind.STRING, bytes(members.get(name, b"null")))) != key:
-        return None if isinstance(found, str) and found else no_record(table, answer)
-    if answer.elements is not None:
-        odd = [] if read.rejected.holds(name, key) else [Rejected(text, NO_JSON) for text in answer.elements]
-        return Page(1, answer.request_id, [], rejected=tuple(odd))
-    newest = epoch_seconds(members.get(table.cursor_field)) if table.cursor_field else None
-    return Page(1, answer.request_id, [members], sum(len(bytes(value)) for value in members.values()), newest=newest)
+    if isinstance(answer, Page) and answer.rejected and read.rejected.holds(name, key):
+        return replace(answer, rejected=())
+    return answer
 
 
 def _meaning(answer: Page | ApiError | None) -> Answer:

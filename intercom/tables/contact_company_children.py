@@ -2,10 +2,15 @@
 
 Whether a contact's or company's `updated_at` moves when only its segments or its subscriptions change is not
 documented. A full refresh reads all of them.
+
+A note names its contact, so that an answer with the notes of another contact is known to be wrong. Segments and
+subscriptions name nobody: a list of these that is another contact's, or another company's, cannot be told from the
+right one, and stays in the lake until the contact or the company changes, or a full refresh.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from intercom.tables.companies import COMPANIES
@@ -51,7 +56,7 @@ CONTACT_NOTES: Final = Table(
     partition_field="contact_created_at",
     strategy=Strategy.REPLACE_CHILDREN,
     scope="read and list users and companies",
-    parent=_OF_CONTACT,
+    parent=replace(_OF_CONTACT, named_in=("contact", "id")),
     selection=Selection.NAME,
     optional=True,
 )

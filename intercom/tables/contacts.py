@@ -48,6 +48,7 @@ CONTACTS: Final = Table(
     cursor_field="updated_at",
     strategy=Strategy.MERGE,
     record_path="/contacts/",
+    merges=True,  # "Merge a lead and a user": the lead's address answers 404; API reference, not observed
     scope="read and list users and companies",
     narrowed_by=("id", "role"),
     refilled=("tags", "companies"),

@@ -1,6 +1,7 @@
 """Conversation parts: the messages and the changes of state of a conversation, one request for each conversation.
 
-The message that opened a conversation is no part: it is the conversation's `source`.
+The message that opened a conversation is no part: it is the conversation's `source`. The answer is the conversation's
+own record, so that its id tells whose parts these are.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ CONVERSATION_PARTS: Final = Table(
         inherits={"conversation_id": "id", "conversation_created_at": "created_at"},
         counted_by=("statistics", "count_conversation_parts"),
         cut_by="created_at",
+        named_beside="id",
         most=500,  # component `conversation_parts`: "There is a limit of 500 parts"; the newest are given
     ),
     selection=Selection.ALL,

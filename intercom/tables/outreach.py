@@ -1,4 +1,9 @@
-"""What a workspace tells its contacts: news items, newsfeeds, and the subscriptions that they can leave."""
+"""What a workspace tells its contacts: news items, newsfeeds, and the subscriptions that they can leave.
+
+A list of a newsfeed's items is not compared with the newsfeed: an item may be in several, and that the ids in its
+`newsfeed_assignments` are those of `newsfeeds` is not documented. Each run reads all of them anew, and asks twice
+before a row goes.
+"""
 
 from __future__ import annotations
 

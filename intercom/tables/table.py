@@ -55,6 +55,10 @@ class Parent:
     children in the parent's record, outermost name first; empty if it has none. `cut_by` is a time of the children: an
     answer that does not have all children has the newest ones by this time; empty if such an answer says nothing
     about the others. `most` is the number of children that an answer has at most; 0 if there is no such bound.
+
+    An answer may be that of another parent. `named_beside` is the member of an answer, beside the list, that has the
+    parent's key; `named_in` the path of the key in a child's record, outermost name first. Where both are empty,
+    answers have nothing to compare, and another parent's list is believed.
     """
 
     table: Table
@@ -63,6 +67,13 @@ class Parent:
     counted_by: tuple[str, ...] = ()
     cut_by: str = ""
     most: int = 0
+    named_beside: str = ""
+    named_in: tuple[str, ...] = ()
+
+    @property
+    def is_named(self) -> bool:
+        """Whether answers tell whose children they have; of `named_in`, those that have any."""
+        return bool(self.named_beside or self.named_in)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +94,8 @@ class Table:
     ``day_cut``: search compares calendar days of the workspace's time zone instead of seconds. ``narrowed_by`` are
     members by which the rows of a single day can be split further, of `NARROWING`. ``record_path``, ending with a
     slash, is the address of a single record, before its id; empty if there is none. ``record_omits`` are members that
-    only the answer there has; they are not part of the table. ``list_path`` is the address of a list by page number,
+    only the answer there has; they are not part of the table. ``merges``: records may be merged into others, and then
+    the address of one may answer with the other. ``list_path`` is the address of a list by page number,
     for a table that is read by a scroll: it counts the records, and gives one of them without opening a scroll.
 
     `parent` is set for child and derived tables. The cursor field of a child table is a member of the parent's records,
@@ -115,6 +127,7 @@ class Table:
     narrowed_by: tuple[str, ...] = ()
     record_path: str = ""
     record_omits: tuple[str, ...] = ()
+    merges: bool = False
     list_path: str = ""
     parent: Parent | None = None
     records_otherwise: tuple[str, ...] = ()
