@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from intercom.compaction.policy import CompactionMode
 from intercom.lake.layout import TableFormat
@@ -25,7 +26,7 @@ FOLDER = Path(__file__).parents[1] / "deployments" / "lakes"
 TABLES = (*BY_DEFAULT, "conversation_parts", "contact_tags", "tickets")
 WAITING = ("contacts", "conversations")
 _NOW = 1_780_000_000
-_SIZES = {"contacts": 9, "companies": 5, "conversations": 6, "articles": 4, "tickets": 4}
+_SIZES: dict[str, Any] = {"contacts": 9, "companies": 5, "conversations": 6, "articles": 4, "tickets": 4}
 
 
 def save(version: str) -> Path:
