@@ -6,7 +6,7 @@ from pathlib import Path
 
 from intercom.tables.catalogue import TABLES
 from tests.support.fault_cells import ways_of
-from tests.support.fault_matrix import FAULTS, Outcome, Way
+from tests.support.fault_matrix import BELIEVED, FAULTS, Outcome, Way
 
 PAGE = Path(__file__).parents[1] / "deployments" / "docs" / "fault-matrix.md"
 _ABOVE = """# What becomes of a run when something goes wrong
@@ -18,6 +18,9 @@ full refreshes. After each of them a run without the fault leaves the table exac
 This page is made of the table that the tests go by: `python -m tests.fault_page`.
 
 """
+_BELIEVED = """What cannot be told: a list that is another parent's, where its records do not name theirs
+({tables}). Its rows are taken for those of the record that was asked for, until it is read again: when it changes, in a
+full refresh, or, for newsfeed_items, in the next run."""
 _OUTCOMES = {
     Outcome.EXACT: "the table is exactly what the workspace has, in spite of it",
     Outcome.ERROR: "the table fails: the error names it and what to do. Its rows and its watermark are as before",
@@ -41,6 +44,7 @@ def page() -> str:
         lines.append(f"- {way}: {', '.join(name for name in TABLES if way in ways_of(name))}")
     derived = ", ".join(name for name in TABLES if not ways_of(name))
     lines.append(f"- made of rows of another table, so that nothing is asked for: {derived}")
+    lines += ["", _BELIEVED.format(tables=", ".join(BELIEVED))]
     return _ABOVE + "\n".join(lines) + "\n"
 
 

@@ -286,7 +286,7 @@ def _own_answer(request: Request, outcome: Answer | Failure, status: int) -> Ans
     reason = request.mismatch(outcome)
     if reason is None:
         return outcome
-    told = f"{reason} (request {outcome.request_id}); nothing of it was taken"
+    told = f"{reason} (request {outcome.request_id}, nothing of it was taken)"
     return Failure(told, status, request_id=outcome.request_id, server_time=outcome.server_time)
 
 

@@ -33,7 +33,7 @@ def key_of_record(table: Table, answer: Answer) -> str | None:
 def another_record(table: Table, key: str, answer: Answer) -> str | None:
     """Why an answer is not that of the address of this key: it has another record. None if it can be."""
     found = key_of_record(table, answer)
-    return None if found in (None, key) else "the answer is another record than the one that was asked for"
+    return None if found in (None, key) else "the answer is another record, not the one that was asked for"
 
 
 def parents_named(table: Table, answer: Answer) -> frozenset[str]:
@@ -58,7 +58,7 @@ def another_parents(table: Table, key: str, answer: Answer) -> str | None:
     named = parents_named(table, answer)
     if not named or key in named:
         return None
-    return f"the answer has what belongs to others of the {table.parent.table.name} than the one that was asked for"
+    return f"the answer belongs to another one of the {table.parent.table.name}, not to the one that was asked for"
 
 
 def _key_at(record: Record, path: Sequence[str]) -> str | None:

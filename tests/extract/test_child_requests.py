@@ -84,7 +84,7 @@ def test_the_error_says_what_was_wrong_with_the_answer_and_what_to_do(rig: Rig, 
     with pytest.raises(RetriableApiError) as raised:
         requests.children(first, once=False)
     told = str(raised.value)
-    for part in (f"table {table.name!r}", "'acme'", "belongs to others", f"request {raised.value.request_id}",
+    for part in (f"table {table.name!r}", "'acme'", "belongs to another one", f"request {raised.value.request_id}",
                  "nothing of it was taken", "Run the flow again", "watermark has not moved"):  # fmt: skip
         assert part in told
 

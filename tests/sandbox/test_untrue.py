@@ -155,3 +155,14 @@ def test_what_is_left_of_a_wrong_answer_is_served_byte_for_byte(
             "shifted": ["1.10", "1.10", "9007199254740993"],
         }[kind]
     )
+
+
+def test_another_answer_is_that_of_another_path(
+    api: requests.Session, server: SandboxServer, filled: Workspace
+) -> None:
+    first, second = [row["id"] for row in filled.rows("articles")[:2]]
+    fault = server.fail(f"/articles/{first}", "another", times=2, instead=lambda _: f"/articles/{second}")
+    assert api.get(f"/articles/{first}").json()["id"] == second
+    server.clear_faults()
+    assert fault.wrong == 1
+    assert api.get(f"/articles/{first}").json()["id"] == first

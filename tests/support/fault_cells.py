@@ -21,7 +21,7 @@ from intercom.sandbox import LoggedRequest, SandboxServer, Workspace
 from intercom.sandbox.children import CHILDREN
 from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Access, Strategy, Table
-from tests.support.fault_matrix import WAYS, Fault, Outcome, Way
+from tests.support.fault_matrix import WAYS, Fault, Outcome, Requests, Way
 from tests.support.rig import MemoryWatermarks, Rig
 
 NOW: Final = 1_793_707_200
@@ -94,7 +94,7 @@ class Bench:
         before = _Seen.of(rig, self.table)
         try:
             with self._happening(cell, rig) as hit:
-                said = self._run(rig, f"run-{self._number}")
+                said = self._run(rig, f"run-{self._number}", reconciles=cell.fault.reconciles)
                 occurred = hit()
             after = _Seen.of(rig, self.table)
             outcome, wrong = self._judged(rig, before, after, said) if occurred else (Outcome.NEVER, None)
@@ -107,12 +107,11 @@ class Bench:
     def _rig(self, lake: Path, *, quick: bool = False) -> Rig:
         return Rig(self._server, str(lake), per_page=PER_PAGE, policy=QUICK if quick else PATIENT)
 
-    def _run(self, rig: Rig, run_id: str) -> _Said:
+    def _run(self, rig: Rig, run_id: str, *, reconciles: bool = False) -> _Said:
         name, full = self.table.name, self.full_refresh
+        kind = {"reconciles": True} if reconciles else {"full_refresh": full, "lookback": Lookback(0)}
         try:
-            read, _ = rig.sync([name], run_id=run_id, full_refresh=full, allow_mass_removal=full, lookback=Lookback(0))[
-                name
-            ]
+            read, _ = rig.sync([name], run_id=run_id, allow_mass_removal=full, **kind)[name]
         except IntercomLakeError as error:
             return _Said(run_id, error=error)
         return _Said(run_id, notes=read.notes, complete=read.complete)
@@ -219,7 +218,7 @@ class Bench:
     def _happening(self, cell: Cell, rig: Rig) -> Iterator[Callable[[], bool]]:
         """While the block runs the fault happens; gives whether it has."""
         fault, server = cell.fault, self._server
-        concerns = _requests_of(self.table, cell.way, pages=fault.requests == "pages")
+        concerns = _requests_of(self.table, cell.way, fault.requests)
         trick = _TRICKS.get(fault.trick)
         count = _Count()
         where = (
@@ -228,7 +227,8 @@ class Bench:
         armed = None
         if fault.answers:
             after = 0 if cell.way is Way.LIST else fault.after  # a list is one answer
-            armed = server.fail(None, after=after, times=fault.times, where=where, **fault.answers)
+            instead = _another(self._workspace, self.table, cell.way) if fault.answers["kind"] == "another" else None
+            armed = server.fail(None, after=after, times=fault.times, where=where, instead=instead, **fault.answers)
         try:
             if trick is not None:
                 trick(self, rig, concerns, count)
@@ -289,9 +289,12 @@ def _moved(before: _Seen, after: _Seen) -> str | None:
     return None if before.rows == after.rows else "the run has failed, and the table has changed"
 
 
-def _requests_of(table: Table, way: Way, *, pages: bool) -> Callable[[LoggedRequest], bool]:
-    """Whether a request is one of the table's: of its pages, or of its counts, too."""
-    listed = table.listed
+def _requests_of(table: Table, way: Way, which: Requests) -> Callable[[LoggedRequest], bool]:
+    """Whether a request is one of the table's: of its pages, or of its counts, too, or of its single records."""
+    listed, pages = table.listed, which == "pages"
+    if which == "records":
+        single = re.compile(re.escape(table.record_path) + "(?!scroll$)[^/]+")
+        return lambda request: single.fullmatch(request.path) is not None and request.method == "GET"
     if way is Way.CHILDREN:
         path = re.compile(re.escape(table.path).replace(re.escape("{key}"), "[^/]+"))
         return lambda request: path.fullmatch(request.path) is not None and request.method == "GET"
@@ -303,6 +306,24 @@ def _requests_of(table: Table, way: Way, *, pages: bool) -> Callable[[LoggedRequ
         return not pages or request.body is None or request.body["pagination"]["per_page"] > 1
 
     return concerns
+
+
+def _another(workspace: Workspace, table: Table, way: Way) -> Callable[[str], str]:
+    """The path of the next record for that of each: of the table, or of a parent that has children."""
+    if way is Way.CHILDREN:
+        before, _, after = table.path.partition("{key}")
+        children = workspace.children[table.name]
+        keys = [one.key for one in workspace.tables[CHILDREN[table.name].table] if children.of(one.key)]
+    else:
+        before, after = table.record_path, ""
+        keys = [one.key for one in workspace.tables[table.name]]
+
+    def instead(path: str) -> str:
+        key = path.removeprefix(before).removesuffix(after)
+        place = keys.index(key) + 1 if key in keys else 0
+        return f"{before}{keys[place % len(keys)]}{after}"
+
+    return instead
 
 
 def _is_further(request: LoggedRequest) -> bool:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Literal
 
+from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Access
 
 FOR_EVER: Final = 1_000_000
-Requests = Literal["every", "pages"]
+Requests = Literal["every", "pages", "records"]
 
 
 class Way(StrEnum):
@@ -63,7 +64,8 @@ class Fault:
 
     `answers` are the arguments of `SandboxServer.fail`, empty where the fault is no wrong answer: `trick` names what
     happens then, see `tests.support.fault_cells`. `after` requests are answered before it begins, `times` are hit.
-    `expected` has the outcomes that are possible, for ways that differ from `otherwise`.
+    `expected` has the outcomes that are possible, for ways that differ from `otherwise`. `tables` are those whose
+    answers it can be told by; None for all. `reconciles`: the run is a reconcile, which asks for single records.
     """
 
     name: str
@@ -75,6 +77,12 @@ class Fault:
     times: int = 1
     otherwise: frozenset[Outcome] = frozenset({Outcome.EXACT})
     expected: Mapping[Way, frozenset[Outcome]] = field(default_factory=dict)
+    tables: frozenset[str] | None = None
+    reconciles: bool = False
+
+    def concerns(self, table: str, way: Way) -> bool:
+        """Whether it happens to a table that is read this way, and can be told."""
+        return self.outcomes(way) != NEVER and (self.tables is None or table in self.tables)
 
     def outcomes(self, way: Way) -> frozenset[Outcome]:
         """The outcomes that are right for a way of reading."""
@@ -108,7 +116,46 @@ WARNED: Final = frozenset({Outcome.WARNED})
 _UNCOUNTED: Final[Mapping[Way, frozenset[Outcome]]] = {Way.LIST: NEVER, Way.LOG: NEVER, Way.CHILDREN: EXACT}
 _OF_SCROLLS: Final[Mapping[Way, frozenset[Outcome]]] = {Way.SCROLL: EXACT, Way.PARENTS: EXACT}
 
+_WITH_PARENT: Final = {name: table.parent for name, table in TABLES.items() if table.is_child and table.parent}
+NAMED: Final = frozenset(name for name, parent in _WITH_PARENT.items() if parent.is_named)
+"""Child tables whose answers name the parent."""
+BELIEVED: Final = tuple(name for name, parent in _WITH_PARENT.items() if not parent.is_named)
+"""Child tables whose answers have nothing to compare: a list that is another parent's is believed."""
+_ADDRESSED: Final = frozenset(name for name, table in TABLES.items() if table.record_path)
+
+
+def _of_another(times: str, outcomes: frozenset[Outcome], number: int) -> list[Fault]:
+    """Answers that are well formed, and those to another request: of a list of children, and of a single record."""
+    later = frozenset({Outcome.LATER}) if number > 1 else EXACT
+    ways = dict.fromkeys((Way.SEARCH, Way.SCROLL, Way.PAGES), later)
+    return [
+        Fault(
+            name=f"another parent's list, {times}",
+            what="the children of another record than the one that was asked for, which name it",
+            answers={"kind": "another"},
+            after=0,
+            times=number,
+            otherwise=NEVER,
+            expected={Way.CHILDREN: outcomes},
+            tables=NAMED,
+        ),
+        Fault(
+            name=f"another record, {times}",
+            what="in a reconcile, the address of a single record answers with another one",
+            answers={"kind": "another"},
+            requests="records",
+            times=number,
+            after=int(number == 1),
+            otherwise=NEVER,
+            expected=ways,
+            tables=_ADDRESSED,
+            reconciles=True,
+        ),
+    ]
+
+
 FAULTS: Final[tuple[Fault, ...]] = (
+    *_fails("408", "the server has not waited for the whole request", kind="status", status=408),
     *_fails("500", "the server has failed", kind="status", status=500),
     *_fails("502", "the server is away, or the page is too much work", kind="status", status=502),
     *_fails("503", "the server is away", kind="status", status=503),
@@ -229,6 +276,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
         otherwise=ERROR,
         expected={Way.SCROLL: EXACT, Way.LIST: NEVER, Way.CHILDREN: NEVER, Way.PAGES: EXACT},
     ),
+    *_of_another("once", EXACT, 1),
+    *_of_another("for ever", OWED_OR_ERROR, FOR_EVER),
     Fault(name="short page", what="each third record of a page is missing", answers={"kind": "short", "every": 3}),
     Fault(name="shifted page", what="a record is there twice, and another one is missing", answers={"kind": "shifted"}),
     Fault(name="shard away", what="no records, and a count of 0", answers={"kind": "shard_away"}, after=0),
