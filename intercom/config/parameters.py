@@ -86,7 +86,7 @@ class ReadOptions(LakeOptions):
     )
     columns: RulesText | RulesObject | None = Field(
         default=None,
-        description="Columns to protect beside the connection's own, by table: see the README.",
+        description="Columns to protect beside the connection's own: by table what to exclude, hash or mask.",
     )
     refill_lists: bool = Field(
         default=False,
