@@ -45,6 +45,13 @@ def check(rig: Rig, tables: Any = BY_DEFAULT) -> None:
         assert_exact(rig.workspace.rows(table), read_lake(rig.lake_url, CONNECTION, table), table)
 
 
+def oldest(query: dict[str, Any]) -> int:
+    """The earliest second that a search asks for."""
+    if query["operator"] in ("AND", "OR"):
+        return min(oldest(part) for part in query["value"])
+    return int(query["value"]) if query["operator"] == ">" else sys.maxsize
+
+
 def test_two_runs_from_the_shell_are_exact(prefect: Prefect, rig: Rig, shell: Callable[..., Any]) -> None:
     first = shell()
     assert first.returncode == 0, first.stderr
@@ -54,9 +61,13 @@ def test_two_runs_from_the_shell_are_exact(prefect: Prefect, rig: Rig, shell: Ca
         rig.workspace.update("contacts", row["id"], name="changed")
     rig.workspace.create("conversations")
     rig.workspace.travel(1)
-    second = shell()
+    seen = max(row["updated_at"] for row in rig.workspace.rows("conversations")[:-1])
+    rig.server.clear_log()
+    second = shell("--lookback", "1h,conversations=2d")
     assert second.returncode == 0, second.stderr
     check(rig)
+    asked = [oldest(request.body["query"]) for request in rig.server.requests("/conversations/search") if request.body]
+    assert seen - 2 * 86_400 - 60 <= min(asked) <= seen - 2 * 86_400
     printed = [line.split() for line in second.stdout.splitlines()]
     contacts = next(line for line in printed if line[:1] == ["contacts"])
     changed = len(rig.workspace.rows("contacts")[::9])

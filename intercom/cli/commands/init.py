@@ -22,6 +22,13 @@ connections:
       region: "us"                         # where the workspace's data live: us, eu or au
       # requests_per_10s: 80               # a cap below what Intercom allows, for a quota that is shared
       # requests_in_flight: 8              # 1 to 32
+      # deleted: "mark"                    # rows that are gone from Intercom stay, with the time in _deleted_at
+      # hash_key: ${INTERCOM_HASH_KEY}     # for columns that are hashed: openssl rand -hex 32; keep it
+      # columns:                           # what never gets into the lake as it is
+      #   contacts:
+      #     exclude: [avatar]
+      #     hash: [email, phone]
+      #     mask: [name]
 """
 _HEADER = """\
 # Deployments of intercom-lake. From this folder, since deployments remember where it is:

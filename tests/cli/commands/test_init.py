@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from intercom.cli.app import main
+from intercom.cli.commands.init import CONNECTIONS
 from intercom.config.lookup import read_connections_file
 from tests.deployments.scripts import ROOT
 
@@ -28,6 +30,17 @@ def test_the_files_are_those_of_the_project_for_an_installed_package(tmp_path: P
             del entry["entrypoint"], entry["parameters"]["connection"]
         assert there == here
     assert "deployments/" not in text  # of the project's folder, which the user does not have
+
+
+def test_each_option_that_is_commented_out_may_be_used_as_it_stands(tmp_path: Path) -> None:
+    lines = [re.sub(r"^( +)# (?=[ \w]+:)", r"\1", line) for line in CONNECTIONS.splitlines()]
+    (tmp_path / "connections.yml").write_text("\n".join(lines), encoding="utf-8")
+    environment = {"INTERCOM_ACCESS_TOKEN": "t", "INTERCOM_HASH_KEY": "0123456789abcdef" * 4}
+    found = read_connections_file(tmp_path / "connections.yml", environment)["my_intercom"]
+    assert (found.requests_per_10s, found.requests_in_flight) == (80, 8)
+    assert found.settings.marks_deleted
+    assert [table for table, _ in found.settings.rules] == ["contacts"]
+    assert found.hash_key is not None
 
 
 def test_what_is_there_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
