@@ -126,7 +126,11 @@ def _publish_one(
         old = None
         if month.stored is not None and not month.discarded:
             old = stack.enter_context(lake_table.files.fetch(month.month))
-        files = {path: stack.enter_context(lake_table.lake.fetch(path)) for path in month.parts if not shared.has(path)}
+        files = {}
+        for path in month.parts:
+            if not shared.has(path):
+                stack.enter_context(lake_table.lake.still_there(path))
+                files[path] = stack.enter_context(lake_table.lake.fetch(path))
         parts = [files[path] if path in files else shared.rows(path, month.month) for path in month.parts]
         new = stack.enter_context(lake_table.lake.scratch())
         with MERGING.rows_of([old, *files.values()] if old else files.values()):

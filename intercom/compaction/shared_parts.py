@@ -77,7 +77,8 @@ class SharedParts:
             return found
 
     def _read(self, path: str) -> _Divided:
-        with self._lake_table.lake.fetch(path) as local:
+        lake = self._lake_table.lake
+        with lake.still_there(path), lake.fetch(path) as local:
             try:
                 with open_parquet(local) as file:
                     rows = file.read(use_threads=False)

@@ -143,6 +143,25 @@ class Lake:
             self._gives_ranges = False
             yield copy
 
+    @contextmanager
+    def still_there(self, path: str) -> Iterator[None]:
+        """For reading a staged file that this run has listed: an OvertakenError where another run has removed it."""
+        try:
+            yield
+        except (FileNotFoundError, LakeError) as error:
+            missing = isinstance(error, FileNotFoundError) or isinstance(error.__cause__, FileNotFoundError)
+            if missing and self._is_gone(path):
+                raise overtaken(self.url, path) from error
+            raise
+
+    def _is_gone(self, path: str) -> bool:
+        with self._told("read", path):
+            try:
+                self.store.stat(path)
+            except FileNotFoundError:
+                return True
+        return False
+
     def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> FileStat:
         """Put a finished Parquet file of exactly `rows` rows at `path` in one atomic step; gives size and stamp.
 

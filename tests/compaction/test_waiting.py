@@ -17,7 +17,7 @@ import pytest
 from intercom.compaction.compact import compact_table
 from intercom.compaction.policy import CompactionMode
 from intercom.compaction.publish import MergeWork, PartitionResult, PartitionWork, publish_partitions
-from intercom.errors import LakeError
+from intercom.errors import LakeError, OvertakenError
 from intercom.extract.limits import ReadLimits
 from intercom.lake.staged_run import Coverage
 from intercom.lake.storage import Lake
@@ -249,5 +249,44 @@ def test_a_run_that_has_lost_its_lock_does_not_read_to_the_end(make_rig: Callabl
         ingest_table(CONTACTS, client.for_table("contacts"), overtaken, rig.store, run)
     client.close()
     assert not [path for path in rig.lake().list("_staging") if path.endswith("done.json")]
+    rig.sync(["contacts"])
+    rig.check(["contacts"])
+
+
+@pytest.mark.parametrize(("months", "method"), [("several", "fetch"), ("one", "open"), ("one", "fetch")])
+def test_a_run_whose_staged_parts_another_run_has_merged_says_that_it_was_overtaken(
+    rig: Rig, months: str, method: str
+) -> None:
+    """It has listed the parts, and hangs before it reads one: all of it, its keys, or the rows that it merges."""
+    rig.sync(["contacts"])
+    if months == "several":
+        change(rig, "first")
+    rig.workspace.create("contacts")
+    rig.workspace.travel(86_400)
+    rig.sync(["contacts"], when=CompactionMode.NEVER)
+    other = rig.lake_table("contacts")
+
+    class Late(Lake):
+        merged = False
+
+        def merge_first(self, name: str, path: str) -> None:
+            if name == method and path.startswith("_staging") and not self.merged:
+                self.merged = True
+                compact_table(CONTACTS, other, rig.store)
+
+        def open(self, path: str, size: int) -> Any:
+            self.merge_first("open", path)
+            return super().open(path, size)
+
+        def fetch(self, path: str) -> Any:
+            self.merge_first("fetch", path)
+            return super().fetch(path)
+
+    late = Late(rig.lake_url)
+    told = r"overtaken by another run, which has changed _staging/.*its watermark has not moved; run again"
+    with pytest.raises(OvertakenError, match=told):
+        compact_table(CONTACTS, rig.lake_table("contacts", late), rig.store)
+    assert late.merged
+    rig.check(["contacts"])
     rig.sync(["contacts"])
     rig.check(["contacts"])
