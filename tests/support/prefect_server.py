@@ -78,6 +78,7 @@ class Prefect:
             "PREFECT_API_URL": self.api,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
+            "WARM_PYTHON": warm_python().address,
             **settings,
         }
 

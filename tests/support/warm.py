@@ -13,6 +13,7 @@ import gc
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -23,7 +24,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
 class WarmPython:
@@ -36,23 +37,33 @@ class WarmPython:
             [sys.executable, "-m", "tests.support.warm", self._address], env=dict(environment), cwd=root
         )
 
+    @property
+    def address(self) -> str:
+        """Of the socket that takes orders, once it does; see `tests/support/as_installed/sitecustomize.py`."""
+        self._connected().close()
+        return self._address
+
     def run(
         self, command: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: float
     ) -> subprocess.CompletedProcess[str]:
         """Run a command; after `timeout` seconds the process is killed, with TimeoutExpired."""
-        with tempfile.TemporaryDirectory(dir=self._folder.name) as folder, self._connected() as connection:
-            out, err = Path(folder) / "out", Path(folder) / "err"
-            order = {"command": list(command), "env": dict(env), "cwd": str(cwd), "out": str(out), "err": str(err)}
+        with (
+            tempfile.TemporaryFile("w+") as out,
+            tempfile.TemporaryFile("w+") as err,
+            Path(os.devnull).open() as nothing,
+            self._connected() as connection,
+        ):
             connection.settimeout(timeout)
-            with connection.makefile("rw") as lines:
-                print(json.dumps(order), file=lines, flush=True)
-                pid = int(lines.readline())
+            socket.send_fds(connection, [b"\n"], [nothing.fileno(), out.fileno(), err.fileno()])
+            order = {"command": list(command), "env": dict(env), "cwd": str(cwd)}
+            connection.sendall(json.dumps(order).encode() + b"\n")
+            with connection.makefile("r") as lines:
+                lines.readline()
                 try:
                     status = int(lines.readline())
-                except TimeoutError as error:
-                    os.kill(pid, signal.SIGKILL)
-                    raise subprocess.TimeoutExpired(list(command), timeout, out.read_text(), err.read_text()) from error
-            return subprocess.CompletedProcess(list(command), status, out.read_text(), err.read_text())
+                except TimeoutError as error:  # whose connection ends is killed
+                    raise subprocess.TimeoutExpired(list(command), timeout, _text(out), _text(err)) from error
+            return subprocess.CompletedProcess(list(command), status, _text(out), _text(err))
 
     def _connected(self) -> socket.socket:
         """A connection to the forking process, which listens once its imports are done."""
@@ -72,9 +83,15 @@ class WarmPython:
         self._folder.cleanup()
 
 
+def _text(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read()
+
+
 def _serve(address: str) -> None:
     """For each connection, fork a process that runs the process under test and reports its exit status."""
-    import prefect.main  # noqa: F401 -- all of what follows is imported before the first fork
+    import prefect.main
+    import prefect.server.api.server  # noqa: F401
 
     import intercom.cli.run
     import intercom.orchestration.tasks  # noqa: F401
@@ -100,20 +117,31 @@ def _reap(*_: object) -> None:
 
 
 def _supervise(connection: socket.socket) -> None:
+    """Fork the process under test, tell its id and then its exit status; kill it if whoever asked has gone."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    with suppress(BrokenPipeError), connection.makefile("rw") as lines:  # whoever asked may have given up
+    _, streams, _, _ = socket.recv_fds(connection, 1, 3)
+    if not streams:  # whoever asked has only looked whether there is somebody
+        os._exit(0)
+    with connection.makefile("rw") as lines:
         order = json.loads(lines.readline())
         child = os.fork()
         if child == 0:
             connection.close()
             lines.close()
             try:
-                _become(order)
+                _become(order, streams)
             except SystemExit as end:
                 _exit(end)
-        print(child, file=lines, flush=True)
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), file=lines, flush=True)
+        for stream in streams:
+            os.close(stream)
+        ended = os.pidfd_open(child)
+        with suppress(BrokenPipeError):
+            print(child, file=lines, flush=True)
+            select.select([ended, connection.fileno()], [], [])
+            if not select.select([ended], [], [], 0)[0]:
+                os.kill(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+            print(os.waitstatus_to_exitcode(status), file=lines, flush=True)
     os._exit(0)
 
 
@@ -132,16 +160,11 @@ def _exit(end: SystemExit) -> None:
     os._exit(status & 0xFF)
 
 
-def _become(order: Mapping[str, Any]) -> None:
-    """Run the command in this process, and raise SystemExit at its end."""
-    for number, path, flags in (
-        (0, os.devnull, os.O_RDONLY),
-        (1, order["out"], os.O_CREAT | os.O_WRONLY | os.O_APPEND),
-        (2, order["err"], os.O_CREAT | os.O_WRONLY | os.O_APPEND),
-    ):
-        opened = os.open(path, flags, 0o600)
-        os.dup2(opened, number)
-        os.close(opened)
+def _become(order: Mapping[str, Any], streams: Sequence[int]) -> None:
+    """Run the command in this process, with these standard streams, and raise SystemExit at its end."""
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
     os.environ.clear()
     os.environ.update(order["env"])
     os.chdir(order["cwd"])
