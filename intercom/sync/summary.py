@@ -149,7 +149,12 @@ def unbroken(time: str) -> str:
     """A time that Prefect's page does not break into lines, as it does at every hyphen; any other text as it is."""
     if not time[:1].isdigit():
         return time
-    return time.replace("-", "\N{NON-BREAKING HYPHEN}").replace(" ", "\N{NO-BREAK SPACE}")
+    return unbroken_words(time.replace("-", "\N{NON-BREAKING HYPHEN}"))
+
+
+def unbroken_words(text: str) -> str:
+    """A text that Prefect's page does not break into lines."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def spent(traffic: Traffic) -> str:

@@ -208,8 +208,8 @@ def _missing(case: Case, judged: Judged, read: Sequence[Window]) -> Iterator[Dif
             where,
             keys,
             repair,
-            f"{len(keys):,} rows that Intercom has",
-            "none of them",
+            f"{len(keys):,} row{'s' if len(keys) > 1 else ''} that Intercom has",
+            "none of them" if len(keys) > 1 else "no such row",
             windows if repair is Repair.READ_WINDOWS else (),
         )
 

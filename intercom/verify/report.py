@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from intercom.lake.watermark import iso_text
-from intercom.sync.summary import markdown_table, shown_size
+from intercom.sync.summary import markdown_table, shown_size, unbroken_words
 from intercom.verify.findings import Difference, TableProof
 
 VERSION: Final = 1
@@ -54,13 +54,14 @@ def as_text(proofs: Sequence[TableProof], strangers: Sequence[Difference] = ()) 
 
 
 def as_markdown(proofs: Sequence[TableProof], strangers: Sequence[Difference] = ()) -> str:
-    """The same for Prefect's page; of very many differences the first ones."""
-    headings, lines = _table(proofs)
+    """The same for Prefect's narrow page: differences first, of very many the first ones, and no column of bytes."""
+    headings, lines = _table(proofs, without="bytes")
+    lines = [[*line[:-1], unbroken_words(line[-1])] for line in lines]
     differences = [f"- {difference.line}" for difference in _differences(proofs, strangers)]
     if (more := len(differences) - _MOST_LINES) > 0:
         differences = [*differences[:_MOST_LINES], f"- and {more:,} more, which the summary in the lake tells"]
     notes = [f"- note: {line}" for line in _notes(proofs)]
-    blocks = ["\n".join(block) for block in (markdown_table(headings, lines), differences, notes) if block]
+    blocks = ["\n".join(block) for block in (differences, notes, markdown_table(headings, lines)) if block]
     return "\n\n".join([f"{verdict(proofs, strangers)}.", *blocks])
 
 
@@ -89,11 +90,13 @@ def as_json(
     }
 
 
-def _table(proofs: Sequence[TableProof]) -> tuple[list[str], list[list[str]]]:
-    """Headings and cells of the columns that tell something."""
+def _table(proofs: Sequence[TableProof], without: str = "") -> tuple[list[str], list[list[str]]]:
+    """Headings and cells of the columns that tell something, and are not the one to be left out."""
     all_cells = [dict(zip(_HEADINGS, _cells(proof), strict=True)) for proof in proofs]
     headings = [
-        name for name in _HEADINGS if name not in _ONLY_IF_SOME or any(cells[name] != "0" for cells in all_cells)
+        name
+        for name in _HEADINGS
+        if name != without and (name not in _ONLY_IF_SOME or any(cells[name] != "0" for cells in all_cells))
     ]
     return headings, [[cells[name] for name in headings] for cells in all_cells]
 

@@ -39,6 +39,9 @@ def main() -> None:
             for contact in workspace.rows("contacts")[:changed]:
                 workspace.update("contacts", contact["id"], name="Somebody else")
             run = _run(prefect, f"{folder}/lake")
+        long_ago = workspace.now() - 200 * 86_400
+        workspace.create("contacts", created_at=long_ago, updated_at=long_ago)  # as if a run had not seen it
+        _run(prefect, f"{folder}/lake", "intercom-verify/verify", ends="FAILED")
         _deploy(prefect, INSTALLED)
         PICTURES.mkdir(exist_ok=True)
         _take(ui, prefect.get("deployments/name/intercom-sync/sync")["id"], run)
@@ -64,6 +67,9 @@ def _take(ui: Browser, deployment: str, run: str) -> None:
 
     ui.open(f"artifacts/artifact/{_latest(ui, 'contacts')}", "kind")
     _photograph(ui, "history", 600)
+
+    ui.open(f"artifacts/artifact/{_latest(ui, 'verified')}", "contacts")
+    _photograph(ui, "verification", 800)
 
 
 def _latest(ui: Browser, table: str | None = None) -> str:
@@ -113,12 +119,12 @@ def _worker(prefect: Prefect) -> Iterator[None]:
             worker.terminate()
 
 
-def _run(prefect: Prefect, lake: str) -> str:
-    """Id of a run of the deployment that has ended well."""
-    deployment = prefect.get("deployments/name/intercom-sync/sync")["id"]
+def _run(prefect: Prefect, lake: str, deployment: str = "intercom-sync/sync", ends: str = "COMPLETED") -> str:
+    """Id of a run of a deployment, which must end in this state."""
+    deployment = prefect.get(f"deployments/name/{deployment}")["id"]
     parameters = {"connection": CONNECTION, "lake": lake}
     run = str(prefect.post(f"deployments/{deployment}/create_flow_run", {"parameters": parameters})["id"])
-    if (state := prefect.state_of(run)) != "COMPLETED":
+    if (state := prefect.state_of(run)) != ends:
         raise SystemExit(f"The run for the pictures is {state}.")
     return run
 

@@ -59,6 +59,13 @@ def test_the_page_tells_of_many_differences_the_first() -> None:
     assert page.startswith("0 tables proven, 300 differences in 1 table")
 
 
+def test_the_page_has_what_differs_before_the_table_which_fits_its_width() -> None:
+    page = as_markdown([SOUND, WRONG])
+    assert page.index("- contacts, ") < page.index("| table |")
+    assert "bytes" not in page
+    assert "1\N{NO-BREAK SPACE}difference |" in page
+
+
 def test_the_json_has_all_of_it() -> None:
     at = datetime(2026, 11, 3, 12, 0, 0, 5, UTC)
     told = json.loads(
