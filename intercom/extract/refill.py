@@ -69,7 +69,7 @@ class ListRefill:
     def __init__(self, table: Table, api: TableClient, in_parallel: InParallel) -> None:
         self._table, self._api, self._in_parallel = table, api, in_parallel
         self._lock = Lock()
-        self._gone = self._short = 0
+        self._gone = self._short = self._others = 0
 
     def page(self, page: Page) -> Page:
         """The page with whole lists. Raises ApiError if one cannot be had, except where its record is gone (404)."""
@@ -90,16 +90,25 @@ class ListRefill:
             yield f"{name}: lists with fewer elements than they count, asked for alone: {self._short:,}"
         if self._gone:
             yield f"{name}: lists that stay cut, because their record was gone when they were asked for: {self._gone:,}"
+        if self._others:
+            yield (
+                f"{name}: lists that stay cut, because the answers lacked what came with the record, as those for "
+                f"another record do: {self._others:,}"
+            )
 
     def _whole(self, cut: _Cut) -> Raw | None:
-        """The list's text with all elements; None where its record is gone."""
+        """The list's text with all elements; None where its record is gone, or where twice another list comes."""
         try:
-            elements = self._all_elements(cut)
+            elements = self._all_elements(cut) or self._all_elements(cut)
         except FatalApiError as error:
             if error.status != 404:
                 raise
             with self._lock:
                 self._gone += 1
+            return None
+        if elements is None:
+            with self._lock:
+                self._others += 1
             return None
         if cut.found.total_count is not None and len(elements) < cut.found.total_count:
             with self._lock:
@@ -111,25 +120,31 @@ class ListRefill:
         }
         return Raw(object_text(whole.items()))
 
-    def _all_elements(self, cut: _Cut) -> list[Raw | bytes]:
-        """The elements that came with the record, then references to the others, in the order in which they come."""
+    def _all_elements(self, cut: _Cut) -> list[Raw | bytes] | None:
+        """The elements that came with the record, then references to the others, in the order in which they come.
+
+        None if the list that comes has elements, and not all that came with the record: it may be another record's,
+        which no answer names, or the record has changed since.
+        """
         elements: list[Raw | bytes] = list(cut.found.data)
         known = {_id_of(element) for element in elements}
         # The path alone: requests go to the configured host, because they carry the token.
         path = urlsplit(cut.found.url).path
         following: dict[str, str | int] = {"page": 1}
-        places = set()
+        places, lacking, some = set(), known - {None}, False
         while following and place_of(following) not in places:
             places.add(place_of(following))
             answer = self._api.get(path, {"per_page": PER_PAGE, **following})
             given = _elements_of(answer, cut.name)
             for element in given:
                 key = _id_of(element)
+                some |= key is not None
+                lacking.discard(key)
                 if key is not None and key not in known:
                     known.add(key)
                     elements.append(_reference_to(element))
             following = next_params(answer) if given else {}
-        return elements
+        return None if some and lacking else elements
 
 
 def requests_of_record(table: Table, record: Record) -> int:

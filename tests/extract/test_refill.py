@@ -121,3 +121,26 @@ def test_a_list_that_cannot_be_had_fails_the_table_and_the_next_run_has_it(rig: 
     rig.server.clear_faults()
     rig.sync(["contacts"], refill_lists=True)
     assert len(stored(rig, contact)["data"]) == 12
+
+
+@pytest.mark.parametrize(("times", "whole"), [(1, True), (99, False)])
+def test_another_contacts_list_is_asked_for_again_and_never_taken(rig: Rig, times: int, whole: bool) -> None:
+    one, two, *_ = (row["id"] for row in rig.workspace.rows("contacts"))
+    rig.workspace.update("contacts", one, tags=(sent := cut(one, "tags", 10, 14)))
+    theirs = {**cut(two, "tags", 0, 12), "data": [{"type": "tag", "id": f"9{number}"} for number in range(12)]}
+    rig.workspace.update("contacts", two, tags={**theirs, "has_more": False})
+    path, other = f"/contacts/{one}/tags", f"/contacts/{two}/tags"
+    rig.server.fail(path, kind="another", instead=lambda _: other, times=times)
+    read, _ = rig.sync(["contacts"], refill_lists=True)["contacts"]
+    assert len(asked(rig, one)) == 2
+    assert not {f"9{number}" for number in range(12)} & {tag["id"] for tag in stored(rig, one)["data"]}
+    assert (len(stored(rig, one)["data"]) == 14) is whole
+    assert (stored(rig, one) == sent) is not whole
+    assert (
+        [hint for hint in read.hints if "lists" in hint] == []
+        if whole
+        else [
+            "contacts: lists that stay cut, because the answers lacked what came with the record, as those for another "
+            "record do: 1"
+        ]
+    )
