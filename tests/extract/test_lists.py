@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import msgspec
+import pytest
 
 from intercom.api.client import TableClient
 from intercom.api.response import Answer
@@ -35,3 +36,35 @@ def test_an_attribute_carries_the_model_that_it_was_asked_for_by() -> None:
         {name: json.loads(bytes(value)) for name, value in record.items()} for page in pages for record in page.records
     ]
     assert found == [{"model": request["model"], "name": "plan"} for request in table.requests]
+
+
+class Tags:
+    """An API that lists other tags with each answer, and the last ones for ever."""
+
+    stopped = threading.Event()
+
+    def __init__(self, *answers: str) -> None:
+        self.left, self.asked = list(answers), 0
+
+    def get(self, _path: str, _params: Mapping[str, Any], **_expect: Any) -> Answer:
+        self.asked += 1
+        found = self.left.pop(0) if len(self.left) > 1 else self.left[0]
+        return Answer({"data": msgspec.Raw(f"[{', '.join(map(tag, found))}]".encode())}, None, None)
+
+
+def tag(key: str) -> str:
+    return f'{{"type": "tag", "id": "{key}"}}'
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked", "taken"),
+    [(["ab"], 1, "ab"), (["aa", "ab"], 2, "ab"), (["aab"], 2, "aab"), (["b", "c"], 1, "b")],
+)
+def test_a_page_with_a_record_twice_is_asked_for_once_more(answers: list[str], asked: int, taken: str) -> None:
+    pages: list[Page] = []
+    api, nobody = Tags(*answers), cast(Resumable, None)
+    read_list(
+        Extraction(cast(TableClient, api), TABLES["tags"], 0, pages.append, expect=lambda _rows: None, resumable=nobody)
+    )
+    assert api.asked == asked
+    assert "".join(json.loads(bytes(record["id"])) for page in pages for record in page.records) == taken
