@@ -13,8 +13,8 @@ import pytest
 from intercom.cli.app import main
 
 COMMANDS = [
-    "sync", "reconcile", "compact", "check", "plan", "demo", "verify", "bootstrap", "serve", "ddl", "forget", "sandbox",
-    "init",
+    "sync", "reconcile", "compact", "check", "plan", "demo", "verify", "bootstrap", "serve", "report", "ddl", "forget",
+    "sandbox", "init",
 ]  # fmt: skip
 HEAVY = {"prefect", "pyarrow", "pydantic", "requests", "fsspec", "httpx", "rich.live"}
 PROGRAM = """

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+import playwright.sync_api as playwright
 from playwright.sync_api import Locator, Page, Route, expect, sync_playwright
 
 from tests.support.prefect_server import Prefect
@@ -32,6 +33,17 @@ expect.set_options(timeout=60_000)  # five seconds are too few for the UI on a m
 def chromium() -> str | None:
     """Path of the system's Chromium; None where there is none."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@contextmanager
+def chromium_started() -> Iterator[playwright.Browser]:
+    """The browser itself, for pages of one's own."""
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium(), args=_FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
 
 
 class Browser:
@@ -72,12 +84,8 @@ class Browser:
 @contextmanager
 def browser(prefect: Prefect, height: int = 1000) -> Iterator[Browser]:
     """A browser for the server's UI."""
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=_FLAGS)
-        try:
-            yield Browser(started.new_page(viewport={"width": WIDTH, "height": height}, locale="en-GB"), prefect)
-        finally:
-            started.close()
+    with chromium_started() as started:
+        yield Browser(started.new_page(viewport={"width": WIDTH, "height": height}, locale="en-GB"), prefect)
 
 
 def _refuse(route: Route) -> None:

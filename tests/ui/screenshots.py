@@ -1,6 +1,7 @@
 """The pictures of README and documentation: ``python -m tests.ui.screenshots``.
 
-Starts a Prefect server, a simulated workspace and a worker, runs the deployment `sync`, and photographs Prefect's UI.
+With the argument ``report`` only that of the page of a lake. Else it also starts a Prefect server, a simulated
+workspace and a worker, runs the deployment `sync`, and photographs Prefect's UI.
 """
 
 from __future__ import annotations
@@ -11,15 +12,20 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from PIL import Image
 from playwright.sync_api import FloatRect
 
 from intercom.config.connection import connection_slug
+from intercom.report.facts import read_facts
+from intercom.report.page import as_html
 from intercom.sandbox import SandboxServer, Workspace
-from tests.support.browser import WIDTH, Browser, browser
+from tests.support.browser import WIDTH, Browser, browser, chromium_started
 from tests.support.prefect_server import ROOT, Prefect, inherited
+from tests.support.reported import MADE_AT, leave_history, reported_lake
 
 PICTURES: Final = ROOT / "deployments" / "docs" / "pictures"
 CONNECTION: Final = "my_intercom"
@@ -28,6 +34,9 @@ INSTALLED: Final = "/srv/intercom-lake"
 
 
 def main() -> None:
+    photograph_report()
+    if "report" in sys.argv[1:]:
+        return
     workspace = Workspace.seeded(contacts=2000, conversations=600, now=time.time())
     with (
         tempfile.TemporaryDirectory(prefix="intercom-") as folder,
@@ -45,6 +54,26 @@ def main() -> None:
         _deploy(prefect, INSTALLED)
         PICTURES.mkdir(exist_ok=True)
         _take(ui, prefect.get("deployments/name/intercom-sync/sync")["id"], run)
+
+
+def photograph_report() -> None:
+    """The top of the page that `intercom-lake report` writes of a lake with a history."""
+    sizes = {"contacts": 4000, "conversations": 3000, "companies": 300, "articles": 150, "tickets": 400}
+    with (
+        tempfile.TemporaryDirectory(prefix="intercom-") as folder,
+        reported_lake(f"{folder}/lake", hostile=False, history_days=700, **sizes) as rig,
+        chromium_started() as started,
+    ):
+        leave_history(rig, 160)
+        facts = replace(read_facts(rig.lake(), rig.connection, MADE_AT), url="s3://acme-lake/crm")
+        file = Path(folder, "report.html")
+        file.write_text(as_html(facts), encoding="utf-8")
+        page = started.new_page(viewport={"width": WIDTH, "height": 1475})
+        page.goto(file.as_uri())
+        picture = PICTURES / "report.png"
+        page.screenshot(path=picture)
+    Image.open(picture).convert("RGB").quantize(128).save(picture, optimize=True)
+    print(f"{picture.relative_to(ROOT)}: {picture.stat().st_size // 1024} KB")
 
 
 def _take(ui: Browser, deployment: str, run: str) -> None:

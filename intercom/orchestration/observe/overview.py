@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -31,8 +32,16 @@ def as_overview(summary: Mapping[str, Any], of_the_run: str, linked: Callable[[s
             f"### Latest run: {summary['kind']}, {linked(_minute(summary['ended_at']), summary['run_id'])}",
             "",
             of_the_run,
+            "",
+            f"All of the lake as one page: `{_report_command(summary)}`",
         ]
     )
+
+
+def _report_command(summary: Mapping[str, Any]) -> str:
+    """The command that draws the lake, as a shell takes it."""
+    of = ("--lake", summary["lake"], "--connection", summary["connection"], "--output", "report.html")
+    return shlex.join(["intercom-lake", "report", *map(str, of)])
 
 
 def _row(table: Mapping[str, Any], linked: Callable[[str, str], str]) -> list[str]:

@@ -40,6 +40,8 @@ def test_every_table_has_a_row_with_its_freshness_rows_last_run_and_last_error()
         "| teams | - | - | - |  |",
         "| of the run |",
     ]
+    command = "intercom-lake report --lake s3://bucket/crm --connection acme --output report.html"
+    assert lines[-1] == f"All of the lake as one page: `{command}`"
 
 
 def test_errors_stand_below_the_table_in_a_line_each_and_are_cut() -> None:
@@ -51,11 +53,11 @@ def test_errors_stand_below_the_table_in_a_line_each_and_are_cut() -> None:
 
 def test_the_tables_of_the_run_follow() -> None:
     lines = overview([TAGS])
-    assert lines[-3:] == ["### Latest run: sync, [2026-11-03 13:07](run-2)", "", "| of the run |"]
+    assert lines[-5:-2] == ["### Latest run: sync, [2026-11-03 13:07](run-2)", "", "| of the run |"]
 
 
 def test_a_lake_without_tables_has_no_table() -> None:
-    assert not [line for line in overview([])[:-1] if line.startswith("|")]
+    assert not [line for line in overview([])[:-3] if line.startswith("|")]
 
 
 def test_a_table_that_the_last_run_has_skipped_is_told_apart_from_one_that_failed() -> None:

@@ -1,0 +1,73 @@
+"""``intercom-lake report``: a page of HTML that shows a lake, made from its files alone, without Prefect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from intercom.cli.endings import FAILED, WRONG_SETTINGS
+
+
+def report(
+    *,
+    lake: Annotated[str, Parameter(metavar="URL", help="Folder, or fsspec URL such as s3://bucket/prefix.")] = "./lake",
+    connection: Annotated[
+        str | None,
+        Parameter(
+            metavar="NAME", help="Name of the connection; needed where the lake has several.", show_default=False
+        ),
+    ] = None,
+    output: Annotated[str, Parameter(metavar="FILE", help="Where the page is written.")] = "report.html",
+    storage_options: Annotated[
+        str | None,
+        Parameter(
+            metavar="JSON|BLOCK", help="How the lake's store is reached: a JSON object, or a Prefect block's name."
+        ),
+    ] = None,
+) -> int:
+    """Write one page of HTML that shows the lake: tables, growth, conversations, runs, and what was verified.
+
+    Nothing is asked of Intercom, nothing is written into the lake. The page has no script and fetches nothing. It needs
+    the extra `report`: pip install 'intercom-lake[report]'.
+    """
+    import sys
+
+    from intercom.errors import ConfigurationError, IntercomLakeError
+
+    try:
+        written, size = _written(lake, connection, Path(output), storage_options)
+    except IntercomLakeError as error:
+        print(error, file=sys.stderr)
+        return WRONG_SETTINGS if isinstance(error, ConfigurationError) else FAILED
+    print(f"{written}: {size}")
+    return 0
+
+
+def _written(url: str, connection: str | None, output: Path, storage_options: Any) -> tuple[Path, str]:
+    """The file, and how large it is; it is there whole or not at all."""
+    from datetime import UTC, datetime
+
+    from intercom.cli.commands.plan import Prefect
+    from intercom.errors import ConfigurationError
+    from intercom.lake.storage import Lake
+    from intercom.report.drawing import check_installed
+    from intercom.report.facts import connection_in, read_facts
+    from intercom.report.page import as_html
+    from intercom.sync.summary import shown_size
+
+    check_installed()
+    if output.is_dir() or not output.parent.is_dir():
+        raise ConfigurationError(f"--output {output}: no file can be written there. Nothing was read.")
+    lake = Lake(url, Prefect().storage_options(storage_options))
+    page = as_html(read_facts(lake, connection_in(lake, connection), datetime.now(UTC))).encode()
+    aside = output.with_name(f".{output.name}.part")
+    try:
+        aside.write_bytes(page)
+        aside.replace(output)
+    except OSError as error:
+        raise ConfigurationError(f"--output {output}: the page could not be written: {error.strerror}.") from error
+    finally:
+        aside.unlink(missing_ok=True)
+    return output, shown_size(len(page))
