@@ -33,6 +33,8 @@ PARTS = (
     "scale",
 )
 """The quick ones first."""
+IF_NAMED = ("peers",)
+"""Asks the internet."""
 _MET = {None: "", True: "met", False: "MISSED"}
 
 
@@ -50,7 +52,9 @@ def measured(part: str) -> Iterator[Row]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print each row as it comes; 1 when a target was missed or a part failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.run", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="PART", help=", ".join(PARTS))
+    parser.add_argument(
+        "parts", nargs="*", choices=[[], *PARTS, *IF_NAMED], metavar="PART", help=", ".join((*PARTS, *IF_NAMED))
+    )
     parser.add_argument("--markdown", action="store_true", help="at the end, all rows as a Markdown table")
     options = parser.parse_args(arguments)
     machine = (

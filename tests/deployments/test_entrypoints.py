@@ -173,7 +173,7 @@ nightly(sys.argv[1])
 
 @pytest.mark.slow
 def test_a_flow_of_ones_own_has_a_client_and_runs_the_flow(prefect: Prefect, rig: Rig, elsewhere: Path) -> None:
-    """As deployments/README.md shows it."""
+    """As the page on flows of one's own shows it."""
     prefect.save_connection(CONNECTION, rig)
     done = prefect.run("-c", OF_THEIR_OWN, CONNECTION, cwd=elsewhere)
     assert done.returncode == 0, done.stderr

@@ -18,6 +18,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.schedules import Schedule
 
 from tests.deployments.scripts import ROOT
+from tests.support.markdown import DOCS, blocks, section
 
 DEPLOYMENTS = {entry["name"]: entry for entry in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]}
 EXAMPLES = sorted((ROOT / "deployments/examples").glob("*.yaml"))
@@ -108,8 +109,9 @@ def test_parameters_of_deployments_and_schedules_are_the_flows(name: str) -> Non
 
 def test_the_example_of_further_tables_has_parameters_that_there_are() -> None:
     defined = (ROOT / "prefect.yaml").read_text(encoding="utf-8").split("# Minutes differ")[0]
-    section = (ROOT / "deployments" / "README.md").read_text(encoding="utf-8").split("## Further tables")[1]
-    sync, full = yaml.safe_load(defined + section.split("```yaml")[1].split("```")[0])["deployments"]
+    page = (DOCS / "how-to" / "schedule.md").read_text(encoding="utf-8")
+    [block] = blocks(section(page, "Further tables"), "yaml")
+    sync, full = yaml.safe_load(defined + block.text)["deployments"]
     flow = load_flow_from_entrypoint(str(ROOT / DEPLOYMENTS["sync"]["entrypoint"]))
     [schedule] = full["schedules"]
     Schedule(**schedule)

@@ -24,6 +24,7 @@ from intercom.sync.ingested import Ingested
 from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Strategy
 from tests.support.installed import ROOT, Environment, built, foreign_wheel
+from tests.support.markdown import commands, section
 from tests.support.ports import free_port
 from tests.support.prefect_server import Prefect
 from tests.support.rig import BY_DEFAULT, Rig
@@ -172,15 +173,19 @@ def run_the_demo_again(lake: Path) -> dict[str, tuple[Ingested, Compacted]]:
         return Rig(server, str(lake), demo.name).sync()
 
 
-def test_the_installed_command_checks_a_connection_and_serves_a_deployment(
+def test_the_installed_command_does_the_readmes_steps_and_serves_a_deployment(
     installed: Environment, prefect: Prefect, rig: Rig, tmp_path: Path
 ) -> None:
     folder = tmp_path / "mine"
     assert installed.run("intercom-lake", "init", "--folder", str(folder), cwd=tmp_path).returncode == 0
     rig.connections_file(folder)
     settings = {**prefect.environment, "INTERCOM_ACCESS_TOKEN": rig.server.token}
-    checked = installed.run("intercom-lake", "check", "--connection", rig.connection, cwd=folder, **settings)
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    steps = [line for line in commands(section(readme, "Your own workspace")) if not line.startswith("export ")]
+    assert [step.split()[1] for step in steps] == ["check", "plan", "sync"]
+    for step in steps:
+        done = installed.run(*step.replace("my_intercom", rig.connection).split(), cwd=folder, **settings)
+        assert done.returncode == 0, done.stdout + done.stderr
     definitions = yaml.safe_load((folder / "prefect.yaml").read_text(encoding="utf-8"))
     deployment = definitions["deployments"][0] | {"name": "from-a-wheel"}  # of this test alone: the server is shared
     deployment["parameters"] |= {"connection": rig.connection, "tables": ["tags", "articles"]}

@@ -1,4 +1,4 @@
-"""What the README says about reading a lake is run as it stands there."""
+"""What the README and the page on reading a lake say is run as it stands there."""
 
 from __future__ import annotations
 
@@ -22,25 +22,23 @@ from s3fs.utils import FileExpired
 
 from intercom.tables.catalogue import TABLES
 from tests.conftest import BUCKET
+from tests.support.markdown import DOCS, ROOT, blocks, section
 from tests.support.readers import READERS, plain_strings, spark_session
 from tests.support.rig import BY_DEFAULT
 from tests.support.truth import assert_exact
 
 from .conftest import ReadableLake
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-READ, VIEWS, OVERLAP = (
-    README.split(f"\n{title}\n")[1].split("\n##")[0]
-    for title in ("## Read the lake", "### DuckDB views and Athena tables", "### Reads that overlap a run")
-)
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "how-to" / "read.md").read_text(encoding="utf-8")
 
 
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+def texts(page: str, heading: str, language: str) -> list[str]:
+    return [block.text for block in blocks(section(page, heading), language)]
 
 
-LOCAL = blocks(READ, "python")
-(STORE,) = blocks(OVERLAP, "python")
+LOCAL = texts(PAGE, "Readers", "python")
+(STORE,) = texts(PAGE, "Reads that overlap a run", "python")
 
 
 def engine(block: str) -> str:
@@ -69,6 +67,12 @@ def run(block: str) -> pa.Table:
     names: dict[str, Any] = {}
     exec(block, names)
     return plain_strings(in_arrow(names["contacts"]))
+
+
+def test_the_readme_has_three_of_them() -> None:
+    of_readme = texts(README, "Read the lake", "python")
+    assert of_readme == LOCAL[: len(of_readme)]
+    assert len(of_readme) == 3
 
 
 def test_there_is_a_block_for_every_engine_that_is_tested() -> None:
@@ -116,7 +120,7 @@ def test_the_commands_print_sql_for_every_table(tmp_path: Path, monkeypatch: pyt
         (tmp_path / "lake/data/my_intercom" / table / "data.parquet").touch()
     for name, value in {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "ENDPOINT_URL": "http://127.0.0.1:9"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
-    (block,) = blocks(VIEWS, "console")
+    (block,) = texts(PAGE, "DuckDB views and Athena tables", "console")
     for line in block.splitlines():
         command = line.removeprefix("$ ").replace("intercom-lake", f"{sys.executable} -m intercom.cli.app", 1)
         subprocess.run(command, shell=True, cwd=tmp_path, check=True)

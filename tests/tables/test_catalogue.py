@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -12,6 +11,7 @@ from intercom.sandbox import Workspace
 from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import Column, ColumnKind, TableSchema
 from intercom.tables.table import Access, Parent, Selection, Strategy, Table
+from tests.support.markdown import DOCS
 
 
 def test_the_default_tables_come_first_and_in_the_documented_order() -> None:
@@ -121,7 +121,7 @@ def test_flat_columns_are_the_documented_ones() -> None:
 
 
 def test_each_member_that_conversations_have_in_statistics_and_source_has_a_flat_column() -> None:
-    """As the README says; a list of the sandbox's records, which have all members of the API's description."""
+    """As the page of the lake says; the sandbox's records have all members of the API's description."""
     flat = {column.name for column in TABLES["conversations"].schema.flat}
     rows = Workspace.seeded(contacts=5, companies=0, conversations=40, articles=0, tags=2).rows("conversations")
     statistics = {name for row in rows for name in row["statistics"] or ()}
@@ -134,9 +134,9 @@ def test_each_member_that_conversations_have_in_statistics_and_source_has_a_flat
     assert {f"source_author_{name}" for name in rows[0]["source"]["author"]} <= flat
 
 
-def test_the_readme_names_the_flat_columns() -> None:
+def test_the_page_of_the_lake_names_the_flat_columns() -> None:
     """In full, or by their ends after the first of a group."""
-    text = Path(__file__).parents[2].joinpath("README.md").read_text()
+    text = (DOCS / "reference" / "lake.md").read_text(encoding="utf-8")
     for name in ("contacts", "companies"):
         missing = [column.name for column in TABLES[name].schema.flat if f"`{column.name}`" not in text]
         assert not missing

@@ -6,7 +6,6 @@ import json
 import random
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +15,11 @@ from intercom.tables.catalogue import TABLES
 from intercom.tables.selection import select_tables
 from intercom.tables.table import Access, Strategy, Table
 from tests.support.fuses import Fuse, FusedLake, FusedWatermarks, Killed
+from tests.support.markdown import DOCS
 from tests.support.rig import Rig, parent_of
 from tests.support.truth import exploded
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+TABLES_PAGE = (DOCS / "reference" / "tables.md").read_text(encoding="utf-8")
 every_table = pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 SHRINKING = [table for table in TABLES.values() if table.access is not Access.TIME_LOG]
 """Tables of which records are deleted; no entry of a log is."""
@@ -124,9 +124,9 @@ def test_a_run_that_dies_at_a_step_is_repaired_by_the_next(rig: Rig, table: Tabl
     rig.check([table.name])
 
 
-def test_the_readme_lists_the_catalogue() -> None:
-    section = README.split("\n## Tables\n")[1].split("\n## ")[0]
-    rows = [re.findall(r"[^|]+", line) for line in section.splitlines() if line.startswith("| ")]
+def test_the_page_of_tables_lists_the_catalogue() -> None:
+    text = re.sub(r"\[(\w+)\]\(tables/\1.md\)", r"\1", TABLES_PAGE)
+    rows = [re.findall(r"[^|]+", line) for line in text.splitlines() if line.startswith("| ")]
     listed = [cells for row in rows if (cells := tuple(cell.strip() for cell in row[:4]))[0] != "table"]
     assert listed == [
         (name, ", ".join(table.primary_key), table.cursor_field or "-", table.strategy.value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable
@@ -28,14 +27,14 @@ from intercom.tables.catalogue import TABLES
 from tests.support.declarations import CONTACTS as CONTACTS_NOW
 from tests.support.declarations import EARLIER, declared
 from tests.support.fuses import Killed
+from tests.support.markdown import DOCS, blocks
 from tests.support.rig import CONNECTION, MemoryWatermarks, Rig
 from tests.sync.test_recovery import change
 
 CONTACTS = TablePaths(CONNECTION, "contacts")
 EIGHT_DAYS = 8 * 86_400
-README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
-_BLOCKS = re.findall(r"```python\n(.*?)```", README.split("### Delta tables")[1].split("\n##")[0], re.DOTALL)
-READ = [block for block in _BLOCKS if "spark" not in block]  # its package is not installed from here
+_BLOCKS = blocks((DOCS / "how-to" / "delta.md").read_text(encoding="utf-8"), "python")
+READ = [block.text for block in _BLOCKS if "spark" not in block.text]  # its package is not installed from here
 
 
 @pytest.fixture
