@@ -76,9 +76,10 @@ def test_examples_have_parameters_and_flows_that_there_are(example: Path, monkey
 def test_a_managed_machine_installs_this_version() -> None:
     variables = yaml.safe_load((ROOT / "deployments/examples/managed.yaml").read_text())["work_pool"]["job_variables"]
     assert set(variables) == {"pip_packages", "env"}  # as Prefect's documentation names them
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    released = settings["tool"]["hatch"]["version"]["fallback-version"]
     (package,) = map(Requirement, variables["pip_packages"])
-    assert (package.name, str(package.specifier)) == (project["name"], f"=={project['version']}")
+    assert (package.name, str(package.specifier)) == (settings["project"]["name"], f"=={released}")
 
 
 @pytest.mark.parametrize(
