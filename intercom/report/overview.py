@@ -98,12 +98,9 @@ def _verified(facts: LakeFacts) -> Tile:
     if not facts.history.verifications:
         return Tile("Verification", "–", "none is in the lake")
     latest = facts.history.verifications[-1]
-    value = (
-        "proven" if latest.ok else f"{len(latest.differences) or 'not'} {'differences' if latest.differences else ''}"
-    )
-    if not latest.ok and not latest.differences:
-        value = "not proven"
-    return Tile("Verification", value.strip(), age(latest.ended_at, facts.now), "good" if latest.ok else "bad")
+    found = len(latest.differences)
+    value = "proven" if latest.ok else "not proven" if not found else f"{found:,} difference{'s' * (found > 1)}"
+    return Tile("Verification", value, age(latest.ended_at, facts.now), "good" if latest.ok else "bad")
 
 
 def _open(facts: LakeFacts) -> Tile:
@@ -120,7 +117,9 @@ def _first_reply(facts: LakeFacts) -> Tile:
     medians = tally.medians.get(FIRST_REPLY, {}) if isinstance(tally, WeeklyMedians) else {}
     if not medians:
         return Tile("First reply, median", "–", _why_not(facts, "conversations"))
-    week = max(medians)
+    # The last whole week: of one that goes on, only the fast replies are known.
+    whole = [week for week in medians if week + timedelta(days=7) <= facts.now.date()]
+    week = max(whole or medians)
     return Tile("First reply, median", span(medians[week]), f"begun in the week from {day(week)}")
 
 

@@ -107,17 +107,24 @@ def bars_by_name(names: Sequence[str], series: Mapping[str, Sequence[int]], *, w
             low += values[place]
         totals.append({"name": name, "low": low, "text": f"{low:,}"})
     greatest = max((total["low"] for total in totals), default=0) or 1
+    beside = max(map(_pixels, names), default=0) + 14
     by_name = {
         "field": "name",
         "type": "nominal",
         "sort": None,
         "scale": {"domain": names, "paddingInner": 0.35, "paddingOuter": 0.15},
-        "axis": {"labelLimit": 0, "labelPadding": 8, "title": None, "domain": False, "grid": False},
+        "axis": {
+            "labelLimit": 0,
+            "labelPadding": 8,
+            "title": None,
+            "domain": False,
+            "grid": False,
+        },
     }
     along = {
         "field": "low",
         "type": "quantitative",
-        "scale": {"domain": [0, greatest * _room_behind(names, totals, width)]},
+        "scale": {"domain": [0, greatest * _room_behind(totals, width - beside)]},
         "axis": None,
     }
     bar = {
@@ -130,18 +137,23 @@ def bars_by_name(names: Sequence[str], series: Mapping[str, Sequence[int]], *, w
         "mark": {"type": "text", "align": "left", "dx": 6, "fill": "var(--ink)", "fontSize": 12, "aria": False},
         "encoding": {"y": by_name, "x": along, "text": {"field": "text", "type": "nominal"}},
     }
-    return _spec(width, _ROW * len(names) + 6, [], {"layer": [bar, text]})
+    # Not fitted by Vega, which measures names in its own fonts: these lack many characters.
+    sizes = {
+        "width": width - beside,
+        "autosize": "none",
+        "padding": {"left": beside, "right": 0, "top": 0, "bottom": 0},
+    }
+    return _spec(width, _ROW * len(names) + 6, [], {**sizes, "layer": [bar, text]})
 
 
-def _room_behind(names: Sequence[str], totals: Sequence[Spec], width: int) -> float:
-    """How much longer than the longest bar its axis is, so that its total has room; by the usual width of letters."""
-    bars = width - max(map(_pixels, names), default=0) - 12
+def _room_behind(totals: Sequence[Spec], width: int) -> float:
+    """How much longer than the longest bar its axis is, so that its total has room."""
     total = 8 * max((len(one["text"]) for one in totals), default=0) + 14
-    return bars / max(bars - total, bars / 3)
+    return width / max(width - total, width / 3)
 
 
 def _pixels(name: str) -> int:
-    """About how wide a name is: the browser's font is not known here."""
+    """About how wide a name is, in 12 pixels."""
     return sum(14 if east_asian_width(one) in "WF" else 11 if one in "mwMW@%" else 7 for one in name)
 
 

@@ -84,6 +84,10 @@ def test_a_wheel_has_the_flow_of_each_deployment(wheel: Path) -> None:
     assert flows <= set(contents(wheel))
 
 
+def test_a_wheel_has_the_files_that_the_package_reads(wheel: Path) -> None:
+    assert {"intercom/report/page.html.j2", "intercom/report/page.css"} <= contents(wheel).keys()
+
+
 def test_a_wheel_of_the_sdist_is_that_of_the_checkout(wheel: Path, source: Path, tmp_path: Path) -> None:
     for name in ("sdist", "wheel"):
         (tmp_path / name).mkdir()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,12 @@ import pytest
 from intercom.lake.run_summaries import RunSummaries
 from intercom.lake.storage import Lake
 from intercom.report import history
-from intercom.report.facts import LakeFacts
+from intercom.report.blocks import day, span
+from intercom.report.facts import FIRST_REPLY, LakeFacts
 from intercom.report.history import read_history
+from intercom.report.overview import tiles
 from intercom.report.runs import cut_at, sync_history
+from intercom.report.tallies import WeeklyMedians
 
 AT = datetime(2026, 11, 3, 12, tzinfo=UTC)
 
@@ -80,3 +84,25 @@ def test_bars_are_cut_only_where_a_few_are_far_higher_than_all_others() -> None:
     assert cut_at([10.0] * 5 + [1000.0]) is None
     assert cut_at([0.0] * 29 + [1000.0]) is None
     assert cut_at([10.0] * 27 + [1000.0] * 3) is None
+
+
+def test_the_tile_of_the_first_reply_is_of_a_week_that_is_over(facts: LakeFacts) -> None:
+    weeks = facts.tables["conversations"].tallies["weeks"]
+    assert isinstance(weeks, WeeklyMedians)
+    assert date(2026, 11, 2) in weeks.medians[FIRST_REPLY]
+    shown = {tile.title: tile for tile in tiles(facts)}
+    tile = shown["First reply, median"]
+    assert (tile.value, tile.told) == (
+        span(weeks.medians[FIRST_REPLY][date(2026, 10, 26)]),
+        f"begun in the week from {day(date(2026, 10, 26))}",
+    )
+    assert (shown["Verification"].value, shown["Verification"].mood) == ("proven", "good")
+
+
+def test_the_tile_of_the_verification_counts_differences(facts: LakeFacts) -> None:
+    one = ("tags", "x")
+    for differences, value in (((), "not proven"), ((one,), "1 difference"), ((one, one), "2 differences")):
+        latest = replace(facts.history.verifications[-1], ok=False, differences=differences)
+        changed = replace(facts, history=replace(facts.history, verifications=(latest,)))
+        (tile,) = [tile for tile in tiles(changed) if tile.title == "Verification"]
+        assert (tile.value, tile.mood) == (value, "bad")

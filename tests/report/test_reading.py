@@ -14,6 +14,7 @@ import pytest
 
 from intercom.errors import ConfigurationError
 from intercom.lake.storage import Lake
+from intercom.report import reading
 from intercom.report.conversations import conversations
 from intercom.report.facts import LakeFacts, connection_in, read_facts
 from intercom.report.overview import freshness, tiles
@@ -84,6 +85,23 @@ def test_a_table_that_changes_at_each_try_is_not_told(rig: Rig) -> None:
     assert done.failure == f"runs changed it each of the {TRIES} times that it was read"
     assert isinstance(counted, Values)
     assert not counted.counts
+
+
+def test_only_slices_of_the_columns_that_are_counted_are_in_memory(
+    reported: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "ROWS_AT_ONCE", 7)
+    slices: list[pa.Table] = []
+
+    class Keeping(Values):
+        def add(self, rows: pa.Table, month: str) -> None:
+            slices.append(rows)
+            super().add(rows, month)
+
+    done, _ = scan(TABLES["contacts"], reported.lake_table("contacts"), lambda: [Keeping("role")])
+    assert sum(rows.num_rows for rows in slices) == done.rows == 290
+    assert max(rows.num_rows for rows in slices) <= 7
+    assert {tuple(rows.column_names) for rows in slices} == {("_ingested_at", "_deleted_at", "role")}
 
 
 def test_a_damaged_file_is_told_and_stops_nothing(copy: Path) -> None:
