@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tests.support.markdown import DOCS, ROOT, anchors, headings, links, pages, slug, with_readmes
+from tests.support.markdown import DOCS, ROOT, anchors, headings, links, pages, prose, slug, with_readmes
 
 
 def test_each_link_has_a_file_and_an_anchor() -> None:
@@ -59,3 +59,11 @@ def test_nothing_of_the_site_comes_from_elsewhere() -> None:
     config = yaml.safe_load((ROOT / "deployments" / "mkdocs.yml").read_text(encoding="utf-8"))
     assert config["theme"]["font"] is False
     assert not any("//" in address for key in ("extra_css", "extra_javascript") for address in config.get(key, ()))
+
+
+def test_what_is_inside_a_list_is_indented_as_the_site_needs_it() -> None:
+    """By four blanks: with fewer, which GitHub takes, the site ends the list."""
+    for page in pages():
+        text = page.read_text(encoding="utf-8")
+        assert re.findall(r"^ {1,3}```", text, re.MULTILINE) == [], page
+        assert re.findall(r"^ {1,3}(?:[-*]|\d+\.) .*", prose(text), re.MULTILINE) == [], page
