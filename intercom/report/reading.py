@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intercom.config.redaction import one_line
-from intercom.errors import LakeError
+from intercom.errors import IntercomLakeError
 from intercom.lake.layout import UNKNOWN_MONTH
 from intercom.lake.parquet import ParquetReader, is_damage, open_parquet
 from intercom.lake.table import LakeTable
@@ -54,7 +54,7 @@ class TableScan:
 def scan(table: Table, lake_table: LakeTable, make: Callable[[], Sequence[Tally]]) -> tuple[TableScan, Sequence[Tally]]:
     """One pass over the published files of a table. If a run changes them meanwhile, all is counted anew.
 
-    `make` gives fresh tallies. A table that the storage refuses has a `failure`, and its tallies count nothing.
+    `make` gives fresh tallies. A table that cannot be read has a `failure`, and its tallies count nothing.
     """
     try:
         for _ in range(TRIES):
@@ -66,8 +66,8 @@ def scan(table: Table, lake_table: LakeTable, make: Callable[[], Sequence[Tally]
                 continue
             if lake_table.published() == stamps:
                 return done, tallies
-    except (LakeError, OSError) as error:
-        return TableScan(failure=f"it could not be read: {one_line(error)}"), make()
+    except (IntercomLakeError, OSError) as error:
+        return TableScan(failure=f"it could not be read: {one_line(error).rstrip('.')}"), make()
     return TableScan(failure=f"runs changed it each of the {TRIES} times that it was read"), make()
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intercom.compaction.arrow import flat
-from intercom.tables.schema import EXTRA, INGESTED_AT
+from intercom.tables.schema import EXTRA
 
 _MOST_NAMES: Final = 1_000
 """Different names of fields in `EXTRA` that are counted one by one."""
@@ -27,17 +27,16 @@ _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Freshness:
-    """Rows by month of the partition, the newest times, and what is in `EXTRA`.
+    """Rows by month of the partition, the newest time of change, and what is in `EXTRA`.
 
     `changed` is the column with the time of the last change, None if the table has none. `extra` counts names of
     fields, `extra_rows` the rows that have any.
     """
 
     def __init__(self, changed: str | None) -> None:
-        self.columns = (INGESTED_AT, EXTRA, *([changed] if changed else []))
+        self.columns = (EXTRA, *([changed] if changed else []))
         self.by_month: Counter[str] = Counter()
         self.newest_change: datetime | None = None
-        self.newest_read: datetime | None = None
         self.extra_rows = 0
         self.extra: Counter[str] = Counter()
         self._changed = changed
@@ -45,7 +44,6 @@ class Freshness:
     def add(self, rows: pa.Table, month: str) -> None:
         """As `Tally.add`."""
         self.by_month[month] += rows.num_rows
-        self.newest_read = _later(self.newest_read, rows.column(INGESTED_AT))
         if self._changed is not None:
             self.newest_change = _later(self.newest_change, rows.column(self._changed))
         kept = flat(rows.column(EXTRA)).drop_null()

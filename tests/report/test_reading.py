@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from intercom.compaction.policy import CompactionMode
 from intercom.errors import ConfigurationError
 from intercom.lake.storage import Lake
 from intercom.report import reading
@@ -166,6 +167,17 @@ def test_columns_that_rules_protect_are_left_out_and_never_shown(make_rig: Calla
         "contacts: location.country (hash), role (exclude)",
     ):
         assert line in told(facts)
+
+
+def test_rows_that_wait_to_be_merged_are_told_and_in_no_other_number(rig: Rig) -> None:
+    rig.sync(["contacts"], when=CompactionMode.NEVER)
+    facts = read_facts(rig.lake(), CONNECTION, MADE_AT)
+    waiting = len(rig.workspace.rows("contacts"))
+    assert (facts.tables["contacts"].waiting, facts.tables["contacts"].scan.rows) == (waiting, 0)
+    section = freshness(facts)
+    assert section.listings[0].numbers.headings[-1] == "not merged yet"
+    assert section.listings[0].numbers.rows[0][-1] == str(waiting)
+    assert "Rows that are staged and not merged yet are in no other number of this page." in section.notes
 
 
 def test_of_one_protected_column_of_two_the_other_is_shown(facts: LakeFacts) -> None:

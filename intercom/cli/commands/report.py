@@ -29,7 +29,8 @@ def report(
 ) -> int:
     """Write one page of HTML that shows the lake: tables, growth, conversations, runs, and what was verified.
 
-    Nothing is asked of Intercom, nothing is written into the lake. The page has no script and fetches nothing. It needs
+    Nothing is asked of Intercom, nothing is written into the lake. Exit status: 0 all is well, 1 a table could not be
+    read, which the page says too, 2 a setting is wrong. The page has no script and fetches nothing. It needs
     the extra `report`: pip install 'intercom-lake[report]'.
     """
     import sys
@@ -37,16 +38,18 @@ def report(
     from intercom.errors import ConfigurationError, IntercomLakeError
 
     try:
-        written, size = _written(lake, connection, Path(output), storage_options)
+        size, unread = _written(lake, connection, Path(output), storage_options)
     except IntercomLakeError as error:
         print(error, file=sys.stderr)
         return WRONG_SETTINGS if isinstance(error, ConfigurationError) else FAILED
-    print(f"{written}: {size}")
-    return 0
+    for line in unread:
+        print(line, file=sys.stderr)
+    print(f"{output}: {size}")
+    return FAILED if unread else 0
 
 
-def _written(url: str, connection: str | None, output: Path, storage_options: Any) -> tuple[Path, str]:
-    """The file, and how large it is; it is there whole or not at all."""
+def _written(url: str, connection: str | None, output: Path, storage_options: Any) -> tuple[str, list[str]]:
+    """How large the file is, which is there whole or not at all; and a line for each table that could not be read."""
     from datetime import UTC, datetime
 
     from intercom.cli.commands.plan import Prefect
@@ -61,7 +64,8 @@ def _written(url: str, connection: str | None, output: Path, storage_options: An
     if output.is_dir() or not output.parent.is_dir():
         raise ConfigurationError(f"--output {output}: no file can be written there. Nothing was read.")
     lake = Lake(url, Prefect().storage_options(storage_options))
-    page = as_html(read_facts(lake, connection_in(lake, connection), datetime.now(UTC))).encode()
+    facts = read_facts(lake, connection_in(lake, connection), datetime.now(UTC))
+    page = as_html(facts).encode()
     aside = output.with_name(f".{output.name}.part")
     try:
         aside.write_bytes(page)
@@ -70,4 +74,5 @@ def _written(url: str, connection: str | None, output: Path, storage_options: An
         raise ConfigurationError(f"--output {output}: the page could not be written: {error.strerror}.") from error
     finally:
         aside.unlink(missing_ok=True)
-    return output, shown_size(len(page))
+    tables = facts.tables.items()
+    return shown_size(len(page)), [f"{name}: {one.scan.failure}" for name, one in tables if one.scan.failure]

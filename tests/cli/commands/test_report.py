@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,20 @@ def test_a_page_is_written_and_the_lake_left_as_it_is(
     assert "<h1><bdi>acme</bdi></h1>" in page
     assert rig.lake().stamps("") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lake", "page.html"]
+
+
+def test_a_table_that_cannot_be_read_is_told_and_the_page_written(
+    rig: Rig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig.sync(["tags", "teams"])
+    file = rig.lake_folder / "data" / "acme" / "teams" / "data.parquet"
+    shutil.copy(file, file.with_name(f"{'0' * 32}.parquet"))  # as of a Delta table
+    assert main(["report", "--lake", rig.lake_url]) == 1
+    told = capsys.readouterr()
+    assert told.out.startswith("report.html: ")
+    assert told.err.startswith("teams: it could not be read: The table 'teams' is in the lake as delta")
+    page = Path("report.html").read_text(encoding="utf-8")
+    assert "; its numbers are left out." in page
 
 
 def test_what_is_not_installed_is_said_before_anything_is_read(
