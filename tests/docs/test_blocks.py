@@ -15,7 +15,7 @@ from cyclopts import App
 from intercom.cli.app import _app
 from intercom.config.lookup import read_connections_file
 from tests.docs.parameters import flow_of
-from tests.support.markdown import ROOT, Block, blocks, commands, with_readmes
+from tests.support.markdown import DOCS, ROOT, Block, blocks, commands, with_readmes
 
 PAGES = [page for page in with_readmes() if "tests" not in page.parts[len(ROOT.parts) :]]
 SHELLS = {"cd", "docker", "duckdb", "export", "intercom-lake", "make", "pip", "prefect", "python3", "dbt"}
@@ -83,3 +83,12 @@ def test_yaml_is_connections_parameters_or_deployments(
         jsonschema.validate(yaml.safe_load(text)["parameters"], flow_of("sync").parameters.model_dump())
     else:
         assert text.startswith("deployments:")  # tests/deployments/test_prefect_yaml.py
+
+
+def test_each_variable_that_the_package_reads_is_on_the_page_of_them() -> None:
+    page = (DOCS / "reference" / "environment.md").read_text(encoding="utf-8")
+    files = [file for name in ("intercom", "flows", "deployments/dbt") for file in (ROOT / name).rglob("*.*")]
+    texts = " ".join(file.read_text(encoding="utf-8") for file in files if file.suffix in (".py", ".yml"))
+    read = set(re.findall(r"\bINTERCOM_[A-Z]+(?:_[A-Z]+)*\b", texts))
+    assert len(read) > 5
+    assert [name for name in sorted(read) if f"`{name}`" not in page] == []

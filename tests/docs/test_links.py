@@ -62,8 +62,11 @@ def test_nothing_of_the_site_comes_from_elsewhere() -> None:
 
 
 def test_what_is_inside_a_list_is_indented_as_the_site_needs_it() -> None:
-    """By four blanks: with fewer, which GitHub takes, the site ends the list."""
+    """By four blanks, and an empty line before the next item; with less, which GitHub takes, the site ends the list."""
     for page in pages():
         text = page.read_text(encoding="utf-8")
         assert re.findall(r"^ {1,3}```", text, re.MULTILINE) == [], page
         assert re.findall(r"^ {1,3}(?:[-*]|\d+\.) .*", prose(text), re.MULTILINE) == [], page
+        for paragraph in text.split("\n\n"):
+            if re.match(r" {4}(?![-*] )", paragraph):
+                assert re.findall(r"^(?:[-*]|\d+\.) .*", paragraph, re.MULTILINE) == [], page
