@@ -15,6 +15,8 @@ from tests.support.browser import chromium_started
 from tests.support.reported import HOSTILE, SCRIPT
 
 PHONE = 390
+A4 = 702
+"""Pixels between the margins of a sheet."""
 
 
 class Opened:
@@ -139,6 +141,8 @@ def test_colors_follow_the_reader_and_paper_is_light(opened: Opened) -> None:
     bars = opened.page.locator(".picture:visible .mark-rect path").first
     assert bars.evaluate("one => getComputedStyle(one).fill") == "rgb(53, 99, 201)"
     assert opened.page.locator("summary:visible").count() == 0
+    opened.page.set_viewport_size({"width": A4, "height": 1000})
+    assert opened.page.evaluate("document.documentElement.scrollWidth") == A4
 
 
 def _brightness(color: str) -> float:
