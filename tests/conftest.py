@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -37,6 +38,13 @@ _FIRST = (SHARED_SERVER, "tests/orchestration/test_production.py", "tests/orches
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     check_groups(items)
     items.sort(key=lambda item: _FIRST.index(group) if (group := group_of(item.path)) in _FIRST else len(_FIRST))
+
+
+def pytest_collection_finish() -> None:
+    """Look for unreachable objects seldom, and never among the modules and thousands of tests that stay to the end."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from ipaddress import ip_address
@@ -37,9 +38,11 @@ def test_the_page_names_the_permission_of_each_table() -> None:
     assert [line for line in PAGE.splitlines() if line.startswith("| `") and line.endswith("* |")] == rows
 
 
-def test_a_whole_run_talks_to_nobody_but_loopback(tmp_path: Path) -> None:
+def test_a_whole_run_talks_to_nobody_but_loopback(tmp_path: Path, prefect_database: Path) -> None:
     """The demo with Prefect's temporary server; telemetry would show by the name that it looks up."""
     (tmp_path / "sitecustomize.py").write_text(_WATCH)
+    (tmp_path / "prefect").mkdir()
+    shutil.copy(prefect_database, tmp_path / "prefect")
     watched = tmp_path / "watched"
     kept = {name: value for name, value in os.environ.items() if name not in ("DO_NOT_TRACK", "PREFECT_API_URL")}
     environ = {

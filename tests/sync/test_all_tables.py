@@ -11,13 +11,16 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 
+import pytest
+
 from intercom.compaction.policy import CompactionMode
+from intercom.lake.layout import TableFormat
 from intercom.tables.catalogue import TABLES
 from intercom.tables.selection import select_tables
 from tests.support.changes import change
 from tests.support.effort import effort
 from tests.support.fuses import Fuse, FusedLake, FusedWatermarks, Killed, fused_commits
-from tests.support.rig import Rig, in_both_formats
+from tests.support.rig import Rig
 
 EVERY = select_tables(list(TABLES)).names
 SMALL = {"contacts": 8, "companies": 5, "conversations": 6, "articles": 4, "further": 5, "history_days": 40}
@@ -26,9 +29,15 @@ MOST_STEPS = 150
 """Steps of a run over all tables, about."""
 
 
-@in_both_formats
+@pytest.fixture
+def table_format(moments: random.Random) -> TableFormat:
+    """Either one, by the seed that repeats a day."""
+    return moments.choice(list(TableFormat))
+
+
+@pytest.mark.parametrize("_day", range(effort(1, 6)))
 def test_the_lake_is_what_the_workspace_is_after_each_run_of_a_day(
-    make_rig: Callable[..., Rig], moments: random.Random
+    make_rig: Callable[..., Rig], moments: random.Random, _day: int
 ) -> None:
     rig = make_rig(seed=moments.randrange(1000), **SMALL)
     rig.sync(EVERY)

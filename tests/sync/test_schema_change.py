@@ -19,16 +19,22 @@ from intercom.lake.layout import TablePaths
 from intercom.lake.parquet import version_of
 from intercom.lake.storage import Lake
 from intercom.lake.table import LakeTable
+from intercom.sandbox import SandboxServer
 from intercom.sync.ingest import ingest_table
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import ColumnKind, TableSchema
+from tests.conftest import NOW
 from tests.support.declarations import CONTACTS, EARLIER, declared, declared_as
 from tests.support.fuses import Fuse, FusedLake, FusedWatermarks, Killed
 from tests.support.rig import CONNECTION, MemoryWatermarks, Rig
+from tests.support.seeded import seeded_workspace
 
 MERGED = ("contacts", "companies", "conversations", "articles")
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
+FEW: dict[str, Any] = {
+    "contacts": 12, "companies": 0, "conversations": 0, "articles": 0, "tags": 0, "segments": 0, "history_days": 40,
+}  # fmt: skip
 
 
 def version_in(lake_table: LakeTable, month: str) -> str | None:
@@ -249,18 +255,26 @@ def test_a_read_that_stays_short_of_a_table_that_cannot_be_rewritten_is_read_aga
 # -- a run that dies ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def loaded(few_rows: Rig) -> Rig:
-    """A few contacts in two or three months, loaded by another version, and changes."""
-    with declared(contacts=EARLIER["all of it"]):
-        few_rows.sync(["contacts"])
-    change(few_rows)
-    return few_rows
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A few contacts in two or three months, loaded by another version, and changes. No test changes it."""
+    with SandboxServer(seeded_workspace(now=NOW, **FEW)) as server:
+        loaded = Rig(server, str(tmp_path_factory.mktemp("loaded") / "lake"))
+        with declared(contacts=EARLIER["all of it"]):
+            loaded.sync(["contacts"])
+        change(loaded)
+        yield loaded
+
+
+@pytest.fixture(scope="module")
+def died(loaded: Rig) -> list[Rig]:
+    """Copies of that lake as runs have left them that died at each step."""
+    return list(dead(loaded))
 
 
 @pytest.fixture
 def few_rows(make_rig: Callable[..., Rig]) -> Rig:
-    return make_rig(contacts=12, companies=0, conversations=0, articles=0, tags=0, segments=0, history_days=40)
+    return make_rig(**FEW)
 
 
 def dead(loaded: Rig, target: TableSchema = CONTACTS) -> Iterator[Rig]:
@@ -300,15 +314,25 @@ def copied(rig: Rig, name: str) -> Rig:
     return Rig(rig.server, str(lake), store=store)
 
 
+def copies(died: list[Rig]) -> Iterator[Rig]:
+    """Lakes to go on with."""
+    for rig in died:
+        copy = copied(rig, "goes-on")
+        yield copy
+        shutil.rmtree(copy.lake_folder)
+
+
 def published(rig: Rig) -> list[Path]:
     return sorted((rig.lake_folder / "data" / CONNECTION / "contacts").rglob("*.parquet"))
 
 
-def test_a_rewrite_that_dies_at_any_step_is_finished_by_the_next_run(loaded: Rig) -> None:
+def test_a_rewrite_that_dies_at_any_step_is_finished_by_the_next_run(few_rows: Rig) -> None:
     with declared(contacts=EARLIER["all of it"]):
-        stage(loaded, EARLIER["all of it"])  # and these rows are to be merged first
-    change(loaded)
-    for rig in dead(loaded):
+        few_rows.sync(["contacts"])
+        change(few_rows)
+        stage(few_rows, EARLIER["all of it"])  # and these rows are to be merged first
+    change(few_rows)
+    for rig in dead(few_rows):
         assert rig.sync(["contacts"])["contacts"][0].reason == "incremental"
         rig.check(["contacts"])
 
@@ -330,46 +354,46 @@ def test_texts_were_json_and_are_turned_into_it_once(few_rows: Rig) -> None:
             rig.check(["contacts"])
 
 
-def test_a_rewrite_that_dies_may_be_followed_by_yet_another_declaration(loaded: Rig) -> None:
-    for rig in dead(loaded):
+def test_a_rewrite_that_dies_may_be_followed_by_yet_another_declaration(died: list[Rig]) -> None:
+    for rig in copies(died):
         with declared(contacts=EARLIER["more columns"]):
             assert rig.sync(["contacts"])["contacts"][0].reason == "incremental"
             rig.check(["contacts"])
 
 
-def test_a_rewrite_that_dies_may_be_followed_by_the_old_version(loaded: Rig) -> None:
-    for rig in dead(loaded):
+def test_a_rewrite_that_dies_may_be_followed_by_the_old_version(died: list[Rig]) -> None:
+    for rig in copies(died):
         with declared(contacts=EARLIER["all of it"]):
             assert rig.sync(["contacts"])["contacts"][0].reason == "incremental"
             rig.check(["contacts"])
 
 
-def test_a_rewrite_that_dies_may_be_followed_by_damage(loaded: Rig) -> None:
-    for rig in dead(loaded):
+def test_a_rewrite_that_dies_may_be_followed_by_damage(died: list[Rig]) -> None:
+    for rig in copies(died):
         published(rig)[-1].unlink()
         assert rig.sync(["contacts"])["contacts"][0].watermark_before is None
         rig.check(["contacts"])
         assert rig.sync(["contacts"])["contacts"][0].reason == "incremental"
 
 
-def test_a_rewrite_that_dies_may_be_followed_by_a_full_refresh(loaded: Rig) -> None:
-    for rig in dead(loaded):
+def test_a_rewrite_that_dies_may_be_followed_by_a_full_refresh(died: list[Rig]) -> None:
+    for rig in copies(died):
         rig.sync(["contacts"], full_refresh=True)
         rig.check(["contacts"])
         assert rig.sync(["contacts"])["contacts"][0].reason == "incremental"
 
 
-def test_a_full_refresh_after_a_rewrite_that_died_may_die_too(loaded: Rig) -> None:
+def test_a_full_refresh_after_a_rewrite_that_died_may_die_too(died: list[Rig]) -> None:
     """It has committed, and not merged: what the record says of half rewritten files has to be so."""
-    for rig in dead(loaded):
+    for rig in copies(died):
         stage(rig, CONTACTS, full_refresh=True)
         results = rig.sync(["contacts"])
         rig.check(["contacts"])
         assert results["contacts"][0].reason == "incremental"
 
 
-def test_what_is_rewritten_already_is_left_alone(loaded: Rig) -> None:
-    for rig in dead(loaded):
+def test_what_is_rewritten_already_is_left_alone(died: list[Rig]) -> None:
+    for rig in copies(died):
         lake_table, begun = rig.lake_table("contacts"), state(rig)
         if begun.rewriting is None:
             continue
