@@ -143,19 +143,23 @@ class Prefect:
         raise AssertionError(f"{request.full_url} answered 503 for half a minute")
 
     def save_connection(self, name: str, rig: Rig) -> None:
-        """A connection block for the rig's workspace, saved by a process of its own."""
-        program = (
-            "import sys; from intercom.blocks import IntercomConnection as Connection\n"
-            "Connection(access_token=sys.argv[1], base_url=sys.argv[2]).save(sys.argv[3], overwrite=True)"
-        )
-        saved = self.run("-c", program, rig.server.token, rig.server.base_url, name)
-        assert saved.returncode == 0, saved.stderr
+        """A connection block for the rig's workspace."""
+        from intercom.blocks import IntercomConnection  # Prefect is imported by tests that have a server alone
+
+        given = {"access_token": rig.server.token, "base_url": rig.server.base_url}
+        self._save(name, IntercomConnection.model_validate(given))
 
     def save_storage_options(self, name: str, options: dict[str, Any]) -> None:
         """A Secret block with options of a lake's store."""
-        program = "import json, sys; from prefect.blocks.system import Secret\nSecret(value=json.loads(sys.argv[1]))"
-        saved = self.run("-c", f"{program}.save(sys.argv[2], overwrite=True)", json.dumps(options), name)
-        assert saved.returncode == 0, saved.stderr
+        from prefect.blocks.system import Secret
+
+        self._save(name, Secret.model_validate({"value": options}))
+
+    def _save(self, name: str, block: Any) -> None:
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        with temporary_settings({PREFECT_API_URL: self.api}):
+            block.save(name, overwrite=True)
 
     def state_of(self, flow_run: str) -> str:
         """The run's state type once it has ended, or after two minutes."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -25,6 +26,30 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
+
+IMPORTED = (
+    "anyio._backends._asyncio",
+    "fsspec.implementations.chained",
+    "prefect.concurrency.services",
+    "prefect.main",
+    "prefect.flow_engine",
+    "prefect.utilities.visualization",
+    "prefect.cli.deploy",
+    "prefect.cli.worker",
+    "prefect.workers.process",
+    "prefect.server.api.server",
+    "intercom.cli.live_display",
+    "intercom.cli.progress_lines",
+    "intercom.cli.run",
+    "intercom.cli.settings",
+    "intercom.cli.commands.bootstrap",
+    "intercom.orchestration.finish",
+    "intercom.orchestration.prepare",
+    "intercom.orchestration.tasks",
+    "intercom.orchestration.observe.output",
+    "intercom.orchestration.server.provision",
+)
+"""What runs, workers, servers and commands import, at their start or late."""
 
 
 class WarmPython:
@@ -90,11 +115,8 @@ def _text(file: IO[str]) -> str:
 
 def _serve(address: str) -> None:
     """For each connection, fork a process that runs the process under test and reports its exit status."""
-    import prefect.main
-    import prefect.server.api.server  # noqa: F401
-
-    import intercom.cli.run
-    import intercom.orchestration.tasks  # noqa: F401
+    for module in IMPORTED:
+        importlib.import_module(module)
 
     gc.freeze()
     signal.signal(signal.SIGCHLD, _reap)
