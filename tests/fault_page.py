@@ -13,7 +13,8 @@ _ABOVE = """# What becomes of a run when something goes wrong
 
 Each line is something that goes wrong between a run and Intercom, each column a way to read a table. The tests try
 them: `make test` a part, `make soak ONLY=fault_matrix` each fault with each table, by runs that read what is new and by
-full refreshes. After each of them a run without the fault leaves the table exactly as the workspace has it.
+full refreshes. After each of them a run without the fault leaves the table exactly as the workspace has it; after
+*missed* a full refresh does.
 
 This page is made of the table that the tests go by: `python -m tests.fault_page`.
 
@@ -28,6 +29,8 @@ _OUTCOMES = {
     Outcome.OWED: "the run goes on without these parents, names them, and asks for them in each run until they answer; "
     "the table fails if they are many",
     Outcome.LATER: "the rest comes with the next run: the watermark has not passed it",
+    Outcome.MISSED: "a list of children that is too short, and does not say so, removes no row: those that the lake "
+    "has are asked for once more. New ones that it lacks come when their parent changes again, or with a full refresh",
     Outcome.NEVER: "does not happen: there is no such request, or nothing of that kind in the answer",
 }
 

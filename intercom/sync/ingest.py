@@ -21,6 +21,7 @@ from intercom.normalise.rules import rules
 from intercom.sync.checkpoints import ResumeKey, RunCheckpoints
 from intercom.sync.commit import commit
 from intercom.sync.confirm_removals import Verdict, confirm_removals, confirm_repair
+from intercom.sync.doubted_answers import ask_once_more
 from intercom.sync.history import hint_on_history
 from intercom.sync.ingest_lines import described, strangers_note, unknown_fields_hint
 from intercom.sync.ingested import Ingested
@@ -62,6 +63,8 @@ def ingest_table(
     log.info("%s: %s", table.name, described(table, plan, run))
     reader = _reader(table, api, lake_table, plan, progress or TableProgress(table.name), run)
     reader.read()
+    if table.replaces_children and plan.state is not None and plan.start.watermark is not None:
+        ask_once_more(reader, plan.state)
     swept = sweep(reader, plan, run)
     verdict = _confirmed(reader, plan, run)
     reader.completeness.notes += swept.notes

@@ -97,7 +97,7 @@ class Bench:
                 said = self._run(rig, f"run-{self._number}", reconciles=cell.fault.reconciles)
                 occurred = hit()
             after = _Seen.of(rig, self.table)
-            outcome, wrong = self._judged(rig, before, after, said) if occurred else (Outcome.NEVER, None)
+            outcome, wrong = self._judged(rig, cell.way, before, after, said) if occurred else (Outcome.NEVER, None)
             rig.policy = PATIENT
             return Tried(outcome, said.text, wrong or self._next(rig, said, outcome))
         finally:
@@ -107,8 +107,8 @@ class Bench:
     def _rig(self, lake: Path, *, quick: bool = False) -> Rig:
         return Rig(self._server, str(lake), per_page=PER_PAGE, policy=QUICK if quick else PATIENT)
 
-    def _run(self, rig: Rig, run_id: str, *, reconciles: bool = False) -> _Said:
-        name, full = self.table.name, self.full_refresh
+    def _run(self, rig: Rig, run_id: str, *, reconciles: bool = False, full: bool | None = None) -> _Said:
+        name, full = self.table.name, self.full_refresh if full is None else full
         kind = {"reconciles": True} if reconciles else {"full_refresh": full, "lookback": Lookback(0)}
         try:
             read, _ = rig.sync([name], run_id=run_id, allow_mass_removal=full, **kind)[name]
@@ -116,7 +116,7 @@ class Bench:
             return _Said(run_id, error=error)
         return _Said(run_id, notes=read.notes, complete=read.complete)
 
-    def _judged(self, rig: Rig, before: _Seen, after: _Seen, said: _Said) -> tuple[Outcome, str | None]:
+    def _judged(self, rig: Rig, way: Way, before: _Seen, after: _Seen, said: _Said) -> tuple[Outcome, str | None]:
         if said.error is not None:
             return Outcome.ERROR, self._fault_of_error(rig, said.error) or _moved(before, after)
         exact = self._is_exact(rig)
@@ -125,7 +125,8 @@ class Bench:
         if any("owed" in note or "no usable answer" in note for note in said.notes):
             return Outcome.OWED, self._lost_rows(before, after)
         if said.complete:
-            return Outcome.LATER, self._lost_rows(before, after)
+            missed = Outcome.MISSED if way is Way.CHILDREN else Outcome.LATER
+            return missed, self._lost_rows(before, after)
         moved = None if before.watermarks == after.watermarks else "the watermark has moved, though the read was short"
         return Outcome.WARNED, moved or self._lost_rows(before, after)
 
@@ -162,7 +163,7 @@ class Bench:
         if run_id != said.run_id:
             self._touch()
             self._workspace.travel(1)
-        after = self._run(rig, run_id)
+        after = self._run(rig, run_id, full=self.full_refresh or outcome is Outcome.MISSED)
         if after.error is not None:
             return f"the next run has failed: {after.error}"
         try:

@@ -88,7 +88,8 @@ def faults_of(cell: Cell, found: Tried) -> list[str]:
     """What is wrong with an outcome."""
     faults = [found.wrong] if found.wrong else []
     expected = cell.fault.outcomes(cell.way) | (NEVER if SOAK else frozenset())  # of a table with a single page
-    if cell.table in ONE_PAGE:  # the request that ends such a list asks for a page that is not there
+    # The request that ends a list of one page asks for one that is not there; parents may have one page, too.
+    if cell.table in ONE_PAGE or (SOAK and cell.way is Way.PARENTS):
         expected |= EXACT
     if found.outcome not in expected:
         faults.append(f"{found.outcome}, not {' or '.join(expected)}: {found.said}")
