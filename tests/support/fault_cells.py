@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any, Final
 
 from intercom.api.retry import RetryPolicy
@@ -353,6 +354,8 @@ def _refused(*, for_ever: bool) -> Trick:
     """The port is closed at the second request, and opened again after some tries."""
 
     def trick(bench: Bench, rig: Rig, concerns: Callable[[LoggedRequest], bool], count: _Count) -> None:
+        is_closed = Event()
+
         def close(request: LoggedRequest) -> None:
             if not concerns(request) or count.happened:
                 return
@@ -360,6 +363,7 @@ def _refused(*, for_ever: bool) -> Trick:
             if count.requests == 2 or bench.table.access is Access.LIST:
                 count.happened = count.closed = True
                 rig.server.refuse()
+                is_closed.set()
 
         rig.server.before_request(close)
         if for_ever:
@@ -368,6 +372,7 @@ def _refused(*, for_ever: bool) -> Trick:
 
         def wake(seconds: float) -> None:
             if count.closed and next(slept) >= 2:
+                is_closed.wait()  # the connections are closed before the port is
                 count.closed = False
                 rig.server.accept()
             sleep(seconds)
