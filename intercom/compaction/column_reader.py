@@ -87,8 +87,7 @@ class ColumnReader:
         return self._lake_table.lake.each(work, on, size)
 
     def _read_part(self, path: str, columns: Sequence[str]) -> pa.Table:
-        lake = self._lake_table.lake
-        with lake.still_there(path), lake.open(path, self._sizes[path]) as source:
+        with self._lake_table.lake.still_there(path), self._lake_table.lake.open(path, self._sizes[path]) as source:
             try:
                 with open_parquet(source) as file:
                     return file.read(columns=list(columns), use_threads=False)

@@ -77,8 +77,7 @@ class SharedParts:
             return found
 
     def _read(self, path: str) -> _Divided:
-        lake = self._lake_table.lake
-        with lake.still_there(path), lake.fetch(path) as local:
+        with self._lake_table.lake.still_there(path), self._lake_table.lake.fetch(path) as local:
             try:
                 with open_parquet(local) as file:
                     rows = file.read(use_threads=False)

@@ -98,10 +98,13 @@ def _empty(table: Table, columns: Sequence[str]) -> pa.Table:
 
 def _staged(read: TableReader, counted: dict[str, int], columns: Sequence[str]) -> Iterator[pa.Table]:
     """These columns of the staged parts of these attempts; `counted` maps attempts to their numbers of valid parts."""
-    lake = read.lake_table.lake
     for part in read.lake_table.parts():
         if part.number < counted.get(part.attempt, 0):
-            with lake.still_there(part.path), lake.fetch(part.path) as path, open_parquet(path) as file:
+            with (
+                read.lake_table.lake.still_there(part.path),
+                read.lake_table.lake.fetch(part.path) as path,
+                open_parquet(path) as file,
+            ):
                 yield file.read(columns=list(columns), use_threads=False)
 
 

@@ -74,8 +74,11 @@ def _marks(read: TableReader) -> Iterator[pa.Table]:
     names = list(dict.fromkeys((*table.primary_key, table.parent_column, table.parent.cut_by)))
     for part in read.lake_table.parts():
         if part.number < counted.get(part.attempt, 0):
-            lake = read.lake_table.lake
-            with lake.still_there(part.path), lake.fetch(part.path) as path, open_parquet(path) as file:
+            with (
+                read.lake_table.lake.still_there(part.path),
+                read.lake_table.lake.fetch(part.path) as path,
+                open_parquet(path) as file,
+            ):
                 rows = file.read(columns=names)
             rows = rows.filter(are_marks(rows, table))
             cuts = rows.column(table.parent.cut_by).cast(pa.int64())

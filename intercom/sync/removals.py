@@ -130,8 +130,11 @@ class _StagedKeys:
     def _of_part(self, part: StagedPart, month: str) -> pa.Array | pa.ChunkedArray:
         if self._shared.has(part.path):
             return _keys(self._table, self._shared.rows(part.path, month))
-        lake = self._lake_table.lake
-        with lake.still_there(part.path), lake.fetch(part.path) as path, open_parquet(path) as file:
+        with (
+            self._lake_table.lake.still_there(part.path),
+            self._lake_table.lake.fetch(part.path) as path,
+            open_parquet(path) as file,
+        ):
             return _keys_in(self._table, file)
 
 
