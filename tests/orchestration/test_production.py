@@ -21,7 +21,7 @@ from tests.deployments.scripts import script
 from tests.support.effort import effort
 from tests.support.ports import free_port
 from tests.support.postgres import PROGRAMS, Postgres
-from tests.support.prefect_server import ROOT, Prefect, inherited
+from tests.support.prefect_server import ROOT, Prefect, inherited, new_postgres
 from tests.support.rig import Rig
 from tests.support.signals import children_get_sigint
 from tests.support.truth import assert_exact, read_lake
@@ -125,7 +125,7 @@ def production(
         if request.param == "sqlite":
             database = prefect_database
         else:
-            settings["PREFECT_API_DATABASE_CONNECTION_URL"] = stack.enter_context(Postgres()).url
+            settings["PREFECT_API_DATABASE_CONNECTION_URL"] = stack.enter_context(Postgres(new_postgres())).url
         prefect = Prefect(tmp_path_factory.mktemp(request.param), database, **settings)
         prefect.start()
         stack.callback(prefect.stop)

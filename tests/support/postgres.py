@@ -25,9 +25,12 @@ PROGRAMS: Final = _programs()
 
 
 class Postgres:
-    """A server with one empty database, `url`; it trusts whoever comes, and listens on loopback alone."""
+    """A server with one database, `url`; it trusts whoever comes, and listens on loopback alone.
 
-    def __init__(self) -> None:
+    The database is empty, or what `keep` has left in the folder `begun`.
+    """
+
+    def __init__(self, begun: Path | None = None) -> None:
         assert PROGRAMS is not None
         self._user = "postgres" if os.getuid() == 0 else getpass.getuser()  # it refuses to run as root
         self._folder = Path(tempfile.mkdtemp(prefix="postgres-"))  # pytest's own folders are closed to other users
@@ -35,10 +38,15 @@ class Postgres:
         port = free_port()
         self.url = f"postgresql+asyncpg://prefect@127.0.0.1:{port}/postgres"
         with (self._folder / "log").open("wb") as log:
-            subprocess.run(
-                [PROGRAMS / "initdb", "-D", self._folder / "data", "-U", "prefect", "-A", "trust", "--no-sync"],
-                stdout=log, stderr=log, check=True, user=self._user, cwd="/",
-            )  # fmt: skip
+            if begun is None:
+                subprocess.run(
+                    [PROGRAMS / "initdb", "-D", self._folder / "data", "-U", "prefect", "-A", "trust", "--no-sync"],
+                    stdout=log, stderr=log, check=True, user=self._user, cwd="/",
+                )  # fmt: skip
+            else:
+                shutil.copytree(begun, self._folder / "data")
+                for path in [self._folder / "data", *(self._folder / "data").rglob("*")]:
+                    shutil.chown(path, self._user)
             self._process = subprocess.Popen(
                 [PROGRAMS / "postgres", "-D", self._folder / "data", "-p", str(port), "-k", self._folder,
                  "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"],
@@ -53,6 +61,14 @@ class Postgres:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stop()
+        shutil.rmtree(self._folder)
+
+    def keep(self, begun: Path) -> None:
+        """End the server, and keep what it has for others to begin with."""
+        self._stop()
+        shutil.copytree(self._folder / "data", begun)
+
+    def _stop(self) -> None:
         self._process.send_signal(signal.SIGINT)  # a fast shutdown: it does not wait for clients
         self._process.wait(30)
-        shutil.rmtree(self._folder)

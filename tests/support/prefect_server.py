@@ -12,12 +12,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from tests.support.ports import free_port
+from tests.support.postgres import PROGRAMS, Postgres
 from tests.support.rig import Rig
 from tests.support.warm import WarmPython
 
@@ -38,18 +41,40 @@ def new_database() -> Path:
 
     Making one takes twenty seconds of CPU, more than the rest of the server's start.
     """
-    home = Path(sys.prefix) / f"prefect-database-{version('prefect')}"
+    with _made_once("prefect-database") as (home, is_made):
+        if not is_made:
+            _upgrade(home)
+    return home / "prefect.db"
+
+
+def new_postgres() -> Path:
+    """The same in PostgreSQL, to be given to `Postgres`."""
+    with _made_once(f"prefect-{PROGRAMS.parent.name if PROGRAMS else 'no'}-postgres") as (home, is_made):
+        if not is_made:
+            shutil.rmtree(home / "begun", ignore_errors=True)
+            with Postgres() as server:
+                _upgrade(home, PREFECT_API_DATABASE_CONNECTION_URL=server.url)
+                server.keep(home / "begun")
+    return home / "begun"
+
+
+@contextmanager
+def _made_once(name: str) -> Iterator[tuple[Path, bool]]:
+    """A folder of the virtual environment for this version of Prefect, and whether the block has filled it before."""
+    home = Path(sys.prefix) / f"{name}-{version('prefect')}"
     home.mkdir(exist_ok=True)
     with (home / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (home / "made").exists():
-            subprocess.run(
-                [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"],
-                env={**inherited(), "PREFECT_HOME": str(home), "DO_NOT_TRACK": "1"},
-                check=True, capture_output=True, timeout=240,
-            )  # fmt: skip
-            (home / "made").touch()
-    return home / "prefect.db"
+        yield home, (home / "made").exists()
+        (home / "made").touch()
+
+
+def _upgrade(home: Path, **settings: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"],
+        env={**inherited(), "PREFECT_HOME": str(home), "DO_NOT_TRACK": "1", **settings},
+        check=True, capture_output=True, timeout=240,
+    )  # fmt: skip
 
 
 @cache
