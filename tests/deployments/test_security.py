@@ -12,6 +12,7 @@ from pathlib import Path
 
 from intercom.tables.catalogue import TABLES
 from tests.deployments.scripts import ROOT
+from tests.support.prefect_server import AS_INSTALLED
 
 PAGE = (ROOT / "deployments/docs/security.md").read_text()
 
@@ -47,7 +48,7 @@ def test_a_whole_run_talks_to_nobody_but_loopback(tmp_path: Path, prefect_databa
     kept = {name: value for name, value in os.environ.items() if name not in ("DO_NOT_TRACK", "PREFECT_API_URL")}
     environ = {
         **kept,
-        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]),
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(AS_INSTALLED), str(ROOT)]),
         "WATCHED": str(watched),
         "PREFECT_HOME": str(tmp_path / "prefect"),
     }
