@@ -83,7 +83,7 @@ class SandboxServer:
 
     def refuse(self) -> None:
         """Close the port and every connection, so that new ones are refused, until `accept`."""
-        self._transport.stop()
+        self._transport.refuse()
 
     def accept(self) -> None:
         """Open the port again."""

@@ -134,15 +134,24 @@ class Transport:
         self._server = _Server(respond, port, compress=compress)
         self._thread: Thread | None = None
         self.port: int = self._server.server_address[1]
+        self._held: socket.socket | None = None
 
     def start(self) -> None:
         self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="sandbox", daemon=True)
         self._thread.start()
 
+    def refuse(self) -> None:
+        """As `stop`, and keep the port, which another process could take: connections to it are refused."""
+        self.stop()
+        self._held = socket.socket()
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._held.bind(("127.0.0.1", self.port))
+
     def reopen(self) -> None:
-        """Listen on the same port again, after `stop`."""
+        """Listen on the same port again, after `refuse`."""
         self._server = _Server(self._respond, self.port, compress=self._compress)
         self.start()
+        self._release()
 
     def stop(self) -> None:
         """Stop listening and close every connection; a second call does nothing."""
@@ -152,3 +161,9 @@ class Transport:
             self._thread = None
         self._server.server_close()
         self._server.close_connections()
+        self._release()
+
+    def _release(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None

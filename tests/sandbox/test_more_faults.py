@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -103,6 +105,9 @@ def test_a_closed_port_refuses_and_may_be_opened_again(api: requests.Session, se
     server.refuse()
     with pytest.raises(requests.exceptions.ConnectionError):
         api.get("/tags")
+    port = urlsplit(address).port
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", port))  # meanwhile nobody else gets it
     server.accept()
     assert server.base_url == address
     assert api.get("/tags").status_code == 200
