@@ -36,15 +36,15 @@ class InterruptedCommand(Exception):
 
 
 @contextmanager
-def ending_cleanly(where: Callable[[], str]) -> Iterator[None]:
+def ending_cleanly(where: Callable[[], str], grace_seconds: float = GRACE_SECONDS) -> Iterator[None]:
     """Turn a signal that comes while the block lasts into one line and InterruptedCommand.
 
     `where` says how far the command is, in sentences. Only for the main thread. The process ends within
-    `GRACE_SECONDS` of the signal, also if the block, or what is registered with atexit, takes longer.
+    `grace_seconds` of the signal, also if the block, or what is registered with atexit, takes longer.
     """
     read, write = os.pipe()
     os.set_blocking(write, False)
-    ending = _Ending(where)
+    ending = _Ending(where, grace_seconds)
     # The system's own record of signals, since Prefect has handlers of its own while a flow runs.
     before = signal.set_wakeup_fd(write)
     handler = signal.signal(signal.SIGTERM, _raise)
@@ -69,15 +69,15 @@ def ending_cleanly(where: Callable[[], str]) -> Iterator[None]:
 class _Ending:
     """The first signal that has come, and the one line about it."""
 
-    def __init__(self, where: Callable[[], str]) -> None:
-        self._where = where
+    def __init__(self, where: Callable[[], str], grace_seconds: float) -> None:
+        self._where, self._grace_seconds = where, grace_seconds
         self._lock = threading.Lock()
         self._said = False
         self._number = 0
         self.heard = threading.Event()
 
     def watch(self, read: int) -> None:
-        """Wait for a signal; a second one, or the end of `GRACE_SECONDS`, ends the process. A byte 0 ends the watch."""
+        """Wait for a signal; a second one, or the end of the grace, ends the process. A byte 0 ends the watch."""
         while (number := os.read(read, 1)[0]) not in _SIGNALS:
             if number == 0:
                 os.close(read)
@@ -85,7 +85,7 @@ class _Ending:
         logging.disable(logging.CRITICAL)  # what threads that are cut off have to say is no news
         self._number = number
         self.heard.set()
-        select.select([read], [], [], GRACE_SECONDS)
+        select.select([read], [], [], self._grace_seconds)
         last = threading.Thread(target=self.say, daemon=True)  # it may need a lock that the main thread holds
         last.start()
         last.join(_LAST_SECONDS)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
@@ -21,6 +24,12 @@ if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
 
 _AFTER: Final = "Schedules are paused until the next start, and the next run repairs what this one has left."
+_CUT_SHORT: Final = (
+    "It is not sure that all schedules are paused: look at the deployments in Prefect's UI. The next run repairs what "
+    "this one has left."
+)
+_GRACE_SECONDS: Final = 20.0
+"""To pause the schedules, a request for each, and for runs to end; Kubernetes waits 30 s until it kills."""
 _FOR_WORKERS: Final = ("build", "push", "pull", "work_pool")
 
 
@@ -31,9 +40,10 @@ def serve(
     ] = Path("prefect.yaml"),
 ) -> int:
     """Serve the deployments of prefect.yaml from this process until Ctrl-C, which pauses their schedules."""
+    has_paused = Event()
     try:
-        with ending_cleanly(lambda: _AFTER):
-            _serve(file)
+        with ending_cleanly(lambda: _AFTER if has_paused.is_set() else _CUT_SHORT, _GRACE_SECONDS):
+            _serve(file, has_paused)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return WRONG_SETTINGS
@@ -45,7 +55,8 @@ def serve(
     return COMPLETED
 
 
-def _serve(file: Path) -> None:
+def _serve(file: Path, has_paused: Event) -> None:
+    """Serve until a signal comes; `has_paused` is set when Prefect has paused all schedules after it."""
     from contextlib import closing
 
     from prefect import serve as serve_deployments
@@ -68,7 +79,19 @@ def _serve(file: Path) -> None:
     deployments = [_served_from(file, entry) for entry in entries]
     for deployment in deployments:
         _leave_to_workers(deployment)
-    serve_deployments(*deployments)
+    with noting_the_end(has_paused):
+        serve_deployments(*deployments)
+
+
+@contextmanager
+def noting_the_end(has_paused: Event) -> Iterator[None]:
+    """Set the event when the block ends as Prefect's serving does once it has paused all: by itself, or by a signal."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        has_paused.set()
+        raise
+    has_paused.set()
 
 
 def _entries(file: Path) -> list[dict[str, Any]]:

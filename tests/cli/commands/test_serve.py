@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 
 import pytest
 import yaml
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from intercom.cli.app import main
-from intercom.cli.commands.serve import served
+from intercom.cli.commands.serve import noting_the_end, served
 from intercom.orchestration.server.plain_api import PlainApi
 from tests.deployments.scripts import ROOT
 from tests.support.ports import free_port
@@ -47,6 +48,17 @@ def test_a_served_deployment_is_that_of_prefect_yaml(entry: dict[str, object], m
     assert schedules == entry["schedules"]
     assert made.enforce_parameter_schema is True
     assert made.work_pool_name is None
+
+
+@pytest.mark.parametrize(("ends_with", "all_paused"), [(None, True), (KeyboardInterrupt, True), (RuntimeError, False)])
+def test_schedules_count_as_paused_only_when_prefect_has_come_so_far(
+    ends_with: type[BaseException] | None, all_paused: bool
+) -> None:
+    has_paused = Event()
+    with suppress(KeyboardInterrupt, RuntimeError), noting_the_end(has_paused):
+        if ends_with is not None:
+            raise ends_with
+    assert has_paused.is_set() is all_paused
 
 
 def test_without_a_server_it_says_what_to_do(

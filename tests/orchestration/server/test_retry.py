@@ -209,6 +209,8 @@ def test_a_watermark_is_saved_though_the_server_is_started_anew_meanwhile(
         prefect.stop()
         saving = threading.Thread(target=lambda: in_settings(prefect, lambda: BlockWatermarks().save(watermark(4))))
         saving.start()
+        while saving.is_alive() and "Trying again to save" not in caplog.text:
+            time.sleep(0.01)
         prefect.start()
         saving.join(120)
         assert saved() == 4
