@@ -23,7 +23,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=8,
 )
-DEEP = b"[" * 2000 + b"]" * 2000
+DEEP = b"[" * 100_000 + b"]" * 100_000
 arrays = st.lists(values, max_size=4)
 styles = st.fixed_dictionaries({"ensure_ascii": st.booleans(), "indent": st.sampled_from([None, 1])})
 
