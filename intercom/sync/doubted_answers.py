@@ -32,9 +32,9 @@ from intercom.extract.child_answers import ParentRecord, Verdict, page_of_childr
 from intercom.extract.child_requests import ChildRequests
 from intercom.extract.extraction import Extraction
 from intercom.lake.findings import not_to_be_merged
-from intercom.lake.parquet import open_parquet
 from intercom.lake.state import TableState
 from intercom.sync.read_table import TableReader
+from intercom.sync.staged_rows import staged_rows
 from intercom.tables.schema import DELETED_AT, ColumnKind
 from intercom.tables.table import Table
 
@@ -50,12 +50,14 @@ def ask_once_more(read: TableReader, state: TableState) -> None:
     """
     table = read.table
     columns = _names(table)
-    staged = pa.concat_tables([_empty(table, columns), *_staged(read, dict(read.staged_parts()), columns)])
-    marks = staged.filter(are_marks(staged, table))
+    keys, found = [], [_empty(table, columns)]  # part by part, so that memory has no more than keys and marks
+    for staged in staged_rows(read.lake_table, dict(read.staged_parts()), columns):
+        keys.append(flat(keys_of(staged, table.primary_key)))
+        found.append(staged.filter(are_marks(staged, table)))
+    marks, came = pa.concat_tables(found), joined(keys, pa.string())
     if not marks.num_rows:
         return
     reach = reach_of(_as_marks(table, marks))
-    came = flat(keys_of(staged, table.primary_key))
     lacking = [
         flat(rows.column(table.parent_column)).filter(_are_missing(table, rows, reach, came))
         for rows in _in_lake(read, state, columns, flat(reach.column(PARENT)))
@@ -96,18 +98,6 @@ def _empty(table: Table, columns: Sequence[str]) -> pa.Table:
     return table.schema.arrow.empty_table().select(list(columns))
 
 
-def _staged(read: TableReader, counted: dict[str, int], columns: Sequence[str]) -> Iterator[pa.Table]:
-    """These columns of the staged parts of these attempts; `counted` maps attempts to their numbers of valid parts."""
-    for part in read.lake_table.parts():
-        if part.number < counted.get(part.attempt, 0):
-            with (
-                read.lake_table.lake.still_there(part.path),
-                read.lake_table.lake.fetch(part.path) as path,
-                open_parquet(path) as file,
-            ):
-                yield file.read(columns=list(columns), use_threads=False)
-
-
 def _in_lake(read: TableReader, state: TableState, columns: Sequence[str], parents: pa.Array) -> Iterator[pa.Table]:
     """Rows that are alive in the table, or wait for their merge; of files the row groups that may have `parents`."""
     table, lake_table = read.table, read.lake_table
@@ -122,7 +112,7 @@ def _in_lake(read: TableReader, state: TableState, columns: Sequence[str], paren
             log.warning("%s: %s is left out: %s", table.name, lake_table.files.path(month), error)
     of_this_run = dict(read.staged_parts())
     waiting = {run.attempt: run.parts for run in state.staged if run.attempt not in of_this_run}
-    for rows in _staged(read, waiting, columns):
+    for rows in staged_rows(lake_table, waiting, columns):
         yield rows.filter(pc.invert(are_marks(rows, table)))
 
 

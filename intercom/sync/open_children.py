@@ -26,6 +26,7 @@ from intercom.lake.table import LakeTable
 from intercom.lake.watermark import WatermarkStore
 from intercom.normalise.reshape import Reshape
 from intercom.sync.read_table import TableReader
+from intercom.sync.staged_rows import staged_rows
 from intercom.tables.table import Table
 
 log = logging.getLogger(__name__)
@@ -72,17 +73,10 @@ def _marks(read: TableReader) -> Iterator[pa.Table]:
     table, counted = read.table, dict(read.staged_parts())
     assert table.parent is not None
     names = list(dict.fromkeys((*table.primary_key, table.parent_column, table.parent.cut_by)))
-    for part in read.lake_table.parts():
-        if part.number < counted.get(part.attempt, 0):
-            with (
-                read.lake_table.lake.still_there(part.path),
-                read.lake_table.lake.fetch(part.path) as path,
-                open_parquet(path) as file,
-            ):
-                rows = file.read(columns=names)
-            rows = rows.filter(are_marks(rows, table))
-            cuts = rows.column(table.parent.cut_by).cast(pa.int64())
-            yield pa.table([rows.column(table.parent_column), cuts], schema=_NO_MARKS.schema)
+    for staged in staged_rows(read.lake_table, counted, names):
+        rows = staged.filter(are_marks(staged, table))
+        cuts = rows.column(table.parent.cut_by).cast(pa.int64())
+        yield pa.table([rows.column(table.parent_column), cuts], schema=_NO_MARKS.schema)
 
 
 def _open_rows(read: TableReader, state: TableState, reach: pa.Table) -> Iterator[pa.RecordBatch]:
