@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -52,6 +52,7 @@ class Connection:
 
     ``requests_per_10s`` is a cap below what the API allows, None for none. ``requests_in_flight`` is the most requests
     in flight at once. ``settings`` are what it says of its tables, and ``hash_key`` the key that their rules hash with.
+    ``columns`` are those rules as they were written, for a block that is made of this connection.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Connection:
     requests_in_flight: int = MOST_IN_FLIGHT
     settings: CopySettings = DEFAULT_SETTINGS
     hash_key: SecretStr | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict, compare=False)  # the same as settings.rules
 
 
 def make_connection(
@@ -105,7 +107,8 @@ def make_connection(
     if faults or known is None or in_flight is None or marks is None or rules is None:
         raise ConfigurationError("\n".join(faults))
     settings = CopySettings(marks_deleted=marks, rules=rules)
-    return Connection(name, SecretStr(token), known, url or known.base_url, cap, in_flight, settings, key)
+    written = columns if isinstance(columns, dict) else {}
+    return Connection(name, SecretStr(token), known, url or known.base_url, cap, in_flight, settings, key, written)
 
 
 def connection_slug(name: str, *, place: str = "connection name") -> str:

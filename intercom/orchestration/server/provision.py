@@ -22,7 +22,7 @@ from intercom.api.rate_limit.limiter import RateLimiter
 from intercom.api.retry import RetryPolicy
 from intercom.api.workspace import ask_workspace
 from intercom.blocks import IntercomConnection, IntercomWatermark
-from intercom.config.connection import MOST_IN_FLIGHT, Connection, connection_slug
+from intercom.config.connection import MOST_IN_FLIGHT, Connection, Deleted, Region, connection_slug
 from intercom.config.lookup import DEFAULT_CONNECTION, read_connections_file
 from intercom.config.redaction import one_line, without_passwords
 from intercom.errors import ApiError, ConfigurationError, FatalApiError
@@ -38,6 +38,9 @@ _LEASES_IN_MEMORY: Final = "prefect.server.concurrency.lease_storage.memory"
 
 WORK_POOL: Final = "local-process"
 """The work pool of prefect.yaml."""
+
+_IF_NOT_SET: Final[Mapping[str, Any]] = {"region": Region.US.value, "deleted": Deleted.REMOVE.value, "columns": {}}
+"""What a connection block without these values means."""
 
 _TRIAL: Final = RetryPolicy(tries=2, total_seconds=30.0, connect_seconds=5.0, read_seconds=15.0)
 """For the requests that try a connection: few and short, since an operator waits, and nothing depends on them."""
@@ -135,12 +138,18 @@ def _save_connection(client: SyncPrefectClient, connection: Connection) -> str:
     except ObjectNotFound:
         outcome = "created"
     else:
-        kept = {"region": "us", **{key: value for key, value in document.data.items() if value is not None}}
-        if kept == given and document.block_schema_id == IntercomConnection._block_schema_id:
+        kept = {key: value for key, value in document.data.items() if value is not None}
+        differ = [key for key in IntercomConnection.model_fields if _told(key, kept) != _told(key, given)]
+        if not differ and document.block_schema_id == IntercomConnection._block_schema_id:
             return "already there"
-        outcome = "updated"
+        outcome = f"updated: {', '.join(differ) or 'the form of this version'}"
     save_document(client, IntercomConnection, name, given)
     return outcome
+
+
+def _told(key: str, values: Mapping[str, Any]) -> Any:
+    """A value of a block, or what counts where it has none."""
+    return values.get(key, _IF_NOT_SET.get(key))
 
 
 def _values(connection: Connection) -> dict[str, Any]:
@@ -153,8 +162,12 @@ def _values(connection: Connection) -> dict[str, Any]:
         "base_url": own_url,
         "requests_per_10s": connection.requests_per_10s,
         "requests_in_flight": in_flight,
+        "deleted": (Deleted.MARK if connection.settings.marks_deleted else Deleted.REMOVE).value,
+        "columns": dict(connection.columns),
+        "hash_key": None if connection.hash_key is None else connection.hash_key.get_secret_value(),
     }
-    return {key: value for key, value in values.items() if value is not None}
+    # The region is always there, so that a person who opens the block sees it.
+    return {key: value for key, value in values.items() if key == "region" or value != _IF_NOT_SET.get(key)}
 
 
 def _make_pool(client: SyncPrefectClient) -> str:

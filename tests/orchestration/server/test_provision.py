@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from intercom.blocks import IntercomConnection, connection_of
+from intercom.config.connections_file import _KEYS
+from intercom.config.lookup import read_connections_file
 from intercom.orchestration.server.automations import _without_ids
 from intercom.orchestration.server.provision import LEASE_STORAGE
+from intercom.tables.catalogue import TABLES
 from tests.support.prefect_server import Prefect
 from tests.support.rig import CONNECTION, Rig
 from tests.support.truth import assert_exact, read_lake
@@ -126,7 +131,7 @@ def test_connections_of_a_file_are_saved_updated_and_used(prefect: Prefect, rig:
     assert named + "already there" in bootstrap(prefect, "--connections-file", file, TOKEN="old")
     connections(file, entry)
     second = bootstrap(prefect, "--connections-file", file, TOKEN=rig.server.token)
-    assert named + "updated" in second
+    assert named + "updated: access_token, requests_per_10s" in second
     assert f"limit intercom-sync-{CONNECTION}: already there" in second
     workspace = rig.workspace.options.app_id
     scrolls = f"limit intercom-scroll-{workspace}: "
@@ -137,6 +142,55 @@ def test_connections_of_a_file_are_saved_updated_and_used(prefect: Prefect, rig:
     assert saved["data"] == {"access_token": rig.server.token, "region": "us", "base_url": rig.server.base_url}
     assert not any(rig.server.token in line for line in first + second)
     sync(prefect, rig, "tags")
+
+
+FULL = """\
+connections:
+  intercom:
+    - name: protected
+      access_token: {token}
+      base_url: {url}
+      requests_per_10s: 150
+      requests_in_flight: 8
+      deleted: mark
+      hash_key: ${{HASH_KEY}}
+      columns:
+        contacts:
+          exclude: [avatar, _extra.beta_score, [custom_attributes, first.name]]
+          hash: [email]
+          mask: [name, location_city]
+"""
+
+
+def test_a_block_has_all_that_its_entry_says(prefect: Prefect, rig: Rig, tmp_path: Path) -> None:
+    """A block counts before the file: whatever it lacked would reach the lake as it is."""
+    file = tmp_path / "connections.yml"
+    file.write_text(FULL.format(token=rig.server.token, url=rig.server.base_url))
+    secret = "0123456789abcdef" * 4
+    written = read_connections_file(file, {"HASH_KEY": secret})["protected"]
+    assert set(_KEYS) == {"name", *IntercomConnection.model_fields}  # one that is new is in the file above, too
+    named = "connection protected (block intercom-connection/protected): "
+    assert named + "created" in bootstrap(prefect, "--connections-file", file, HASH_KEY=secret)
+    path = "block_types/slug/intercom-connection/block_documents/name/protected?include_secrets=true"
+    block = IntercomConnection.model_validate(prefect.get(path)["data"])
+    assert connection_of(block, "protected", "block") == written
+    assert written.settings.rules
+    assert named + "already there" in bootstrap(prefect, "--connections-file", file, HASH_KEY=secret)
+
+    options = ("--connection", "protected", "--lake", rig.lake_url, "--tables", "contacts")
+    done = prefect.run("flows/sync.py", *options)
+    assert done.returncode == 0, done.stderr
+    copied = TABLES["contacts"].configured(written.settings)
+    rows = read_lake(rig.lake_url, "protected", copied).to_pylist()
+    assert len(rows) == len(rig.workspace.rows("contacts"))
+    assert {row["name"] for row in rows} <= {"[masked]", None}
+    assert all(re.fullmatch("[0-9a-f]{64}", row["email"]) for row in rows if row["email"] is not None)
+    assert not any("avatar" in row for row in rows)
+    assert all("_deleted_at" in row for row in rows)
+
+    weaker = re.sub(r"      columns:\n(.+\n)+", "", file.read_text())
+    file.write_text(weaker)
+    assert named + "updated: columns" in bootstrap(prefect, "--connections-file", file, HASH_KEY=secret)
 
 
 def test_a_wrong_connections_file_changes_nothing(prefect: Prefect, tmp_path: Path) -> None:
