@@ -18,7 +18,6 @@ from intercom.config.lookback import parse_lookback
 from intercom.config.parameters import VerifyOptions
 from intercom.config.redaction import named
 from intercom.errors import LakeError
-from intercom.lake.run_summaries import RunSummaries
 from intercom.orchestration.job import CLIENTS, Job
 from intercom.orchestration.observe.artifacts import keep_verification
 from intercom.orchestration.observe.logs import log_to_runs
@@ -29,6 +28,7 @@ from intercom.verify.case import ApiLimits
 from intercom.verify.findings import TableProof
 from intercom.verify.repair import repair
 from intercom.verify.report import as_json, as_markdown, as_text, exit_status, verdict
+from intercom.verify.summary import keep_summary
 from intercom.verify.tables import Asked, announcement, strangers, tables_to_verify
 from intercom.verify.tables import verify_table as verified
 
@@ -92,18 +92,18 @@ def conclude(job: Job, proofs: Sequence[TableProof], workspace: Workspace | None
     CLIENTS.close(job.run_id)
     lake = job.open_lake()
     strays, now = strangers(lake, job.connection), datetime.now(UTC)
-    summary = {
-        "run_id": job.run_id,
-        **as_json(
-            proofs, strays, connection=job.connection, lake=job.lake_url, started_at=job.started_at, ended_at=now
-        ),
-    }
+    summary = as_json(
+        proofs,
+        strays,
+        run_id=job.run_id,
+        connection=job.connection,
+        lake=job.lake_url,
+        started_at=job.started_at,
+        ended_at=now,
+    )
     told = verdict(proofs, strays)
     try:
-        summaries = RunSummaries(lake, job.connection, "verified")
-        summaries.save(summary, now, job.run_id)
-        if workspace is not None and not workspace.doubt:  # this machine's clock may be wrong by years
-            summaries.prune(datetime.fromtimestamp(workspace.server_time, UTC))
+        keep_summary(lake, summary, now, workspace)
     except LakeError as error:
         log.warning("The result of this verification could not be left in the lake: %s", error)
     try:

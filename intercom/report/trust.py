@@ -23,8 +23,8 @@ def trust(facts: LakeFacts) -> Section:
             listings.append(_differences(verifications[-1]))
     else:
         notes.append(
-            "Verifications: none is in this lake. Runs of the flow intercom-verify leave their result there; the "
-            "command intercom-lake verify tells it in the terminal."
+            "Verifications: no result is in this lake. The command intercom-lake verify and the flow intercom-verify "
+            "leave one there."
         )
     if any(table.rejected for table in facts.tables.values()):
         listings.append(_rejected(facts))

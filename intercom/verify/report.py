@@ -69,6 +69,7 @@ def as_json(
     proofs: Sequence[TableProof],
     strangers: Sequence[Difference],
     *,
+    run_id: str,
     connection: str,
     lake: str,
     started_at: datetime,
@@ -78,6 +79,7 @@ def as_json(
     """A JSON object; times in ISO 8601, UTC, to the second."""
     return {
         "version": VERSION,
+        "run_id": run_id,
         "connection": connection,
         "lake": lake,
         "started_at": iso_text(started_at.replace(microsecond=0)),

@@ -51,7 +51,7 @@ class Asked:
 def announcement(names: Iterable[str], limits: ApiLimits) -> str:
     """How many requests a verification of these tables sends at most, said before it sends one."""
     most = 1 + sum(most_requests(TABLES[name], limits) for name in names)
-    return f"This verification sends at most {most:,} requests to Intercom, and writes nothing into the lake."
+    return f"This verification sends at most {most:,} requests to Intercom, and changes no table."
 
 
 def tables_in(lake: Lake, connection: str) -> list[str]:

@@ -69,7 +69,9 @@ def test_the_page_has_what_differs_before_the_table_which_fits_its_width() -> No
 def test_the_json_has_all_of_it() -> None:
     at = datetime(2026, 11, 3, 12, 0, 0, 5, UTC)
     told = json.loads(
-        json.dumps(as_json([SOUND, WRONG], [STRAY], connection="acme", lake="./lake", started_at=at, ended_at=at))
+        json.dumps(
+            as_json([SOUND, WRONG], [STRAY], run_id="1", connection="acme", lake="./lake", started_at=at, ended_at=at)
+        )
     )
     assert (told["ok"], told["ended_at"]) == (False, "2026-11-03T12:00:00Z")
     assert [table["proven"] for table in told["tables"]] == [True, False]

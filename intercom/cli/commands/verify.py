@@ -1,6 +1,7 @@
 """``intercom-lake verify``: holds a lake against its records, and against the workspace.
 
-Nothing is written and no lock is taken, unless differences are to be repaired. No Prefect server is started.
+No lock is taken, and nothing is written but the result, unless differences are to be repaired. No Prefect server is
+started.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def verify(
     *,
     connection: Annotated[str, Parameter(metavar="NAME", help="Name of the connection.")] = "default",
     connections_file: Annotated[
-        str | None, Parameter(metavar="FILE", help="YAML file with connections; ./connections.yml if that exists.")
+        str | None, Parameter(metavar="FILE", help="YAML file with connections; ./connections.yml if it exists.")
     ] = None,
     lake: Annotated[str, Parameter(metavar="URL", help="Folder, or fsspec URL such as s3://bucket/prefix.")] = "./lake",
     tables: Annotated[
@@ -33,32 +34,37 @@ def verify(
     ] = (),
     local_only: Annotated[
         bool,
-        Parameter(negative=(), show_default=False, help="Read the lake's files only: no connection, and no request."),
+        Parameter(negative=(), show_default=False, help="Check the files only: needs no connection, sends no request."),
     ] = False,
     repair: Annotated[
         bool,
         Parameter(
             negative=(),
             show_default=False,
-            help="Mend what differs, and verify again. A table with wrong files is read anew by the next sync.",
+            help="Repair the differences, and verify again. The next sync reads a table with wrong files again.",
         ),
     ] = False,
     sample: Annotated[
         int,
         Parameter(
             metavar="N",
-            help="Records of each table compared field by field: as many of the newest, of the oldest, and at random; "
-            "more of those that changed last.",
+            help="Records of each table that are compared field by field: this many of the newest, of the oldest, "
+            "and at random; more of the last changed ones.",
         ),
     ] = 50,
-    most_requests: Annotated[int, Parameter(metavar="N", help="Most requests to Intercom for each table.")] = 200,
+    most_requests: Annotated[
+        int, Parameter(metavar="N", help="The largest number of requests to Intercom for each table.")
+    ] = 200,
     lookback: Annotated[
-        str, Parameter(metavar="26h,TABLE=2d", help="As of the syncs: what is later is left to the next one.")
+        str,
+        Parameter(
+            metavar="26h,TABLE=2d", help="The lookback of your syncs: what they read again counts as no difference."
+        ),
     ] = "1h",
     storage_options: Annotated[
         str | None,
         Parameter(
-            metavar="JSON|BLOCK", help="How the lake's store is reached: a JSON object, or a Prefect block's name."
+            metavar="JSON|BLOCK", help="How to reach the lake's store: a JSON object, or the name of a Prefect block."
         ),
     ] = None,
     json: Annotated[
@@ -67,8 +73,9 @@ def verify(
 ) -> int:
     """Prove that the lake is right: each page of each file is read, each key is there once, and Intercom has the rows.
 
-    Exit status: 0 proven, 1 differences, or a table that could not be verified, 2 a setting is wrong. How many requests
-    are sent at most is said before. A line for each difference says what repairs it.
+    Exit status: 0 proven, 1 there are differences, or a table could not be verified, 2 a setting is wrong. The largest
+    number of requests is printed before the first one. A line for each difference says what repairs it. The result is
+    also left in the lake, for the report.
     """
     import sys
 
@@ -101,13 +108,15 @@ def _verified(given: dict[str, Any], *, to_repair: bool, json: bool) -> int:
 
     from intercom.cli.commands.plan import Prefect
     from intercom.config.lookback import parse_lookback
+    from intercom.errors import LakeError
     from intercom.lake.storage import Lake
     from intercom.verify.case import ApiLimits
     from intercom.verify.repair import repair
     from intercom.verify.report import as_json, as_text, exit_status
+    from intercom.verify.summary import keep_summary
     from intercom.verify.tables import strangers, tables_to_verify, verify_table
 
-    began, prefect, name = datetime.now(UTC), Prefect(), given["connection"]
+    began, prefect, name, run_id = datetime.now(UTC), Prefect(), given["connection"], f"verify-{uuid4()}"
     limits = ApiLimits(given["sample"], given["most_requests"], lookback=parse_lookback(given["lookback"]))
     lake = Lake(given["lake"], prefect.storage_options(given["storage_options"]))
     with ExitStack() as stack:
@@ -116,15 +125,19 @@ def _verified(given: dict[str, Any], *, to_repair: bool, json: bool) -> int:
         proofs = {table: verify_table(lake, name, table, asked) for table in names}
         if to_repair:
             store = prefect.watermarks(name, names, lake.known_identity())
-            done = repair(lake, name, proofs.values(), f"verify-{uuid4()}", store, asked)
+            done = repair(lake, name, proofs.values(), run_id, store, asked)
             for line in chain.from_iterable(done.values()):
                 print(line, file=sys.stderr, flush=True)
             proofs |= {table: verify_table(lake, name, table, asked) for table in done}
-    found, strays = list(proofs.values()), strangers(lake, name)
+    found, strays, ended = list(proofs.values()), strangers(lake, name), datetime.now(UTC)
+    told = as_json(found, strays, run_id=run_id, connection=name, lake=lake.url, started_at=began, ended_at=ended)
+    try:
+        keep_summary(lake, told, ended, None if asked is None else asked.workspace)
+    except LakeError as error:  # a lake that may only be read is proven all the same
+        print(f"note: This result could not be left in the lake. {error}", file=sys.stderr)
     if json:
         import json as encoder
 
-        told = as_json(found, strays, connection=name, lake=lake.url, started_at=began, ended_at=datetime.now(UTC))
         print(encoder.dumps(told, ensure_ascii=False, indent=1))
     else:
         print(as_text(found, strays), flush=True)

@@ -1,15 +1,22 @@
-"""The command `verify`: its exit statuses and output, what it sends and says before, and that it writes nothing."""
+"""The command `verify`: its exit statuses and output, what it sends and says before, and the result that it leaves."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from intercom.cli.app import main
+from intercom.lake.run_summaries import RunSummaries
+from intercom.report.history import read_history
+from tests.lake.stores.limits import mode
 from tests.support.rig import CONNECTION, Rig
 
 TABLES = ("contacts", "contact_tags", "tags")
@@ -35,6 +42,12 @@ def shell(*arguments: str) -> int:
     return main(["verify", *arguments])
 
 
+def left(rig: Rig) -> list[dict[str, Any]]:
+    """The results in the lake, the oldest first."""
+    summaries = RunSummaries(rig.lake(), CONNECTION, "verified")
+    return [summaries.read(name) or {} for name in summaries.names()]
+
+
 def damage(rig: Rig) -> None:
     path = rig.lake_folder / "data" / CONNECTION / "tags" / "data.parquet"
     content = bytearray(path.read_bytes())
@@ -50,11 +63,54 @@ def test_a_sound_lake_is_proven_by_no_more_requests_than_it_was_said(
     rig.server.clear_log()
     assert shell(*options, "--most-requests", "30") == 0
     told = capsys.readouterr()
-    assert told.err == "This verification sends at most 61 requests to Intercom, and writes nothing into the lake.\n"
+    assert told.err == "This verification sends at most 61 requests to Intercom, and changes no table.\n"
     assert 3 < len(rig.server.log) <= 61
     assert told.out.splitlines()[-1].startswith("3 tables proven; ")
     assert max(map(len, told.out.splitlines()[:4])) <= 80
-    assert rig.lake().stamps("") == before
+    after = rig.lake().stamps("")
+    assert {path: after.get(path) for path in before} == before
+    (result,) = after.keys() - before.keys()
+    assert re.fullmatch(rf"_state/{CONNECTION}/verified/\d{{8}}T\d{{6}}Z-verify-[0-9a-f-]{{36}}\.json", result)
+
+
+def test_the_result_is_in_the_lake_for_the_report(
+    rig: Rig, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it is printed, of a verification of the files alone and of one that asks Intercom."""
+    rig.sync(TABLES)
+    assert shell(*options, "--local-only", "--json") == 0
+    assert left(rig) == [json.loads(capsys.readouterr().out)]
+    damage(rig)
+    assert shell(*options) == 1
+    told = capsys.readouterr().out
+    found = read_history(rig.lake(), CONNECTION).verifications
+    assert sorted(one.ok for one in found) == [False, True]
+    assert {f"{one.message}." for one in found if not one.ok} == {told.splitlines()[-1]}
+
+
+def test_results_are_deleted_after_400_days_by_intercoms_clock(rig: Rig, options: list[str]) -> None:
+    """A verification of the files alone asks nobody for the time, and deletes none."""
+    rig.sync(["tags"])
+    summaries = RunSummaries(rig.lake(), CONNECTION, "verified")
+    for days in (500, 399):
+        summaries.save({"days": days}, datetime.now(UTC) - timedelta(days=days), "old")
+    assert shell(*options, "--local-only") == 0
+    assert [one.get("days") for one in left(rig)] == [500, 399, None]
+    assert shell(*options) == 0
+    assert [one.get("days") for one in left(rig)] == [399, None, None]
+
+
+def test_a_lake_that_may_only_be_read_is_proven_all_the_same(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    """Standard error says that the result is not in the lake."""
+    rig.sync(TABLES)
+    with ExitStack() as stack:
+        for folder in (rig.lake_folder, *(path for path in rig.lake_folder.rglob("*") if path.is_dir())):
+            stack.enter_context(mode(folder, 0o555))
+        assert shell("--connection", CONNECTION, "--lake", rig.lake_url, "--local-only", "--json") == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["ok"] is True
+    assert told.err.startswith("note: This result could not be left in the lake. Cannot write ")
+    assert left(rig) == []
 
 
 def test_files_alone_are_read_without_a_connection_and_a_difference_ends_with_1(
