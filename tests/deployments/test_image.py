@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import version
@@ -53,10 +54,18 @@ def test_nothing_else_reaches_the_build() -> None:
 
 
 def test_versions_are_those_that_are_tested() -> None:
-    (install,) = [rest for rest in of_kind("RUN") if ".[delta]" in rest]
-    assert "-c constraints.txt" in install
+    (install,) = [rest for rest in of_kind("RUN") if "-c constraints.txt" in rest]
+    assert "--python /opt/venv install" in install
     pinned = dict(line.split("==") for line in (ROOT / "deployments/constraints.txt").read_text().splitlines()[1:])
     assert pinned["prefect"] == version("prefect")
+
+
+def test_each_command_has_the_packages_that_it_needs() -> None:
+    """All extras but those for clusters, which are large and have workers of their own, and those of developers."""
+    (installed,) = re.findall(r'"\.\[([a-z,]+)\]"', " ".join(of_kind("RUN")))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    left_out = {"dask", "ray", "test", "bench", "docs"}
+    assert set(installed.split(",")) == set(project["optional-dependencies"]) - left_out
 
 
 def test_runs_as_a_user_that_is_not_root_and_keeps_no_secret() -> None:
