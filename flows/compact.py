@@ -26,13 +26,13 @@ def compact(
     tables: Sequence[TableName] = (),
     advanced: LakeOptions = LakeOptions(),
 ) -> State[None]:
-    """Merge all staged rows of the selected tables into their partitions. Asks nothing of Intercom.
+    """Merge all staged rows of the selected tables into their partitions. Sends no request to Intercom.
 
     Args:
         connection: Name of the connection whose tables are merged.
-        lake: Folder where the flow runs, or fsspec URL, for example ./lake or s3://bucket/prefix.
-        tables: Names of tables to merge, and of groups: default, all. Every table of the lake if nothing is chosen.
-        advanced: What few runs need to change.
+        lake: Folder on the machine of the run, or fsspec URL such as s3://bucket/prefix.
+        tables: Tables or groups (default, all) to merge. If none is chosen: every table of the lake.
+        advanced: Options that few runs need.
     """
     job = prepare_compaction(connection, lake, tables, advanced)
     with holding_tables(job) as job:

@@ -26,14 +26,14 @@ def reconcile(
     tables: Sequence[TableName] = (),
     advanced: ReadOptions = ReadOptions(),
 ) -> State[None]:
-    """Read everything, merge it, and remove or mark the rows of the lake that the workspace no longer has.
+    """Read everything, merge it, and remove or mark rows that the workspace no longer has.
 
     Args:
-        connection: A block intercom-connection, an entry of the connections file, or default:
-            INTERCOM_ACCESS_TOKEN and INTERCOM_REGION where the flow runs.
-        lake: Folder where the flow runs, or fsspec URL, for example ./lake or s3://bucket/prefix.
-        tables: Tables or groups: default, all. The default ones and every other table of the lake if none is chosen.
-        advanced: What few runs need to change.
+        connection: A block intercom-connection, or an entry of the connections file; default also takes the variables
+            INTERCOM_ACCESS_TOKEN and INTERCOM_REGION.
+        lake: Folder on the machine of the run, or fsspec URL such as s3://bucket/prefix.
+        tables: Tables or groups (default, all). If none is chosen: the default ones, and every other table of the lake.
+        advanced: Options that few runs need.
     """
     job = prepare_reconcile(connection, lake, tables, advanced)
     with holding_tables(job) as job:

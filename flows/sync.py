@@ -30,21 +30,21 @@ def sync(
     lookback: LookbackText = "1h",
     advanced: SyncOptions = SyncOptions(),
 ) -> State[None]:
-    """Copy the selected tables into the lake, merge the partitions they touched, and make the tables derived from them.
+    """Copy the selected tables into the lake, merge the partitions that have changes, and make the derived tables.
 
     Args:
-        connection: A block intercom-connection, an entry of the connections file, or default:
-            INTERCOM_ACCESS_TOKEN and INTERCOM_REGION where the flow runs.
-        lake: Folder where the flow runs, or fsspec URL such as s3://bucket/prefix.
-        tables: Tables or groups: default (if none is chosen), or all, which leaves out those that cost a request for
+        connection: A block intercom-connection, or an entry of the connections file; default also takes the variables
+            INTERCOM_ACCESS_TOKEN and INTERCOM_REGION.
+        lake: Folder on the machine of the run, or fsspec URL such as s3://bucket/prefix.
+        tables: Tables or groups: default (if none is chosen), or all, which leaves out tables that cost a request for
             each contact or company.
-        full_refresh: Read everything again; rows that were deleted in Intercom go.
-        start_date: First day (UTC) of updated_at to copy, or all. A table remembers the day of its first run: an
-            earlier one reads everything since then again, a later one is refused.
-        end_date: Last day (UTC) of updated_at to copy: a backfill, after which watermarks stay.
-        lookback: How far before the watermark all is read again, as Intercom's search may lag: 90m, 26h, 2d; for single
-            tables 1h,contacts=6h.
-        advanced: What few runs need to change.
+        full_refresh: Read everything again; rows that were deleted in Intercom are removed.
+        start_date: First day (UTC) of updated_at to copy, or all. A table remembers the day of its first run. With an
+            earlier day, everything since then is read again; a later day is refused.
+        end_date: Last day (UTC) of updated_at to copy: a backfill, which does not move watermarks.
+        lookback: How far before its watermark a table is read again, since Intercom's search may lag: 90m, 26h, 2d; for
+            single tables 1h,contacts=6h.
+        advanced: Options that few runs need.
     """
     job = prepare_run(connection, lake, tables, full_refresh, start_date, end_date, lookback, advanced)
     with holding_tables(job) as job:

@@ -31,15 +31,15 @@ def verify(
     repair: bool = False,
     advanced: VerifyOptions = VerifyOptions(),
 ) -> State[None]:
-    """Prove that the lake is right: each page of each file is read, each key is there once, and Intercom has the rows.
+    """Prove that the lake is right: read each page of each file, check the keys, and compare rows with Intercom.
 
     Args:
         connection: Name of the connection whose tables are verified.
-        lake: Folder where the flow runs, or fsspec URL such as s3://bucket/prefix.
-        tables: Names of tables to verify, and of groups: default, all. Every table of the lake if nothing is chosen.
-        local_only: Read the lake's files only; Intercom is asked nothing.
-        repair: Mend what differs. Of files that are not right, the next sync reads the table anew.
-        advanced: What few runs need to change.
+        lake: Folder on the machine of the run, or fsspec URL such as s3://bucket/prefix.
+        tables: Tables or groups (default, all) to verify. If none is chosen: every table of the lake.
+        local_only: Check the files only; sends no request to Intercom.
+        repair: Repair the differences. The next sync reads a table with wrong files again.
+        advanced: Options that few runs need.
     """
     job = prepare_verification(connection, lake, tables, advanced)
     workspace = None if local_only else ask_workspace(job, advanced)

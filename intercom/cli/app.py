@@ -21,19 +21,19 @@ _USE = Group("Use it", sort_key=3)
 # Name, module, group, and what the list of commands says of it.
 _COMMANDS: Sequence[tuple[str, str, Group, str]] = (
     ("sync", "flow_commands", _COPY, "Copy an Intercom workspace into the lake."),
-    ("reconcile", "flow_commands", _COPY, "Find rows that the workspace no longer has."),
-    ("compact", "flow_commands", _COPY, "Merge what waits in staging; asks nothing of Intercom."),
+    ("reconcile", "flow_commands", _COPY, "Find and remove rows that the workspace no longer has."),
+    ("compact", "flow_commands", _COPY, "Merge staged rows; sends no request to Intercom."),
     ("demo", "flow_commands", _LOOK, "Copy a simulated workspace; no account needed."),
     ("check", "check", _LOOK, "Test connection, token, permissions, lake and Prefect."),
-    ("plan", "plan", _LOOK, "Say what a sync would read and why, and write nothing."),
-    ("verify", "verify", _USE, "Prove that the lake is as its records say, or name what differs."),
+    ("plan", "plan", _LOOK, "Show what a sync would read, and why; writes nothing."),
+    ("verify", "verify", _USE, "Prove that the lake is right, or show what differs."),
     ("init", "init", _RUN, "Write connections.yml and prefect.yaml into this folder."),
     ("bootstrap", "bootstrap", _RUN, "Set up a Prefect server: block types, pool, limits."),
     ("serve", "serve", _RUN, "Serve the deployments of prefect.yaml from this process."),
-    ("report", "report", _USE, "Write a page of HTML that shows the lake."),
-    ("ddl", "ddl", _USE, "Print SQL that shows the tables to Athena or DuckDB, or to dbt."),
-    ("forget", "forget", _USE, "Erase a contact from a lake, so that no sync brings it back."),
-    ("sandbox", "sandbox", _USE, "Serve a simulated workspace, to try things on."),
+    ("report", "report", _USE, "Write a web page that shows the lake."),
+    ("ddl", "ddl", _USE, "Print SQL views or tables for DuckDB or Athena, or sources for dbt."),
+    ("forget", "forget", _USE, "Erase a contact from the lake; no later sync brings it back."),
+    ("sandbox", "sandbox", _USE, "Serve a simulated workspace for trying things out."),
 )
 
 
@@ -48,8 +48,8 @@ def _app() -> App:
 
     app = App(
         name="intercom-lake",
-        help="Copy an Intercom workspace into a merged, partitioned Parquet lake with Prefect.",
-        help_epilogue=f"Exit status: 0 all is well, {FAILED} something failed, {WRONG_SETTINGS} wrong options or "
+        help="Copy an Intercom workspace into a lake of Parquet files, with Prefect.",
+        help_epilogue=f"Exit status: 0 success, {FAILED} something failed, {WRONG_SETTINGS} wrong options or "
         "settings, 130 or 143 interrupted.",
         default_parameter=LAST_WINS,
         version=lambda: version("intercom-lake"),

@@ -53,8 +53,8 @@ class StoreOptions(BaseModel):
 
     storage_options: StoreText | StoreObject | None = Field(
         default=None,
-        description="How the lake's store is reached: fsspec's options as a JSON object, without secrets, or "
-        "a Prefect block's name, such as secret/lake.",
+        description="How to reach the lake's store: fsspec's options as JSON, without secrets, or a Prefect block, "
+        "such as secret/lake.",
     )
 
     def store(self) -> dict[str, Any] | str | None:
@@ -71,8 +71,8 @@ class LakeOptions(StoreOptions):
 
     table_format: Literal["parquet", "delta"] = Field(
         default="parquet",
-        description="parquet (plain files, one for each month) or delta (Delta Lake: readers see each table as "
-        "of one moment; needs the extra delta).",
+        description="parquet (plain files, one for each month) or delta (Delta Lake: a read is a snapshot; needs "
+        "the extra delta).",
     )
 
 
@@ -81,26 +81,26 @@ class ReadOptions(LakeOptions):
 
     connections_file: FilePath | None = Field(
         default=None,
-        description="YAML file with connections, where the flow runs; connections.yml in the current folder if "
-        "that exists.",
+        description="YAML file with connections, on the machine of the run; connections.yml in the current "
+        "folder if it exists.",
     )
     columns: RulesText | RulesObject | None = Field(
         default=None,
-        description="Columns to protect beside the connection's own: by table what to exclude, hash or mask.",
+        description="Columns to protect, beside the connection's: by table, what to exclude, hash or mask.",
     )
     refill_lists: bool = Field(
         default=False,
-        description="Ask for all tags and companies of contacts that have more than ten, a request for each list.",
+        description="Ask for all tags and companies of contacts with more than ten; one request for each list.",
     )
     plain_text: bool = Field(
         default=False,
-        description="Ask for the bodies of conversation parts without HTML. Parts in the lake change with their "
-        "conversation.",
+        description="Ask for the bodies of conversation parts without HTML. Stored parts change when their "
+        "conversation changes.",
     )
     allow_mass_removal: bool = Field(
         default=False,
-        description="Let a full refresh or a reconcile remove more than a fifth of a table of over a hundred rows, "
-        "when two answers agree; without it the table fails.",
+        description="Allow a full refresh or a reconcile to remove more than a fifth of a table of over 100 rows, if "
+        "two answers agree; without it, the table fails.",
     )
 
     def more_rules(self) -> Any:
@@ -113,8 +113,8 @@ class SyncOptions(ReadOptions):
 
     compact: Literal["auto", "always", "never"] = Field(
         default="auto",
-        description="When staged rows are merged: auto (each time; tables above a million rows when one row in a "
-        "hundred waits, or after six hours), always, or never (the flow intercom-compact does it).",
+        description="When staged rows are merged: auto (after each run; above a million rows when one in a hundred "
+        "waits, or after six hours), always, or never (the flow intercom-compact does it).",
     )
 
 
@@ -123,20 +123,19 @@ class VerifyOptions(StoreOptions):
 
     connections_file: FilePath | None = Field(
         default=None,
-        description="YAML file with connections, where the flow runs; connections.yml in the current folder if "
-        "that exists.",
+        description="YAML file with connections, on the machine of the run; connections.yml in the current "
+        "folder if it exists.",
     )
     sample: SampleSize = Field(
         default=50,
-        description="Records of each table that are compared field by field: so many at random, of the newest and of "
-        "the oldest, and more of those that changed last.",
+        description="Records of each table that are compared field by field: this many at random, of the newest, and "
+        "of the oldest; more of the last changed ones.",
     )
     most_requests: RequestCount = Field(
         default=200,
-        description="Most requests to Intercom for each table.",
+        description="The largest number of requests to Intercom for each table.",
     )
     lookback: LookbackText = Field(
         default="1h",
-        description="The lookback of the syncs that keep the lake: what changed later than that before a watermark is "
-        "left to them.",
+        description="The lookback of your syncs. Changes that the next sync reads again count as no difference.",
     )

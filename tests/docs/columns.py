@@ -17,31 +17,31 @@ from intercom.tables.table import Access, Selection, Strategy, Table
 
 _MEANINGS: Final = Path(__file__).with_name("meanings.yml")
 _OF_RUNS: Final = {
-    schema.EXTRA: "members of the record without a column, and values that do not fit theirs; null if there are none",
-    schema.DELETED_AT: "when the row was found to be deleted in Intercom, else null; only with `deleted: mark`",
-    schema.INGESTED_AT: "when the run that read this version of the row began; a row that has not changed keeps it",
+    schema.EXTRA: "fields of the record without a column, and values that do not fit their column; null if none",
+    schema.DELETED_AT: "when a run found that the row is deleted in Intercom, or null; only with `deleted: mark`",
+    schema.INGESTED_AT: "the start of the run that read this version of the row; an unchanged row keeps it",
 }
 _OF_FOLDERS: Final = (
-    f"the month of the file, such as `2026-11`, or `{UNKNOWN_MONTH}`; readers take it from the folder's name"
+    f"the month of the file, such as `2026-11`, or `{UNKNOWN_MONTH}`; readers take it from the name of the folder"
 )
 _SELECTED: Final = {
     Selection.DEFAULT: "by default",
     Selection.ALL: "with `--tables all`, or by name",
-    Selection.NAME: "by name only, since it costs a request for each parent",
+    Selection.NAME: "by name only, since it costs one request for each parent",
 }
 _READ_BY: Final = {
     Access.SEARCH: "a search for what changed",
     Access.SCROLL: "a scroll over all records",
     Access.PAGES: "all pages of the list",
     Access.LIST: "one answer",
-    Access.TIME_LOG: "the log, from the last entry on",
+    Access.TIME_LOG: "the log, from the last known entry on",
 }
 
 
 def table_page(table: Table) -> str:
     """One table, as Markdown."""
     lines = [f"# {table.name}", "", *(f"- **{fact}**: {value}" for fact, value in _facts(table))]
-    lines += ["", "| column | type | of | what it holds |", "|---|---|---|---|"]
+    lines += ["", "| column | type | source | what it has |", "|---|---|---|---|"]
     for column in (*table.schema.fields, *table.schema.flat):
         lines.append(_row(column.name, _type(column.kind), _source(table, column), meaning(table, column)))
     for name, text in _OF_RUNS.items():
@@ -86,7 +86,7 @@ def _facts(table: Table) -> Iterator[tuple[str, str]]:
     yield "Strategy", f"[{table.strategy}](../tables.md#strategies)"
     if table.made_of is not None:
         yield (
-            "Made of",
+            "Made from",
             f"`{'.'.join(table.records_at)}` of [{table.made_of.name}]({table.made_of.name}.md), without a request",
         )
     elif table.parent is not None and table.is_child:

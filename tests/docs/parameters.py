@@ -17,17 +17,19 @@ from tests.support.markdown import ROOT
 
 _COMMANDS = """# Commands
 
-`intercom-lake COMMAND --help` shows the same in a terminal. An option that is given twice counts as it is given last.
-`python flows/sync.py` is the same as `intercom-lake sync`, `flows/reconcile.py` as `intercom-lake reconcile`, and
-`flows/compact.py` as `intercom-lake compact`. `flows/verify.py` is `intercom-lake verify` as a flow of Prefect.
+All commands with their options. `intercom-lake COMMAND --help` shows the same in a terminal.
 
-What is wrong with options, connections file, variables or lake is told at once, all of it, before Prefect is imported.
-[Exit codes](exit-codes.md) says how commands end.
+If an option is given twice, the last one counts. If options, connections file, variables or lake are wrong, a command
+reports all mistakes at once, before it imports Prefect. [Exit codes](exit-codes.md) says how commands end.
+
+`python flows/sync.py` is the same as `intercom-lake sync`, `flows/reconcile.py` as `intercom-lake reconcile`, and
+`flows/compact.py` as `intercom-lake compact`. `flows/verify.py` runs `intercom-lake verify` as a flow of Prefect.
 
 """
 _FLOWS = """# Flow parameters
 
-The flows take the same words as the shell. In Prefect the parameters of the group `advanced` are members of one object:
+The parameters of the flows have the same names as the options of the commands. In Prefect the rarely used ones are
+members of the object `advanced`:
 
 ```yaml
 parameters:
@@ -37,7 +39,7 @@ parameters:
     compact: always
 ```
 
-Prefect refuses a run whose parameters do not fit, when the run is created.
+If a parameter is wrong, Prefect refuses the run when it is created.
 
 """
 FLOWS: Final = ("sync", "reconcile", "compact", "verify")

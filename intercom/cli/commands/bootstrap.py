@@ -12,14 +12,14 @@ from cyclopts import Parameter
 def bootstrap(
     *,
     connections_file: Annotated[
-        Path | None, Parameter(metavar="FILE", help="Save the connections of this YAML file as blocks, too.")
+        Path | None, Parameter(metavar="FILE", help="Also save the connections of this YAML file as blocks.")
     ] = None,
     notify: Annotated[
         str | None,
         Parameter(
             metavar="TYPE/NAME",
-            help="Make two automations that notify by this block, such as slack-webhook/team: a run has failed; a "
-            "table has not been synced for three hours.",
+            help="Create two automations that notify through this block, such as slack-webhook/team: a run has failed; "
+            "a table has not been synced for three hours.",
         ),
     ] = None,
 ) -> int:

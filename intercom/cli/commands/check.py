@@ -16,34 +16,34 @@ from intercom.cli.options import list_of_names, parsed_by
 
 def check(
     *,
-    connection: Annotated[str, Parameter(metavar="NAME", help="Name of the connection, as of sync.")] = "default",
+    connection: Annotated[str, Parameter(metavar="NAME", help="Name of the connection.")] = "default",
     connections_file: Annotated[
         str | None,
         Parameter(
             metavar="FILE",
-            help="YAML file with connections; connections.yml in the current folder if that exists.",
+            help="YAML file with connections; connections.yml in the current folder if it exists.",
         ),
     ] = None,
     lake: Annotated[str, Parameter(metavar="URL", help="Folder or fsspec URL of the lake.")] = "./lake",
     tables: Annotated[
         Sequence[str],
-        parsed_by(list_of_names, "A,B,...", "Tables to try, as of sync; the default ones if none is named."),
+        parsed_by(list_of_names, "A,B,...", "Tables to try, by name or group; the default ones if none is named."),
     ] = (),
     storage_options: Annotated[
         str | None,
         Parameter(
             metavar="JSON|BLOCK",
-            help="How the lake's store is reached, as of sync: a JSON object, or the Prefect block that has it.",
+            help="How to reach the lake's store: a JSON object, or the name of a Prefect block.",
         ),
     ] = None,
     json: Annotated[
         bool, Parameter(help="Print one JSON object instead of lines.", negative=(), show_default=False)
     ] = False,
 ) -> int:
-    """Try connection, token, tables, lake and Prefect, and say what to do where something is missing.
+    """Test connection, token, permissions, lake and Prefect, and say what to do if something is missing.
 
-    Exit status: 0 all is well, 1 something failed, 2 a setting is wrong. One record of each table is asked for;
-    nothing is copied, and a run under way is not disturbed.
+    Exit status: 0 success, 1 something failed, 2 a setting is wrong. One record of each table is asked for. Nothing is
+    copied, and runs are not disturbed.
     """
     from intercom.cli.checks.findings import exit_status, name_column, summary
     from intercom.cli.checks.settings import Asked, selected_tables

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 def ddl(
     engine: Annotated[
         Literal["athena", "duckdb", "dbt"],
-        Parameter(help="Whose SQL it is; for dbt, the sources.yml of a project for DuckDB."),
+        Parameter(help="The engine that reads the SQL; dbt: a sources.yml for a project with DuckDB."),
     ],
     /,
     *,
-    connection: Annotated[str, Parameter(help="The connection that was copied.", metavar="NAME")],
+    connection: Annotated[str, Parameter(help="Name of the connection.", metavar="NAME")],
     lake: Annotated[
         str,
         Parameter(
@@ -32,34 +32,34 @@ def ddl(
             help="The lake as the engine reads it: a folder, or a URL such as s3://bucket/prefix.",
         ),
     ],
-    tables: Annotated[Sequence[str], parsed_by(list_of_names, "A,B,...", "Only these; else all in the lake.")] = (),
+    tables: Annotated[Sequence[str], parsed_by(list_of_names, "A,B,...", "Only these; if none, all in the lake.")] = (),
     database: Annotated[
-        str | None, Parameter(help="Database (DuckDB: schema, dbt: source) to make them in.", metavar="NAME")
+        str | None, Parameter(help="Database (DuckDB: schema, dbt: source) for the views or tables.", metavar="NAME")
     ] = None,
     views: Annotated[
         Literal["fivetran", "ingestr"] | None,
-        Parameter(help="Views named like the tables that this tool writes, columns too."),
+        Parameter(help="Views with the names of the tables and columns that this tool writes."),
     ] = None,
     casts: Annotated[
-        bool, Parameter(help="Views contacts_v1, ... with the earlier types: references as numbers.", negative="")
+        bool, Parameter(help="Views contacts_v1, ... with the earlier types: references are numbers.", negative="")
     ] = False,
     tables_in: Annotated[
         str | None,
-        Parameter(help="Athena, --views, --casts: the database of the lake's tables, if another.", metavar="NAME"),
+        Parameter(help="Athena, --views, --casts: the database of the lake's tables.", metavar="NAME"),
     ] = None,
     table_format: Annotated[
         Literal["parquet", "delta"],
-        Parameter(help="Of a Delta table plain files would show replaced rows as well."),
+        Parameter(help="delta reads a table through its log; its plain files have replaced rows, too."),
     ] = "parquet",
     storage_options: Annotated[
-        Any, parsed_by(storage_options_of, "JSON", "How this command reaches the lake's store: fsspec's options.")
+        Any, parsed_by(storage_options_of, "JSON", "How to reach the lake's store: fsspec's options.")
     ] = None,
     first_month: Annotated[
-        str | None, Parameter(help="Athena: first month that queries look for (2011-01).", metavar="YYYY-MM")
+        str | None, Parameter(help="Athena: the first month that queries look for (2011-01).", metavar="YYYY-MM")
     ] = None,
     last_month: Annotated[
         str | None,
-        Parameter(help="Athena: last month (the end of the fifth year from now).", metavar="YYYY-MM"),
+        Parameter(help="Athena: the last month (the end of the fifth year from now).", metavar="YYYY-MM"),
     ] = None,
 ) -> int:  # fmt: skip
     """Print the SQL that shows a lake's tables to an engine: one statement for each table that the lake has."""

@@ -22,14 +22,15 @@ in which others wrote of the contact. In Intercom the contact stays: delete it t
 def forget(
     *,
     contact: Annotated[str, Parameter(metavar="ID", help="Intercom's id of the contact.")],
-    connection: Annotated[str, Parameter(metavar="NAME", help="Name of the connection, as of sync.")] = "default",
+    connection: Annotated[str, Parameter(metavar="NAME", help="Name of the connection.")] = "default",
     lake: Annotated[str, Parameter(metavar="URL", help="Folder or fsspec URL of the lake.")] = "./lake",
     storage_options: Annotated[
-        Any, parsed_by(storage_options_of, "JSON", "How this command reaches the lake's store: fsspec's options.")
+        Any, parsed_by(storage_options_of, "JSON", "How to reach the lake's store: fsspec's options.")
     ] = None,
-    table_format: Annotated[Literal["parquet", "delta"], Parameter(help="As of the sync.")] = "parquet",
+    table_format: Annotated[Literal["parquet", "delta"], Parameter(help="Format of the lake's tables.")] = "parquet",
     yes: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="Do it. Without this it is only said what would be done.")
+        bool,
+        Parameter(negative=(), show_default=False, help="Do it. Without this, only show what would be done."),
     ] = False,
     json: Annotated[
         bool, Parameter(help="Print one JSON object instead of lines.", negative=(), show_default=False)
@@ -37,8 +38,8 @@ def forget(
 ) -> int:
     """Erase a contact from all tables of a connection, and keep a digest of its id so that it never comes back.
 
-    Its own rows and those of its notes, tags and the like are removed. In conversations, calls and tickets its name,
-    addresses and what it wrote are masked. Nothing is asked of Intercom.
+    The rows of the contact, of its notes, tags and so on are removed. In conversations, calls and tickets its name and
+    addresses, and what it wrote, are masked. No request is sent to Intercom.
     """
     import sys
 

@@ -45,7 +45,7 @@ _NEXT = """\
 
 def init(
     *,
-    folder: Annotated[Path, Parameter(help="Where to write; made if it is not there.", metavar="FOLDER")] = Path(),
+    folder: Annotated[Path, Parameter(help="The folder; created if it does not exist.", metavar="FOLDER")] = Path(),
 ) -> int:
     """Write connections.yml and prefect.yaml, commented, into a folder. A file that is there stays as it is."""
     try:

@@ -27,18 +27,16 @@ def plan(
     *,
     connection: Annotated[str, Parameter(metavar="NAME", help="Name of the connection.")] = "default",
     connections_file: Annotated[
-        str | None, Parameter(metavar="FILE", help="YAML file with connections; ./connections.yml if that exists.")
+        str | None, Parameter(metavar="FILE", help="YAML file with connections; ./connections.yml if it exists.")
     ] = None,
     lake: Annotated[str, Parameter(metavar="URL", help="Folder, or fsspec URL such as s3://bucket/prefix.")] = "./lake",
     tables: Annotated[
         Sequence[str],
-        parsed_by(list_of_names, "A,B,...", "Tables to plan, as of sync; the default ones if none is named."),
+        parsed_by(list_of_names, "A,B,...", "Tables to plan, by name or group; the default ones if none is named."),
     ] = (),
-    full_refresh: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="As if everything was to be read again.")
-    ] = False,
+    full_refresh: Annotated[bool, Parameter(negative=(), show_default=False, help="Plan a full refresh.")] = False,
     start_date: Annotated[
-        Any, parsed_by(day_or_all, "YYYY-MM-DD|all", "First day (UTC) of updated_at, or all, as for a sync.")
+        Any, parsed_by(day_or_all, "YYYY-MM-DD|all", "First day (UTC) of updated_at, or all.")
     ] = None,
     end_date: Annotated[
         date | None, Parameter(metavar="YYYY-MM-DD", help="Last day (UTC) of updated_at: plan a backfill.")
@@ -46,23 +44,23 @@ def plan(
     storage_options: Annotated[
         str | None,
         Parameter(
-            metavar="JSON|BLOCK", help="How the lake's store is reached: a JSON object, or a Prefect block's name."
+            metavar="JSON|BLOCK", help="How to reach the lake's store: a JSON object, or the name of a Prefect block."
         ),
     ] = None,
-    table_format: Annotated[Literal["parquet", "delta"], Parameter(help="As for a sync.")] = "parquet",
+    table_format: Annotated[Literal["parquet", "delta"], Parameter(help="Format of the lake's tables.")] = "parquet",
     refill_lists: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="As for a sync: with the rest of lists that come cut.")
+        bool, Parameter(negative=(), show_default=False, help="Include the requests for the rest of cut lists.")
     ] = False,
     lookback: Annotated[
-        str, Parameter(metavar="26h,TABLE=2d", help="As for a sync: how far before the watermark all is read again.")
+        str, Parameter(metavar="26h,TABLE=2d", help="How far before its watermark a table is read again.")
     ] = "1h",
     json: Annotated[
         bool, Parameter(negative=(), show_default=False, help="Print one JSON object instead of the table.")
     ] = False,
 ) -> int:
-    """Say what a sync would read and why, and how much that is. Nothing is written.
+    """Show what a sync would read, why, and how much. Nothing is written.
 
-    Bounds from below and above are given where Intercom counts only whole days or a part of the rows.
+    If Intercom counts only whole days, or only a part of the rows, the numbers are bounds.
     """
     import sys
 

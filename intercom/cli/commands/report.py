@@ -15,23 +15,21 @@ def report(
     lake: Annotated[str, Parameter(metavar="URL", help="Folder, or fsspec URL such as s3://bucket/prefix.")] = "./lake",
     connection: Annotated[
         str | None,
-        Parameter(
-            metavar="NAME", help="Name of the connection; needed where the lake has several.", show_default=False
-        ),
+        Parameter(metavar="NAME", help="Name of the connection; needed if the lake has several.", show_default=False),
     ] = None,
-    output: Annotated[str, Parameter(metavar="FILE", help="Where the page is written.")] = "report.html",
+    output: Annotated[str, Parameter(metavar="FILE", help="The file to write.")] = "report.html",
     storage_options: Annotated[
         str | None,
         Parameter(
-            metavar="JSON|BLOCK", help="How the lake's store is reached: a JSON object, or a Prefect block's name."
+            metavar="JSON|BLOCK", help="How to reach the lake's store: a JSON object, or the name of a Prefect block."
         ),
     ] = None,
 ) -> int:
-    """Write one page of HTML that shows the lake: tables, growth, conversations, runs, and what was verified.
+    """Write a web page that shows the lake: tables, growth, conversations, runs, and what was verified.
 
-    Nothing is asked of Intercom, nothing is written into the lake. Exit status: 0 all is well, 1 a table could not be
-    read, which the page says too, 2 a setting is wrong. The page has no script and fetches nothing. It needs
-    the extra `report`: pip install 'intercom-lake[report]'.
+    It sends no request to Intercom, and writes nothing into the lake. Exit status: 0 success, 1 a table could not be
+    read (the page says so, too), 2 a setting is wrong. The page has no script and loads nothing. The command needs the
+    extra `report`: pip install 'intercom-lake[report]'.
     """
     import sys
 

@@ -9,20 +9,20 @@ from cyclopts import Parameter
 
 def sandbox(
     *,
-    port: Annotated[int, Parameter(help="Port to listen on; 0 takes a free one.")] = 0,
+    port: Annotated[int, Parameter(help="Port to listen on; 0 means any free port.")] = 0,
     seed: Annotated[int, Parameter(help="The same seed makes the same records.")] = 7,
-    contacts: Annotated[int, Parameter(help="How many contacts it has.")] = 300,
-    companies: Annotated[int, Parameter(help="How many companies.")] = 80,
-    conversations: Annotated[int, Parameter(help="How many conversations.")] = 150,
-    articles: Annotated[int, Parameter(help="How many articles.")] = 40,
-    timezone: Annotated[str, Parameter(help="Zone of the calendar days that contact search compares.")] = "UTC",
-    history_days: Annotated[int, Parameter(help="Records were created within this many days.")] = 5 * 365,
+    contacts: Annotated[int, Parameter(help="Number of contacts.")] = 300,
+    companies: Annotated[int, Parameter(help="Number of companies.")] = 80,
+    conversations: Annotated[int, Parameter(help="Number of conversations.")] = 150,
+    articles: Annotated[int, Parameter(help="Number of articles.")] = 40,
+    timezone: Annotated[str, Parameter(help="Time zone of the calendar days that contact search compares.")] = "UTC",
+    history_days: Annotated[int, Parameter(help="Records were created in the last days, up to this number.")] = 5 * 365,
     one_day: Annotated[
         bool, Parameter(help="Every record was created and changed yesterday.", negative=(), show_default=False)
     ] = False,
     rate_limit: Annotated[int, Parameter(help="Requests per 10 seconds.")] = 166,
-    latency_ms: Annotated[float, Parameter(help="Milliseconds to wait before each answer.")] = 0.0,
-    compress: Annotated[bool, Parameter(help="Send gzip to clients that take it.")] = True,
+    latency_ms: Annotated[float, Parameter(help="Milliseconds of waiting before each answer.")] = 0.0,
+    compress: Annotated[bool, Parameter(help="Compress answers with gzip for clients that accept it.")] = True,
 ) -> int:
     """Serve a simulated workspace until Ctrl-C or SIGTERM; its address and token are the first line."""
     from intercom.cli.demo import FURTHER_RECORDS

@@ -36,7 +36,7 @@ _FOR_WORKERS: Final = ("build", "push", "pull", "work_pool")
 def serve(
     *,
     file: Annotated[
-        Path, Parameter(help="The definitions of the deployments; runs start in its folder.", metavar="FILE")
+        Path, Parameter(help="The file with the deployments; runs start in its folder.", metavar="FILE")
     ] = Path("prefect.yaml"),
 ) -> int:
     """Serve the deployments of prefect.yaml from this process until Ctrl-C, which pauses their schedules."""
