@@ -73,7 +73,9 @@ def _run(file: Path, known: FlowOptions, given: dict[str, Any]) -> int:
         with ending_cleanly(lambda: _how_far(options)):
             with nullcontext() if output is Output.QUIET else live_progress():
                 state = _state_of(file, known, options, demo=demo)
-            return _ended(state, options["lake"] if demo and output is Output.TABLE else None)
+            copies = output is Output.TABLE and "table_format" in options
+            name = "demo" if demo else options.get("connection")
+            return _ended(state, _where(options["lake"], name, demo=demo) if copies else None)
     except InterruptedCommand as ended:
         return ended.status
     except LaterFault as error:
@@ -130,13 +132,13 @@ def _faults_of_prefect() -> Iterator[None]:
         ) from None
 
 
-def _ended(state: State[Any], lake: str | None) -> int:
-    """Say how a flow has ended: where the demo's `lake` is, or on standard error why the flow did not complete."""
+def _ended(state: State[Any], where: str | None) -> int:
+    """Say how a flow has ended: `where` its rows are, or on standard error why the flow did not complete."""
     from intercom.orchestration.observe.output import show_failure
 
     if state.is_completed():
-        if lake is not None:
-            print(_after_demo(lake), flush=True)
+        if where is not None:
+            print(where, flush=True)
         return COMPLETED
     error = state.result(raise_on_failure=False)
     told = str(error) if isinstance(error, IntercomLakeError) else str(state.message)
@@ -145,11 +147,15 @@ def _ended(state: State[Any], lake: str | None) -> int:
     return WRONG_SETTINGS if isinstance(error, ConfigurationError) else FAILED
 
 
-def _after_demo(lake: str) -> str:
-    return (
-        f"The lake is in {lake}: one folder for each table below {lake}/data/demo.\n"
-        f"Try: intercom-lake ddl duckdb --lake {lake} --connection demo > demo.sql; duckdb -init demo.sql"
-    )
+def _where(lake: str, connection: str, *, demo: bool) -> str:
+    """Where a lake's rows are; after the demo also what to do with them."""
+    from intercom.lake.layout import data_folder
+
+    folder = f"{lake.rstrip('/')}/{data_folder(connection)}"
+    told = f"The lake is in {lake}: one folder for each table below {folder}."
+    if not demo:
+        return told
+    return f"{told}\nTry: intercom-lake ddl duckdb --lake {lake} --connection demo > demo.sql; duckdb -init demo.sql"
 
 
 def _how_far(options: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from intercom.config.lookup import find_connection
 from intercom.config.storage_options import block_named, checked_options
 from intercom.errors import ConfigurationError, IntercomLakeError, PrefectError
 from intercom.lake.storage import Lake
+from intercom.lake.trial import check_place
 from intercom.orchestration.server.api_settings import ApiSettings, read_api_settings
 from intercom.sync.run import asked_range
 from intercom.tables.selection import select_tables
@@ -77,7 +78,7 @@ def _check_lake(url: str, storage_options: dict[str, Any] | str | None) -> None:
     if isinstance(storage_options, str):
         block_named(storage_options)
     else:
-        Lake(url, checked_options(storage_options or {}))
+        check_place(Lake(url, checked_options(storage_options or {})))
 
 
 def _check_connection(

@@ -7,6 +7,7 @@ names the place and the cure.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -62,11 +63,16 @@ def find_connection(
     for entry in entries:
         if entry.name == name:
             return entry.connection(environ)
-    if name == DEFAULT_CONNECTION and (found := connection_from_environment(environ)) is not None:
+    own = name == DEFAULT_CONNECTION
+    if own and (found := connection_from_environment(environ)) is not None:
         return found
-    names = ", ".join(sorted(repr(entry.name) for entry in entries)) or "none"
+    names = sorted(entry.name for entry in entries)
+    if names:
+        told = f"{path} has {', '.join(map(repr, names))}: name {'it' if len(names) == 1 else 'one of them'} with"
+        told += f" --connection {shlex.quote(names[0])}, the parameter `connection` in Prefect."
+    else:
+        told = f"{path} names none." if path else f"There is no {DEFAULT_FILE} here: `intercom-lake init` writes one."
     raise ConfigurationError(
-        f"No connection {name!r}. Save the Prefect block intercom-connection/{slug}, or add it to the connections file "
-        f"({path or f'no {DEFAULT_FILE} here'}; names in it: {names}), or, for {DEFAULT_CONNECTION!r} only, set "
-        f"{TOKEN_VARIABLE} and {REGION_VARIABLE}."
+        f"No connection {name!r}. {told} A connection may also be a Prefect block, intercom-connection/{slug}"
+        + (f", or, as {name!r}, {TOKEN_VARIABLE} and {REGION_VARIABLE} in the environment." if own else ".")
     )

@@ -160,7 +160,9 @@ class StateFile:
             if self._lake.url in _told:
                 return
             _told.add(self._lake.url)
-        log.info("The record of each table in %s is saved %s", self._lake.url, way.value)
+        # A local disk has one way only, which nobody has to weigh; of a store it says what can be relied on.
+        level = logging.DEBUG if self._lake.local else logging.INFO
+        log.log(level, "The record of each table in %s is saved %s", self._lake.url, way.value)
 
 
 def _sealed(record: Mapping[str, Any], number: int) -> dict[str, Any]:

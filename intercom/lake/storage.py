@@ -112,7 +112,8 @@ class Lake:
                         raise replaced(self.url) from error
                     raise
         except OSError as error:
-            if self.local and isinstance(error, FileNotFoundError) and path == self._scratch.base:
+            gone = isinstance(error, FileNotFoundError) and path == self._scratch.base
+            if self.local and gone and path.is_dir():  # else it could not be made
                 raise replaced(self.url) from error
             raise self._errors.refused("write", str(path), error) from self._errors.cause(error)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -27,12 +28,29 @@ class Trial:
     conditionally: str | None
 
 
+def check_place(lake: Lake) -> None:
+    """Raise LakeError if a local lake that is not there yet cannot be made in its place; nothing is written."""
+    root = lake.store.local_path("")
+    if root is None or (root / "_state").is_dir():  # of a lake that is there, it depends on the folders below
+        return
+    folder = next(place for place in (root, *root.absolute().parents) if os.path.lexists(place))
+    if not folder.is_dir():
+        kind = "a link that leads nowhere" if folder.is_symlink() else "no folder"
+        raise LakeError(f"The lake cannot be in {root}: {folder} is {kind}. Name another folder, or put one there.")
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise LakeError(
+            f"The lake cannot be in {root}: this user may not write in {folder}. Name another folder, or give this "
+            "user the right to."
+        )
+
+
 def try_store(lake: Lake) -> Trial:
     """Write, list, read and delete a file of no other use, then try what locks need. Raises LakeError.
 
     The lake's identity and tables are not touched. A local lake that does not exist yet is not made: a folder in its
     place is tried, on the same disk, and removed.
     """
+    check_place(lake)
     with _place(lake) as place:
         _write_and_delete(place)
         return Trial(place.why_not_exclusively(), place.why_not_conditionally())

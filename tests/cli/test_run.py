@@ -44,6 +44,27 @@ def test_a_database_that_prefects_server_cannot_use_is_one_sentence(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
+    ("lake", "connection", "demo", "told"),
+    [
+        ("./lake", "acme", False, ["The lake is in ./lake: one folder for each table below ./lake/data/acme."]),
+        ("s3://b/", "my eu", False, ["The lake is in s3://b/: one folder for each table below s3://b/data/my%20eu."]),
+        (
+            "./lake/demo",
+            "demo",
+            True,
+            [
+                "The lake is in ./lake/demo: one folder for each table below ./lake/demo/data/demo.",
+                "Try: intercom-lake ddl duckdb --lake ./lake/demo --connection demo > demo.sql; "
+                "duckdb -init demo.sql",
+            ],
+        ),
+    ],
+)
+def test_the_last_lines_say_where_the_rows_are(lake: str, connection: str, demo: bool, told: list[str]) -> None:
+    assert run._where(lake, connection, demo=demo).splitlines() == told
+
+
+@pytest.mark.parametrize(
     ("reached", "told"),
     [
         ((0, 0), "No table was brought up to date. Run again."),

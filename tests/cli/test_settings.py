@@ -61,6 +61,13 @@ def test_faults_of_all_kinds_are_told_together(environ: dict[str, str]) -> None:
         assert told.count(part) == 1, part
 
 
+def test_a_lake_that_cannot_be_made_is_told(environ: dict[str, str]) -> None:
+    connections("name: acme, access_token: t")
+    Path("file").write_text("no folder\n")
+    (told,) = found(environ, lake="./file/lake")
+    assert told.endswith("file is no folder. Name another folder, or put one there.")
+
+
 def test_a_missing_variable_is_told_with_its_place(environ: dict[str, str]) -> None:
     connections("name: acme, access_token: '${ACME_TOKEN}'")
     (told,) = found(environ)

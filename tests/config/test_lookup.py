@@ -262,14 +262,22 @@ def test_the_file_in_the_working_directory_is_found(write: Write, monkeypatch: p
     assert find_connection("acme", connections_file=None, environ={}, load_block=no_block).name == "acme"
     path.unlink()
     fault = fault_of(lambda: find_connection("acme", connections_file=None, environ={}, load_block=no_block))
-    assert "no connections.yml here" in fault
+    assert "There is no connections.yml here: `intercom-lake init` writes one." in fault
 
 
 def test_what_is_not_found_lists_what_is_there(write: Write) -> None:
     path = write(entry(name="my_intercom"))
     environ = {"INTERCOM_ACCESS_TOKEN": SECRET}
     fault = fault_of(lambda: find_connection("My X", connections_file=path, environ=environ, load_block=no_block))
-    for part in ("'My X'", "intercom-connection/my-x", str(path), "'my_intercom'", "INTERCOM_ACCESS_TOKEN"):
+    for part in ("'My X'", "intercom-connection/my-x", f"{path} has 'my_intercom'", "--connection my_intercom"):
+        assert part in fault
+    assert "INTERCOM_ACCESS_TOKEN" not in fault  # which is that of `default`
+
+
+def test_without_a_name_the_command_for_those_of_the_file_is_told(write: Write) -> None:
+    path = write(entry(name="My EU"))
+    fault = fault_of(lambda: find_connection("default", connections_file=path, environ={}, load_block=no_block))
+    for part in ("'default'", "--connection 'My EU'", "INTERCOM_ACCESS_TOKEN"):
         assert part in fault
 
 

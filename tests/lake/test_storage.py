@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from intercom.errors import ConfigurationError, LakeError
+from intercom.errors import ConfigurationError, LakeError, OvertakenError
 from intercom.lake.layout import FORMAT, LAKE_FILE
 from intercom.lake.storage import Lake
 from tests.lake.stores.files import publish
@@ -76,6 +76,13 @@ def test_a_scratch_file_that_was_not_published_is_removed(lake: Lake) -> None:
         written.write_bytes(b"unused")
         assert written.suffix == ".json"
     assert not written.exists()
+
+
+def test_a_scratch_folder_that_cannot_be_made_is_no_overtaken_run() -> None:
+    """`/proc` answers as if a folder above was missing, which after an overtaken run it is."""
+    with pytest.raises(LakeError, match="Cannot write /proc/intercom-lake/_tmp") as raised:
+        Lake("/proc/intercom-lake").write_bytes("_state/lake.json", b"{}")
+    assert not isinstance(raised.value, OvertakenError)
 
 
 def test_scratch_files_have_names_of_their_own(lake: Lake) -> None:

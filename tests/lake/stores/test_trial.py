@@ -42,7 +42,7 @@ def test_an_empty_folder_stays_empty_and_a_lakes_own_scratch_folder_stays(tmp_pa
 @pytest.mark.parametrize("exists", [True, False])
 def test_a_folder_that_cannot_be_written_is_told(exists: bool, tmp_path: Path) -> None:
     lake = Lake(str(tmp_path if exists else tmp_path / "lake"))
-    with mode(tmp_path, 0o500), pytest.raises(LakeError, match="PermissionError"):
+    with mode(tmp_path, 0o500), pytest.raises(LakeError, match=f"may not write in {tmp_path}"):
         try_store(lake)
     assert list(tmp_path.iterdir()) == []
 
@@ -50,9 +50,26 @@ def test_a_folder_that_cannot_be_written_is_told(exists: bool, tmp_path: Path) -
 def test_a_file_in_place_of_a_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "lake").write_text("not a folder")
     for url in ("lake", "lake/below"):
-        with pytest.raises(LakeError, match=r"lake.*Error"):
+        with pytest.raises(LakeError, match=f"{tmp_path / 'lake'} is no folder"):
             try_store(Lake(str(tmp_path / url)))
     assert [path.name for path in tmp_path.iterdir()] == ["lake"]
+
+
+def test_a_link_to_a_disk_that_is_not_there_is_told(tmp_path: Path) -> None:
+    link = tmp_path / "lake"
+    link.symlink_to(tmp_path / "unmounted" / "lake")
+    for place in (link, link / "below"):
+        with pytest.raises(LakeError, match=f"{link} is a link that leads nowhere"):
+            try_store(Lake(str(place)))
+
+
+def test_a_lake_that_is_there_is_tried_and_not_its_folders_rights(tmp_path: Path) -> None:
+    """All that a run writes lies in folders below."""
+    lake = Lake(str(tmp_path))
+    for folder in ("_state", "_tmp", "_locks"):
+        (tmp_path / folder).mkdir()
+    with mode(tmp_path, 0o500):
+        assert try_store(lake).exclusively is None
 
 
 class Stale(Lake):
