@@ -74,7 +74,7 @@ def _run(file: Path, known: FlowOptions, given: dict[str, Any]) -> int:
             with nullcontext() if output is Output.QUIET else live_progress():
                 state = _state_of(file, known, options, demo=demo)
             copies = output is Output.TABLE and "table_format" in options
-            name = "demo" if demo else options.get("connection")
+            name = "demo" if demo else str(options["connection"])
             return _ended(state, _where(options["lake"], name, demo=demo) if copies else None)
     except InterruptedCommand as ended:
         return ended.status
