@@ -41,7 +41,7 @@ class StagedParts:
 
     def keys(self, columns: list[str]) -> pa.Table:
         """These columns of all rows, and POSITION (int64). Call it before `rows` and `lists`, which need its sizes."""
-        found = [self._schema.empty_table().select(columns)]
+        found = [pa.schema([self._schema.field(name) for name in columns]).empty_table()]
         for number in range(len(self._files) + len(self._given)):
             if number in self._given:
                 found.append(self._given[number].select(columns))

@@ -106,7 +106,7 @@ def bare_flow(prefect: Prefect | None = None) -> Cost:
 def prefect_server() -> Iterator[Prefect]:
     """A Prefect server that runs while the block lasts, on loopback, with a home and a database of its own."""
     with tempfile.TemporaryDirectory() as home:
-        server = Prefect(Path(home), new_database())
+        server = Prefect(Path(home), new_database(), warm=False)
         server.start()
         try:
             yield server

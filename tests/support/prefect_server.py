@@ -88,10 +88,11 @@ def warm_python() -> WarmPython:
 class Prefect:
     """A Prefect server of its own, and processes that use it."""
 
-    def __init__(self, home: Path, database: Path | None = None, **settings: str) -> None:
+    def __init__(self, home: Path, database: Path | None = None, *, warm: bool = True, **settings: str) -> None:
         """`settings` are environment variables of the server and of all processes that use it.
 
-        It begins with a copy of the `database`; without one it makes its own.
+        It begins with a copy of the `database`; without one it makes its own. With `warm` the server, and processes
+        with its environment, are forks of a warm one: their CPU time and memory are then those of another process.
         """
         self.home = home
         if database is not None:
@@ -103,7 +104,7 @@ class Prefect:
             "PREFECT_API_URL": self.api,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
-            "WARM_PYTHON": warm_python().address,
+            **({"WARM_PYTHON": warm_python().address} if warm else {}),
             **settings,
         }
 
