@@ -39,4 +39,5 @@ def flat(values: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 def joined(arrays: Sequence[pa.Array | pa.ChunkedArray], kind: pa.DataType) -> pa.Array:
     """One array of type `kind` from any number of arrays, also from none."""
-    return pa.concat_arrays([pa.array([], kind), *[flat(array).cast(kind) for array in arrays]])
+    chunks = [flat(array).cast(kind) for array in arrays]
+    return pa.concat_arrays(chunks) if chunks else pa.array([], kind)

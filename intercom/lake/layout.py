@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -58,6 +59,7 @@ class TableFormat(StrEnum):
     DELTA = "delta"
 
 
+@lru_cache(maxsize=64)
 def folder_name(name: str) -> str:
     """A connection's name as one folder: letters, digits, ``_``, ``-``, ``.`` stay, the rest is percent-encoded.
 

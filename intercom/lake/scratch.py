@@ -53,14 +53,28 @@ class ScratchFolder:
     @contextmanager
     def file(self, suffix: str) -> Iterator[Path]:
         """As `scratch_file`."""
+        self._prepare()
+        with scratch_file(self.base, suffix) as path:
+            yield path
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep the private folder for the time of the block, in which many files are made one after the other."""
+        self._prepare()
+        key = (os.getpid(), self.base)
+        _enter(key)
+        try:
+            yield
+        finally:
+            _leave(key)
+
+    def _prepare(self) -> None:
         self.base.mkdir(parents=True, exist_ok=True)
         if not self._swept:
             self._swept = True
             sweep(self.base)
             if self._own is not None:
                 _sweep_loose(self._own)
-        with scratch_file(self.base, suffix) as path:
-            yield path
 
 
 @contextmanager

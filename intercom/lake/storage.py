@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -116,6 +116,17 @@ class Lake:
             if self.local and gone and path.is_dir():  # else it could not be made
                 raise replaced(self.url) from error
             raise self._errors.refused("write", str(path), error) from self._errors.cause(error)
+
+    @contextmanager
+    def keeping_scratch(self) -> Iterator[None]:
+        """Make the folder of scratch files once for the time of the block, and not anew for each of hundreds of files.
+
+        If `discard_scratch` removes it, whatever the process writes in the rest of the block is an OvertakenError.
+        """
+        with ExitStack() as stack:
+            with self._told("write", str(self._scratch.base)):
+                stack.enter_context(self._scratch.kept())
+            yield
 
     @contextmanager
     def fetch(self, path: str) -> Iterator[Path]:

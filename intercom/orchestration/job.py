@@ -225,6 +225,7 @@ def holding_tables(job: Job) -> Iterator[Job]:
         with leaving_summary(lambda: lake, job.facts()):
             hold = stack.enter_context(sync_turn(job.connection, IdleCheck(lake, job.connection).lasts))
             locks = stack.enter_context(TableLocks(lake, job.connection, job.tables, job.run_id))
+            stack.enter_context(lake.keeping_scratch())
         _held[locks.attempt], _watermarks[locks.attempt] = locks, _watermarks_of(job, lake)
         _lakes[locks.attempt] = lake
         try:

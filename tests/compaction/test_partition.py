@@ -317,8 +317,3 @@ def test_a_writer_without_rows_makes_an_empty_file_of_the_schema(tmp_path: Path)
     with RowGroupWriter(tmp_path / "x.parquet", SCHEMA, "v1") as writer:
         writer.add(table([]))
     assert rows_of(tmp_path / "x.parquet") == []
-
-
-def test_published_files_are_compressed_with_zstd(merge: Merge, tmp_path: Path) -> None:
-    merge([("a", 1, "x", 1)], [("b", 1, "x", 1)])
-    assert pq.read_metadata(tmp_path / "new.parquet").row_group(0).column(0).compression == "ZSTD"

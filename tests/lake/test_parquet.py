@@ -18,7 +18,7 @@ import intercom
 from intercom.compaction.partition import PartitionMerge
 from intercom.compaction.replace import replace_file
 from intercom.compaction.row_counts import RowCounts
-from intercom.lake.parquet import has_checksums, is_damage, is_whole, open_parquet, version_of
+from intercom.lake.parquet import ParquetFile, has_checksums, is_damage, is_whole, open_parquet, version_of
 from intercom.tables.catalogue import TABLES
 from tests.support.parquet import damaged, write_parquet
 
@@ -151,3 +151,26 @@ def test_a_damaged_part_is_not_published_as_it_is(tmp_path: Path) -> None:
         merge(None, [bad], tmp_path / "new.parquet")
     assert merge(None, [part], tmp_path / "new.parquet").files
     assert (tmp_path / "new.parquet").read_bytes() == part.read_bytes()
+
+
+def test_small_columns_are_in_snappy_and_others_in_zstd(tmp_path: Path) -> None:
+    """Of each column, whatever it is: pyarrow writes one that it is told nothing of without compression."""
+    table = pa.table(
+        {
+            "few": ["a"] * 100,
+            "long": ["a" * 100] * 100,
+            "nothing": pa.nulls(100, pa.string()),
+            "number": pa.array(range(100), pa.int64()),
+        }
+    )
+    with ParquetFile(tmp_path / "x.parquet", table.schema, "v1") as file:
+        file.write(table)
+    group = pq.read_metadata(tmp_path / "x.parquet").row_group(0)
+    codecs = {group.column(place).path_in_schema: group.column(place).compression for place in range(4)}
+    assert codecs == {"few": "SNAPPY", "long": "ZSTD", "nothing": "SNAPPY", "number": "SNAPPY"}
+
+
+def test_no_table_has_a_nested_column() -> None:
+    """Codecs are given by the names of columns, which the parts of a nested one do not have."""
+    fields = [field for table in TABLES.values() for field in table.schema.arrow]
+    assert not [field for field in fields if pa.types.is_nested(field.type)]

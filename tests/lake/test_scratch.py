@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from intercom.errors import OvertakenError
+from intercom.lake.process import Process
 from intercom.lake.scratch import private_folder, scratch_file, sweep
 from intercom.lake.storage import Lake
 from tests.lake.stores.files import publish
@@ -23,6 +25,8 @@ from tests.lake.stores.files import publish
 PROGRAM = """
 import sys, time
 from pathlib import Path
+from intercom.errors import OvertakenError
+from intercom.lake.process import Process
 from intercom.lake.scratch import scratch_file
 with scratch_file(Path(sys.argv[1]), ".parquet") as path, scratch_file(Path(sys.argv[1]), ".json") as other:
     path.write_bytes(b"half a table")
@@ -89,6 +93,25 @@ def test_files_of_one_process_are_in_one_folder_until_the_last_one_ends(tmp_path
         first.close()
         other.write_bytes(b"still there")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_may_be_kept_for_many_files(lake: Lake, base: Path) -> None:
+    with lake.keeping_scratch():
+        with lake.scratch() as first:
+            pass
+        with lake.scratch() as second:
+            assert second.parent == first.parent
+        assert list(base.iterdir()) == [first.parent]
+    assert list(base.iterdir()) == []
+
+
+def test_what_a_process_writes_after_its_kept_folder_was_discarded_is_refused(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path / "lake"))
+    with lake.keeping_scratch():
+        lake.discard_scratch(Process.current())
+        with pytest.raises(OvertakenError):
+            lake.write_json("_state/x.json", {})
+    assert lake.list("_state") == {}
 
 
 def test_the_next_run_removes_what_a_killed_process_left(lake: Lake, base: Path) -> None:
