@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from intercom.orchestration.observe.events import SYNCED
 from intercom.tables.catalogue import TABLES
 from tests.deployments.scripts import ROOT
+from tests.docs.parameters import flow_of
 from tests.support.prefect_server import Prefect
 from tests.support.rig import Rig
 
@@ -40,6 +41,14 @@ def test_prefect_takes_an_automation_with_a_placeholder_for_the_id(path: Path) -
     assert ids == ["00000000-0000-0000-0000-000000000000"]
     made_by = "intercom-lake bootstrap --notify" if path in NOTIFYING else f"--from-file {path.relative_to(ROOT)}"
     assert made_by in path.read_text(encoding="utf-8")
+
+
+def test_failures_of_each_flow_are_told() -> None:
+    """A verification that finds a difference fails, and so has to be told as well."""
+    (failed,) = (path for path in AUTOMATIONS if path.stem == "failed")
+    flows = {flow_of(path.stem).name for path in (ROOT / "flows").glob("*.py")}
+    assert len(flows) == 4
+    assert set(read(failed)["trigger"]["match_related"]["prefect.resource.name"]) == flows
 
 
 def test_dbt_waits_for_the_events_of_tables_that_there_are() -> None:
