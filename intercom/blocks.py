@@ -27,7 +27,7 @@ Prefect takes https addresses only, so it cannot be `logo.png` beside this modul
 
 
 class IntercomConnection(CredentialsBlock):
-    """Access to one Intercom workspace: its token, where its data live, and how fast it may be read.
+    """Access to one Intercom workspace: its token, its region, and how fast it may be read.
 
     The name of the block is the connection's name in a flow's parameter `connection`, with dashes for everything but
     letters and digits: connection `my_intercom` is block `my-intercom`. Runs that name no connection
@@ -61,47 +61,47 @@ print(bytes(answer.fields["app"]).decode())
     region: Literal["us", "eu", "au"] = Field(
         default="us",
         title="Region",
-        description="Where the workspace's data live: us when you log in at app.intercom.com, eu for "
+        description="Where Intercom keeps the workspace's data: us if you sign in at app.intercom.com, eu for "
         "app.eu.intercom.com, au for app.au.intercom.com.",
     )
     base_url: str | None = Field(
         default=None,
         title="Base URL",
-        description="None reaches Intercom at its region's address. Otherwise the URL of a proxy in front of it, for "
+        description="Empty: the address of the region. Otherwise the URL of a proxy in front of Intercom, for "
         "example https://proxy.example.com/intercom (https; plain http on loopback only).",
     )
     requests_per_10s: int | None = Field(
         default=None,
         title="Requests per 10 s",
-        description="None uses all that Intercom allows, 166 for a limit of 1,000 a minute. A smaller number, for "
+        description="Empty: all that Intercom allows, 166 for a limit of 1,000 a minute. A smaller number, for "
         "example 80, leaves the rest to other apps of the workspace.",
     )
     requests_in_flight: int | None = Field(
         default=None,
         title="Requests in flight",
-        description=f"How many requests may be under way at once, 1 to {MOST_IN_FLIGHT}. None means "
-        f"{MOST_IN_FLIGHT}, of which a run uses as many as bring something; 1 reads one page after the other.",
+        description=f"How many requests may run at the same time, 1 to {MOST_IN_FLIGHT}. Empty: up to "
+        f"{MOST_IN_FLIGHT}, as many as help. 1 reads one page after the other.",
     )
 
     deleted: Literal["remove", "mark"] = Field(
         default="remove",
         title="Deleted rows",
-        description="What becomes of rows that were deleted in Intercom: remove takes them out of the lake, mark keeps "
-        "them with the time in the column _deleted_at.",
+        description="What happens to rows that were deleted in Intercom: remove takes them out of the lake, mark keeps "
+        "them, with the time in the column _deleted_at.",
     )
 
     columns: dict[str, Any] = Field(
         default_factory=dict,
         title="Protected columns",
-        description="By table, columns that are left out (exclude), hashed or masked, as JSON: "
+        description="For each table, columns that are left out (exclude), hashed or masked, as JSON: "
         '{"contacts": {"exclude": ["avatar"], "hash": ["email", "phone"], "mask": ["name"]}}. '
         "Members of nested objects: custom_attributes.phone.",
     )
     hash_key: SecretStr | None = Field(
         default=None,
         title="Hash key",
-        description="The secret that columns are hashed with, at least 16 characters. Keep it: with another one, all "
-        "hashes are others. It is stored encrypted.",
+        description="The secret that columns are hashed with, at least 16 characters. Keep it: another key gives "
+        "other hashes. It is stored encrypted.",
     )
 
     def get_client(self) -> IntercomClient:
@@ -145,7 +145,7 @@ class IntercomWatermark(Block):
     _documentation_url = HttpUrl("https://developers.intercom.com/docs/references/rest-api/api.intercom.io/")
     _description = (
         "How far one table of one connection has been read into one lake. Runs save it; there is nothing to fill in. "
-        "Deleting it, or setting an earlier time, is safe: what counts is the earlier one of this and its copy in the "
+        "Deleting it, or setting an earlier time, is safe: what counts is the earlier of this and its copy in the "
         "lake. To read a table from the beginning, run with full_refresh."
     )
     _code_example = """

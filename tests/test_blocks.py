@@ -76,7 +76,7 @@ def test_the_client_of_a_block_with_a_wrong_value_is_an_error_that_names_the_blo
     block = IntercomConnection(access_token="Bearer secret-token")
     with pytest.raises(ConfigurationError) as caught:
         block.get_client()
-    assert str(caught.value).startswith("block intercom-connection/unsaved: the access token holds")
+    assert str(caught.value).startswith("block intercom-connection/unsaved: the access token contains")
     block._block_document_name = "acme"
     with pytest.raises(ConfigurationError, match=r"^block intercom-connection/acme: ") as caught:
         block.get_client()

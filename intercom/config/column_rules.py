@@ -63,7 +63,7 @@ def parse_columns(text: str) -> dict[str, Any]:
         found = None
     if not isinstance(found, dict):
         raise ConfigurationError(
-            "columns are no JSON object. Write them like "
+            "columns are not a JSON object. Write them like "
             '{"contacts": {"exclude": ["avatar"], "hash": ["email"]}}. Nothing was read.'
         )
     return found

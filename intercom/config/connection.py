@@ -129,7 +129,7 @@ def _check_token(token: str, place: str) -> None:
     quoted = token[0] in "\"'`" or token[-1] in "\"'`"  # from a line of a .env file that no shell has read
     if quoted or not all("!" <= character <= "~" for character in token):
         raise ConfigurationError(
-            f"{place}: the access token holds a quote, a blank, a line end or another character that no token has. "
+            f"{place}: the access token contains a quote, a blank, a line end or another character that no token has. "
             "Give the token alone, without 'Bearer', quotes or a line end."
         )
 

@@ -157,8 +157,8 @@ def _check_names(entries: list[Entry]) -> None:
         first = seen.setdefault(connection_slug(entry.name, place=entry.place), entry)
         if first is not entry:
             raise ConfigurationError(
-                f"{entry.place}: the names {first.name!r} and {entry.name!r} are one, "
-                f"{connection_slug(entry.name)!r}, as block and folder. Rename one of the two."
+                f"{entry.place}: the names {first.name!r} and {entry.name!r} are the same, "
+                f"{connection_slug(entry.name)!r}, as the name of a block. Rename one of the two."
             )
 
 
@@ -176,5 +176,5 @@ def _fill(value: str, environ: Mapping[str, str], place: str) -> str:
         if not environ.get(variable):
             raise ConfigurationError(f"{place}: the environment variable {variable} is not set or empty. Set it.")
     if "${" in _VARIABLE.sub("", value):
-        raise ConfigurationError(f"{place}: a '${{' begins no variable. Write ${{NAME}}; defaults are not supported.")
+        raise ConfigurationError(f"{place}: '${{' does not begin a variable. Write ${{NAME}}, without a default.")
     return _VARIABLE.sub(lambda match: environ[match[1]], value)

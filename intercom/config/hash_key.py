@@ -18,6 +18,6 @@ def checked_hash_key(given: str | SecretStr, place: str) -> SecretStr:
     if len(key) < SHORTEST_KEY or key != key.strip():
         raise ConfigurationError(
             f"{place}: hash_key has fewer than {SHORTEST_KEY} characters, or blanks around it. Make one, for example "
-            "by openssl rand -hex 32, and keep it: with another key all hashes are others."
+            "by openssl rand -hex 32, and keep it: another key gives other hashes."
         )
     return SecretStr(key)

@@ -50,20 +50,17 @@ def parse_lookback(text: str) -> Lookback:
         table, of_one, time = (part.strip() for part in entry.rpartition("="))
         if not re.fullmatch(_TIME, time, re.ASCII) or (of_one and not table):
             raise ConfigurationError(
-                f"The lookback {text!r} is no time. Write a number of minutes, hours or days, such as 90m, 26h or 2d; "
-                "for single tables 1h,contacts=6h. Nothing was read."
+                f"The lookback {text!r} is not a duration. Write a number of minutes, hours or days, such as 90m, 26h "
+                "or 2d; for single tables 1h,contacts=6h. Nothing was read."
             )
         if table and table not in _TABLES:
             raise ConfigurationError(
-                f"The lookback {text!r} names {table!r}. Only tables that are read from their watermark on have one: "
+                f"The lookback {text!r} names {table!r}. Only these tables have a lookback: "
                 f"{', '.join(_TABLES)}. Nothing was read."
             )
         if table in times:
             raise ConfigurationError(f"The lookback {text!r} has two times for the same tables. Nothing was read.")
         times[table] = int(time[:-1]) * _UNITS[time[-1]]
         if not _LEAST_SECONDS <= times[table] <= _MOST_SECONDS:
-            raise ConfigurationError(
-                f"The lookback {time} is not between 10 minutes, by which Intercom's search index may well lag, and "
-                "366 days. Nothing was read."
-            )
+            raise ConfigurationError(f"The lookback {time} is not between 10 minutes and 366 days. Nothing was read.")
     return Lookback(times.pop("", _BY_DEFAULT), tuple(times.items()))

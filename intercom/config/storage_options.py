@@ -30,7 +30,7 @@ def parse_options(text: str) -> dict[str, Any] | str:
     try:
         found: dict[str, Any] = json.loads(text)
     except ValueError as error:
-        raise ConfigurationError(f"The storage options are no JSON object: {error}. Nothing was read.") from None
+        raise ConfigurationError(f"The storage options are not a JSON object: {error}. Nothing was read.") from None
     return found
 
 
@@ -60,8 +60,8 @@ def block_named(reference: str) -> tuple[str, str]:
     kind, _, name = reference.partition("/")
     if kind not in BLOCK_TYPES or not name or "/" in name:
         raise ConfigurationError(
-            f"The storage options {harmless(reference, _REFERENCE)} name no block. Give one as '<type>/<name>' with "
-            f"one of the types {', '.join(BLOCK_TYPES)}, or give fsspec's options themselves as a JSON object. "
+            f"The storage options {harmless(reference, _REFERENCE)} do not name a block. Give one as '<type>/<name>' "
+            f"with one of the types {', '.join(BLOCK_TYPES)}, or give fsspec's options themselves as a JSON object. "
             "Nothing was read."
         )
     return kind, name
@@ -80,7 +80,7 @@ def options_from_block(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
                 value = json.loads(value)
         if not isinstance(value, Mapping):
             raise ConfigurationError(
-                "The Secret block with the storage options holds no JSON object. Save one, for example "
+                "The Secret block with the storage options does not contain a JSON object. Save one, for example "
                 '{"key": "...", "secret": "...", "endpoint_url": "https://..."}. Nothing was read.'
             )
         return dict(value)

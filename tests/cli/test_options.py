@@ -70,7 +70,7 @@ def test_options_are_taken_by_the_flow() -> None:
     [
         (["--tables", ","], "give at least one name"),
         (["--start-date", "yesterday"], "'yesterday' is neither a day, such as 2026-05-01, nor the word all"),
-        (["--storage-options", '{"profile"'], "no JSON object"),
+        (["--storage-options", '{"profile"'], "not a JSON object"),
         (["--compact", "sometimes"], '"auto", "always", "never"'),
     ],
 )

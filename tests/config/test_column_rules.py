@@ -211,6 +211,6 @@ def test_options_of_a_run_add_protection_and_never_take_any_away(
 def test_text_that_is_no_object_is_refused_without_being_shown() -> None:
     assert parse_columns('{"contacts": {}}') == {"contacts": {}}
     for text in ("secret-text", "[1]", "[" * 100_000):
-        with pytest.raises(ConfigurationError, match="no JSON object") as refused:
+        with pytest.raises(ConfigurationError, match="not a JSON object") as refused:
             parse_columns(text)
         assert "secret-text" not in str(refused.value)

@@ -39,15 +39,15 @@ def test_a_table_without_a_time_of_its_own_has_that_of_all() -> None:
     ("text", "told"),
     [
         ("26", "Write a number of minutes, hours or days"),
-        ("", "no time"),
-        ("1h,", "no time"),
-        ("1.5h", "no time"),
-        ("-1h", "no time"),
-        ("0h", "no time"),
-        ("=1h", "no time"),
-        ("contacts=", "no time"),
-        ("contacts", "no time"),
-        ("companies=6h", "names 'companies'. Only tables that are read from their watermark on"),
+        ("", "not a duration"),
+        ("1h,", "not a duration"),
+        ("1.5h", "not a duration"),
+        ("-1h", "not a duration"),
+        ("0h", "not a duration"),
+        ("=1h", "not a duration"),
+        ("contacts=", "not a duration"),
+        ("contacts", "not a duration"),
+        ("companies=6h", "names 'companies'. Only these tables have a lookback"),
         ("contacs=6h", "contacts, conversations"),
     ],
 )
@@ -75,5 +75,5 @@ def test_the_form_takes_what_the_flow_takes(text: str) -> None:
         refused = str(error)
     else:
         refused = None
-    of_the_form = refused is not None and ("is no time" in refused or " names " in refused)
+    of_the_form = refused is not None and ("is not a duration" in refused or " names " in refused)
     assert bool(re.search(LOOKBACK_PATTERN, text)) is not of_the_form

@@ -133,8 +133,8 @@ def test_a_name_without_letters_is_refused(name: str) -> None:
         ({"access_token": f'"{SECRET}\\x00"'}, ("another character",)),
         ({"access_token": "${NOPE}"}, ("variable NOPE", "'acme'", "'access_token'", "Set it")),
         ({"access_token": "${EMPTY}"}, ("variable EMPTY", "empty")),
-        ({"access_token": '"${NOPE:-x}"'}, ("begins no variable", "'access_token'")),
-        ({"access_token": '"${NOPE"'}, ("begins no variable",)),
+        ({"access_token": '"${NOPE:-x}"'}, ("does not begin a variable", "'access_token'")),
+        ({"access_token": '"${NOPE"'}, ("does not begin a variable",)),
         ({"region": "${NOPE}"}, ("variable NOPE", "'acme'", "'region'")),
         ({"region": "uk"}, ("unknown region 'uk'", "us, eu, au")),
         ({"region": SECRET}, ("unknown region (not shown", "us, eu, au")),
@@ -239,7 +239,7 @@ def test_the_environment_is_a_connection(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_quoted_token_in_the_environment_is_refused(quotes: str) -> None:
     token = f"{quotes[0]}{SECRET}{quotes[1]}".strip()
     fault = fault_of(lambda: connection_from_environment({"INTERCOM_ACCESS_TOKEN": token}))
-    assert "holds a quote" in fault
+    assert "contains a quote" in fault
     assert SECRET not in fault
 
 

@@ -153,6 +153,6 @@ def test_storage_options_may_be_typed_as_text() -> None:
     assert SyncOptions(storage_options='{"profile": "lake"}').store() == {"profile": "lake"}
     assert SyncOptions(storage_options="secret/lake").store() == "secret/lake"
     assert SyncOptions().store() is None
-    with pytest.raises(ConfigurationError, match="no JSON object") as refused:
+    with pytest.raises(ConfigurationError, match="not a JSON object") as refused:
         SyncOptions(storage_options='{"key": "hidden"').store()
     assert "hidden" not in str(refused.value)

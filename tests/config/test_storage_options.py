@@ -67,7 +67,7 @@ def test_what_names_no_block_is_refused(reference: str) -> None:
 
 @pytest.mark.parametrize("reference", ["lake", "s3-bucket/lake", "secret/a/b", ""])
 def test_a_reference_that_is_only_a_name_is_repeated(reference: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"The storage options '{reference}' name no block"):
+    with pytest.raises(ConfigurationError, match=f"The storage options '{reference}' do not name a block"):
         block_named(reference)
 
 

@@ -12,26 +12,26 @@ from cyclopts import Parameter
 from intercom import bundled
 
 CONNECTIONS = """\
-# Connections to Intercom. Safe to commit: a token stays in the environment, and is filled in where ${...} stands.
+# Connections to Intercom. You can commit this file: ${...} is replaced by a variable of the environment.
 #   export INTERCOM_ACCESS_TOKEN=...      # from the Developer Hub of your workspace
 #   intercom-lake check --connection my_intercom
 connections:
   intercom:
-    - name: "my_intercom"                  # what --connection names, and a folder in the lake
+    - name: "my_intercom"                  # the name for --connection, and of a folder in the lake
       access_token: ${INTERCOM_ACCESS_TOKEN}
-      region: "us"                         # where the workspace's data live: us, eu or au
-      # requests_per_10s: 80               # a cap below what Intercom allows, for a quota that is shared
+      region: "us"                         # where Intercom keeps the workspace's data: us, eu or au
+      # requests_per_10s: 80               # a limit below Intercom's, to share a quota with other apps
       # requests_in_flight: 8              # 1 to 32
-      # deleted: "mark"                    # rows that are gone from Intercom stay, with the time in _deleted_at
-      # hash_key: ${INTERCOM_HASH_KEY}     # for columns that are hashed: openssl rand -hex 32; keep it
-      # columns:                           # what never gets into the lake as it is
+      # deleted: "mark"                    # deleted rows stay in the lake, with a time in _deleted_at
+      # hash_key: ${INTERCOM_HASH_KEY}     # the key for hashed columns: openssl rand -hex 32; keep it
+      # columns:                           # values that must not reach the lake
       #   contacts:
       #     exclude: [avatar]
       #     hash: [email, phone]
       #     mask: [name]
 """
 _HEADER = """\
-# Deployments of intercom-lake. From this folder, since deployments remember where it is:
+# Deployments of intercom-lake. Call these commands in this folder, since deployments remember it:
 #   intercom-lake bootstrap --connections-file connections.yml
 #   prefect --no-prompt deploy --all
 #   prefect worker start --pool local-process
@@ -47,7 +47,7 @@ def init(
     *,
     folder: Annotated[Path, Parameter(help="The folder; created if it does not exist.", metavar="FOLDER")] = Path(),
 ) -> int:
-    """Write connections.yml and prefect.yaml, commented, into a folder. A file that is there stays as it is."""
+    """Write connections.yml and prefect.yaml, commented, into a folder. An existing file stays as it is."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -59,7 +59,7 @@ def init(
             with (folder / name).open("x", encoding="utf-8") as file:
                 file.write(text)
         except FileExistsError:
-            print(f"{folder / name} is there already and stays as it is")
+            print(f"{folder / name} exists already and stays as it is")
         except OSError as error:
             print(f"{folder / name} cannot be written: {error.strerror}", file=sys.stderr)
             return 1

@@ -61,8 +61,8 @@ def test_the_right_ones_of_the_tables_are_tried_beside_wrong_ones(checked: Check
 def test_secret_or_broken_storage_options_are_a_wrong_setting(checked: Check) -> None:
     for given, told in (
         ('{"secret": "very-secret-value"}', "holds a secret"),
-        ("{", "no JSON object"),
-        ("nosuch/block", "name no block"),
+        ("{", "not a JSON object"),
+        ("nosuch/block", "do not name a block"),
         ("secret/lake", "no Prefect API is configured"),
     ):
         found = checked(tables="tags", storage_options=given)

@@ -160,7 +160,7 @@ def test_a_row_that_is_gone_from_the_workspace_is_found_and_removed(
     [
         (["--connection", "nobody"], "has no table of connection 'nobody'"),
         (["--tables", "contact"], "There is no table 'contact'. Did you mean 'contacts'?"),
-        (["--lookback", "soon"], "The lookback 'soon' is no time"),
+        (["--lookback", "soon"], "The lookback 'soon' is not a duration"),
         (["--lake", "what://lake"], "cannot be used"),
     ],
 )
