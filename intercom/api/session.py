@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -202,7 +203,9 @@ class _BearerToken(AuthBase):
         return request
 
 
+@cache
 def _user_agent() -> str:
+    """With the version of the installed package, which takes milliseconds to find: longer than a request."""
     try:
         return f"intercom-lake/{version('intercom-lake')}"
     except PackageNotFoundError:  # run from a source tree

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,7 +37,7 @@ class Process:
     @classmethod
     def current(cls) -> Self:
         """The calling process."""
-        return cls(socket.gethostname(), _space(), os.getpid(), _started(os.getpid()))
+        return cls(socket.gethostname(), *_own(os.getpid(), _PROC))
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
@@ -73,6 +74,15 @@ class Process:
             return False
         state, started = _stat(other.pid)
         return started == other.started and state not in (*_ENDED, *_STOPPED)
+
+
+@lru_cache(maxsize=1)
+def _own(pid: int, _proc: Path) -> tuple[str | None, int, int | None]:
+    """`space`, `pid` and `started` of the calling process: they are its own for its life, and each file asks for them.
+
+    Kept for one process id, because a forked process has others.
+    """
+    return _space(), pid, _started(pid)
 
 
 def _space() -> str | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from dataclasses import fields as fields_of
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,18 +23,21 @@ _BESIDE = {"footers": "footer", "contents": "content"}
 
 def state_to_json(state: TableState) -> dict[str, Any]:
     """A JSON object; times in ISO 8601, UTC."""
-    fields = asdict(replace(state, columns=None, rewriting=None))
-    del fields["generation"]
+    # Not by `asdict` alone, which copies every value: that takes longer than to write the record.
+    fields = _members(state)
+    del fields["generation"], fields["columns"], fields["rewriting"]
+    fields["partitions"] = {month: _members(entry) for month, entry in state.partitions.items()}
+    fields["derived_from"] = {month: _members(entry) for month, entry in state.derived_from.items()}
+    fields["owed"] = tuple(map(asdict, state.owed))
     fields["staged"] = [run.to_json() for run in state.staged]
     for name in ("ingested_at", "saved_at"):
         fields[name] = iso_text(fields[name])
     for name in ("watermark", "history_from", "backfilled_from"):
         fields[name] = None if fields[name] is None else iso_text(datetime.fromtimestamp(fields[name], UTC))
     fields["sweep"] = None if state.sweep is None else state.sweep.to_json()
-    if state.columns is not None:
-        fields["columns"] = state.columns.to_json()
-    if state.rewriting is not None:
-        fields["rewriting"] = {"version": state.rewriting.version, "to": state.rewriting.to.to_json()}
+    fields["columns"] = None if state.columns is None else state.columns.to_json()
+    rewriting = state.rewriting
+    fields["rewriting"] = rewriting and {"version": rewriting.version, "to": rewriting.to.to_json()}
     # Not inside the partitions: older versions of this package fail on an unknown field there.
     for plural, name in _BESIDE.items():
         fields[plural] = {month: entry.pop(name) for month, entry in fields["partitions"].items()}
@@ -87,6 +91,11 @@ def state_from_json(record: Mapping[str, Any]) -> TableState:
         owed=tuple(map(OwedParent.from_json, record.get("owed", ()))),
         sweep=None if record.get("sweep") is None else SweepMark.from_json(record["sweep"]),
     )
+
+
+def _members(entry: Any) -> dict[str, Any]:
+    """The fields of a dataclass by name, with their own values."""
+    return {field.name: getattr(entry, field.name) for field in fields_of(entry)}
 
 
 def _format(state: TableState) -> int:

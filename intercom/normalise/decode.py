@@ -7,6 +7,7 @@ call for each kind, and a column is a slice of its result.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
 
@@ -47,15 +48,7 @@ class ObjectDecoder:
     def __init__(self, kinds: Mapping[str, ColumnKind], others: Sequence[str] = (), *, closed: bool = False) -> None:
         self._names = (*kinds, *others)
         self._kinds = (*kinds.values(), *[ColumnKind.JSON for _ in others])
-        types = [(_DECODED[kind], NULL if kind is ColumnKind.JSON else None) for kind in kinds.values()]
-        types += [(Raw, None) for _ in others]
-        self._shape = defstruct(
-            "_Members",
-            [(f"m{number}", *each) for number, each in enumerate(types)],
-            rename={f"m{number}": name for number, name in enumerate(self._names)},
-            forbid_unknown_fields=closed,
-            gc=False,
-        )
+        self._shape = _shape(tuple(kinds.items()), tuple(others), closed)
         self._absent = self._shape()
         self._decode = Decoder(self._shape).decode
         self._decode_some = Decoder(list[self._shape | None]).decode  # type: ignore[name-defined]
@@ -74,6 +67,22 @@ class ObjectDecoder:
 
     def _columns(self, rows: Sequence[Struct]) -> dict[str, Decoded]:
         return dict(zip(self._names, zip(self._kinds, zip(*map(astuple, rows), strict=True), strict=True), strict=True))
+
+
+@lru_cache(maxsize=256)
+def _shape(kinds: tuple[tuple[str, ColumnKind], ...], others: tuple[str, ...], closed: bool) -> type[Struct]:
+    """The class of an `ObjectDecoder`'s objects. Making one takes as long as decoding a page of small records, and
+    each read of a table would make the same ones."""
+    types = [(_DECODED[kind], NULL if kind is ColumnKind.JSON else None) for _, kind in kinds]
+    types += [(Raw, None) for _ in others]
+    names = [*(name for name, _ in kinds), *others]
+    return defstruct(
+        "_Members",
+        [(f"m{number}", *each) for number, each in enumerate(types)],
+        rename={f"m{number}": name for number, name in enumerate(names)},
+        forbid_unknown_fields=closed,
+        gc=False,
+    )
 
 
 def to_arrays(columns: Mapping[str, Decoded]) -> dict[str, pa.Array]:

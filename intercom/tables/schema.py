@@ -10,10 +10,12 @@ The types never depend on the data, because files of one table whose column type
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Final, Self
+from functools import lru_cache
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -119,8 +121,10 @@ class TableSchema:
         """The columns under a connection's rules, and with ``_deleted_at`` if deleted rows are marked.
 
         Columns whose values are taken out leave. Those that get a text in place of their values become strings; JSON
-        stays JSON.
+        stays JSON. Without rules and marks, before and now, they are the same columns.
         """
+        if not (rules or self.rules) and marks_deleted == self.marks_deleted:
+            return self
         fields = [under for column in self.fields if (under := _under(rules, column)) is not None]
         flat = [under for column in self.flat if (under := _under(rules, column)) is not None]
         return replace(self, fields=tuple(fields), flat=tuple(flat), rules=rules, marks_deleted=marks_deleted)
@@ -144,20 +148,27 @@ class TableSchema:
         return own | flat | marked | ({_RULES: self.rules.to_json()} if self.rules else {})
 
     @classmethod
-    def from_json(cls, columns: Mapping[str, Any]) -> Self:
+    def from_json(cls, columns: Mapping[str, Any]) -> TableSchema:
         """The inverse of `to_json`; raises KeyError, TypeError or ValueError for another object."""
-        own = {name: kind for name, kind in columns.items() if isinstance(kind, str) and name != DELETED_AT}
-        flat = {name: entry for name, entry in columns.items() if isinstance(entry, list)}
-        rules = columns.get(_RULES)
-        return cls(
-            tuple(Column(name, ColumnKind(kind)) for name, kind in own.items()),
-            tuple(
-                Column(name, ColumnKind(kind), tuple(path), tuple(otherwise))
-                for name, (kind, path, otherwise) in flat.items()
-            ),
-            rules=NO_RULES if rules is None else ColumnRules.from_json(rules),
-            marks_deleted=DELETED_AT in columns,
-        )
+        return _from_json_text(json.dumps(columns))
+
+
+@lru_cache(maxsize=256)
+def _from_json_text(text: str) -> TableSchema:
+    """`TableSchema.from_json`; kept, because a run reads the record of a table some five times."""
+    columns = json.loads(text)
+    own = {name: kind for name, kind in columns.items() if isinstance(kind, str) and name != DELETED_AT}
+    flat = {name: entry for name, entry in columns.items() if isinstance(entry, list)}
+    rules = columns.get(_RULES)
+    return TableSchema(
+        tuple(Column(name, ColumnKind(kind)) for name, kind in own.items()),
+        tuple(
+            Column(name, ColumnKind(kind), tuple(path), tuple(otherwise))
+            for name, (kind, path, otherwise) in flat.items()
+        ),
+        rules=NO_RULES if rules is None else ColumnRules.from_json(rules),
+        marks_deleted=DELETED_AT in columns,
+    )
 
 
 def plain_path(path: tuple[str, ...]) -> tuple[str, ...]:

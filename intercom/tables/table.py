@@ -296,10 +296,13 @@ class Table:
         return self.configured(own)
 
     def _with(self, rules_of: Callable[[str], ColumnRules], *, marks_deleted: bool) -> Table:
-        parent = self.parent and replace(
-            self.parent, table=self.parent.table._with(rules_of, marks_deleted=marks_deleted)
-        )
+        parent = self.parent
+        if parent is not None:
+            above = parent.table._with(rules_of, marks_deleted=marks_deleted)
+            parent = parent if above is parent.table else replace(parent, table=above)
         schema = self.schema.configured(rules_of(self.name), marks_deleted=marks_deleted)
+        if schema is self.schema and parent is self.parent:
+            return self  # as for most connections; a new one is checked as if it had been declared
         return replace(self, schema=schema, parent=parent)
 
     @property
