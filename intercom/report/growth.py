@@ -26,7 +26,7 @@ def growth(facts: LakeFacts) -> Section:
         if one.table.month_field is not None and one.table.access is not Access.DERIVED and one.scan.rows
     ]
     figures = [_months(tables), _days(facts, tables)] if tables else []
-    notes = () if tables else ("No table with a time of creation has rows: there is no growth to show.",)
+    notes = () if tables else ("No table with a created_at has rows: there is no growth to show.",)
     return Section("Growth", figures=tuple(one for one in figures if one is not None), notes=notes)
 
 
@@ -74,7 +74,7 @@ def _days(facts: LakeFacts, tables: Sequence[TableFacts]) -> Figure | None:
     return Figure(
         "New and changed rows by day",
         _more(
-            f"The {DAYS} days to {day(last)}. Changed: rows whose last change was on that day, and that are older.",
+            f"The {DAYS} days to {day(last)}. Changed: older rows that were last changed on that day.",
             len(by_table),
         ),
         tuple(panels),

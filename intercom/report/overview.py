@@ -31,7 +31,7 @@ def freshness(facts: LakeFacts) -> Section:
     """Rows, newest change and last run of each table."""
     tables = list(facts.tables.values())
     marked, waiting = any(one.scan.marked for one in tables), any(one.waiting for one in tables)
-    headings = ["table", "rows", "newest change", "in step with Intercom", "last run"]
+    headings = ["table", "rows", "newest change", "up to date as of", "last run"]
     headings += ["deleted, marked"] * marked + ["not merged yet"] * waiting
     rows = []
     for one in tables:
@@ -46,12 +46,12 @@ def freshness(facts: LakeFacts) -> Section:
     notes = [f"{one.table.name}: {one.scan.failure}; its numbers are left out." for one in tables if one.scan.failure]
     notes += [f"{one.table.name}: {told}." for one in tables for told in one.scan.damaged]
     if waiting:
-        notes.append("Rows that are staged and not merged yet are in no other number of this page.")
+        notes.append("Staged rows that are not merged yet are in no other number of this page.")
     if hidden := [f"{one.table.name}: {', '.join(one.protected)}" for one in tables if one.protected]:
         notes.append(f"Columns that the connection's rules protect: {'; '.join(hidden)}.")
     if absent := [name for name in TABLES if name not in facts.tables]:
-        notes.append(f"Not in this lake: {listed(absent)}.")
-    told = "All that Intercom had at the time in step is in the lake. Times are in UTC."
+        notes.append(f"This lake does not have: {listed(absent)}.")
+    told = 'The lake has everything that Intercom had at the time in "up to date as of". Times are in UTC.'
     return Section(
         "Tables",
         listings=(Listing("", told, Numbers(tuple(headings), tuple(rows), frozenset({0, 2, 3, 4}))),),
@@ -80,10 +80,10 @@ def _in_step(facts: LakeFacts) -> Tile:
     times = [synced_at(facts, one) for one in facts.tables.values()]
     known = [time for time in times if time is not None]
     if not known:
-        return Tile("In step with Intercom", "–", "not known")
+        return Tile("Up to date as of", "–", "not known")
     oldest, missing = min(known), len(times) - len(known)
     told = minute(oldest) + (f"; {missing} tables not yet" if missing else ", the oldest table")
-    return Tile("In step with Intercom", age(oldest, facts.now), told)
+    return Tile("Up to date as of", age(oldest, facts.now), told)
 
 
 def _last_run(facts: LakeFacts) -> Tile:
@@ -96,7 +96,7 @@ def _last_run(facts: LakeFacts) -> Tile:
 
 def _verified(facts: LakeFacts) -> Tile:
     if not facts.history.verifications:
-        return Tile("Verification", "–", "none is in the lake")
+        return Tile("Verification", "–", "no result is in the lake")
     latest = facts.history.verifications[-1]
     found = len(latest.differences)
     value = "proven" if latest.ok else "not proven" if not found else f"{found:,} difference{'s' * (found > 1)}"

@@ -60,7 +60,7 @@ def _articles(tally: Values) -> Figure:
     return _simple("Articles by state", "Of the help center.", "state", _summed(tally, "state", "no state"))
 
 
-_COUNTRY: Final = "By the country that Intercom has found for them."
+_COUNTRY: Final = "By the country that Intercom has found."
 
 
 def _simple(title: str, told: str, heading: str, counts: Counter[str]) -> Figure:
@@ -92,7 +92,7 @@ def _tags(facts: LakeFacts) -> tuple[list[Figure], list[str]]:
         elif column == "tag_names":
             by_kind[table] = tally.counts
         elif (names := names_of(facts, "tags")) is None:
-            notes.append("Tags of contacts: left out, since the names of tags are not in this lake.")
+            notes.append("Tags of contacts: left out, since this lake does not have the names of tags.")
         else:
             by_kind[table] = _named(tally.counts, names)
     total: Counter[str] = Counter()

@@ -23,7 +23,7 @@ def sync_history(facts: LakeFacts) -> Section:
     """The newest runs, the oldest on the left."""
     history = facts.history
     if not history.runs:
-        return Section("Sync history", notes=("No summary of a run is in this lake: its history is left out.",))
+        return Section("Sync history", notes=("This lake has no summary of a run, so it has no history to show.",))
     runs = history.runs
     labels = _labels(runs)
 
@@ -47,7 +47,7 @@ def sync_history(facts: LakeFacts) -> Section:
         ),
         Panel("Requests", bars(lambda run: run.requests), value=count(_total(runs, lambda run: run.requests))),
         Panel("Answers with 429", bars(lambda run: run.throttled), value=count(throttled)),
-        Panel("Share of the allowance", bars(lambda run: run.share, percent=True), value=_usual_share(runs)),
+        Panel("Share of the rate limit", bars(lambda run: run.share, percent=True), value=_usual_share(runs)),
         Panel("Seconds", bars(lambda run: run.seconds), value=f"latest: {span(runs[-1].seconds)}"),
     ]
     failed = sum(run.state != "completed" for run in runs)

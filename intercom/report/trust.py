@@ -29,11 +29,11 @@ def trust(facts: LakeFacts) -> Section:
     if any(table.rejected for table in facts.tables.values()):
         listings.append(_rejected(facts))
     else:
-        notes.append("Rejected records: none is kept. They are kept for 90 days.")
+        notes.append("Rejected records: there are none from the last 90 days.")
     if any(table.freshness.extra_rows for table in facts.tables.values()):
         listings.append(_extra(facts))
     else:
-        notes.append("Fields without a column: none is in any row.")
+        notes.append("Fields without a column: no row has any.")
     return Section("Quality", listings=tuple(listings), notes=tuple(notes))
 
 
@@ -57,7 +57,7 @@ def _rejected(facts: LakeFacts) -> Listing:
         for name, table in facts.tables.items()
         for reason, number in table.rejected.most_common()
     ]
-    told = "Records of the last 90 days that could not be rows. They are in the lake's folder _rejected."
+    told = "Records of the last 90 days that could not be rows. The folder _rejected of the lake has them."
     return Listing("Rejected records", told, Numbers(("table", "reason", "records"), tuple(rows), frozenset({0, 1})))
 
 
@@ -70,9 +70,7 @@ def _extra(facts: LakeFacts) -> Listing:
         fields = [f"{shown_name(field)} ({number:,})" for field, number in fresh.extra.most_common(_MOST_FIELDS)]
         more = len(fresh.extra) - len(fields)
         rows.append((name, ", ".join(fields) + (f" and {more:,} more" if more > 0 else ""), count(fresh.extra_rows)))
-    told = (
-        "Rows with values that have no column of their own, or do not fit it. They are in the column _extra, as sent."
-    )
+    told = "Rows with values that have no column, or do not fit it. The column _extra has these values as sent."
     return Listing(
         "Kept in _extra",
         told,

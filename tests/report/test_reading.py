@@ -123,15 +123,15 @@ def test_tables_that_are_not_there_are_left_out_with_a_line_each(folder: Path, t
     assert list(facts.tables) == ["segments"]
     assert [figure for section in sections(facts) for figure in section.figures] == []
     for line in (
-        "Not in this lake: contacts, companies, ",
+        "This lake does not have: contacts, companies, ",
         "conversations: not in this lake. Volume, times to reply and to close, and open conversations are left out.",
         "contacts: not in this lake. Their tags are left out.",
         "articles: not in this lake; left out.",
-        "No summary of a run is in this lake",
-        "Verifications: none is in this lake.",
+        "This lake has no summary of a run",
+        "Verifications: no result is in this lake.",
     ):
         assert line in told(facts)
-    shown = {tile.title: tile.value for tile in tiles(facts) if tile.title != "In step with Intercom"}
+    shown = {tile.title: tile.value for tile in tiles(facts) if tile.title != "Up to date as of"}
     assert list(shown.values()) == ["6", "–", "–", "–", "–", "–", "0"]
 
 
@@ -177,7 +177,7 @@ def test_rows_that_wait_to_be_merged_are_told_and_in_no_other_number(rig: Rig) -
     section = freshness(facts)
     assert section.listings[0].numbers.headings[-1] == "not merged yet"
     assert section.listings[0].numbers.rows[0][-1] == str(waiting)
-    assert "Rows that are staged and not merged yet are in no other number of this page." in section.notes
+    assert "Staged rows that are not merged yet are in no other number of this page." in section.notes
 
 
 def test_of_one_protected_column_of_two_the_other_is_shown(facts: LakeFacts) -> None:

@@ -24,8 +24,8 @@ def lake_findings(lake: Lake, connection: str) -> list[Finding]:
         holders = holders_of(lake, connection, TABLES)
     except IntercomLakeError as error:
         return [fault("lake", error, url=lake.url)]
-    kind = f"lake {identity.id[:8]}" if identity else "a new lake, which the first run makes"
-    detail = f"{lake.url}, {kind}: can be written, listed, read and deleted"
+    kind = f"lake {identity.id[:8]}" if identity else "a new lake, which the first run creates"
+    detail = f"{lake.url}, {kind}: files can be written, listed, read and deleted"
     facts = {"url": lake.url, "id": identity.id if identity else None}
     findings = [Finding("lake", Verdict.OK, detail, facts=facts)]
     if trial.exclusively is not None:
@@ -33,10 +33,10 @@ def lake_findings(lake: Lake, connection: str) -> list[Finding]:
         detail = f"the store does not create files exclusively: {trial.exclusively}"
         findings.append(Finding("lock", Verdict.WARN, detail, cure))
     elif trial.conditionally is None:
-        detail = "holds: of two writers one creates a file, and a changed file is not replaced (both tried)"
+        detail = "works: only one of two writers creates a file, and a changed file is not replaced (both tested)"
         findings.append(Finding("lock", Verdict.OK, detail))
     else:
-        detail = "holds: of two writers one creates a file (tried)"
+        detail = "works: only one of two writers creates a file (tested)"
         if not lake.local:
             detail += f"; files are not replaced by their ETag: {trial.conditionally}"
         findings.append(Finding("lock", Verdict.OK, detail))
@@ -48,10 +48,11 @@ def _holder(holder: Holder) -> Finding:
     run = f"run {holder.run_id}, since {holder.since} on {holder.host}"
     facts = {"run_id": holder.run_id, "tables": list(holder.tables), "at_work": holder.at_work, "host": holder.host}
     if holder.at_work:
-        detail = f"{run}, is at work on {tables}; another run over these tables waits or ends"
+        detail = f"{run}, is working on {tables}; another run over these tables waits or ends"
     elif holder.at_work is None:
         detail = (
-            f"{run}, holds {tables}; its last sign of life is of {holder.renewed_at}. A minute without takes the lock"
+            f"{run}, holds {tables}; its last sign of life was at {holder.renewed_at}. After a minute without one, the "
+            "next run takes the lock over"
         )
     else:
         detail = f"{run}, has died and left its lock on {tables}; the next run takes it over"
@@ -79,14 +80,14 @@ def owner_findings(
         yield Finding(
             "workspace",
             Verdict.FAIL,
-            f"the lake has {', '.join(tables)} of workspace {code} under connection {connection!r}, and the token is "
-            f"of {workspace.code}",
+            f"the lake has {', '.join(tables)} of workspace {code} under connection {connection!r}; the token "
+            f"belongs to {workspace.code}",
             "Use another connection name or another lake.",
             setting=True,
             facts={"lake": code, "token": workspace.code, "tables": tables},
         )
     if known and not other:
-        yield Finding("workspace", Verdict.OK, f"the lake's tables are of {workspace.code}, as the token is")
+        yield Finding("workspace", Verdict.OK, f"the lake's tables and the token belong to {workspace.code}")
 
 
 def _record(lake: Lake, connection: str, table: Table) -> Mapping[str, Any]:

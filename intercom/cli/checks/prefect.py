@@ -31,7 +31,7 @@ def prefect_findings(prefect: PrefectAccess, connection: str) -> list[Finding]:
             cure = "Set PREFECT_API_URL, or PREFECT_SERVER_EPHEMERAL_ENABLED=true."
             return [Finding("prefect", Verdict.FAIL, "no API is configured, and no temporary one allowed", cure,
                             setting=True)]  # fmt: skip
-        detail = "no API is configured: sync starts a temporary server. Blocks in its database were not looked at"
+        detail = "no API is configured: sync starts a temporary server. Blocks in its database were not read"
         return [Finding("prefect", Verdict.OK, detail, facts={"url": None})]
     try:
         return [_reached(settings, api), *_set_up(api, connection)]
@@ -47,13 +47,13 @@ def _reached(settings: ApiSettings, api: PlainApi) -> Finding:
         return Finding("prefect", Verdict.OK, detail, facts=facts)
     theirs = theirs[:40]
     if theirs == ours:
-        return Finding("prefect", Verdict.OK, f"{detail}, version {ours} as here", facts=facts)
+        return Finding("prefect", Verdict.OK, f"{detail}, version {ours}, the same as here", facts=facts)
     detail += f", version {theirs}, and {ours} here"
     if theirs.split(".")[0] != ours.split(".")[0]:
-        cure = "Prefect's client refuses that: install the same major version."
+        cure = "Prefect's client refuses this: install the same major version."
         return Finding("prefect", Verdict.FAIL, detail, cure, facts=facts)
     if _numbers(theirs) < _numbers(ours):
-        cure = "Prefect wants a server that is not older than its clients: upgrade the server."
+        cure = "A Prefect server must not be older than its clients: upgrade the server."
         return Finding("prefect", Verdict.WARN, detail, cure, facts=facts)
     return Finding("prefect", Verdict.OK, detail, facts=facts)
 
@@ -72,7 +72,7 @@ def _set_up(api: PlainApi, connection: str) -> Iterator[Finding]:
     if not missing:
         yield Finding("deployments", Verdict.OK, "the server is set up for them", facts={"missing": []})
         return
-    cure = "Only deployments need that: intercom-lake bootstrap makes it."
+    cure = "Only deployments need this: intercom-lake bootstrap creates it."
     yield Finding("deployments", Verdict.NOTE, f"not set up: {', '.join(missing)}", cure, facts={"missing": missing})
 
 

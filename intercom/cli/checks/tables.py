@@ -31,16 +31,16 @@ def table_finding(table: Table, answer: Future[int | None]) -> Finding:
         elif error.status is not None and error.status < 500 and error.status not in (408, 429):
             detail, cure = (
                 f"{said}: Intercom refuses the request",
-                "Leave the table out, and report it: it is our fault.",
+                "Leave the table out, and report this: it is a fault of intercom-lake.",
             )
         else:
             detail = f"no usable answer: {last_reason(error)}"
-            cure = "Try again; if it stays, leave the table out."
+            cure = "Try again. If it fails again, leave the table out."
         return Finding(table.name, Verdict.FAIL, detail, cure, facts=facts)
     except IntercomLakeError as error:
         return fault(table.name, error)
     if table.made_of is not None:
-        return Finding(table.name, Verdict.OK, f"is made of {table.made_of.name}, without a request")
+        return Finding(table.name, Verdict.OK, f"is made from {table.made_of.name}, without a request")
     if rows is None:
         return Finding(table.name, Verdict.OK, "may be read", facts={"rows": None})
     return Finding(table.name, Verdict.OK, f"{rows:,} row{'' if rows == 1 else 's'}", facts={"rows": rows})
@@ -51,5 +51,5 @@ def unless_skipped(found: Finding, table: Table, answer: Future[int | None], cli
     error = answer.exception()
     if not table.optional or not isinstance(error, ApiError) or (reason := why_closed(table, error, client)) is None:
         return found
-    cure = "Runs leave it out unless it is named, and end well."
+    cure = "Runs skip this table unless it is named, and succeed."
     return Finding(table.name, Verdict.NOTE, reason, cure, facts=found.facts)

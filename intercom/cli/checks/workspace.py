@@ -101,7 +101,7 @@ def clock_findings(workspace: Workspace, sent: float, received: float) -> Iterat
             "clock",
             Verdict.WARN,
             "the answers have no Date header",
-            "Each run then reads the last day again. Let the proxy in between keep the header.",
+            "Each run then reads the last day again. Let the proxy keep this header.",
         )
         return
     ahead, behind = sent - (workspace.server_time + 1), workspace.server_time - received
@@ -122,7 +122,7 @@ def rate_limit_finding(limiter: RateLimiter, connection: Connection) -> Finding:
     own = connection.requests_per_10s
     capped = f", of which {own} may be used (requests_per_10s)" if own else ""
     if told.limit is None:
-        detail = f"not told by Intercom: {limiter.usage().limit} requests per 10 s are taken for it"
+        detail = f"Intercom does not send it: {limiter.usage().limit} requests per 10 s are assumed"
         return Finding("rate limit", Verdict.NOTE, detail, facts={"per_10s": None, "cap": own})
     detail = f"{told.limit} requests per 10 s{capped}"
     facts: dict[str, Any] = {"per_10s": told.limit, "cap": own}
@@ -138,5 +138,5 @@ def rate_limit_finding(limiter: RateLimiter, connection: Connection) -> Finding:
     detail += f"; others used {others or 'none'} in the last {within}"
     if others < _BUSY_SHARE * told.limit:
         return Finding("rate limit", Verdict.OK, detail, facts=facts)
-    cure = "Runs leave them their part, and take longer: see which other apps use this token or workspace."
+    cure = "Runs leave room for them, and take longer. Find out which other apps use this token or workspace."
     return Finding("rate limit", Verdict.WARN, detail, cure, facts=facts)

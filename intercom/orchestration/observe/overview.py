@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from intercom.sync.summary import markdown_table, unbroken
 
-_HEADINGS: Final = ("table", "in step with Intercom", "rows", "last run", "last error")
+_HEADINGS: Final = ("table", "up to date as of", "rows", "last run", "last error")
 """As much as Prefect's page has room for: texts of errors stand below the table."""
 _ERROR_SHOWN: Final = 300
 """Characters of an error that are shown; the run that it links to has all of it."""

@@ -77,7 +77,7 @@ def test_a_run_that_holds_tables_is_told_and_is_no_fault(rig: Rig, checked: Chec
     assert (found.status, found["running"]["status"]) == (0, "note")
     assert found["running"]["facts"]["tables"] == ["tags", "teams"]
     assert "run run-9" in found["running"]["detail"]
-    assert "at work" in found["running"]["detail"]
+    assert "is working on" in found["running"]["detail"]
     assert "running" not in checked(tables="tags").states()
 
 

@@ -19,7 +19,7 @@ def test_an_api_that_is_not_configured_is_no_fault(checked: Check) -> None:
     found = checked(tables="tags")
     assert found["prefect"]["facts"] == {"url": None}
     assert "temporary server" in found["prefect"]["detail"]
-    assert "not looked at" in found["prefect"]["detail"]
+    assert "not read" in found["prefect"]["detail"]
 
 
 def test_an_api_that_is_not_configured_with_no_temporary_one_allowed(checked: Check, monkeypatch: Any) -> None:

@@ -39,7 +39,7 @@ def test_the_findings_stand_below_each_other_beside_a_table_with_a_long_name(
 ) -> None:
     assert check(connection=CONNECTION, tables=["conversation_teammates"]) == 0
     found = {line[8:30].strip(): line[32:] for line in capsys.readouterr().out.splitlines()[:-1] if line[2:6].strip()}
-    assert found["conversation_teammates"].startswith("is made of conversations")
+    assert found["conversation_teammates"].startswith("is made from conversations")
     assert found["conversations"] == "12 rows"
     assert found["connection"].startswith("acme, from connections.yml")
 

@@ -64,7 +64,7 @@ def test_an_optional_table_that_the_token_may_not_read_is_a_note_unless_it_was_n
     found = checked(tables="all")
     assert (found.status, found["teams"]["status"]) == (0, "note")
     assert found["teams"]["detail"] == "the token may not read it without the permission 'read admins' (403 forbidden)"
-    assert found["teams"]["cure"] == "Runs leave it out unless it is named, and end well."
+    assert found["teams"]["cure"] == "Runs skip this table unless it is named, and succeed."
     assert checked(tables="default,teams").failed() == ["teams"]
 
 
@@ -80,7 +80,7 @@ def test_the_children_of_one_record_are_asked_for_too(rig: Rig, checked: Check) 
 
 def test_a_table_that_is_made_of_another_one_is_not_asked_for(rig: Rig, checked: Check) -> None:
     found = checked(tables="contact_tags")
-    assert found["contact_tags"]["detail"] == "is made of contacts, without a request"
+    assert found["contact_tags"]["detail"] == "is made from contacts, without a request"
     assert (found.status, found["contacts"]["status"]) == (0, "ok")  # which it brings
     assert len(rig.server.requests()) == 2  # one to say whose the token is, and one for contacts
 

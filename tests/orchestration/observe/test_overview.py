@@ -34,7 +34,7 @@ def test_every_table_has_a_row_with_its_freshness_rows_last_run_and_last_error()
     lines = overview([CONTACTS, TAGS, {**NEVER, "table": "teams"}])
     assert lines[0] == "All tables of `acme` in `s3://bucket/crm`, times in UTC"
     assert [line for line in lines if line.startswith("| ")] == [
-        "| table | in step with Intercom | rows | last run | last error |",
+        "| table | up to date as of | rows | last run | last error |",
         "| contacts | 2026-11-03 12:00 | 1,234 | [2026-11-03 13:07](run-2) failed | 2026-11-03 13:07 |",
         "| tags | 2026-11-03 12:00 | 0 | [2026-11-03 12:01](run-1) |  |",
         "| teams | - | - | - |  |",

@@ -174,7 +174,7 @@ def test_the_summary_of_a_run_shows_bytes_and_its_share_of_the_allowance(watched
 
 def test_the_overview_shows_every_table_of_the_connection_and_the_latest_error(watched: Watched) -> None:
     newest, oldest = (rows(version.partition("###")[0]) for version in watched.artifacts(OVERVIEW))
-    assert newest[0] == ["table", "in step with Intercom", "rows", "last run", "last error"]
+    assert newest[0] == ["table", "up to date as of", "rows", "last run", "last error"]
     assert [row[0] for row in newest[1:]] == [row[0] for row in oldest[1:]] == list(TABLES)
     contacts, before = newest[1], oldest[1]
     assert contacts[1:3] == before[1:3] == [before[1], str(len(watched.rig.workspace.rows("contacts")))]
