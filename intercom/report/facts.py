@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Final
-from urllib.parse import unquote
 
 from intercom.compaction.policy import waiting_rows
 from intercom.errors import ConfigurationError, LakeError
+from intercom.lake.contents import connections_in, no_table_of, tables_in
 from intercom.lake.storage import Lake
 from intercom.lake.table import LakeTable
 from intercom.report.history import History, read_history
@@ -21,7 +21,7 @@ from intercom.sync.run_summary import recorded_table
 from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Access, Table
 from intercom.verify.lake_index import times_of
-from intercom.verify.tables import table_in, tables_in
+from intercom.verify.tables import table_in
 
 FIRST_REPLY: Final = "statistics_time_to_admin_reply"
 FIRST_CLOSE: Final = "statistics_time_to_first_close"
@@ -62,13 +62,9 @@ def connection_in(lake: Lake, name: str | None) -> str:
     """The connection that is asked for, or the only one that the lake has tables of. Else raises ConfigurationError."""
     if name is not None:
         if not tables_in(lake, name):
-            raise ConfigurationError(
-                f"The lake {lake.url} has no table of connection {name!r}: nothing was synced under that name. Check "
-                "--connection and --lake; nothing was read."
-            )
+            raise no_table_of(lake, name)
         return name
-    folders = {unquote(folder) for root in ("_state", "data") for folder in lake.names(root)}
-    there = sorted(folder for folder in folders if _has_tables(lake, folder))
+    there = connections_in(lake)
     if not there:
         raise ConfigurationError(f"The lake {lake.url} has no table: nothing was synced. Check --lake.")
     if len(there) > 1:
@@ -76,13 +72,6 @@ def connection_in(lake: Lake, name: str | None) -> str:
             f"The lake {lake.url} has tables of several connections: {', '.join(there)}. Name one with --connection."
         )
     return there[0]
-
-
-def _has_tables(lake: Lake, connection: str) -> bool:
-    try:
-        return bool(tables_in(lake, connection))
-    except LakeError:  # a file, such as the lake's identity
-        return False
 
 
 def read_facts(lake: Lake, connection: str, now: datetime) -> LakeFacts:

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 
 from intercom.api.client import IntercomClient
 from intercom.api.workspace import Workspace, identify
-from intercom.errors import ConfigurationError, LakeError
+from intercom.errors import LakeError
+from intercom.lake.contents import no_table_of, tables_in
 from intercom.lake.layout import TableFormat, TablePaths, data_folder
 from intercom.lake.storage import Lake
-from intercom.lake.table import LakeTable, recorded_tables
+from intercom.lake.table import LakeTable
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
 from intercom.tables.column_rules import CopySettings
@@ -54,12 +55,6 @@ def announcement(names: Iterable[str], limits: ApiLimits) -> str:
     return f"This verification sends at most {most:,} requests to Intercom, and changes no table."
 
 
-def tables_in(lake: Lake, connection: str) -> list[str]:
-    """Names of the connection's tables of which the lake has a record or files, in the order of the catalogue."""
-    there = {*recorded_tables(lake, connection), *lake.names(data_folder(connection))}
-    return [name for name in TABLES if name in there]
-
-
 def tables_to_verify(lake: Lake, connection: str, names: Sequence[str]) -> list[str]:
     """The tables that names and groups select, or all that the lake has of the connection if there is no name.
 
@@ -68,10 +63,7 @@ def tables_to_verify(lake: Lake, connection: str, names: Sequence[str]) -> list[
     selected = select_tables(names).names if names else ()
     there = tables_in(lake, connection)
     if not there:
-        raise ConfigurationError(
-            f"The lake {lake.url} has no table of connection {connection!r}: nothing was synced under that name. Check "
-            "--connection and --lake; nothing was read."
-        )
+        raise no_table_of(lake, connection)
     return list(selected) or there
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from intercom.compaction.policy import CompactionMode
+from intercom.lake.contents import tables_in
 from intercom.lake.local_store import LocalStore
 from intercom.lake.storage import Lake
 from intercom.tables.catalogue import TABLES
@@ -19,7 +20,7 @@ from intercom.tables.table import Table
 from intercom.verify import table_files
 from intercom.verify.findings import Kind, TableProof
 from intercom.verify.published_file import FileReading, read_published
-from intercom.verify.tables import strangers, tables_in, verify_table
+from intercom.verify.tables import strangers, verify_table
 from tests.conftest import BUCKET
 from tests.support.effort import effort
 from tests.support.fuses import Fuse, FusedLake, FusedWatermarks, Killed, fused_commits

@@ -129,6 +129,7 @@ def _tables_in(lake: str, storage_options: Any, connection: str, names: Sequence
     lake has none of them.
     """
     from intercom.config.storage_options import checked_options
+    from intercom.lake.contents import no_table_of
     from intercom.lake.layout import TablePaths, data_folder
     from intercom.lake.storage import Lake
     from intercom.lake.table import LakeTable
@@ -148,6 +149,8 @@ def _tables_in(lake: str, storage_options: Any, connection: str, names: Sequence
     except LakeError as error:
         print(f"The lake could not be looked at, so every selected table is printed: {error}", file=sys.stderr)
         return asked
+    if not there and not names:
+        raise no_table_of(opened, connection)
     if not there:
         raise ConfigurationError(
             f"The lake {lake} has none of these tables of connection {connection!r}. Check --lake, --connection and "

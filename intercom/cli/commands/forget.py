@@ -70,6 +70,7 @@ def _forgotten(
     from intercom.config.storage_options import checked_options
     from intercom.erasure.forget import Erasure
     from intercom.errors import ConfigurationError
+    from intercom.lake.contents import no_table_of
     from intercom.lake.layout import TableFormat, TablePaths
     from intercom.lake.locks.table_lock import TableLocks
     from intercom.lake.storage import Lake
@@ -80,10 +81,7 @@ def _forgotten(
     lake = Lake(lake_url, checked_options(storage_options or {}))
     names = recorded_tables(lake, connection) if lake.known_identity() is not None else []
     if not names:
-        raise ConfigurationError(
-            f"The lake {lake.url} has no table of connection {connection!r}. Check --connection and --lake; nothing "
-            "was changed."
-        )
+        raise no_table_of(lake, connection)
     locks = TableLocks(lake, connection, names, f"forget-{uuid4()}")
 
     def tables() -> dict[str, LakeTable]:
@@ -101,11 +99,13 @@ def _forgotten(
 def _shown(done: Sequence[ForgottenIn], yes: bool) -> str:
     """A line for each table in which something was found."""
     met = [one for one in done if one.removed or one.masked or one.rejected or one.left]
-    what = "removed, masked" if yes else "to remove, to mask"
+    headings = ("removed", "masked") if yes else ("to remove", "to mask")
     lines = [
-        f"{one.table:<24}{one.removed:>8,} {one.masked:>8,}"
+        f"{one.table:<24}{one.removed:>10,} {one.masked:>10,}"
         + (f"   rejected records dropped: {one.rejected}" if one.rejected else "")
         + (f"   rows whose free text still has a name of the contact: {one.left}" if one.left else "")
         for one in met
     ]
-    return "\n".join([f"{'table':<24} rows {what}", *lines] if met else ["No row of this contact is in the lake."])
+    if not met:
+        return "No row of this contact is in the lake. Check --contact, --connection and --lake if some should be."
+    return "\n".join([f"{'rows of table':<24}{headings[0]:>10} {headings[1]:>10}", *lines])

@@ -70,7 +70,7 @@ def test_what_is_not_installed_is_said_before_anything_is_read(
         (["--lake", "empty"], "has no table: nothing was synced. Check --lake."),
         (["--output", "no/such/folder.html"], "--output no/such/folder.html: no file can be written there."),
         (["--output", "empty"], "--output empty: no file can be written there."),
-        (["--connection", "nobody"], "has no table of connection 'nobody'"),
+        (["--connection", "nobody"], "has no table: nothing was synced. Check --lake."),
     ],
 )
 def test_a_wrong_setting_is_told_and_nothing_written(

@@ -158,7 +158,7 @@ def test_a_row_that_is_gone_from_the_workspace_is_found_and_removed(
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (["--connection", "nobody"], "has no table of connection 'nobody'"),
+        (["--connection", "nobody"], "of connection 'nobody': nothing was synced under that name. It has tables of"),
         (["--tables", "contact"], "There is no table 'contact'. Did you mean 'contacts'?"),
         (["--lookback", "soon"], "The lookback 'soon' is not a duration"),
         (["--lake", "what://lake"], "cannot be used"),
