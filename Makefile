@@ -72,7 +72,7 @@ BASETEMP = --basetemp="$$folder/tests"
 endif
 
 test: check
-	$(IN_MEMORY) $(BIN)/pytest -n 2 $(BASETEMP) $(PYTEST)
+	$(IN_MEMORY) $(BIN)/pytest -n 3 $(BASETEMP) $(PYTEST)
 
 MINUTES ?= 30
 soak: $(VENV)/.test

@@ -18,11 +18,11 @@ from intercom.lake.layout import TableFormat
 from intercom.sandbox import SandboxServer
 from tests.support.effort import effort
 from tests.support.nursery import Nursery
-from tests.support.prefect_server import Prefect, new_database
+from tests.support.prefect_server import WITHOUT_BLOCKS, Prefect, new_database, shared_warm_python
 from tests.support.rig import Rig
 from tests.support.seeded import seeded_workspace
 from tests.support.service_models import share_service_models
-from tests.support.side_by_side import SHARED_SERVER, InGroups, check_groups, group_of
+from tests.support.side_by_side import ELSEWHERE, ORCHESTRATION, InGroups, check_groups, group_of
 
 # A deadline measures the machine, and tests run side by side; how many examples there are is what counts.
 settings.register_profile("intercom", deadline=None, max_examples=effort(25, 1000))
@@ -31,13 +31,28 @@ settings.load_profile("intercom")
 NOW = 1_793_707_200  # 2026-11-03 12:00:00 UTC; in Los Angeles a day of 25 hours has just passed
 
 
-_FIRST = (SHARED_SERVER, "tests/orchestration/test_production.py", "tests/orchestration/server/test_provision.py")
-"""Groups that take minutes: what is begun last should not take long."""
+FIRST = (
+    ORCHESTRATION,
+    ELSEWHERE,
+    *(f"tests/{file}.py" for file in ("orchestration/test_production", "orchestration/server/test_provision")),
+    *(f"tests/{file}.py" for file in ("sync/test_sync", "sync/test_forecast", "sync/test_schema_change")),
+    *(f"tests/{file}.py" for file in ("tables/test_contract", "sync/test_recovery", "verify/test_against_api")),
+)
+"""The groups that take longest, the longest first: what is begun last should not take long."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start what all processes that run tests share, where all tests are run, side by side."""
+    gives_away = not hasattr(config, "workerinput") and config.getoption("numprocesses", None)
+    if gives_away and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        shared = ExitStack()
+        shared.enter_context(shared_warm_python())
+        config.add_cleanup(shared.close)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     check_groups(items)
-    items.sort(key=lambda item: _FIRST.index(group) if (group := group_of(item.path)) in _FIRST else len(_FIRST))
+    items.sort(key=lambda item: FIRST.index(group) if (group := group_of(item.path)) in FIRST else len(FIRST))
 
 
 def pytest_collection_finish() -> None:
@@ -150,8 +165,11 @@ def moments() -> random.Random:
     return random.Random(seed)
 
 
-UNUSED_SERVICES = ("SCHEDULER", "LATE_RUNS", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP", "FOREMAN")
-"""Loops of Prefect's server that no test of a shared one is about; together they take one of its 3 % of a core."""
+IDLE = {
+    f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false"
+    for service in ("SCHEDULER", "LATE_RUNS", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP", "FOREMAN")
+}
+"""Without loops of Prefect's server that no test of a shared one is about; they take one of its 3 % of a core."""
 
 
 @pytest.fixture(scope="session")
@@ -161,14 +179,13 @@ def prefect(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) ->
     A start takes ten seconds of CPU. So tests use connections, limits and blocks of names of their own.
     """
     soon = {"PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "2"}  # a killed run's slot is free soon after its lease
-    idle = {f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false" for service in UNUSED_SERVICES}
-    yield from started(Prefect(tmp_path_factory.mktemp("prefect"), prefect_database, **soon, **idle))
+    yield from started(Prefect(tmp_path_factory.mktemp("prefect"), prefect_database, **soon, **IDLE, **WITHOUT_BLOCKS))
 
 
 @pytest.fixture(scope="module")
 def own_prefect(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Iterator[Prefect]:
     """For a file whose tests begin with an empty database."""
-    yield from started(Prefect(tmp_path_factory.mktemp("prefect"), prefect_database))
+    yield from started(Prefect(tmp_path_factory.mktemp("prefect"), prefect_database, **IDLE))
 
 
 def started(server: Prefect) -> Iterator[Prefect]:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from xdist.remote import Producer
 
-from tests.support.side_by_side import InGroups, check_groups
+from tests.conftest import FIRST
+from tests.support.side_by_side import ELSEWHERE, ORCHESTRATION, InGroups, check_groups, group_of
 
 TESTS = Path(__file__).parent
 COLLECTED = [
@@ -17,6 +18,9 @@ COLLECTED = [
     "tests/orchestration/test_flow.py::test_two",
     "tests/orchestration/test_selection.py::test_of_the_same_server",
     "tests/orchestration/server/test_provision.py::test_of_its_own_server",
+    "tests/orchestration/test_production.py::test_of_the_servers_that_it_makes",
+    "tests/ui/test_run_form.py::test_of_the_other_shared_server",
+    "tests/deployments/test_wheel.py::test_of_the_other_shared_server",
     *[f"tests/tables/test_rows.py::test_{number}" for number in range(5)],
     "tests/tables/test_catalogue.py::test_last",
 ]
@@ -46,9 +50,21 @@ def test_a_file_and_all_files_of_the_shared_server_go_to_one_process() -> None:
         scheduler.add_node(worker)
         scheduler.add_node_collection(worker, COLLECTED)
     scheduler.schedule()
-    for index in (3, 4, 5, 6, 7):
+    for index in (3, 4, 5, 6, 7, 8, 9, 10):
         scheduler.mark_test_complete(workers[1], index)
-    assert [worker.given for worker in workers] == [[0, 1, 2], [3, 4, 5, 6, 7, 8, 9]]
+    assert workers[0].given == [0, 1, 2]
+    assert workers[1].given == [3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+
+
+def test_files_are_of_the_group_of_a_shared_server_only_if_their_tests_use_it() -> None:
+    assert group_of(TESTS / "orchestration/server/test_limits.py") == ORCHESTRATION
+    assert group_of(TESTS / "deployments/test_wheel.py") == ELSEWHERE
+    for own in ("orchestration/test_production.py", "orchestration/server/test_provision.py", "test_side_by_side.py"):
+        assert group_of(TESTS / own) == f"tests/{own}"
+
+
+def test_the_groups_that_are_begun_first_are_there() -> None:
+    assert {group_of(path) for path in TESTS.rglob("test_*.py")} >= set(FIRST)
 
 
 def test_a_file_that_hides_that_it_uses_the_shared_server_is_refused() -> None:

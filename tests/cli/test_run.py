@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,16 +11,18 @@ from intercom.cli import run
 from intercom.cli.launcher import intercom_lake
 from intercom.sync.board import BOARD
 from tests.support.one_answer import answering
-from tests.support.prefect_server import inherited
+from tests.support.prefect_server import forking, warm_python
+
+
+def sync(home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`intercom-lake sync` in a folder, which is Prefect's, too."""
+    env = forking(home, INTERCOM_ACCESS_TOKEN="t", **environment)
+    return warm_python().run(["-m", "intercom.cli.app", "sync", "--quiet"], env=env, cwd=home, timeout=120)
 
 
 def test_an_api_that_refuses_the_run_is_one_sentence(tmp_path: Path) -> None:
     with answering(401, "{}", healthy=True) as url:
-        done = subprocess.run(
-            [sys.executable, "-m", "intercom.cli.app", "sync", "--quiet"],
-            env={**inherited(), "PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": url, "INTERCOM_ACCESS_TOKEN": "t"},
-            capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path,
-        )  # fmt: skip
+        done = sync(tmp_path, PREFECT_API_URL=url)
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("Prefect's API has failed")
@@ -31,11 +32,7 @@ def test_an_api_that_refuses_the_run_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_database_that_prefects_server_cannot_use_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "prefect.db").write_text("no database\n" * 100)
-    done = subprocess.run(
-        [sys.executable, "-m", "intercom.cli.app", "sync", "--quiet"],
-        env={**inherited(), "PREFECT_HOME": str(tmp_path), "INTERCOM_ACCESS_TOKEN": "t"},
-        capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path,
-    )  # fmt: skip
+    done = sync(tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("Prefect's temporary server did not start")

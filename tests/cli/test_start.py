@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from intercom.cli.temporary_server import TemporaryServer
-from tests.support.prefect_server import inherited
+from tests.support.prefect_server import forking, inherited
 from tests.support.rig import Rig
 from tests.support.truth import assert_exact, read_lake
 
@@ -108,7 +108,7 @@ time.sleep(600)
 def killed_run(home: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A process with a server that answers, and the server's address."""
     with subprocess.Popen(
-        [sys.executable, "-c", LIVE_ON], env=environment(home), stdout=subprocess.PIPE, text=True, cwd=home
+        [sys.executable, "-c", LIVE_ON], env=forking(home), stdout=subprocess.PIPE, text=True, cwd=home
     ) as process:
         assert process.stdout is not None
         yield process, process.stdout.readline().strip()
@@ -130,7 +130,7 @@ def test_prefects_own_settings_decide_whether_a_server_starts(where: str, tmp_pa
     if where == "prefect.toml":
         (tmp_path / "prefect.toml").write_text('[api]\nurl = "http://127.0.0.1:9/api"\n')
     with subprocess.Popen(
-        [sys.executable, "-m", "intercom.cli.temporary_server"], env=environment(tmp_path), cwd=tmp_path,
+        [sys.executable, "-m", "intercom.cli.temporary_server"], env=forking(tmp_path), cwd=tmp_path,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     ) as server:  # fmt: skip
         assert server.stdout is not None

@@ -21,7 +21,7 @@ from tests.deployments.scripts import script
 from tests.support.effort import effort
 from tests.support.ports import free_port
 from tests.support.postgres import PROGRAMS, Postgres
-from tests.support.prefect_server import ROOT, Prefect, inherited, new_postgres
+from tests.support.prefect_server import ROOT, WITHOUT_BLOCKS, Prefect, inherited, new_postgres
 from tests.support.rig import Rig
 from tests.support.signals import children_get_sigint
 from tests.support.truth import assert_exact, read_lake
@@ -114,6 +114,8 @@ if not PROGRAMS and os.environ.get("POSTGRESQL_TESTS") == "required":
 
 
 DATABASES = ["sqlite", "postgresql"] if PROGRAMS else ["sqlite"]
+on_any_database = pytest.mark.parametrize("production", effort(DATABASES[-1:], DATABASES), indirect=True)
+"""On PostgreSQL where there is one; the other tests run on SQLite. `make soak` takes both."""
 
 
 @pytest.fixture(scope="module", params=DATABASES)
@@ -121,7 +123,7 @@ def production(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, prefect_database: Path
 ) -> Iterator[Production]:
     with ExitStack() as stack:
-        settings, database = dict(SETTINGS), None
+        settings, database = {**SETTINGS, **WITHOUT_BLOCKS}, None
         if request.param == "sqlite":
             database = prefect_database
         else:
@@ -189,6 +191,7 @@ class LostWindow:
         self._rig.server.fail("/contacts/search", kind="status", status=422, times=1000)
 
 
+@on_any_database
 def test_a_failed_run_is_retried_from_the_ui_and_reads_only_what_is_missing(
     production: Production, make_rig: Callable[..., Rig]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import prefect
+
+from tests.support.prefect_server import AS_INSTALLED
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,6 +58,7 @@ class Environment:
         one = cls(folder)
         # As a line of a path file: paths that this environment has by such files, the project's own, do not come along.
         (one.packages / "borrowed.pth").write_text(f"{Path(prefect.__file__).parents[1]}\n", encoding="utf-8")
+        shutil.copy(AS_INSTALLED / "numpy.py", one.packages)  # which only the tests have installed
         return one
 
     @property

@@ -9,30 +9,42 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import certifi
+
 from tests.support.ports import free_port
 from tests.support.postgres import PROGRAMS, Postgres
 from tests.support.rig import Rig
-from tests.support.warm import WarmPython
+from tests.support.warm import WarmProcess, WarmPython
 
 ROOT = Path(__file__).parents[2]
 
 
+SHARED_WARM_PYTHON = "SHARED_WARM_PYTHON"
+"""The variable with the address of the `WarmProcess` of the process that has started this one, if it has one."""
 AS_INSTALLED = Path(__file__).with_name("as_installed")
+WITHOUT_BLOCKS = {
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
+    "PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
+}
+"""Settings of a server that saves no types of blocks by itself at its start: a second of CPU, and whoever saves a block
+saves its type."""
 
 
 def inherited() -> dict[str, str]:
     """The environment of a process under test: without settings of ours and Prefect's, and without numpy."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "INTERCOM_"))}
+    own = ("PREFECT_", "INTERCOM_", SHARED_WARM_PYTHON)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, (str(AS_INSTALLED), kept.get("PYTHONPATH"))))}
 
 
@@ -77,12 +89,59 @@ def _upgrade(home: Path, **settings: str) -> None:
     )  # fmt: skip
 
 
+def forking(home: Path, **environment: str) -> dict[str, str]:
+    """The environment of a process with the folder `home` for Prefect, whose Python processes are forks.
+
+    No server is configured; a temporary one is a fork, too.
+    """
+    own = {"PREFECT_HOME": str(home), "DO_NOT_TRACK": "1", "WARM_PYTHON": warm_python().address}
+    return {**inherited(), **own, **environment}
+
+
+@cache
+def few_certificates() -> str:
+    """A file with one certificate.
+
+    Each client that Prefect makes, and a run makes some, reads all that are trusted, which takes 20 ms of CPU. Servers
+    under test have none.
+    """
+    end = "-----END CERTIFICATE-----\n"
+    folder = tempfile.mkdtemp(prefix="certificates-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    file = Path(folder, "one.pem")
+    file.write_text(Path(certifi.where()).read_text(encoding="utf-8").partition(end)[0] + end, encoding="utf-8")
+    return str(file)
+
+
+def temporary_client(api: str, *, retries: bool = True) -> AbstractContextManager[object]:
+    """Prefect's clients in this process use the API at that address; without `retries` they ask once."""
+    from prefect.settings import PREFECT_API_SSL_CERT_FILE, PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES
+    from prefect.settings import temporary_settings as temporary
+
+    once = {} if retries else {PREFECT_CLIENT_MAX_RETRIES: 0}
+    return temporary({PREFECT_API_URL: api, PREFECT_API_SSL_CERT_FILE: few_certificates(), **once})
+
+
 @cache
 def warm_python() -> WarmPython:
-    """One `WarmPython` for all tests of this process; it is stopped when this process ends."""
-    python = WarmPython(inherited(), ROOT)
-    atexit.register(python.stop)
-    return python
+    """For all tests of this process; what forks is shared, or is stopped when this process ends."""
+    if address := os.environ.get(SHARED_WARM_PYTHON):
+        return WarmPython(address)
+    process = WarmProcess(inherited(), ROOT)
+    atexit.register(process.stop)
+    return WarmPython(process.address)
+
+
+@contextmanager
+def shared_warm_python() -> Iterator[None]:
+    """What this process starts in the block shares one process that forks."""
+    process = WarmProcess(inherited(), ROOT)
+    os.environ[SHARED_WARM_PYTHON] = process.address
+    try:
+        yield
+    finally:
+        del os.environ[SHARED_WARM_PYTHON]
+        process.stop()
 
 
 class Prefect:
@@ -91,8 +150,9 @@ class Prefect:
     def __init__(self, home: Path, database: Path | None = None, *, warm: bool = True, **settings: str) -> None:
         """`settings` are environment variables of the server and of all processes that use it.
 
-        It begins with a copy of the `database`; without one it makes its own. With `warm` the server, and processes
-        with its environment, are forks of a warm one: their CPU time and memory are then those of another process.
+        It begins with a copy of the `database`, which has all tables; without one it makes its own. With `warm` the
+        server and processes with its environment are forks of a warm one, and leave out what is nothing to tests: their
+        CPU time and memory are not those of processes of users.
         """
         self.home = home
         if database is not None:
@@ -104,9 +164,12 @@ class Prefect:
             "PREFECT_API_URL": self.api,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
-            **({"WARM_PYTHON": warm_python().address} if warm else {}),
-            **settings,
         }
+        if warm:
+            self.environment["WARM_PYTHON"] = warm_python().address
+            self.environment["PREFECT_API_SSL_CERT_FILE"] = few_certificates()
+            self.environment["PREFECT_API_DATABASE_MIGRATE_ON_START"] = str(database is None).lower()
+        self.environment |= settings
 
     def start(self) -> None:
         command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
@@ -182,9 +245,7 @@ class Prefect:
         self._save(name, Secret.model_validate({"value": options}))
 
     def _save(self, name: str, block: Any) -> None:
-        from prefect.settings import PREFECT_API_URL, temporary_settings
-
-        with temporary_settings({PREFECT_API_URL: self.api}):
+        with temporary_client(self.api):
             block.save(name, overwrite=True)
 
     def state_of(self, flow_run: str) -> str:

@@ -1,4 +1,4 @@
-"""Which tests pytest-xdist gives to which of its processes: whole files, and to one all that share a Prefect server.
+"""Which tests pytest-xdist gives to which of its processes: whole files, and together those that share a server.
 
 xdist has `--dist loadgroup` for that, but as of 3.8 it groups nothing with pytest 9.2: it writes a group into an
 attribute of items that pytest no longer reads. Then files are torn apart, and each process starts every server.
@@ -6,6 +6,7 @@ attribute of items that pytest no longer reads. Then files are torn apart, and e
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable
 from functools import cache
@@ -20,25 +21,40 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 SHARED_SERVER = "prefect"
-"""The fixture, and the name of the group of files whose tests use it."""
+"""The fixture. Files whose tests use it are of two groups, since one alone would take longer than all other tests."""
+ORCHESTRATION, ELSEWHERE = f"{SHARED_SERVER}: orchestration", f"{SHARED_SERVER}: elsewhere"
 OWN_SERVER = "own_prefect"
 
 
 @cache
 def group_of(path: Path) -> str:
-    """`SHARED_SERVER`, or the path of a test file.
+    """One of the two groups that share a server, or the path of a test file.
 
     The process that gives the tests away has not imported them, so this goes by the text of the file."""
-    text = path.read_text(encoding="utf-8")
-    shares = re.search(rf"\b{SHARED_SERVER}: Prefect\b", text) and OWN_SERVER not in text
-    return SHARED_SERVER if shares else path.relative_to(ROOT).as_posix()
+    place = path.relative_to(ROOT)
+    if not _shares(path.read_text(encoding="utf-8")):
+        return place.as_posix()
+    return ORCHESTRATION if place.parts[1] == "orchestration" else ELSEWHERE
+
+
+def _shares(text: str) -> bool:
+    """Whether a test or a fixture of a file has the shared server as a parameter; other functions may, too."""
+    if not re.search(rf"\b{SHARED_SERVER}: Prefect\b", text) or OWN_SERVER in text:
+        return False
+    functions = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef))
+    return any(
+        SHARED_SERVER in (given.arg for given in function.args.args)
+        for function in functions
+        if function.name.startswith("test_") or any("fixture" in ast.unparse(one) for one in function.decorator_list)
+    )
 
 
 def check_groups(items: Iterable[pytest.Item]) -> None:
     """UsageError if a test uses the shared server and its file does not show that."""
     for item in items:
         used = set(getattr(item, "fixturenames", ()))
-        if SHARED_SERVER in used and OWN_SERVER not in used and group_of(item.path) != SHARED_SERVER:
+        shares = SHARED_SERVER in used and OWN_SERVER not in used
+        if shares and group_of(item.path) not in (ORCHESTRATION, ELSEWHERE):
             raise pytest.UsageError(
                 f"{item.nodeid} uses the fixture `{SHARED_SERVER}`: write a parameter `{SHARED_SERVER}: Prefect` in "
                 "this file, so that its tests run where the others' server is."

@@ -15,6 +15,7 @@ import json
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -32,6 +33,7 @@ IMPORTED = (
     "fsspec.implementations.chained",
     "prefect.concurrency.services",
     "prefect.main",
+    "prefect_dask",
     "prefect.flow_engine",
     "prefect.utilities.visualization",
     "prefect.cli.deploy",
@@ -52,19 +54,34 @@ IMPORTED = (
 """What runs, workers, servers and commands import, at their start or late."""
 
 
-class WarmPython:
-    """`run` works like `subprocess.run([sys.executable, ...])`: a script, ``-c`` and a program, ``-m`` and a module."""
+class WarmProcess:
+    """The process that forks, from now until `stop`; `address` is the socket that takes orders, once it does."""
 
     def __init__(self, environment: Mapping[str, str], root: Path) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="warm-")
-        self._address = str(Path(self._folder.name) / "socket")
+        self.address = str(Path(self._folder.name) / "socket")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.warm", self._address], env=dict(environment), cwd=root
+            [sys.executable, "-m", "tests.support.warm", self.address], env=dict(environment), cwd=root
         )
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+        self._folder.cleanup()
+
+
+class WarmPython:
+    """`run` works like `subprocess.run([sys.executable, ...])`: a script, ``-c`` and a program, ``-m`` and a module.
+
+    `address` is that of a `WarmProcess`, which may be another process's.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
 
     @property
     def address(self) -> str:
-        """Of the socket that takes orders, once it does; see `tests/support/as_installed/sitecustomize.py`."""
+        """Of the socket, which takes orders; see `tests/support/as_installed/sitecustomize.py`."""
         self._connected().close()
         return self._address
 
@@ -98,14 +115,9 @@ class WarmPython:
                 connection.connect(self._address)
                 return connection
             connection.close()
-            assert self._process.poll() is None, "the process that forks has ended"
+            assert Path(self._address).parent.exists(), "the process that forks has ended"
             time.sleep(0.1)
         raise AssertionError("the process that forks does not listen")
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(30)
-        self._folder.cleanup()
 
 
 def _text(file: IO[str]) -> str:
@@ -115,8 +127,12 @@ def _text(file: IO[str]) -> str:
 
 def _serve(address: str) -> None:
     """For each connection, fork a process that runs the process under test and reports its exit status."""
-    for module in IMPORTED:
-        importlib.import_module(module)
+    try:
+        for module in IMPORTED:
+            importlib.import_module(module)
+    except BaseException:
+        shutil.rmtree(Path(address).parent)  # so that nobody waits
+        raise
 
     gc.freeze()
     signal.signal(signal.SIGCHLD, _reap)
@@ -144,26 +160,26 @@ def _supervise(connection: socket.socket) -> None:
     _, streams, _, _ = socket.recv_fds(connection, 1, 3)
     if not streams:  # whoever asked has only looked whether there is somebody
         os._exit(0)
-    with connection.makefile("rw") as lines:
-        order = json.loads(lines.readline())
-        child = os.fork()
-        if child == 0:
-            connection.close()
-            lines.close()
-            try:
-                _become(order, streams)
-            except SystemExit as end:
-                _exit(end)
-        for stream in streams:
-            os.close(stream)
-        ended = os.pidfd_open(child)
-        with suppress(BrokenPipeError):
-            print(child, file=lines, flush=True)
-            select.select([ended, connection.fileno()], [], [])
-            if not select.select([ended], [], [], 0)[0]:
-                os.kill(child, signal.SIGKILL)
-            _, status = os.waitpid(child, 0)
-            print(os.waitstatus_to_exitcode(status), file=lines, flush=True)
+    lines = connection.makefile("rw")
+    order = json.loads(lines.readline())
+    child = os.fork()
+    if child == 0:
+        connection.close()
+        lines.close()
+        try:
+            _become(order, streams)
+        except SystemExit as end:
+            _exit(end)
+    for stream in streams:
+        os.close(stream)
+    ended = os.pidfd_open(child)
+    with suppress(BrokenPipeError):
+        print(child, file=lines, flush=True)
+        select.select([ended, connection.fileno()], [], [])
+        if not select.select([ended], [], [], 0)[0]:
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), file=lines, flush=True)
     os._exit(0)
 
 
@@ -193,14 +209,19 @@ def _become(order: Mapping[str, Any], streams: Sequence[int]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
     # These read the environment at import, which was another one.
+    import dask.config
     import fsspec.config
     from prefect.context import refresh_global_settings_context
     from prefect.logging.configuration import setup_logging
 
     fsspec.config.set_conf_env(fsspec.config.conf)
+    if any(name.startswith("DASK_") for name in os.environ):
+        dask.config.refresh()
     refresh_global_settings_context()
     setup_logging(incremental=False)
     first, *rest = order["command"]
+    if is_safe := first == "-P":  # nothing is put before the path
+        first, *rest = rest
     if first == "-c":
         program, *rest = rest
         sys.argv = ["-c", *rest]
@@ -208,11 +229,11 @@ def _become(order: Mapping[str, Any], streams: Sequence[int]) -> None:
     elif first == "-m":
         module, *rest = rest
         sys.argv = [module, *rest]
-        sys.path.insert(0, order["cwd"])
+        sys.path[:0] = [] if is_safe else [order["cwd"]]
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     else:
         sys.argv = [first, *rest]
-        sys.path.insert(0, str(Path(first).resolve().parent))
+        sys.path[:0] = [] if is_safe else [str(Path(first).resolve().parent)]
         runpy.run_path(first, run_name="__main__")
     sys.exit(0)
 

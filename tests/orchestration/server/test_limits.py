@@ -14,12 +14,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from intercom.errors import BusyError
 from intercom.orchestration.server.limits import scroll_limit
 from intercom.orchestration.server.slots import SlotRequest, SlotState, SlotTiming, ensure_limit, hold_slot
-from tests.support.prefect_server import ROOT, Prefect, inherited
+from tests.support.prefect_server import ROOT, Prefect, inherited, temporary_client
 from tests.support.relay import relayed
 from tests.support.rig import Rig
 
@@ -39,13 +38,13 @@ raise SystemExit(run_from_shell(sys.argv[1], sys.argv[2:]))
 @pytest.fixture
 def here(prefect: Prefect) -> Iterator[None]:
     """This process uses the server too."""
-    with temporary_settings({PREFECT_API_URL: prefect.api}):
+    with temporary_client(prefect.api):
         yield
 
 
 def using(api: str) -> AbstractContextManager[object]:
     """This process asks another address, once each thing."""
-    return temporary_settings({PREFECT_API_URL: api, PREFECT_CLIENT_MAX_RETRIES: 0})
+    return temporary_client(api, retries=False)
 
 
 class WaitingClock:

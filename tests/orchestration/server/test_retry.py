@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from intercom.errors import PrefectError
 from intercom.lake.watermark import Watermark, WatermarkStore
@@ -22,7 +21,7 @@ from intercom.orchestration.server.documents import load_connection, load_storag
 from intercom.orchestration.server.watermark_store import BlockWatermarks, document_name
 from intercom.sandbox import LoggedRequest
 from intercom.tables.catalogue import TABLES
-from tests.support.prefect_server import Prefect
+from tests.support.prefect_server import Prefect, temporary_client
 from tests.support.relay import relayed
 from tests.support.rig import BY_DEFAULT, CONNECTION, Rig
 from tests.support.watermark_contract import WatermarkStoreContract
@@ -66,7 +65,7 @@ class Faults:
 @contextmanager
 def using(api: str) -> Iterator[None]:
     """Prefect in this process asks each thing once by itself."""
-    with temporary_settings({PREFECT_API_URL: api, PREFECT_CLIENT_MAX_RETRIES: 0}):
+    with temporary_client(api, retries=False):
         yield
 
 
@@ -189,11 +188,11 @@ def test_a_busy_server_is_asked_again_by_us_and_not_by_prefects_client(
     monkeypatch.setattr(retry, "TIMING", retry.RetryTiming(pause=0.0))
     monkeypatch.setattr(time, "sleep", lambda seconds: pauses.append(seconds))
     pauses: list[float] = []
-    with temporary_settings({PREFECT_API_URL: prefect.api}):
+    with temporary_client(prefect.api):
         BlockWatermarks().save(watermark(1))
     for faults, told in ((3, 0), (4, 1)):
         caplog.clear()
-        with relayed(prefect, Faults(503, faults, "PATCH")) as api, temporary_settings({PREFECT_API_URL: api}):
+        with relayed(prefect, Faults(503, faults, "PATCH")) as api, temporary_client(api):
             BlockWatermarks().save(watermark(faults))
             assert saved() == faults
         assert caplog.text.count("Trying again to save the watermark block") == told

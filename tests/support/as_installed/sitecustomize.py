@@ -1,8 +1,9 @@
 """Python processes that Prefect starts become forks of a process with all imports done, where WARM_PYTHON names one.
 
 Of each run of a deployment, Prefect's worker starts three processes one after the other, each of which imports Prefect
-for two to three seconds of CPU. Python imports this module before anything else: it hands the command, the environment
-and the standard streams to the process of `tests.support.warm`, passes signals on to the fork, and ends as that ends.
+for two to three seconds of CPU; a run's temporary server imports for five. Python imports this module before anything
+else: it hands the command, the environment and the standard streams to the process of `tests.support.warm`, passes
+signals on to the fork, and ends as that ends. `tests/test_warm.py` holds that to a process of its own.
 """
 
 import os
@@ -10,9 +11,10 @@ import sys
 
 
 def _command() -> list[str]:
-    """What to run: a script, ``-c`` and a program, or ``-m`` and a module; empty if the interpreter has options."""
+    """What to run: a script, ``-c`` and a program, or ``-m`` and a module; empty with options besides ``-P``."""
     command = sys.orig_argv[1:]
-    if not command or not (command[0] in ("-c", "-m") or command[0].endswith(".py")):
+    what = command[1:] if command[:1] == ["-P"] else command
+    if not what or not (what[0] in ("-c", "-m") or what[0].endswith(".py")):
         return []
     # It inherits descriptors by their numbers.
     return [] if any("multiprocessing" in word for word in command) else command
