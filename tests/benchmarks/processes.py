@@ -51,6 +51,8 @@ class Cost:
 
 def cost_of(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> Cost:
     """Run this interpreter with these arguments in the project's folder; RuntimeError when that fails."""
+    if "WARM_PYTHON" in (environ or {}):
+        raise ValueError("a fork of a warm process would do the work, and its cost would not be seen")
     with tempfile.TemporaryFile("w+") as output:
         started = time.monotonic()
         process = subprocess.Popen(
