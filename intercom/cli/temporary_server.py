@@ -101,6 +101,9 @@ class TemporaryServer:
 
 def _serve() -> None:
     """Serve until standard input ends; the API's address is the one line on standard output."""
+    tell = os.dup(sys.stdout.fileno())
+    # Prefect prints there too, before the server is up: that one of its collections cannot be imported.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     alone, serving = threading.Event(), threading.Event()
     threading.Thread(target=_watch, args=(alone, serving), daemon=True).start()
     gc.disable()  # imported objects stay anyway: to scan them again and again takes a tenth of the start
@@ -118,7 +121,7 @@ def _serve() -> None:
         gc.enable()
         serving.set()
         config = uvicorn.Config(app, port=0, log_level="error", lifespan="on", timeout_graceful_shutdown=5)
-        asyncio.run(_run(uvicorn.Server(config), alone))
+        asyncio.run(_run(uvicorn.Server(config), alone, tell))
 
 
 def _watch(alone: threading.Event, serving: threading.Event) -> None:
@@ -128,14 +131,14 @@ def _watch(alone: threading.Event, serving: threading.Event) -> None:
         os._exit(0)
 
 
-async def _run(server: uvicorn.Server, alone: threading.Event) -> None:
+async def _run(server: uvicorn.Server, alone: threading.Event, tell: int) -> None:
     running = asyncio.create_task(server.serve())
     told = False
     while not running.done():
         if server.started and not told:
             host, port = server.servers[0].sockets[0].getsockname()
-            print(f"http://{host}:{port}/api", flush=True)
-            os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nobody reads a second line
+            os.write(tell, f"http://{host}:{port}/api\n".encode())
+            os.close(tell)
             told = True
         server.should_exit = server.should_exit or alone.is_set()
         await asyncio.sleep(0.05)

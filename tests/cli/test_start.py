@@ -75,11 +75,22 @@ sys.exit(code)
 """
 
 
-def test_a_run_brings_its_own_server_and_takes_it_along(rig: Rig, home: Path) -> None:
-    token = {"INTERCOM_ACCESS_TOKEN": rig.server.token}
+@pytest.fixture
+def broken_collection(tmp_path: Path) -> Path:
+    """A folder of the path with a collection of Prefect's that fails to be imported, which its server prints."""
+    folder = tmp_path / "packages" / "broken-1.0.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[prefect.collections]\nbroken = there_is_no_such_module\n")
+    return folder.parent
+
+
+def test_a_run_brings_its_own_server_and_takes_it_along(rig: Rig, home: Path, broken_collection: Path) -> None:
+    path = os.pathsep.join([inherited()["PYTHONPATH"], str(broken_collection)])
     rig.connections_file(home)
     options = ["--connection", "acme", "--lake", rig.lake_url, "--tables", "tags,articles"]
-    result = python("-c", RUN_AND_TELL, str(SYNC), *options, home=home, **token)
+    more = {"INTERCOM_ACCESS_TOKEN": rig.server.token, "PYTHONPATH": path}
+    result = python("-c", RUN_AND_TELL, str(SYNC), *options, home=home, **more)
     assert result.returncode == 0, result.stderr
     for table in ("tags", "articles"):
         assert_exact(rig.workspace.rows(table), read_lake(rig.lake_url, "acme", table), table)
