@@ -60,7 +60,7 @@ class Months:
     def __post_init__(self) -> None:
         for month in (self.first, self.last):
             if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
-                raise ConfigurationError(f"{month!r} is no month. Write it as YYYY-MM, for example {FIRST_MONTH}.")
+                raise ConfigurationError(f"{month!r} is not a month. Write it as YYYY-MM, for example {FIRST_MONTH}.")
         if self.first > self.last:
             raise ConfigurationError(f"The first month, {self.first}, comes after the last, {self.last}.")
 
@@ -180,7 +180,7 @@ def duckdb_rows(table: Table, connection: str, location: str, table_format: Tabl
 
 def _folder(table: Table, connection: str, location: str) -> str:
     if not location.strip("/") or set(location) & set("*?[{"):
-        raise ConfigurationError(f"{location!r} is no lake: give one folder or URL, without *, ?, [ and {{.")
+        raise ConfigurationError(f"{location!r} is not a lake: give one folder or URL, without *, ?, [ and {{.")
     return f"{location.rstrip('/')}/{TablePaths(connection, table.name).data}"
 
 

@@ -49,8 +49,8 @@ def api_fault(url: str, place: str, environ: Mapping[str, str]) -> str | None:
         host = None
     if not host:
         return (
-            f"PREFECT_API_URL (from {place}) is no URL. Write it like http://127.0.0.1:4200/api, or remove it. Nothing "
-            "was read."
+            f"PREFECT_API_URL (from {place}) is not a URL. Write it like http://127.0.0.1:4200/api, or remove it. "
+            "Nothing was read."
         )
     if any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in environ):
         return None  # the way there leads through a proxy

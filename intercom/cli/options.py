@@ -217,7 +217,7 @@ def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no day. Write it as YYYY-MM-DD") from None
+        raise ValueError(f"{text!r} is not a day. Write it as YYYY-MM-DD") from None
 
 
 _KINDS: dict[str, tuple[Callable[[str], Any], str]] = {

@@ -24,7 +24,7 @@ from intercom.lake.store import stamped_size
 from intercom.lake.table import LakeTable
 from intercom.tables.table import Table
 
-_CURE: Final = "Run with --full-refresh: the table is read again and written anew; nothing was changed now."
+_CURE: Final = "Run with --full-refresh: the table is read and written again; nothing was changed now."
 
 Some = TypeVar("Some")
 Other = TypeVar("Other")

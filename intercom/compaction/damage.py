@@ -30,6 +30,6 @@ def damaged_file(table: Table, lake_table: LakeTable, month: str, error: Excepti
     return DamagedFileError(
         f"{table.name}: the file {lake_table.files.path(month)} of connection {lake_table.paths.connection!r} in the "
         f"lake {lake_table.lake.url} is damaged ({reason.rstrip('.')}). It was left as it is, and the rows that were "
-        "read wait to be merged. Run again: the whole table is read, and the file is written anew.",
+        "read wait to be merged. Run again: the whole table is read, and the file is written again.",
         month,
     )

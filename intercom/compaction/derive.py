@@ -115,7 +115,7 @@ def lacking_parent(table: Table, parent_table: LakeTable) -> NoParentError:
     """The error over a derived table of whose parent the lake has nothing."""
     parent = parent_table.paths.table
     return NoParentError(
-        f"{table.name} is made of {parent}, of which the lake {parent_table.lake.url} has nothing yet. Sync {parent} "
+        f"{table.name} is made from {parent}, of which the lake {parent_table.lake.url} has nothing yet. Sync {parent} "
         "into it, in the same run or before; nothing was changed."
     )
 

@@ -205,7 +205,7 @@ class DerivedFiles:
     def _check_columns(self, explode: Explode, month: str, file: ParquetReader) -> None:
         if missing := [name for name in explode.columns if name not in file.schema_arrow.names]:
             raise SchemaError(
-                f"{self._table.name}: {self._name(month)}, of which the table is made, has no column "
+                f"{self._table.name}: {self._name(month)}, from which the table is made, has no column "
                 f"{', '.join(missing)}. Sync {self._parent.table.name}: its files are rewritten then."
             )
 
@@ -218,9 +218,9 @@ class DerivedFiles:
             if not is_damage(error):
                 raise
             raise LakeError(
-                f"{self._table.name}: {self._name(month)}, of which the table is made, is damaged "
+                f"{self._table.name}: {self._name(month)}, from which the table is made, is damaged "
                 f"({one_line(error).rstrip('.')}). Sync {self._parent.table.name} with --full-refresh: it is read and "
-                f"written anew. The month stays as it was in {self._table.name}."
+                f"written again. The month stays as it was in {self._table.name}."
             ) from error
 
     def _name(self, month: str) -> str:

@@ -41,7 +41,7 @@ from intercom.errors import SchemaError
 from intercom.lake.parquet import ParquetReader, RowGroupWriter, noted_checksums, open_parquet
 from intercom.tables.schema import DELETED_AT
 
-_CURE = "Run with --full-refresh: the table is read again and written anew; nothing was changed now."
+_CURE = "Run with --full-refresh: the table is read and written again; nothing was changed now."
 SMALL_BYTES = 4 << 20
 """A stored file of at most this many uncompressed bytes is read as a whole, once."""
 

@@ -36,7 +36,7 @@ from intercom.tables.schema import TableSchema
 from intercom.tables.table import Table
 
 ROWS_AT_A_TIME = 4096
-CURE = "Run with --full-refresh: the table is read again and written anew; the watermark has not moved."
+CURE = "Run with --full-refresh: the table is read and written again; the watermark has not moved."
 
 Change = Callable[[pa.RecordBatch], pa.Table]
 """Rows of a file -> the rows that take their place, with the columns of the new files, in the same order."""
@@ -151,7 +151,7 @@ class _Rewrite:
             raise DamagedFileError(
                 f"{table.name}: the file {lake_table.files.path(month)} of connection {lake_table.paths.connection!r} "
                 f"in the lake {lake_table.lake.url} is damaged ({one_line(error).rstrip('.')}), so that it cannot be "
-                "rewritten. It was left as it is. Run again: the whole table is read and written anew.",
+                "rewritten. It was left as it is. Run again: the whole table is read and written again.",
                 month,
             ) from error
 

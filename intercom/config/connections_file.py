@@ -84,7 +84,7 @@ def _load(path: Path) -> object:
         with path.open("rb") as file:
             content = file.read(_MOST_BYTES + 1)
         if len(content) > _MOST_BYTES:
-            raise ConfigurationError(f"{path}: the file is larger than 1 MiB, so it is no connections file.")
+            raise ConfigurationError(f"{path}: the file is larger than 1 MiB, so it is not a connections file.")
         text = content.decode("utf-8-sig")
         return yaml.load(text, Loader=_StrictLoader)  # nosec B506  # it is a SafeLoader
     except _DuplicateKeyError as error:

@@ -158,7 +158,7 @@ class Erasure:
         parent = self._lake_tables.get(table.made_of.name)
         if parent is None:
             raise LakeError(
-                f"{name} is made of {table.made_of.name}, of which the lake {self._lake.url} has no record. Sync "
+                f"{name} is made from {table.made_of.name}, of which the lake {self._lake.url} has no record. Sync "
                 f"{table.made_of.name}, then forget again: {name} may still have the contact."
             )
         done = derive_table(table, lake_table, parent, run_id="forget", started_at=datetime.now(UTC)).compacted

@@ -44,7 +44,7 @@ def count_by_one_record(api: TableClient, table: Table) -> int | None:
         case Access.TIME_LOG:
             return _rows_of_log(api, table)
         case Access.DERIVED:
-            raise ValueError(f"Table {table.name!r} is made of rows in the lake: there is nothing to ask for.")
+            raise ValueError(f"Table {table.name!r} is made from rows in the lake: there is nothing to ask for.")
 
 
 def _newest(api: TableClient, table: Table) -> FirstPage:

@@ -83,7 +83,7 @@ def _counted(api: TableClient, table: Table) -> int:
     try:
         answer = api.get(table.list_path, {"per_page": 1}, expect=table.records_at)
     except FatalApiError as error:
-        log.info("%s: the scroll cannot be held against the list's count: %s", table.name, error)
+        log.info("%s: the scroll cannot be compared with the list's count: %s", table.name, error)
         return 0
     return json_integer(answer.fields.get("total_count")) or 0
 

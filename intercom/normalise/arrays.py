@@ -150,7 +150,7 @@ def _texts(values: Sequence[Text]) -> pa.Array:
     together = pa.array([_SEPARATOR.join(values)], pa.binary()).cast(ColumnKind.JSON.arrow)
     texts = pc.split_pattern(together, _SEPARATOR.decode()).values
     if len(texts) != len(values):
-        raise ValueError("a text that is no JSON")
+        raise ValueError("a text that is not JSON")
     present = pc.not_equal(texts, pa.scalar("null")).buffers()[1]
     return pa.Array.from_buffers(ColumnKind.JSON.arrow, len(texts), [present, *texts.buffers()[1:]])
 

@@ -57,7 +57,7 @@ def derive_after_merge(table: Table, lake_table: LakeTable, parent_table: LakeTa
 def _behind(parent: str, done: Derived, run: Run) -> list[str]:
     """Why the table does not have all that Intercom had when the run began."""
     if done.parent is None or done.parent.run_id != run.run_id:
-        return [f"is made of {parent} as the lake has it; this run has not brought {parent} up to date"]
+        return [f"is made from {parent} as the lake has it; this run has not brought {parent} up to date"]
     waiting = waiting_rows(done.parent)
     return [f"{waiting:,} staged rows of {parent} wait to be merged, and are not in it"] if waiting else []
 

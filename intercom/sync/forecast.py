@@ -131,7 +131,7 @@ def _derived(
         if table.name in named or not table.optional:
             return replace(found, failure=str(error))
         return replace(found, skipped=f"skipped: {error}")
-    return replace(found, notes=(f"is made of {parent} as the lake has it; this run would not bring it up to date",))
+    return replace(found, notes=(f"is made from {parent} as the lake has it; this run would not bring it up to date",))
 
 
 def _workspace(client: IntercomClient) -> Workspace:

@@ -171,7 +171,7 @@ def _confirmed(reader: TableReader, plan: ReadPlan, run: Run) -> Verdict:
     verdict = Verdict(True)
     if not complete and table.is_replaced and plan.has_other_columns(table.schema):
         raise LakeError(
-            f"Table {table.name} has to be written anew, since its columns have changed, and that cannot be done now: "
+            f"Table {table.name} has to be written again, since its columns have changed, and that cannot be done now: "
             f"the read is short ({'; '.join(reader.completeness.notes)}). Nothing was changed at all."
         )
     replaces = complete and (plan.start.replaces or table.is_replaced)
@@ -180,7 +180,7 @@ def _confirmed(reader: TableReader, plan: ReadPlan, run: Run) -> Verdict:
         verdict = confirm_removals(reader, plan.state, permitted=run.allow_mass_removal)
         if not verdict.allowed and plan.has_other_columns(table.schema):
             raise LakeError(
-                f"Table {table.name} has to be written anew ({plan.start.reason}), since nothing can be merged into "
+                f"Table {table.name} has to be written again ({plan.start.reason}), since nothing can be merged into "
                 f"its files, and that cannot be done now: {verdict.note}. Nothing was changed at all, and the "
                 "watermark has not moved."
             )

@@ -62,7 +62,7 @@ def plan_read(
     )
     if start.replaces and run.until is not None:
         raise ConfigurationError(
-            f"Table {table.name} has to be written anew ({start.reason}), which a run with an end date cannot do. "
+            f"Table {table.name} has to be written again ({start.reason}), which a run with an end date cannot do. "
             "Run without an end date first; nothing was read and the watermark has not moved."
         )
     sound = state is not None and missing_from(state, findings) is None

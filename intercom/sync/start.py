@@ -56,7 +56,7 @@ def starting_point(
     if history_from != state.history_from:
         return StartingPoint(None, change_of(state.history_from, history_from))
     if reconciles:
-        return StartingPoint(None, "it is held against what the workspace has")
+        return StartingPoint(None, "it is compared with what the workspace has")
     watermark = _smaller(state, saved)
     unread = "its rows have to be read again" if state.rows else "no row was seen in earlier runs"
     return StartingPoint(watermark, unread if watermark is None else "incremental")

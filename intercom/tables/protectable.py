@@ -25,7 +25,7 @@ def paths_of(table: Table, given: str | Sequence[str]) -> list[Path]:
     """
     names = given.split(".") if isinstance(given, str) else list(given)
     if not names or not all(names):
-        raise NotProtectableError("is no name of a column, or path of names with dots between")
+        raise NotProtectableError("is not the name of a column, or path of names with dots between")
     found = list(_found(table, names))
     for path in found:
         if why := _needed_for(table, path):
@@ -40,8 +40,8 @@ def _found(table: Table, names: Sequence[str]) -> Iterator[Path]:
     if table.access is Access.DERIVED:
         assert table.parent is not None
         raise NotProtectableError(
-            f"belongs to a table that is made of {table.parent.table.name} in the lake: protect it there, as a member "
-            f"of {table.records_at[0]}, such as {'.'.join(table.records_at)}.name"
+            f"belongs to a table that is made from {table.parent.table.name} in the lake: protect it there, as a "
+            f"member of {table.records_at[0]}, such as {'.'.join(table.records_at)}.name"
         )
     if first in (INGESTED_AT, DELETED_AT) or names == [EXTRA]:
         raise NotProtectableError(
@@ -55,9 +55,9 @@ def _found(table: Table, names: Sequence[str]) -> Iterator[Path]:
     if column is None:
         near = get_close_matches(first, [*fields, *flat], 1)
         hint = f"did you mean {near[0]}?" if near else f"a member that has no column is named {EXTRA}.{first}"
-        raise NotProtectableError(f"is no column of the table; {hint}")
+        raise NotProtectableError(f"is not a column of the table; {hint}")
     if inner and column.kind is not ColumnKind.JSON:
-        raise NotProtectableError(f"cannot be found: {first} is no object, and has no members. Protect {first}")
+        raise NotProtectableError(f"cannot be found: {first} is not an object and has no members. Protect {first}")
     yield from (_members(path, inner) for path in _places(column))
 
 
@@ -98,7 +98,7 @@ def _needed_for(table: Table, path: Path) -> str:
             keys = [(*records_at, key) for key in own_key(derived)]
             if records_at and (any(key[: len(path)] == path for key in keys) or _is_element(derived, path, records_at)):
                 return (
-                    f"cannot be protected: {derived.name} is made of this list, by the "
+                    f"cannot be protected: {derived.name} is made from this list, by the "
                     f"{' and '.join(own_key(derived))} of its elements. Protect other members of them, such as "
                     f"{'.'.join(records_at)}.name"
                 )

@@ -39,7 +39,7 @@ class SelectedTables:
         """One line for each table that nobody has selected."""
         for parent, derived in self.brought.items():
             are = "is" if len(derived) == 1 else "are"
-            yield f"{parent} is selected, too: {' and '.join(derived)} {are} made of its rows in the lake"
+            yield f"{parent} is selected, too: {' and '.join(derived)} {are} made from its rows in the lake"
 
 
 def select_tables(names: Iterable[str] | None) -> SelectedTables:

@@ -180,7 +180,7 @@ def _since_the_last_sync(case: Case, later: int, extra: int) -> Iterator[str]:
         if rows:
             yield (
                 f"{case.table.name}: {'1 row' if rows == 1 else f'{rows:,} rows'} {what}, perhaps since the last sync: "
-                "the next one reads the list whole"
+                "the next one reads the whole list"
             )
 
 
@@ -235,7 +235,7 @@ def _fields(case: Case, judged: Judged) -> Iterator[Difference]:
     names = ", ".join(dict.fromkeys(name for own in judged.fields.values() for name in own))
     if case.table.cursor_field is None:
         case.notes.append(
-            f"{case.table.name}: {len(judged.fields):,} rows differ in {names}: the next sync reads the list whole"
+            f"{case.table.name}: {len(judged.fields):,} rows differ in {names}: the next sync reads the whole list"
         )
         return
     yield _row_difference(

@@ -41,7 +41,7 @@ class DerivedCheck:
         made_by = f"{rules()}-{self._table.schema.fingerprint}"
         if state is not None and state.derived_by != made_by:
             self.notes.append(
-                f"not compared with {self._parent.name}: another version has made it, and the next sync makes it anew"
+                f"not compared with {self._parent.name}: another version has made it, and the next sync makes it again"
             )
             for reading in readings.values():
                 yield from of_file(self._told, reading)
@@ -50,7 +50,7 @@ class DerivedCheck:
             yield from self._of_month(month, readings.get(month), sources.get(month))
         if self._behind:
             self.notes.append(
-                f"{len(self._behind)} months were made of an earlier {self._parent.name}; the next sync makes them anew"
+                f"{len(self._behind)} months were made from an earlier {self._parent.name}; the next sync makes them"
             )
 
     def _of_month(self, month: str, reading: FileReading | None, source: str | None) -> Iterator[Difference]:

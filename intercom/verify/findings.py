@@ -138,7 +138,7 @@ _MENDED_BY = {
     Repair.READ_WINDOWS: "--repair reads these rows again",
     Repair.READ_KEYS: "--repair reads these rows again",
     Repair.REMOVE: "--repair removes them, or marks them where the connection says so",
-    Repair.DERIVE: "--repair lets the next sync make the table anew",
+    Repair.DERIVE: "--repair lets the next sync make the table again",
     Repair.BY_HAND: "move or delete the file yourself",
 }
 

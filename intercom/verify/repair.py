@@ -48,7 +48,7 @@ def repair(
         if marked:
             mark(lake_table, marked)
             derived = all(one.repair is Repair.DERIVE for one in marked)
-            yield f"{name}: the next sync {'makes it anew' if derived else 'reads it from the beginning'}"
+            yield f"{name}: the next sync {'makes it again' if derived else 'reads it from the beginning'}"
         elif asked is not None:
             table = as_in_lake(lake, connection, name)
             yield from _told(

@@ -36,7 +36,7 @@ def verdict(proofs: Sequence[TableProof], strangers: Sequence[Difference] = ()) 
         said.append(f"{len(failed)} could not be verified ({', '.join(failed)})")
     if skipped := [proof.table for proof in proofs if proof.skipped]:
         said.append(f"{len(skipped)} left out ({', '.join(skipped)})")
-    return f"{', '.join(said)}; {_count(files, 'file')} of {rows:,} rows and {size} were read whole"
+    return f"{', '.join(said)}; {_count(files, 'file')} of {rows:,} rows and {size} were read completely"
 
 
 def as_text(proofs: Sequence[TableProof], strangers: Sequence[Difference] = ()) -> str:

@@ -166,7 +166,7 @@ class _Reading:
 
     def _of_record(self) -> Iterator[Difference]:
         if self._state is None and self._table.made_of is not None:
-            self._notes.append("it has no record; the next sync makes it anew")  # its first making may have died
+            self._notes.append("it has no record; the next sync makes it again")  # its first making may have died
         elif self._state is None:
             found = "no record" if self._seen.record is None else "a damaged record"
             yield self._difference(Kind.RECORD, "a record of the files", found, self._whole_repair)
@@ -255,6 +255,6 @@ class _Reading:
         if waiting := waiting_rows(self._state):
             yield f"{waiting:,} staged rows wait to be merged, and are not among the rows"
         if self._state.damaged and not self._state.staged_whole:
-            yield "the next sync reads it from the beginning, and writes anew what is damaged"
+            yield "the next sync reads it from the beginning, and writes what is damaged again"
         if not self._state.complete:
             yield f"run {self._state.run_id} has read fewer rows than Intercom counts"

@@ -116,7 +116,7 @@ def strangers(lake: Lake, connection: str) -> list[Difference]:
     """Folders and files beside those of the connection's tables, which readers of the whole lake would read."""
     folder = data_folder(connection)
     return [
-        Difference(name, Kind.STRANGER, f"{folder}/{name}", "no such folder", "what is no table's", Repair.BY_HAND)
+        Difference(name, Kind.STRANGER, f"{folder}/{name}", "no such folder", "files of no table", Repair.BY_HAND)
         for name in sorted(lake.names(folder))
         if name not in TABLES and not name.startswith((".", "_"))
     ]

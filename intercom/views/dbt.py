@@ -46,7 +46,7 @@ def sources(
         "description": f"Intercom, connection {connection}, as copied by intercom-lake.",
         "tables": listed,
     }
-    head = "# Made by `intercom-lake ddl dbt`: make it anew when the lake has further tables or columns.\n"
+    head = "# Made by `intercom-lake ddl dbt`: make it again when the lake has further tables or columns.\n"
     document = {"version": 2, "sources": [source]}
     return head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
 

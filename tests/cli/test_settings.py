@@ -54,7 +54,7 @@ def test_faults_of_all_kinds_are_told_together(environ: dict[str, str]) -> None:
     )
     for part in (
         "no table 'foo'", "no table 'kontacts'. Did you mean 'contacts'?", "full refresh with an end date",
-        "'nosuch://x' cannot", "access token holds",
+        "'nosuch://x' cannot", "access token contains",
         "unknown region 'moon'", "requests_per_10s must be", "requests_in_flight must be",
         "Prefect's home",
     ):  # fmt: skip
@@ -167,7 +167,7 @@ def test_a_server_that_does_not_listen_is_told() -> None:
     assert f"127.0.0.1:{port}" in told
     assert "secret" not in told
     assert api_fault(url, "the environment", {"HTTP_PROXY": "http://proxy:3128"}) is None
-    assert "no URL" in str(api_fault("127.0.0.1:4200", "the environment", {}))
+    assert "not a URL" in str(api_fault("127.0.0.1:4200", "the environment", {}))
 
 
 def test_a_home_that_is_a_file_is_told(tmp_path: Path) -> None:

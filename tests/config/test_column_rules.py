@@ -69,28 +69,28 @@ def test_a_block_of_before_has_no_rules() -> None:
         ({"contacts": {"drop": ["email"]}}, "contacts: unknown key 'drop'. Known keys: exclude, hash, mask."),
         ({"contacts": {"mask": 5}}, "contacts, mask: expected a list of columns."),
         ({"contacts": {"mask": [5]}}, "contacts, mask: a column is a text"),
-        ({"contacts": {"mask": ["emial"]}}, "'emial' is no column of the table; did you mean email?"),
+        ({"contacts": {"mask": ["emial"]}}, "'emial' is not a column of the table; did you mean email?"),
         ({"contacts": {"mask": ["shoe_size"]}}, "a member that has no column is named _extra.shoe_size."),
-        ({"contacts": {"mask": ["email.domain"]}}, "email is no object, and has no members. Protect email."),
-        ({"contacts": {"mask": ["custom_attributes..x"]}}, "is no name of a column"),
+        ({"contacts": {"mask": ["email.domain"]}}, "email is not an object and has no members. Protect email."),
+        ({"contacts": {"mask": ["custom_attributes..x"]}}, "is not the name of a column"),
         ({"contacts": {"mask": ["id"]}}, "'id' cannot be protected: it is part of the primary key"),
         ({"contacts": {"mask": ["_extra.id"]}}, "cannot be protected: it is part of the primary key"),
         ({"contacts": {"mask": ["updated_at"]}}, "it is the cursor field"),
         ({"contacts": {"mask": ["created_at"]}}, "its month is the row's partition"),
         ({"contacts": {"mask": ["_ingested_at"]}}, "'_ingested_at' is a column of the lake"),
         ({"contacts": {"mask": ["_extra"]}}, "named _extra.NAME."),
-        ({"contacts": {"mask": ["companies"]}}, "contact_companies is made of this list, by the id of its elements"),
-        ({"contacts": {"exclude": ["company_ids"]}}, "contact_companies is made of this list"),
+        ({"contacts": {"mask": ["companies"]}}, "contact_companies is made from this list, by the id of its elements"),
+        ({"contacts": {"exclude": ["company_ids"]}}, "contact_companies is made from this list"),
         ({"contacts": {"mask": ["companies_count"]}}, ""),
-        ({"teams": {"mask": ["admin_ids"]}}, "team_admins is made of this list"),
-        ({"conversations": {"mask": ["teammate_ids"]}}, "conversation_teammates is made of this list"),
+        ({"teams": {"mask": ["admin_ids"]}}, "team_admins is made from this list"),
+        ({"conversations": {"mask": ["teammate_ids"]}}, "conversation_teammates is made from this list"),
         (
             {"conversation_parts": {"mask": ["attachments_count"]}},
             "is counted, and no value of its own: exclude attach",
         ),
         ({"conversation_parts": {"mask": ["conversation_id"]}}, "it comes from the row's conversations"),
         ({"conversation_parts": {"mask": ["created_at"]}}, "it tells which older rows an answer may lack"),
-        ({"contact_tags": {"mask": ["type"]}}, "made of contacts in the lake: protect it there, as a member of tags"),
+        ({"contact_tags": {"mask": ["type"]}}, "made from contacts in the lake: protect it there, as a member of tags"),
         ({"data_attributes": {"mask": ["model"]}}, "it is part of the primary key"),
         ({"contacts": {"mask": ["email"], "hash": ["email"]}}, "hash of email and mask of email contradict"),
         (
@@ -138,7 +138,7 @@ def test_every_column_of_every_table_is_protected_or_refused_with_a_reason() -> 
                 try:
                     found = connection({table.name: {action.value: [column.name]}}).settings
                 except ConfigurationError as error:
-                    if needed or "made of" in str(error) or "counted" in str(error):
+                    if needed or "made from" in str(error) or "counted" in str(error):
                         continue
                     raise
                 assert not needed

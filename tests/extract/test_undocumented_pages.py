@@ -116,7 +116,7 @@ def test_a_short_list_is_no_reason_to_write_a_table_with_other_columns(rig: Rig)
         rig.sync(["collections"])
     before = {path: (rig.lake_folder / path).read_bytes() for path in rig.lake().list("data")}
     rig.workspace.options.paging["collections"] = Paging(per_page=20, most=20, honoured=False)
-    with pytest.raises(LakeError, match=r"collections has to be written anew.*the read is short \(.*20 were found"):
+    with pytest.raises(LakeError, match=r"collections has to be written again.*the read is short \(.*20 were found"):
         rig.sync(["collections"])
     assert {path: (rig.lake_folder / path).read_bytes() for path in rig.lake().list("data")} == before
     rig.workspace.options.paging.clear()

@@ -41,7 +41,7 @@ def test_a_table_is_skipped_with_its_parent_unless_it_was_named(rig: Rig) -> Non
     job = Job("run", CONNECTION, rig.lake_url, ("tickets", "ticket_parts"), run=run)
     skipped = sync_table.fn("ticket_parts", job).skipped
     assert skipped is not None
-    assert skipped.startswith("skipped: ticket_parts is made of tickets, of which the lake")
+    assert skipped.startswith("skipped: ticket_parts is made from tickets, of which the lake")
     with pytest.raises(NoParentError, match="Sync tickets into it"):
         sync_table.fn("ticket_parts", replace(job, named=frozenset({"ticket_parts", "tickets"})))
 
@@ -54,7 +54,7 @@ def test_derived_tables_follow_their_parents_through_runs_that_fail_wait_and_mer
     first = shell("sync", *tables)
     assert first.returncode == 0, first.stderr
     rig.check(TABLES)
-    assert "teams is selected, too: team_admins is made of its rows in the lake" in first.stderr + first.stdout
+    assert "teams is selected, too: team_admins is made from its rows in the lake" in first.stderr + first.stdout
     rig.workspace.travel(7200)
     contact = next(row for row in rig.workspace.rows("contacts") if len(row["tags"]["data"]) > 1)
     kept = contact["tags"]["data"][:1]

@@ -102,7 +102,7 @@ def test_a_database_comes_before_the_name() -> None:
     "location", ["./lake", "s3://", "s3:///prefix", "https://bucket.s3.amazonaws.com", "s3://b/*/c"]
 )
 def test_athena_is_refused_a_place_that_it_cannot_read(location: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"is not there|is no lake"):
+    with pytest.raises(ConfigurationError, match=r"is not there|is not a lake"):
         athena("tags", location=location)
 
 
@@ -114,13 +114,13 @@ def test_athena_is_refused_a_database_that_it_cannot_name(database: str) -> None
 
 @pytest.mark.parametrize("location", ["", "/", "lake*", "la?ke", "[lake]", "{a,b}"])
 def test_a_location_that_is_a_pattern_or_nothing_is_refused(location: str) -> None:
-    with pytest.raises(ConfigurationError, match="is no lake"):
+    with pytest.raises(ConfigurationError, match="is not a lake"):
         duckdb_view(TABLES["tags"], CONNECTION, location)
 
 
 @pytest.mark.parametrize(("first", "last"), [("2026-1", "2026-02"), ("2026-01", "2026-13"), ("2026-02", "2026-01")])
 def test_months_that_are_none_or_in_the_wrong_order_are_refused(first: str, last: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"is no month|comes after"):
+    with pytest.raises(ConfigurationError, match=r"is not a month|comes after"):
         Months(first, last)
 
 
@@ -253,7 +253,7 @@ def test_without_names_a_table_of_the_lake_is_shown_whoever_selected_it(
     ("arguments", "said"),
     [
         (["athena", "--connection", CONNECTION, "--lake", "LAKE"], "give s3://bucket/prefix"),
-        (["athena", "--connection", "a", "--lake", "s3://b", "--last-month", "soon"], "'soon' is no month"),
+        (["athena", "--connection", "a", "--lake", "s3://b", "--last-month", "soon"], "'soon' is not a month"),
         (["duckdb", "--connection", "a", "--lake", "lake", "--tables", "contact"], "Did you mean 'contacts'?"),
         (["duckdb", "--connection", "a", "--lake", "lake", "--tables", ""], "give at least one name"),
         (["duckdb", "--connection", "a", "--lake", "LAKE"], "none of these tables of connection 'a'"),

@@ -159,14 +159,14 @@ def test_a_derived_table_follows_the_lake_or_is_skipped_where_its_parent_cannot_
     rig.server.fail("/tickets/search", status=403, times=99)
     tickets, parts = foretell(rig, ["tickets", "ticket_parts"]).tables
     assert str(tickets.skipped).startswith("skipped: ")
-    assert str(parts.skipped).startswith("skipped: ticket_parts is made of tickets, of which the lake")
+    assert str(parts.skipped).startswith("skipped: ticket_parts is made from tickets, of which the lake")
     rig.server.clear_faults()
     rig.sync(["tickets"])
     rig.server.fail("/tickets/search", status=403, times=99)
     tickets, parts = foretell(rig, ["tickets", "ticket_parts"]).tables
     assert not tickets.is_read
     assert parts.is_read
-    assert parts.notes == ("is made of tickets as the lake has it; this run would not bring it up to date",)
+    assert parts.notes == ("is made from tickets as the lake has it; this run would not bring it up to date",)
 
 
 def cut(number: int, total: int) -> dict[str, object]:

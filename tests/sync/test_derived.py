@@ -247,7 +247,7 @@ def test_rows_of_the_parent_that_wait_to_be_merged_are_not_there_yet_and_told(ri
 
 
 def test_a_table_whose_parent_was_not_read_follows_the_lake_and_says_so(rig: Rig) -> None:
-    with pytest.raises(LakeError, match=r"contact_tags is made of contacts, of which the lake .* has nothing yet"):
+    with pytest.raises(LakeError, match=r"contact_tags is made from contacts, of which the lake .* has nothing yet"):
         rig.sync(["contact_tags"])
     rig.sync(["contacts"])
     read, made = rig.sync(["contact_tags"])["contact_tags"]

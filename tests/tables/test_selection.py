@@ -74,8 +74,8 @@ def test_a_derived_table_brings_the_tables_that_it_is_made_of() -> None:
     assert selected.names == ("reports", "report_tags", "parts_of_tags")
     assert selected.brought == {"reports": ("report_tags",), "report_tags": ("parts_of_tags",)}
     assert list(selected.remarks()) == [
-        "reports is selected, too: report_tags is made of its rows in the lake",
-        "report_tags is selected, too: parts_of_tags is made of its rows in the lake",
+        "reports is selected, too: report_tags is made from its rows in the lake",
+        "report_tags is selected, too: parts_of_tags is made from its rows in the lake",
     ]
     assert list(select_tables(["all"]).remarks()) == []
 

@@ -18,14 +18,14 @@ FAILED = TableProof("calls", failure="the disk cannot be read")
 
 def test_a_sound_lake_is_proven_and_so_is_one_without_a_table() -> None:
     assert exit_status([SOUND, NOTHING]) == 0
-    assert verdict([SOUND]) == "1 table proven; 1 file of 12 rows and 2.1 kB were read whole"
+    assert verdict([SOUND]) == "1 table proven; 1 file of 12 rows and 2.1 kB were read completely"
 
 
 def test_a_difference_a_stranger_and_a_table_that_could_not_be_read_are_no_proof() -> None:
     assert [exit_status([SOUND, WRONG]), exit_status([SOUND], [STRAY]), exit_status([SOUND, FAILED])] == [1, 1, 1]
     assert verdict([SOUND, WRONG, NOTHING, FAILED], [STRAY]) == (
         "1 table proven, 2 differences in 2 tables, 1 could not be verified (calls), 1 left out (teams); 5 files of "
-        "1,312 rows and 164.9 kB were read whole"
+        "1,312 rows and 164.9 kB were read completely"
     )
 
 
@@ -41,7 +41,7 @@ def test_the_text_has_a_table_the_differences_and_each_note_once() -> None:
         "",
         "note: tags, contacts: a note",
         "",
-        "1 table proven, 2 differences in 2 tables; 5 files of 1,312 rows and 164.9 kB were read whole.",
+        "1 table proven, 2 differences in 2 tables; 5 files of 1,312 rows and 164.9 kB were read completely.",
     ]
 
 

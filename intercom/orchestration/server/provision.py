@@ -102,7 +102,7 @@ def set_up(connections: Sequence[Connection]) -> Iterator[str]:
             yield from _try_connection(str(document.name))
         if _keeps_leases_in_memory(client):
             yield (
-                "note: this server keeps leases in memory. Started anew while a run is at work, it may cancel the "
+                "note: this server keeps leases in memory. If it restarts while a run is working, it may cancel the "
                 f"deployment's later runs until that one is cancelled. Start it with {LEASE_STORAGE}"
             )
 

@@ -147,10 +147,10 @@ def test_a_derived_table_names_its_parent_and_fails_with_it(
     text = " ".join(out.split())
     assert "contact_tags made of contacts 0" in text
     assert "conversation_parts: one request for each of " in text
-    assert "contacts is selected, too: contact_tags is made of its rows in the lake" in text
+    assert "contacts is selected, too: contact_tags is made from its rows in the lake" in text
     rig.server.fail("/contacts/search", status=403, times=9)
     assert shell(*options, "--tables", "contact_tags") == 1
-    assert "contact_tags would fail: contact_tags is made of contacts, of which" in " ".join(
+    assert "contact_tags would fail: contact_tags is made from contacts, of which" in " ".join(
         capsys.readouterr().out.split()
     )
 

@@ -100,7 +100,7 @@ def test_all_is_made_once_and_a_second_time_changes_nothing(prefect: Prefect) ->
         f"block type intercom-watermark: {registered}",
         "work pool local-process: created",
         "limit intercom-sync-default: created",
-        "note: this server keeps leases in memory. Started anew while a run is at work, it may cancel the "
+        "note: this server keeps leases in memory. If it restarts while a run is working, it may cancel the "
         f"deployment's later runs until that one is cancelled. Start it with {LEASE_STORAGE}",
     ]
     before = everything(prefect)
@@ -198,7 +198,7 @@ def test_a_wrong_connections_file_changes_nothing(prefect: Prefect, tmp_path: Pa
     connections(file, "name: one, access_token: token", 'name: two, access_token: "${NOBODY_SET_THIS}"')
     assert "NOBODY_SET_THIS is not set" in refusal(prefect, "--connections-file", file)
     connections(file, "name: my_one, access_token: token", "name: my-one, access_token: token")
-    assert "'my_one' and 'my-one' are one" in refusal(prefect, "--connections-file", file)
+    assert "'my_one' and 'my-one' are the same" in refusal(prefect, "--connections-file", file)
 
 
 def test_a_server_that_is_not_there_is_told_in_a_sentence(prefect: Prefect) -> None:
