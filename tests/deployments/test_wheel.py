@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import tarfile
@@ -9,6 +10,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import chdir
+from ipaddress import ip_address
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -123,29 +125,56 @@ def test_an_editable_install_imports_the_flows_of_the_checkout(source: Path, tmp
 
 
 BEGUN = """
-import os, shutil, sys
+import json, os, shutil, sys
 
-def begin(event, given):
+def watch(event, given):
     if event == "sqlite3.connect" and str(given[0]).endswith("prefect.db") and not os.path.exists(given[0]):
         shutil.copyfile({database!r}, given[0])
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        where = given[event == "socket.connect"]
+        with open({watched!r}, "a") as file:
+            file.write(json.dumps([event, str(where[0] if isinstance(where, tuple) else where)]) + "\\n")
 
-sys.addaudithook(begin)
+sys.addaudithook(watch)
 """
-"""A new database of Prefect's server is a copy: making one takes most of the CPU of a demo, and `make demo` does."""
+"""Run by each Python process that begins, also Prefect's server.
+
+A new database of Prefect's server is a copy: making one takes most of the CPU of a demo, and `make demo` does. And it
+writes down whom the processes talk to.
+"""
 
 
 @pytest.fixture
-def begun(installed: Environment, prefect_database: Path) -> Iterator[Environment]:
+def watched(tmp_path: Path) -> Path:
+    """Whom processes of `begun` have talked to: a line of JSON for each time."""
+    return tmp_path / "watched"
+
+
+@pytest.fixture
+def begun(installed: Environment, prefect_database: Path, watched: Path) -> Iterator[Environment]:
     hook = installed.packages / "sitecustomize.py"
-    hook.write_text(BEGUN.format(database=str(prefect_database)), encoding="utf-8")
+    hook.write_text(BEGUN.format(database=str(prefect_database), watched=str(watched)), encoding="utf-8")
     yield installed
     hook.unlink()
 
 
+def is_here(where: str) -> bool:
+    """Whether a host is this machine: loopback, its name, or a socket in the file system."""
+    if where == "localhost" or where.startswith(("/", "\0")):
+        return True
+    try:
+        return ip_address(where.strip("b'")).is_loopback
+    except ValueError:
+        return False
+
+
 def test_the_installed_demo_needs_no_account_and_no_server_answers_the_readmes_query_and_may_run_again(
-    begun: Environment, tmp_path: Path
+    begun: Environment, watched: Path, tmp_path: Path
 ) -> None:
-    """A server that cannot be reached is configured in every way that Prefect knows: the demo has one of its own."""
+    """A server that cannot be reached is configured in every way that Prefect knows: the demo has one of its own.
+
+    It talks to nobody but this machine; telemetry would show by the name that it looks up.
+    """
     nowhere = f"http://127.0.0.1:{free_port()}/api"
     (tmp_path / "prefect.toml").write_text(f'[api]\nurl = "{nowhere}"\n')
     (tmp_path / "home").mkdir()
@@ -158,11 +187,14 @@ def test_the_installed_demo_needs_no_account_and_no_server_answers_the_readmes_q
         "PREFECT_API_URL": nowhere,
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{tmp_path}/home/real.db",
         "TMPDIR": str(tmp_path / "system"),
-        "DO_NOT_TRACK": "1",
+        "DO_NOT_TRACK": "",  # it is for the package to see to that
         "NO_COLOR": "1",
     }
     demo = begun.run("intercom-lake", "demo", cwd=tmp_path, **settings)
     assert demo.returncode == 0, demo.stdout + demo.stderr
+    seen = {tuple(json.loads(line)) for line in watched.read_text(encoding="utf-8").splitlines()}
+    assert ("socket.connect", "127.0.0.1") in seen
+    assert {where for _, where in seen if not is_here(where)} == set()
     counts = next(part for part in demo.stdout.split("\n\n") if part.startswith("table")).splitlines()
     assert max(map(len, counts)) <= 80
     lines = {line.split()[0]: line.split() for line in counts if line[:1].isalpha()}
