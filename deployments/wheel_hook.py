@@ -10,7 +10,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-_BUNDLED = ("flows", "prefect.yaml", "deployments/automations", "deployments/examples")
+_BUNDLED = ("flows", "prefect.yaml", "deployments/automations", "deployments/dbt", "deployments/examples")
 
 
 class WheelHook(BuildHookInterface[Any]):

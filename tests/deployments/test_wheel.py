@@ -20,6 +20,7 @@ import duckdb
 import pytest
 import yaml
 
+from intercom.cli.commands.init import _examples
 from intercom.cli.demo import demo_connection
 from intercom.compaction.compact import Compacted
 from intercom.config.lookup import read_connections_file
@@ -88,7 +89,9 @@ def test_a_wheel_has_the_flow_of_each_deployment(wheel: Path) -> None:
 
 
 def test_a_wheel_has_the_files_that_the_package_reads(wheel: Path) -> None:
-    assert {"intercom/report/page.html.j2", "intercom/report/page.css"} <= contents(wheel).keys()
+    there = contents(wheel).keys()
+    assert {"intercom/report/page.html.j2", "intercom/report/page.css"} <= there
+    assert {f"intercom/bundled/{path}" for path in _examples()} <= there
 
 
 def test_a_wheel_of_the_sdist_is_that_of_the_checkout(wheel: Path, source: Path, tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import pytest
 import requests
 
+from intercom.config.lookup import read_connections_file
 from intercom.sandbox import ABSENT, FURTHER, TABLES, SandboxServer, Workspace, raw
 from tests.support.seeded import seeded_workspace
 
@@ -187,7 +189,7 @@ def test_the_clock_runs_from_where_it_is_set(workspace: Workspace) -> None:
     assert 111 <= workspace.time() < 116
 
 
-def test_the_command_serves_until_it_is_told_to_stop() -> None:
+def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -214,3 +216,9 @@ def test_the_command_serves_until_it_is_told_to_stop() -> None:
         assert answer.headers["X-RateLimit-Limit"] == "1666"
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
+        use = process.stdout.read()
+        command, _, rest = use.partition("\n")
+        assert "intercom-lake sync --connection sandbox" in command
+        (tmp_path / "connections.yml").write_text(rest.rpartition("Ctrl-C")[0])
+        connection = read_connections_file(tmp_path / "connections.yml", {})["sandbox"]
+        assert (connection.base_url, connection.access_token.get_secret_value()) == (found[1], found[2])

@@ -22,6 +22,9 @@ def sandbox(
     ] = False,
     rate_limit: Annotated[int, Parameter(help="Requests per 10 seconds.")] = 166,
     latency_ms: Annotated[float, Parameter(help="Milliseconds of waiting before each answer.")] = 0.0,
+    changes_per_minute: Annotated[
+        float, Parameter(help="Contacts and conversations that are created or changed each minute.")
+    ] = 0.0,
     compress: Annotated[bool, Parameter(help="Compress answers with gzip for clients that accept it.")] = True,
 ) -> int:
     """Serve a simulated workspace until Ctrl-C or SIGTERM; its address and token are the first line."""
@@ -40,5 +43,12 @@ def sandbox(
         one_day=one_day,
         **FURTHER_RECORDS,
     )
-    serve(workspace, port=port, rate_limit=rate_limit, latency_seconds=latency_ms / 1000, compress=compress)
+    serve(
+        workspace,
+        port=port,
+        rate_limit=rate_limit,
+        latency_seconds=latency_ms / 1000,
+        compress=compress,
+        changes_per_minute=changes_per_minute,
+    )
     return 0
