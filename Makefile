@@ -91,7 +91,7 @@ bench: $(VENV)/.test
 docs: export NO_MKDOCS_2_WARNING := 1
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --quiet --strict --config-file deployments/mkdocs.yml
-	@echo "The site is in build/site: open build/site/index.html."
+	@echo "The site is in build/site: open build/site/index.html, or with the search: python3 -m http.server -d build/site"
 
 # In an environment of its own: it depends on much that nothing else here needs. It asks the internet.
 audit:

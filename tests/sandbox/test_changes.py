@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from email.utils import parsedate_to_datetime
 from itertools import islice
+from typing import Any
 
 import requests
 
@@ -28,6 +30,32 @@ def test_each_step_creates_or_changes_one_record() -> None:
     assert all(row == before[row["id"]] for row in contacts.values() if row not in later)
     assert {"contacts", "conversations"} == set(steps)
     assert len(workspace.rows("conversations")) > 0  # of none, too
+
+
+def test_a_sandbox_that_is_started_again_has_the_same_records_and_the_present_time() -> None:
+    """So a run that it has left half-way can go on, and its lake is proven."""
+    day = None
+    while day != time.time() // 86_400:  # once more if midnight was in between
+        day = time.time() // 86_400
+        first, second = contacts_of_a_sandbox(), contacts_of_a_sandbox()
+    assert first == second
+    assert len(first) == 20
+
+
+def contacts_of_a_sandbox() -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", "intercom.cli.app", "sandbox", "--contacts", "20"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        words = process.stdout.readline().split()
+        headers = {"Authorization": f"Bearer {words[-1]}", "Intercom-Version": "2.14"}
+        try:
+            answer = requests.post(f"{words[3]}/contacts/search", json=ALL, headers=headers, timeout=5)
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+    assert abs(parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time()) < 60
+    found: list[dict[str, Any]] = answer.json()["data"]
+    return found
 
 
 def test_the_command_makes_changes_until_it_is_told_to_stop() -> None:

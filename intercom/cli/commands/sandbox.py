@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import time
+from typing import Annotated, Final
 
 from cyclopts import Parameter
+
+_DAY: Final = 86_400
 
 
 def sandbox(
@@ -32,7 +35,9 @@ def sandbox(
     from intercom.sandbox.serve import serve
     from intercom.sandbox.workspace import Workspace
 
+    began = None if one_day else time.time() // _DAY * _DAY  # so that one that is started again has the same records
     workspace = Workspace.seeded(
+        now=began,
         seed=seed,
         contacts=contacts,
         companies=companies,
@@ -43,6 +48,7 @@ def sandbox(
         one_day=one_day,
         **FURTHER_RECORDS,
     )
+    workspace.travel_to(time.time())
     serve(
         workspace,
         port=port,
