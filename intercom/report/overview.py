@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 
 from intercom.report.blocks import Listing, Numbers, Section, Tile, age, count, day, listed, minute, span
@@ -11,6 +12,8 @@ from intercom.report.tallies import Values, WeeklyMedians
 from intercom.tables.catalogue import TABLES
 
 _NEW_DAYS = 30
+_ERROR_SHOWN = 300
+"""Characters of an error that are shown; the summary of the run in the lake has all of it."""
 
 
 def tiles(facts: LakeFacts) -> list[Tile]:
@@ -45,6 +48,7 @@ def freshness(facts: LakeFacts) -> Section:
         rows.append((*cells, *[count(one.scan.marked)] * marked, *[count(one.waiting)] * waiting))
     notes = [f"{one.table.name}: {one.scan.failure}; its numbers are left out." for one in tables if one.scan.failure]
     notes += [f"{one.table.name}: {told}." for one in tables for told in one.scan.damaged]
+    notes += _errors(facts)
     if waiting:
         notes.append("Staged rows that are not merged yet are in no other number of this page.")
     if hidden := [f"{one.table.name}: {', '.join(one.protected)}" for one in tables if one.protected]:
@@ -65,8 +69,24 @@ def synced_at(facts: LakeFacts, table: TableFacts) -> datetime | None:
     return time_in(told or table.recorded.get("synced_at"))
 
 
+def _errors(facts: LakeFacts) -> list[str]:
+    """Why tables have failed in their last run, a line for each reason."""
+    failed: dict[str, list[str]] = {}
+    for one in facts.tables.values():
+        entry = _last_run_of(facts, one)
+        if entry.get("last_status") == "failed" and (error := entry.get("last_error")):
+            text = " ".join(str(error).split())
+            shown = text if len(text) <= _ERROR_SHOWN else f"{text[:_ERROR_SHOWN].rstrip()}..."
+            failed.setdefault(shown, []).append(one.table.name)
+    return [f"Failed in the last run: {listed(names)}. {text}" for text, names in failed.items()]
+
+
+def _last_run_of(facts: LakeFacts, table: TableFacts) -> Mapping[str, object]:
+    return facts.history.tables.get(table.table.name) or table.recorded
+
+
 def _ending(facts: LakeFacts, table: TableFacts) -> str:
-    entry = facts.history.tables.get(table.table.name) or table.recorded
+    entry = _last_run_of(facts, table)
     ended = time_in(entry.get("last_run_at"))
     return "–" if ended is None else f"{minute(ended)} {entry.get('last_status') or ''}".rstrip()
 

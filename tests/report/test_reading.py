@@ -114,6 +114,23 @@ def test_a_damaged_file_is_told_and_stops_nothing(copy: Path) -> None:
     assert facts.tables["contacts"].scan.rows == 290
 
 
+def test_why_tables_have_failed_in_their_last_run_is_told_once_for_each_reason(folder: Path) -> None:
+    facts = read_facts(Lake(str(folder)), CONNECTION, MADE_AT)
+    assert not any("Failed in" in note for note in freshness(facts).notes)
+    refused = {"last_status": "failed", "last_error": "GET /me: status 401.\nPut the present token into the block."}
+    long = {"last_status": "failed", "last_error": "no answer " * 100}
+    mended = {"last_status": "synced", "last_error": "an older one"}
+    entries = {"contacts": refused, "tags": refused, "articles": long, "teams": mended}
+    known = {name: {**entry, **entries.get(name, {})} for name, entry in facts.history.tables.items()}
+    notes = freshness(replace(facts, history=replace(facts.history, tables=known))).notes
+    told = [note for note in notes if note.startswith("Failed in the last run: ")]
+    assert told[0].endswith(": contacts and tags. GET /me: status 401. Put the present token into the block.")
+    assert told[1].startswith("Failed in the last run: articles. no answer")
+    assert told[1].endswith("...")
+    assert len(told[1]) < 350
+    assert len(told) == 2
+
+
 def test_tables_that_are_not_there_are_left_out_with_a_line_each(folder: Path, tmp_path: Path) -> None:
     for part in ("_state/lake.json", f"_state/{CONNECTION}/segments.json", f"data/{CONNECTION}/segments"):
         target = tmp_path / part
