@@ -13,6 +13,7 @@ from intercom.errors import LakeError
 from intercom.lake.locks.table_lock import TableLocks
 from intercom.verify.repair import repair
 from intercom.verify.tables import verify_table
+from tests.support.parquet import damaged
 from tests.support.rig import CONNECTION, Rig, in_both_formats
 
 TABLES = ("contacts", "contact_tags", "tags")
@@ -77,7 +78,8 @@ def test_staged_rows_that_cannot_be_read_are_read_again(make_rig: Callable[..., 
         rig.workspace.update("contacts", row["id"], name="changed")
     rig.workspace.travel(7200)
     rig.sync(["contacts"], when=CompactionMode.NEVER)
-    damage(rig.lake_folder / next(path for path in rig.lake().list("_staging") if path.endswith(".parquet")))
+    part = rig.lake_folder / next(path for path in rig.lake().list("_staging") if path.endswith(".parquet"))
+    damaged(part, part, "name")
     assert mended(rig) == ["contacts: the next sync reads it from the beginning"]
     rig.workspace.travel(7200)
     rig.sync(TABLES)
