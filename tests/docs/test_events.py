@@ -8,6 +8,8 @@ from typing import Any
 
 from intercom.orchestration.observe.events import SYNCED, facts
 from intercom.sync.run_summary import RunFacts, run_summary
+from intercom.verify.findings import TableProof
+from intercom.verify.report import as_json
 from tests.support.markdown import DOCS, section
 from tests.support.results import table_result
 
@@ -37,3 +39,10 @@ def test_the_summary_of_a_run_and_its_tables() -> None:
         RunFacts("1", "acme", "./lake", (), "auto", NOW), [], ended_at=NOW, lake_tables=[{"table": "contacts"}]
     )
     assert unnamed(before["lake_tables"][0], "An entry of lake_tables") == []
+
+
+def test_the_result_of_a_verification() -> None:
+    told = as_json(
+        [TableProof("contacts")], [], run_id="1", connection="acme", lake="./lake", started_at=NOW, ended_at=NOW
+    )
+    assert unnamed([*told, *told["tables"][0]], "The result of a verification") == []
