@@ -233,6 +233,17 @@ def test_tables_that_the_lake_lacks_are_left_out_and_named(
     assert sorted(shown.err.strip().partition(": ")[2].split(", ")) == lacking
 
 
+def test_views_over_a_folder_are_read_from_any_folder(
+    lake: ReadableLake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(lake.root).parent)
+    for engine in ("duckdb", "dbt"):
+        assert main(["ddl", engine, "--connection", CONNECTION, "--lake", f"./{Path(lake.root).name}"]) == 0
+        shown = capsys.readouterr().out
+        assert f"read_parquet('{lake.folder('contacts')}/" in shown
+        assert "'./" not in shown
+
+
 def test_without_names_a_table_of_the_lake_is_shown_whoever_selected_it(
     lake: ReadableLake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,7 +267,8 @@ def test_without_names_a_table_of_the_lake_is_shown_whoever_selected_it(
         (["athena", "--connection", "a", "--lake", "s3://b", "--last-month", "soon"], "'soon' is not a month"),
         (["duckdb", "--connection", "a", "--lake", "lake", "--tables", "contact"], "Did you mean 'contacts'?"),
         (["duckdb", "--connection", "a", "--lake", "lake", "--tables", ""], "give at least one name"),
-        (["duckdb", "--connection", "a", "--lake", "LAKE"], "none of these tables of connection 'a'"),
+        (["duckdb", "--connection", "a", "--lake", "LAKE"], "no table of connection 'a'"),
+        (["duckdb", "--connection", CONNECTION, "--lake", "LAKE", "--tables", "calls"], "none of these tables"),
         (["sqlite", "--connection", "a", "--lake", "lake"], '"athena", "duckdb"'),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -81,6 +82,8 @@ def ddl(
     if views is not None and engine == "dbt":
         print("--views is for athena and duckdb. dbt reads DuckDB's views like any tables.", file=sys.stderr)
         return 2
+    if engine != "athena" and "://" not in lake:
+        lake = str(Path(lake).absolute())  # whoever reads the views may be in another folder
     try:
         whole = sql.Months.until_years_after(datetime.now(UTC).year)
         months = sql.Months(first_month or whole.first, last_month or whole.last)
