@@ -71,6 +71,7 @@ IN_MEMORY = folder="$$(mktemp -d -p $(MEMORY))"; trap 'rm -rf "$$folder"' EXIT;
 BASETEMP = --basetemp="$$folder/tests"
 endif
 
+# Three processes for two cores, since one of them waits for Prefect's servers and its runs at most times.
 test: check
 	$(IN_MEMORY) $(BIN)/pytest -n 3 $(BASETEMP) $(PYTEST)
 

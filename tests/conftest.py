@@ -22,7 +22,7 @@ from tests.support.prefect_server import WITHOUT_BLOCKS, Prefect, new_database, 
 from tests.support.rig import Rig
 from tests.support.seeded import seeded_workspace
 from tests.support.service_models import share_service_models
-from tests.support.side_by_side import ELSEWHERE, ORCHESTRATION, InGroups, check_groups, group_of
+from tests.support.side_by_side import ELSEWHERE, RUNS, InGroups, check_groups, group_of
 
 # A deadline measures the machine, and tests run side by side; how many examples there are is what counts.
 settings.register_profile("intercom", deadline=None, max_examples=effort(25, 1000))
@@ -32,8 +32,8 @@ NOW = 1_793_707_200  # 2026-11-03 12:00:00 UTC; in Los Angeles a day of 25 hours
 
 
 FIRST = (
-    ORCHESTRATION,
     ELSEWHERE,
+    RUNS,
     *(f"tests/{file}.py" for file in ("orchestration/test_production", "orchestration/server/test_provision")),
     *(f"tests/{file}.py" for file in ("sync/test_sync", "sync/test_forecast", "sync/test_schema_change")),
     *(f"tests/{file}.py" for file in ("tables/test_contract", "sync/test_recovery", "verify/test_against_api")),

@@ -10,7 +10,7 @@ import pytest
 from xdist.remote import Producer
 
 from tests.conftest import FIRST
-from tests.support.side_by_side import ELSEWHERE, ORCHESTRATION, InGroups, check_groups, group_of
+from tests.support.side_by_side import ELSEWHERE, RUNS, InGroups, check_groups, group_of
 
 TESTS = Path(__file__).parent
 COLLECTED = [
@@ -57,8 +57,10 @@ def test_a_file_and_all_files_of_the_shared_server_go_to_one_process() -> None:
 
 
 def test_files_are_of_the_group_of_a_shared_server_only_if_their_tests_use_it() -> None:
-    assert group_of(TESTS / "orchestration/server/test_limits.py") == ORCHESTRATION
-    assert group_of(TESTS / "deployments/test_wheel.py") == ELSEWHERE
+    for of_runs in ("orchestration/test_flow.py", "orchestration/observe/test_watching.py"):
+        assert group_of(TESTS / of_runs) == RUNS
+    for elsewhere in ("orchestration/server/test_limits.py", "deployments/test_wheel.py"):
+        assert group_of(TESTS / elsewhere) == ELSEWHERE
     for own in ("orchestration/test_production.py", "orchestration/server/test_provision.py", "test_side_by_side.py"):
         assert group_of(TESTS / own) == f"tests/{own}"
 

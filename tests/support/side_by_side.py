@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 SHARED_SERVER = "prefect"
 """The fixture. Files whose tests use it are of two groups, since one alone would take longer than all other tests."""
-ORCHESTRATION, ELSEWHERE = f"{SHARED_SERVER}: orchestration", f"{SHARED_SERVER}: elsewhere"
+RUNS, ELSEWHERE = f"{SHARED_SERVER}: runs", f"{SHARED_SERVER}: elsewhere"
 OWN_SERVER = "own_prefect"
 
 
@@ -34,7 +34,8 @@ def group_of(path: Path) -> str:
     place = path.relative_to(ROOT)
     if not _shares(path.read_text(encoding="utf-8")):
         return place.as_posix()
-    return ORCHESTRATION if place.parts[1] == "orchestration" else ELSEWHERE
+    is_of_runs = place.parts[1] == "orchestration" and place.parts[2] != "server"
+    return RUNS if is_of_runs else ELSEWHERE
 
 
 def _shares(text: str) -> bool:
@@ -54,7 +55,7 @@ def check_groups(items: Iterable[pytest.Item]) -> None:
     for item in items:
         used = set(getattr(item, "fixturenames", ()))
         shares = SHARED_SERVER in used and OWN_SERVER not in used
-        if shares and group_of(item.path) not in (ORCHESTRATION, ELSEWHERE):
+        if shares and group_of(item.path) not in (RUNS, ELSEWHERE):
             raise pytest.UsageError(
                 f"{item.nodeid} uses the fixture `{SHARED_SERVER}`: write a parameter `{SHARED_SERVER}: Prefect` in "
                 "this file, so that its tests run where the others' server is."

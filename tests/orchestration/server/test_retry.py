@@ -21,7 +21,7 @@ from intercom.orchestration.server.documents import load_connection, load_storag
 from intercom.orchestration.server.watermark_store import BlockWatermarks, document_name
 from intercom.sandbox import LoggedRequest
 from intercom.tables.catalogue import TABLES
-from tests.support.prefect_server import Prefect, temporary_client
+from tests.support.prefect_server import ROOT, Prefect, temporary_client
 from tests.support.relay import relayed
 from tests.support.rig import BY_DEFAULT, CONNECTION, Rig
 from tests.support.watermark_contract import WatermarkStoreContract
@@ -96,7 +96,8 @@ def test_a_run_whose_blocks_meet_a_busy_server_completes_and_is_exact(prefect: P
     assert done.returncode == 0, done.stdout + done.stderr
     assert min(met["GET"], met["POST"]) >= 5
     assert "Trying again to save the watermark block" in done.stderr
-    assert "Traceback" not in done.stderr
+    # Prefect's own thread of events logs a traceback when an event meets it just after it has given up.
+    assert f'File "{ROOT}/intercom' not in done.stderr
     rig.check(("contacts", "articles", "tags"))
     lake_id = rig.lake().identity().id
     with using(prefect.api):
@@ -186,8 +187,17 @@ def test_a_busy_server_is_asked_again_by_us_and_not_by_prefects_client(
 ) -> None:
     """Whose waits double from two seconds on, also after its last try."""
     monkeypatch.setattr(retry, "TIMING", retry.RetryTiming(pause=0.0))
-    monkeypatch.setattr(time, "sleep", lambda seconds: pauses.append(seconds))
+    here, sleep = threading.get_ident(), time.sleep
     pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        """Of this thread alone: others of this process, which tests before have left, sleep as they will."""
+        if threading.get_ident() == here:
+            pauses.append(seconds)
+        else:
+            sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", pause)
     with temporary_client(prefect.api):
         BlockWatermarks().save(watermark(1))
     for faults, told in ((3, 0), (4, 1)):
