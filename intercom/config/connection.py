@@ -53,6 +53,7 @@ class Connection:
     ``requests_per_10s`` is a cap below what the API allows, None for none. ``requests_in_flight`` is the most requests
     in flight at once. ``settings`` are what it says of its tables, and ``hash_key`` the key that their rules hash with.
     ``columns`` are those rules as they were written, for a block that is made of this connection.
+    ``remark`` is what a person has to be told about the place that it is from.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Connection:
     settings: CopySettings = DEFAULT_SETTINGS
     hash_key: SecretStr | None = None
     columns: Mapping[str, Any] = field(default_factory=dict, compare=False)  # the same as settings.rules
+    remark: str = field(default="", compare=False)
 
 
 def make_connection(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from intercom.config.connection import Connection, Region, connection_slug, make_connection
@@ -42,6 +43,15 @@ def connection_from_environment(environ: Mapping[str, str]) -> Connection | None
     )
 
 
+def _passed_over(path: Path | None, names: Sequence[str]) -> str:
+    """Whoever has forgotten to name a connection would copy its workspace without region, rules and limits of it."""
+    return (
+        f"{path} is not used, since it has no connection {DEFAULT_CONNECTION!r}, which is therefore that of "
+        f"{TOKEN_VARIABLE} in the environment, without any setting of the file. If you mean a connection of the file, "
+        f"name it: --connection {shlex.quote(names[0])}"
+    )
+
+
 def find_connection(
     name: str,
     *,
@@ -63,10 +73,9 @@ def find_connection(
     for entry in entries:
         if entry.name == name:
             return entry.connection(environ)
-    own = name == DEFAULT_CONNECTION
+    own, names = name == DEFAULT_CONNECTION, sorted(entry.name for entry in entries)
     if own and (found := connection_from_environment(environ)) is not None:
-        return found
-    names = sorted(entry.name for entry in entries)
+        return replace(found, remark=_passed_over(path, names)) if names else found
     if names:
         told = f"{path} has {', '.join(map(repr, names))}: name {'it' if len(names) == 1 else 'one of them'} with"
         told += f" --connection {shlex.quote(names[0])}, the parameter `connection` in Prefect."

@@ -94,6 +94,8 @@ class Clients:
             environ=os.environ,
             load_block=self._load_block,
         )
+        if found.remark:
+            log.warning("%s", found.remark)
         key = hashlib.sha256(f"{found.base_url} {found.access_token.get_secret_value()}".encode()).hexdigest()
         limiter = RateLimiter(found.requests_per_10s, most_in_flight=found.requests_in_flight)
         return IntercomClient(found, self._limiters.setdefault(key, limiter))

@@ -274,6 +274,19 @@ def test_what_is_not_found_lists_what_is_there(write: Write) -> None:
     assert "INTERCOM_ACCESS_TOKEN" not in fault  # which is that of `default`
 
 
+def test_the_environment_beside_a_file_of_other_connections_is_remarked_on(write: Write) -> None:
+    """Its workspace is most likely that of the file, whose region and rules do not hold then."""
+    path, environ = write(entry(name="My EU")), {"INTERCOM_ACCESS_TOKEN": SECRET}
+    found = find_connection("default", connections_file=path, environ=environ, load_block=no_block)
+    assert found.remark.startswith(f"{path} is not used, since it has no connection 'default'")
+    assert found.remark.endswith("--connection 'My EU'")
+    assert find_connection("My EU", connections_file=path, environ=environ, load_block=no_block).remark == ""
+    write(entry(name="default"))
+    assert find_connection("default", connections_file=path, environ=environ, load_block=no_block).remark == ""
+    path.unlink()
+    assert find_connection("default", connections_file=None, environ=environ, load_block=no_block).remark == ""
+
+
 def test_without_a_name_the_command_for_those_of_the_file_is_told(write: Write) -> None:
     path = write(entry(name="My EU"))
     fault = fault_of(lambda: find_connection("default", connections_file=path, environ={}, load_block=no_block))

@@ -69,6 +69,19 @@ def test_a_run_with_rules_of_its_own_shows_no_text_of_an_error(rig: Rig, tmp_pat
         job.CLIENTS.close(one.run_id)
 
 
+def test_a_run_by_the_environments_token_beside_a_file_of_others_warns(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = str(rig.connections_file(tmp_path, rig.server.token))
+    monkeypatch.setenv("INTERCOM_ACCESS_TOKEN", rig.server.token)
+    for name, warnings in (("acme", 0), ("default", 1)):
+        asked = job.Job(name, name, str(tmp_path), ("tags",), connections_file=file)
+        with caplog.at_level("WARNING"):
+            asked.client()
+        assert len([line for line in caplog.messages if f"{file} is not used" in line]) == warnings
+        job.CLIENTS.close(asked.run_id)
+
+
 def test_another_process_asks_the_store_whether_the_tables_are_still_held(tmp_path: Path) -> None:
     asked = job.Job("run", "acme", str(tmp_path), ("tags",))
     with job.holding_tables(asked) as held:

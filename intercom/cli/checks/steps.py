@@ -76,6 +76,9 @@ def _intercom_findings(
     if connection.base_url != connection.region.base_url:
         detail += f", at {connection.base_url}"
     yield Finding("connection", Verdict.OK, detail, facts={"from": place, "base_url": connection.base_url})
+    if connection.remark:
+        happened, _, cure = connection.remark.partition(". ")
+        yield Finding("file", Verdict.WARN, happened, f"{cure}.")
     if connection.settings.rules:
         yield Finding("columns", Verdict.OK, f"protected: {connection.settings.protected}")
     with closing(client_of(connection)) as client:

@@ -160,7 +160,8 @@ def _forecast(
         client.close()
     protected = [f"Columns protected: {found.settings.protected}."] if found.settings.rules else []
     nothing = "Nothing was written, and no watermark has moved."
-    return forecast, [*chosen.remarks(), *protected, *prefect.remarks, nothing]
+    place = [f"{found.remark}."] if found.remark else []
+    return forecast, [*chosen.remarks(), *place, *protected, *prefect.remarks, nothing]
 
 
 class Prefect:

@@ -20,6 +20,16 @@ def test_the_connection_of_the_environment(rig: Rig, here: Path, checked: Check,
     assert (found.status, found["connection"]["detail"]) == (0, "default, from the environment (INTERCOM_ACCESS_TOKEN)")
 
 
+def test_the_environment_beside_a_file_of_other_connections_is_a_warning(
+    rig: Rig, here: Path, checked: Check, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(Region, "base_url", property(lambda _: rig.server.base_url))
+    found = checked(connection="default", tables="tags")
+    assert (found.status, found.states()["file"]) == (0, "warn")
+    assert found["file"]["detail"].startswith("connections.yml is not used, since it has no connection 'default'")
+    assert found["file"]["cure"].endswith("name it: --connection acme.")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
