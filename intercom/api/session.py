@@ -6,13 +6,15 @@ token: none of them leaves this module.
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Final
 
 import requests
 from pydantic import SecretStr
@@ -213,10 +215,31 @@ def _user_agent() -> str:
 
 
 def _names(error: Exception) -> str:
-    """The classes of an error and of its reason: ``ConnectionError from NewConnectionError``."""
+    """The system's words for it, then the classes of an error and of its reason.
+
+    ``connection refused: ConnectionError from NewConnectionError``. Texts of errors are not shown: they quote URLs.
+    """
     inner = error.args[0] if error.args else None
     inner = getattr(inner, "reason", inner)  # of urllib3's MaxRetryError
-    return " from ".join(type(e).__name__ for e in (error, inner) if isinstance(e, Exception))
+    classes = " from ".join(type(e).__name__ for e in (error, inner) if isinstance(e, Exception))
+    words = _system_words(error)
+    return f"{words}: {classes}" if words else classes
+
+
+_MOST_CAUSES: Final = 10
+
+
+def _system_words(error: BaseException | None) -> str:
+    """What the operating system says of the network, from the first of the error's causes that is its own."""
+    for _ in range(_MOST_CAUSES):
+        if isinstance(error, socket.gaierror):
+            return "the host's name cannot be resolved"
+        if isinstance(error, OSError) and error.errno:
+            return os.strerror(error.errno).lower()
+        if error is None:
+            break
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _is_too_slow(error: BaseException | None) -> bool:

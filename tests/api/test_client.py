@@ -237,10 +237,20 @@ def test_a_connection_that_nobody_answers_is_tried_again(clock: Clock, limiter: 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     client = IntercomClient(connect(f"http://127.0.0.1:{port}"), limiter, sleep=clock.sleep)
-    with pytest.raises(RetriableApiError, match="NewConnectionError") as caught:
+    with pytest.raises(RetriableApiError, match=r"no answer \(connection refused: ConnectionError from") as caught:
         client.for_table("tags").get("/tags")
     assert (caught.value.status, len(clock.naps)) == (None, 6)
     assert limiter.outcomes.count("lost") == 7
+    client.close()
+
+
+def test_a_host_without_an_address_is_told_in_words(
+    clock: Clock, limiter: CountingLimiter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    client = IntercomClient(connect("https://nowhere.invalid"), limiter, sleep=clock.sleep)
+    with pytest.raises(RetriableApiError, match="the host's name cannot be resolved: ConnectionError from"):
+        client.for_table("tags").get("/tags")
     client.close()
 
 

@@ -84,7 +84,7 @@ def test_a_host_that_cannot_be_reached(here: Path, checked: Check) -> None:
     found = checked()
     assert (found.status, found.failed()) == (1, ["intercom"])
     assert url in found["intercom"]["detail"]
-    assert "NewConnectionError" in found["intercom"]["detail"]
+    assert "connection refused: ConnectionError from NewConnectionError" in found["intercom"]["detail"]
 
 
 def test_a_clock_that_is_wrong_is_a_warning(rig: Rig, checked: Check) -> None:
