@@ -102,3 +102,13 @@ def workflow(name: str) -> dict[str, Any]:
     """A workflow's definition; YAML takes its member ``on`` for the boolean True."""
     found: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows" / name).read_text(encoding="utf-8"))
     return found
+
+
+@pytest.mark.parametrize("name", ["bug", "feature"])
+def test_the_form_of_an_issue_is_read_with_a_label_for_each_field(name: str) -> None:
+    """GitHub shows no form, and says nothing, where the file is no YAML: a colon in a label is enough."""
+    form = yaml.safe_load((ROOT / f".github/ISSUE_TEMPLATE/{name}.yml").read_text(encoding="utf-8"))
+    assert all(isinstance(form[key], str) for key in ("name", "description"))
+    fields = [part for part in form["body"] if part["type"] != "markdown"]
+    assert fields
+    assert all(isinstance(part["attributes"]["label"], str) for part in fields)
