@@ -85,7 +85,9 @@ class Browser:
 def browser(prefect: Prefect, height: int = 1000) -> Iterator[Browser]:
     """A browser for the server's UI."""
     with chromium_started() as started:
-        yield Browser(started.new_page(viewport={"width": WIDTH, "height": height}, locale="en-GB"), prefect)
+        page = started.new_page(viewport={"width": WIDTH, "height": height}, locale="en-GB")
+        page.set_default_navigation_timeout(120_000)  # for the same reason: the UI's first page is megabytes of script
+        yield Browser(page, prefect)
 
 
 def _refuse(route: Route) -> None:
