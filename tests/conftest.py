@@ -17,6 +17,7 @@ from intercom.extract.limits import DEFAULT_LIMITS, ReadLimits
 from intercom.lake.layout import TableFormat
 from intercom.sandbox import SandboxServer
 from tests.support.effort import effort
+from tests.support.loaded import FirstLoads
 from tests.support.nursery import Nursery
 from tests.support.prefect_server import WITHOUT_BLOCKS, Prefect, new_database, shared_warm_python
 from tests.support.rig import Rig
@@ -85,9 +86,15 @@ def limits() -> ReadLimits:
     return DEFAULT_LIMITS
 
 
+@pytest.fixture(scope="session")
+def first_loads(tmp_path_factory: pytest.TempPathFactory) -> FirstLoads:
+    """Lakes after a first run, for `Rig.load`."""
+    return FirstLoads(tmp_path_factory.mktemp("first-loads"))
+
+
 @pytest.fixture
 def make_rig(
-    tmp_path: Path, table_format: TableFormat, per_page: int | None, limits: ReadLimits
+    tmp_path: Path, table_format: TableFormat, per_page: int | None, limits: ReadLimits, first_loads: FirstLoads
 ) -> Iterator[Callable[..., Rig]]:
     """Makes rigs with their own workspace; `seeded` options are the workspace's, `server` ones the server's.
 
@@ -98,7 +105,9 @@ def make_rig(
             workspace = seeded_workspace(**{"now": NOW, "history_days": 80, **seeded})
             running = stack.enter_context(SandboxServer(workspace, **(server or {})))
             url = lake or str(tmp_path / "lake")
-            return Rig(running, url, table_format=table_format, per_page=per_page, limits=limits)
+            return Rig(
+                running, url, table_format=table_format, per_page=per_page, limits=limits, first_loads=first_loads
+            )
 
         yield make
 

@@ -35,7 +35,7 @@ OF_TWO_MONTHS = {**NOTHING, "contacts": 120, "history_days": 40}
 def loaded(make_rig: Callable[..., Rig]) -> Rig:
     """Contacts of two or three months."""
     rig = make_rig(**OF_TWO_MONTHS)
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     rig.workspace.travel(4 * 86_400)
     return rig
 
@@ -44,7 +44,7 @@ def loaded(make_rig: Callable[..., Rig]) -> Rig:
 def tagged(make_rig: Callable[..., Rig]) -> Rig:
     """Tags, in one file."""
     rig = make_rig(**{**NOTHING, "tags": 100})
-    rig.sync(["tags"])
+    rig.load(["tags"])
     return rig
 
 

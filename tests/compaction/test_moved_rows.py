@@ -97,7 +97,7 @@ def test_rows_that_move_are_there_once_after_a_full_refresh_too(rig: Rig) -> Non
 
 
 def test_a_row_that_moves_while_two_runs_wait_is_there_once(rig: Rig) -> None:
-    rig.sync(ONE_OF_EACH)
+    rig.load(ONE_OF_EACH)
     for back in (40, 70, 0):
         for table in ONE_OF_EACH:
             row = min(rig.workspace.rows(table), key=lambda row: row["id"])
@@ -130,7 +130,7 @@ def test_a_row_of_a_history_with_a_start_date_moves_to_before_it_and_back(rig: R
 def test_rows_move_in_a_lake_on_s3_too(make_rig: Callable[..., Rig], s3_storage: dict[str, Any], table: str) -> None:
     rig = make_rig(lake=f"s3://{BUCKET}/lake", history_days=50, contacts=5, companies=5)
     rig.storage = s3_storage
-    rig.sync([table])
+    rig.load([table])
     row = max(rig.workspace.rows(table), key=lambda row: row["created_at"])
     rig.workspace.update(table, row["id"], created_at=row["created_at"] - 40 * DAY)
     rig.workspace.travel(60)
@@ -165,7 +165,7 @@ def test_an_old_file_that_holds_a_row_which_has_moved_is_put_back(rig: Rig, tmp_
     """What its size or time tells is read again as a whole; else tables that are read whole see the stray copy."""
     tables = ["companies", "articles"] if as_it_was else ONE_OF_EACH
     rows: dict[str, dict[str, Any]] = {}
-    rig.sync(tables)
+    rig.load(tables)
     for table in tables:
         kept = tmp_path / f"kept-{table}"
         shutil.copytree(rig.lake_folder / "data" / rig.connection / table, kept)

@@ -51,7 +51,7 @@ def names(rig: Rig) -> list[Any]:
 
 
 def test_rows_wait_over_several_runs_and_are_merged_together(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     before = names(rig)
     for name in ("first", "second"):
         change(rig, name)
@@ -75,7 +75,7 @@ def test_a_first_load_may_wait_too(rig: Rig) -> None:
 
 
 def test_a_full_refresh_takes_the_place_of_what_waits(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     change(rig, "waiting")
     rig.sync(["contacts"], when=CompactionMode.NEVER)
     rig.workspace.delete("contacts", rig.workspace.rows("contacts")[0]["id"])
@@ -84,7 +84,7 @@ def test_a_full_refresh_takes_the_place_of_what_waits(rig: Rig) -> None:
 
 
 def test_waiting_rows_that_are_lost_are_read_again(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     change(rig, "lost")
     rig.sync(["contacts"], when=CompactionMode.NEVER)
     lake = rig.lake()
@@ -95,7 +95,7 @@ def test_waiting_rows_that_are_lost_are_read_again(rig: Rig) -> None:
 
 def test_months_are_merged_in_pieces_elsewhere(rig: Rig) -> None:
     """As on a task runner: each piece by a LakeTable of its own, from plain values only."""
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     change(rig, "changed")
     rig.sync(["contacts"], when=CompactionMode.NEVER)
     seen: list[int] = []
@@ -151,7 +151,7 @@ def test_rows_that_waited_for_an_upgrade_are_merged_as_they_were_declared(
 
 def test_what_a_run_that_was_overtaken_publishes_late_is_noticed(rig: Rig) -> None:
     """It has asked for its lock and looked at the file, and hangs before it puts its own; another run merges."""
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     change(rig, "first")
     rig.sync(["contacts"], when=CompactionMode.NEVER)
     stuck, go = threading.Event(), threading.Event()
@@ -185,7 +185,7 @@ def lost() -> None:
 
 @pytest.mark.parametrize("when", [CompactionMode.NEVER, CompactionMode.ALWAYS])
 def test_a_full_refresh_that_found_nothing_and_waits_still_empties_the_table(rig: Rig, when: CompactionMode) -> None:
-    rig.sync(["articles"])
+    rig.load(["articles"])
     for row in rig.workspace.rows("articles"):
         rig.workspace.delete("articles", row["id"])
     rig.sync(["articles"], full_refresh=True, when=CompactionMode.NEVER)
@@ -225,7 +225,7 @@ def lost_after(calls: int) -> Callable[[], None]:
 
 
 def test_a_lock_that_is_lost_while_months_are_merged_changes_no_file(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     change(rig, "changed")
     rig.sync(["contacts"], when=CompactionMode.NEVER)
     before = rig.lake().stamps("data")
@@ -258,7 +258,7 @@ def test_a_run_whose_staged_parts_another_run_has_merged_says_that_it_was_overta
     rig: Rig, months: str, method: str
 ) -> None:
     """It has listed the parts, and hangs before it reads one: all of it, its keys, or the rows that it merges."""
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     if months == "several":
         change(rig, "first")
     rig.workspace.create("contacts")

@@ -128,7 +128,7 @@ def test_a_kill_at_any_step_is_repaired_by_forgetting_again(rig: Rig, contact: s
 
 
 def test_a_damaged_list_of_forgotten_people_stops_a_run_before_it_reads(rig: Rig, contact: str) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     tables = {"contacts": rig.lake_table("contacts")}
     Erasure(rig.lake(), CONNECTION, tables, contact).run()
     Path(rig.lake_url, forgotten_path(CONNECTION)).write_text('{"format": 2}')
@@ -140,7 +140,7 @@ def test_a_damaged_list_of_forgotten_people_stops_a_run_before_it_reads(rig: Rig
 def test_the_command_says_what_it_would_do_and_does_it_when_told(
     rig: Rig, contact: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rig.sync(TABLES)
+    rig.load(TABLES)
     assert forget(contact=contact, connection=CONNECTION, lake=rig.lake_url) == 0
     said = capsys.readouterr().out
     assert "Nothing was written" in said

@@ -64,7 +64,7 @@ def test_an_external_id_that_is_also_a_conversations_id_takes_nothing_but_the_pe
 
 def test_a_name_that_waits_to_be_merged_is_masked_wherever_else_it_is(rig: Rig) -> None:
     who, key = rig.workspace.rows("contacts")[0]["id"], rig.workspace.rows("conversations")[0]["id"]
-    rig.sync(TABLES)
+    rig.load(TABLES)
     rig.workspace.travel(7200)
     rig.workspace.update("contacts", who, email=MAIL)
     rig.workspace.update("conversations", key, custom_attributes={"asked_by": MAIL})

@@ -62,7 +62,7 @@ def test_another_parents_list_is_asked_for_again(rig: Rig, table: Table) -> None
 def test_a_parent_that_is_answered_with_anothers_list_for_ever_is_owed_and_keeps_its_rows(
     rig: Rig, table: Table
 ) -> None:
-    rig.sync([table.name])
+    rig.load([table.name])
     first, second = mixed_up(rig, table, times=FOR_EVER)
     before = ids(rig, table, first)
     rig.workspace.travel(7_200)

@@ -92,7 +92,7 @@ def test_an_answer_without_a_count_does_not_hide_what_is_missing(rig: Rig) -> No
 
 
 def test_a_full_refresh_that_stays_short_removes_nothing(rig: Rig) -> None:
-    rig.sync(["contacts", "articles"])
+    rig.load(["contacts", "articles"])
     serve_short(rig, 10, 300, times=2)
     results = rig.sync(["contacts"], full_refresh=True)
     rig.check(["contacts"])
@@ -100,7 +100,7 @@ def test_a_full_refresh_that_stays_short_removes_nothing(rig: Rig) -> None:
 
 
 def test_a_full_refresh_of_articles_that_stays_short_removes_nothing(rig: Rig) -> None:
-    rig.sync(["articles"])
+    rig.load(["articles"])
     body = {"type": "list", "data": rig.workspace.rows("articles")[:5], "total_count": 40, "pages": {"total_pages": 1}}
     rig.server.fail("/articles", kind="status", status=200, body=body, times=3)
     results = rig.sync(["articles"], full_refresh=True)
@@ -127,7 +127,7 @@ def test_an_article_deleted_behind_the_reader_does_not_hide_the_one_it_pushes_aw
 
 
 def test_a_row_that_becomes_searchable_twenty_minutes_late_is_found(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     rig.workspace.travel(7200)
     late = rig.workspace.rows("contacts")[0]
     changed_at = rig.workspace.now()
@@ -202,7 +202,7 @@ def test_a_compaction_that_died_half_way_is_no_reason_to_read_everything(rig: Ri
                 raise Killed
             return super().publish(written, path, rows=rows, over=over)
 
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     rig.workspace.travel(7200)
     for row in rig.workspace.rows("contacts"):
         rig.workspace.update("contacts", row["id"], name="newer")
@@ -216,7 +216,7 @@ def test_a_compaction_that_died_half_way_is_no_reason_to_read_everything(rig: Ri
 
 
 def test_a_damaged_file_is_written_anew(rig: Rig) -> None:
-    rig.sync(["contacts", "tags"])
+    rig.load(["contacts", "tags"])
     for table in ("contacts", "tags"):
         path = sorted((rig.lake_folder / "data" / CONNECTION / table).rglob("*.parquet"))[0]
         path.write_bytes(path.read_bytes()[:-20])
@@ -225,7 +225,7 @@ def test_a_damaged_file_is_written_anew(rig: Rig) -> None:
 
 
 def test_a_file_from_a_backup_of_the_same_size_is_noticed(rig: Rig, tmp_path: Path) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     path = sorted((rig.lake_folder / "data" / CONNECTION / "contacts").rglob("*.parquet"))[0]
     shutil.copy2(path, tmp_path / "backup")
     month = path.parent.name.split("=")[1]
@@ -242,7 +242,7 @@ def test_a_file_from_a_backup_of_the_same_size_is_noticed(rig: Rig, tmp_path: Pa
 
 
 def test_a_backup_restored_before_a_committed_run_is_compacted_is_noticed(rig: Rig, tmp_path: Path) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     folder = rig.lake_folder / "data" / CONNECTION / "contacts"
     shutil.copytree(folder, tmp_path / "backup")
     for half in range(2):
@@ -262,7 +262,7 @@ def test_a_backup_restored_before_a_committed_run_is_compacted_is_noticed(rig: R
 
 
 def test_a_lake_moved_elsewhere_goes_on_from_its_watermark(rig: Rig, tmp_path: Path) -> None:
-    rig.sync()
+    rig.load()
     shutil.copytree(rig.lake_url, tmp_path / "moved")  # every file gets a new time
     moved = Rig(rig.server, str(tmp_path / "moved"))
     results = moved.sync()
@@ -311,7 +311,7 @@ def test_parts_that_vanish_before_the_commit_stop_it(rig: Rig) -> None:
 
 
 def test_parts_that_vanish_before_they_are_merged_are_an_error_and_read_again(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     rig.workspace.travel(7200)
     rig.workspace.create("contacts")
     ingest(rig, "robbed")
@@ -325,7 +325,7 @@ def test_parts_that_vanish_before_they_are_merged_are_an_error_and_read_again(ri
 
 
 def test_a_slower_run_that_overlaps_does_not_move_the_watermark_back(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     rig.workspace.travel(3600)
     overtaken = False
 
@@ -346,7 +346,7 @@ def test_a_slower_run_that_overlaps_does_not_move_the_watermark_back(rig: Rig) -
 
 
 def test_a_record_that_vanishes_before_its_rows_are_merged_is_an_error_and_not_an_empty_table(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     rig.workspace.travel(7200)
     rig.workspace.create("contacts")
     ingest(rig, "robbed")
@@ -389,7 +389,7 @@ def test_a_wrong_clock_of_this_machine_leaves_no_row_stale_where_the_server_does
 
 
 def test_a_repair_reads_what_was_there_and_refuses_to_do_with_less(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     folder = sorted((rig.lake_folder / "data" / CONNECTION / "contacts").iterdir())[0]
     shutil.rmtree(folder)
     with pytest.raises(ConfigurationError, match="later than the history"):
@@ -400,7 +400,7 @@ def test_a_repair_reads_what_was_there_and_refuses_to_do_with_less(rig: Rig) -> 
 
 def test_an_idle_run_needs_few_requests(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(contacts=2000, conversations=1500)
-    rig.sync()
+    rig.load()
     rig.workspace.travel(3600)
     rig.server.clear_log()
     rig.sync()

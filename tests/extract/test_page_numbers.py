@@ -58,7 +58,7 @@ def test_the_count_of_articles_may_be_answered_wrongly_too(forty: Rig) -> None:
 
 def test_a_page_of_articles_that_stays_empty_is_reported_and_removes_nothing(forty: Rig) -> None:
     """Also when the first of the two last counts is wrong: only two that agree are believed."""
-    forty.sync(["articles"])
+    forty.load(["articles"])
     forty.server.fail(ARTICLES, "shard_away", times=ALWAYS, where=page(2))
     forty.server.fail(ARTICLES, "shard_away", after=4, where=lambda request: request.params["per_page"] == "1")
     ingested, compacted = forty.sync(["articles"], full_refresh=True)["articles"]
@@ -68,7 +68,7 @@ def test_a_page_of_articles_that_stays_empty_is_reported_and_removes_nothing(for
 
 
 def test_articles_do_not_vouch_for_their_own_count(forty: Rig) -> None:
-    forty.sync(["articles"])
+    forty.load(["articles"])
     rows = forty.workspace.rows("articles")[:5]
     serve(forty, ARTICLES, "data", rows, where=page(1), total_count=5, pages={"total_pages": 1})
     ingested, compacted = forty.sync(["articles"], full_refresh=True)["articles"]
@@ -198,7 +198,7 @@ def test_a_small_table_whose_next_goes_in_circles_ends(forty: Rig, table: str) -
 
 
 def test_a_small_table_that_names_new_pages_for_ever_is_an_error_and_keeps_its_rows(forty: Rig) -> None:
-    forty.sync(["tags"])
+    forty.load(["tags"])
 
     def name_another(request: LoggedRequest) -> None:
         if request.path == "/tags":

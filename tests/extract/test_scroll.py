@@ -69,7 +69,7 @@ def test_an_empty_page_in_the_middle_loses_no_company_that_the_list_leaves_out(s
 
 
 def test_a_first_page_that_is_empty_is_no_empty_workspace(sixty: Rig) -> None:
-    sixty.sync(["companies"])
+    sixty.load(["companies"])
     sixty.server.fail(SCROLL, "shard_away")
     sixty.sync(["companies"], full_refresh=True)
     sixty.check(["companies"])
@@ -84,7 +84,7 @@ def test_two_empty_pages_are_an_end_only_where_the_list_counts_no_more(sixty: Ri
 
 
 def test_a_scroll_that_stays_short_of_the_list_is_reported_and_removes_nothing(sixty: Rig) -> None:
-    sixty.sync(["companies"])
+    sixty.load(["companies"])
     before = sixty.store.kept.copy()
     sixty.workspace.travel(7200)
     sixty.server.fail(SCROLL, "short", every=4, times=ALWAYS)

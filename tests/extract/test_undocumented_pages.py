@@ -126,7 +126,7 @@ def test_a_short_list_is_no_reason_to_write_a_table_with_other_columns(rig: Rig)
 
 @kinds
 def test_a_row_that_is_deleted_goes_once_a_whole_list_lacks_it(rig: Rig, table: str) -> None:
-    rig.sync([table])
+    rig.load([table])
     rig.workspace.travel(7200)
     rig.workspace.delete(table, rig.workspace.rows(table)[3]["id"])
     rig.workspace.options.paging[table] = Paging(per_page=None, honoured=False, totals=False, following="absent")

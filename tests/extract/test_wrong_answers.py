@@ -68,7 +68,7 @@ def test_one_wrong_page_of_a_window_loses_no_row(rig: Rig, kind: Any, after: int
 @small_pages
 @in_slices
 def test_a_full_refresh_with_one_wrong_page_removes_nothing(rig: Rig, kind: Any) -> None:
-    rig.sync(SEARCHED)
+    rig.load(SEARCHED)
     for table in SEARCHED:
         rig.server.fail(PATHS[table], kind, every=3, where=is_window, after=4)
     results = rig.sync(SEARCHED, full_refresh=True)
@@ -105,7 +105,7 @@ def test_a_first_page_does_not_vouch_for_its_own_count(rig: Rig, table: str) -> 
 
 
 def test_ten_of_ten_is_not_believed_where_three_hundred_are_counted(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     ten = {"type": "list", "data": rig.workspace.rows("contacts")[:10], "total_count": 10, "pages": None}
     rig.server.fail("/contacts/search", status=200, body=ten, where=is_page)
     _, compacted = rig.sync(["contacts"], full_refresh=True)["contacts"]
@@ -117,7 +117,7 @@ def test_ten_of_ten_is_not_believed_where_three_hundred_are_counted(rig: Rig) ->
 @pytest.mark.parametrize("kind", ["short", "shifted"])
 def test_changes_that_are_read_newest_first_are_held_against_full_pages(rig: Rig, kind: Any) -> None:
     """Such a chain ends early, where no count tells: 28 of 40 changes would be lost without a word."""
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     rig.workspace.travel(3_000)
     for number, row in enumerate(rig.workspace.rows("contacts")[:40]):
         rig.workspace.update("contacts", row["id"], name=f"changed {number}")
@@ -172,7 +172,7 @@ def change_twice(rig: Rig) -> None:
 
 @small_pages
 def test_changes_that_differ_from_read_to_read_are_told(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     rig.workspace.travel(3_000)
     for number, row in enumerate(rig.workspace.rows("contacts")[:40]):
         rig.workspace.update("contacts", row["id"], name=f"changed {number}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
@@ -35,6 +35,8 @@ from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import DELETED_AT
 from intercom.tables.table import Access, Selection, Table
 from tests.support.children import served_records
+from tests.support.loaded import FirstLoads
+from tests.support.seeded import made_of
 from tests.support.truth import assert_exact, exploded, read_lake
 
 CONNECTION = "acme"
@@ -87,6 +89,7 @@ class Rig:
     options: dict[str, Any] = field(default_factory=dict)
     _slept: float = 0.0
     policy: RetryPolicy = field(default_factory=lambda: RetryPolicy(read_seconds=5.0))
+    first_loads: FirstLoads | None = None
 
     @property
     def workspace(self) -> Workspace:
@@ -154,6 +157,30 @@ class Rig:
         finally:
             client.close()
 
+    def load(self, tables: Iterable[str] = BY_DEFAULT) -> None:
+        """A first run, or a copy of what one has left of this very workspace: for tests that ask nothing of it.
+
+        A copy has sent no requests. A workspace, a server or a rig that a test has changed before is always read.
+        """
+        names = tuple(tables)
+        key = self._of_a_first_load(names)
+        entries = [self.table(name) for name in names]
+        if key is None or self.first_loads is None:
+            self.sync(names)
+        elif (watermarks := self.first_loads.copy(key, entries, self.lake_folder)) is not None:
+            self.store.kept.update(watermarks)
+        else:
+            self.sync(names)
+            self.first_loads.keep(key, entries, self.lake_folder, self.store.kept)
+
+    def _of_a_first_load(self, names: tuple[str, ...]) -> Hashable | None:
+        """What the lake of a first load depends on beside the tables; None if anything else may be in it."""
+        seeded = made_of(self.workspace)
+        disturbed = self.storage or self.store.kept or type(self.store) is not MemoryWatermarks
+        if seeded is None or disturbed or self.lake_folder.exists() or not _is_undisturbed(self.server):
+            return None
+        return seeded, names, self.connection, self.table_format, self.per_page, self.limits, repr(self.options)
+
     def _table(
         self, name: str, client: IntercomClient, lake: Lake, run: Run, when: CompactionMode
     ) -> tuple[Ingested, Compacted]:
@@ -201,6 +228,11 @@ class Rig:
         rows = sorted(self.workspace.rows("contacts"), key=lambda row: int(row["updated_at"]), reverse=True)
         body = {"type": "list", "data": rows[:3], "total_count": 13, "pages": None}
         self.server.fail("/contacts/search", kind="status", status=200, body=body, times=times, where=is_page)
+
+
+def _is_undisturbed(server: SandboxServer) -> bool:
+    """Whether the server answers rightly, and nothing happens when it is asked."""
+    return not server._faults._faults and not server._hooks and not server.date_ahead_seconds
 
 
 def with_pages_of(table: Table, per_page: int) -> Table:

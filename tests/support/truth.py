@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 import fsspec
@@ -137,23 +138,24 @@ def _recovered(rows: pa.Table, declared: dict[str, Column]) -> Iterator[str]:
         if extra:
             further = json.loads(extra)
             assert not further.keys() & dict(members).keys()
-            members += [(name, _member(name, _frozen(value))) for name, value in further.items() if value is not None]
+            members += [
+                (name, f"{_frozen(name)}: {_frozen(value)}") for name, value in further.items() if value is not None
+            ]
             members.sort()
         yield "{" + ", ".join([member for _, member in members]) + "}"
 
 
 def _members(name: str, values: pa.ChunkedArray[Any], kind: ColumnKind) -> list[str | None]:
     """A column of the members that `_frozen` writes of a record; None for null, which is no member."""
+    begin = f"{_frozen(name)}: "
     if kind is ColumnKind.TIMESTAMP:
-        frozen = [None if value is None else repr(value / 1e6) for value in pc.cast(values, pa.int64()).to_pylist()]
-    else:
-        freeze = _frozen_text if kind is ColumnKind.JSON else _frozen
-        frozen = [None if value is None else freeze(value) for value in values.to_pylist()]
-    return [None if value is None else _member(name, value) for value in frozen]
-
-
-def _member(name: str, frozen: str) -> str:
-    return f"{_frozen(name)}: {frozen}"
+        of_times = pc.cast(values, pa.int64()).to_pylist()
+        return [None if value is None else f"{begin}{value / 1e6!r}" for value in of_times]
+    if kind is ColumnKind.JSON:
+        texts = [None if value is None else _frozen_text(value) for value in values.to_pylist()]
+        return [None if text is None else begin + text for text in texts]
+    freeze = encode_basestring_ascii if pa.types.is_string(kind.arrow) else _frozen  # the same for a string, at once
+    return [None if value is None else begin + freeze(value) for value in values.to_pylist()]
 
 
 @lru_cache(maxsize=50_000)

@@ -39,7 +39,7 @@ def test_a_first_load_asks_once_for_each_parent(rig: Rig) -> None:
 @in_both_formats
 def test_parents_that_the_lake_knows_unchanged_are_not_counted(rig: Rig) -> None:
     touch(rig, "conversations", 30)
-    rig.sync([PARTS])
+    rig.load([PARTS])
     rig.workspace.travel(300)
     touch(rig, "conversations", 12)
     found = held_against_the_run(rig, [PARTS])[PARTS]
@@ -49,7 +49,7 @@ def test_parents_that_the_lake_knows_unchanged_are_not_counted(rig: Rig) -> None
 def test_many_parents_of_the_lookback_are_counted_by_one_request(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(**{**NOTHING, "conversations": 200, "conversation_parts": 200, "history_days": 40})
     touch(rig, "conversations", 180)  # more than a page
-    rig.sync([PARTS])
+    rig.load([PARTS])
     rig.workspace.travel(300)
     touch(rig, "conversations", 25)
     found = held_against_the_run(rig, [PARTS])[PARTS]
@@ -57,7 +57,7 @@ def test_many_parents_of_the_lookback_are_counted_by_one_request(make_rig: Calla
 
 
 def test_another_day_of_few_changes_and_a_full_refresh_are_foretold(rig: Rig) -> None:
-    rig.sync([PARTS])
+    rig.load([PARTS])
     rig.workspace.travel(DAY)
     touch(rig, "conversations", 5)
     assert held_against_the_run(rig, [PARTS])[PARTS].asked == Range.exactly(5)
@@ -66,7 +66,7 @@ def test_another_day_of_few_changes_and_a_full_refresh_are_foretold(rig: Rig) ->
 
 
 def test_rows_of_few_parents_are_those_that_their_records_count(rig: Rig) -> None:
-    rig.sync([PARTS])
+    rig.load([PARTS])
     rig.workspace.travel(DAY)
     counting = [row for row in rig.workspace.rows("conversations") if row["statistics"]][:6]
     for row in counting:
@@ -79,7 +79,7 @@ def test_rows_of_few_parents_are_those_that_their_records_count(rig: Rig) -> Non
 
 
 def test_nothing_changed_takes_no_request_for_children(rig: Rig) -> None:
-    rig.sync([PARTS])
+    rig.load([PARTS])
     rig.workspace.travel(3 * DAY)
     found = held_against_the_run(rig, [PARTS])[PARTS]
     assert (found.asked, found.rows) == (Range.exactly(0), Range.exactly(0))

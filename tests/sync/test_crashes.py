@@ -85,7 +85,7 @@ def change(rig: Rig) -> None:
 def loaded(small: Callable[[], Rig], tmp_path: Path) -> Callable[[], Rig]:
     """Rigs with a first load behind them, and changes to come: copies of one lake, over one workspace."""
     rig = small()
-    rig.sync(TABLES)
+    rig.load(TABLES)
     change(rig)
     numbers = iter(range(10_000))
 

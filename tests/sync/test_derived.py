@@ -86,7 +86,7 @@ def test_three_runs_follow_tags_that_are_added_and_removed_and_parents_that_come
 
 @in_both_formats
 def test_nothing_is_written_where_the_parents_months_have_not_changed(rig: Rig) -> None:
-    rig.sync(BOTH)
+    rig.load(BOTH)
     last = ids(rig)[-1]
     rig.workspace.travel(7200)
     rig.workspace.update("contacts", last, name="Of the parent alone")
@@ -104,7 +104,7 @@ def test_nothing_is_written_where_the_parents_months_have_not_changed(rig: Rig) 
 
 
 def test_a_parent_that_changes_its_month_takes_its_rows_along_and_no_reader_finds_them_twice(rig: Rig) -> None:
-    rig.sync(TAGGED)
+    rig.load(TAGGED)
     early, *_, late = sorted(rig.workspace.rows("contacts"), key=lambda row: row["created_at"])
     assert late["created_at"] - early["created_at"] > MONTH
     for watched in (True, False):  # there and back; two parents change places
@@ -142,7 +142,7 @@ class Watched(FusedLake):
 
 @in_both_formats
 def test_a_run_that_dies_at_any_step_is_repaired_by_the_next(rig: Rig, table_format: TableFormat) -> None:
-    rig.sync(TAGGED)
+    rig.load(TAGGED)
     early, *_, late = sorted(rig.workspace.rows("contacts"), key=lambda row: row["created_at"])
     rig.workspace.travel(7200)
     rig.workspace.update("contacts", early["id"], created_at=late["created_at"], tags=tags("5"))
@@ -199,7 +199,7 @@ def leave_a_foreign_file(rig: Rig) -> None:
 
 @pytest.mark.parametrize("harm", [lose_the_record, lose_a_file, damage_a_file, leave_a_foreign_file])
 def test_what_is_lost_or_damaged_is_made_anew_without_a_request(rig: Rig, harm: Callable[[Rig], None]) -> None:
-    rig.sync(TAGGED)
+    rig.load(TAGGED)
     harm(rig)
     read, _ = rig.sync(["contact_tags"])["contact_tags"]
     rig.check(["contact_tags"])
@@ -209,14 +209,14 @@ def test_what_is_lost_or_damaged_is_made_anew_without_a_request(rig: Rig, harm: 
 def test_a_deleted_file_of_a_delta_table_is_made_anew(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(contacts=24, companies=6, conversations=0, articles=0)
     rig.table_format = TableFormat.DELTA
-    rig.sync(BOTH)
+    rig.load(BOTH)
     month_files(rig, "contact_companies")[0].unlink()
     rig.sync(["contact_companies"])
     rig.check(["contact_companies"])
 
 
 def test_a_backup_of_the_parent_is_followed_until_the_parent_is_repaired(rig: Rig) -> None:
-    rig.sync(TAGGED)
+    rig.load(TAGGED)
     data = rig.lake_folder / f"data/{CONNECTION}/contacts"
     shutil.copytree(data, backup := rig.lake_folder / "backup")
     one = ids(rig)[0]
@@ -234,7 +234,7 @@ def test_a_backup_of_the_parent_is_followed_until_the_parent_is_repaired(rig: Ri
 
 
 def test_rows_of_the_parent_that_wait_to_be_merged_are_not_there_yet_and_told(rig: Rig) -> None:
-    rig.sync(TAGGED)
+    rig.load(TAGGED)
     one = ids(rig)[0]
     before = tagged(rig, one)
     rig.workspace.travel(7200)

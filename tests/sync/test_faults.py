@@ -106,7 +106,7 @@ def test_a_rejected_request_fails_with_code_and_request_id(big: Rig, status: int
 
 
 def test_a_replace_table_keeps_its_rows_when_the_answer_is_broken(big: Rig) -> None:
-    big.sync(["tags", "data_attributes"])
+    big.load(["tags", "data_attributes"])
     big.server.fail("/tags", times=100, **FAULTS["wrong_shape"])
     big.server.fail("/data_attributes", times=100, after=2, **FAULTS["500"])
     for table in ("tags", "data_attributes"):

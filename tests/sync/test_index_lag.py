@@ -21,7 +21,7 @@ TABLES = ("contacts", "conversations", "tickets", CHILD)
 def rig(make_rig: Callable[..., Rig]) -> Rig:
     """A loaded lake, and a search that shows changes two hours after they were made."""
     rig = make_rig(contacts=12, conversations=8, tickets=8, conversation_parts=20, companies=0, articles=0)
-    rig.sync(TABLES)
+    rig.load(TABLES)
     rig.workspace.travel(5 * HOUR)
     return rig
 

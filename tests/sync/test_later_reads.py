@@ -16,7 +16,7 @@ NAMES = {"companies": "name", "articles": "title", "contacts": "name"}
 def test_new_content_with_an_older_cursor_value_is_taken_from_tables_that_are_read_whole(
     rig: Rig, moved: int | None
 ) -> None:
-    rig.sync(WHOLE)
+    rig.load(WHOLE)
     marks = {mark.table: mark.value for mark in rig.store.kept.values()}
     for table in WHOLE:
         row = rig.workspace.rows(table)[0]
@@ -29,14 +29,14 @@ def test_new_content_with_an_older_cursor_value_is_taken_from_tables_that_are_re
 
 
 def test_an_older_cursor_value_and_then_the_same_again_is_written_once(rig: Rig) -> None:
-    rig.sync(["companies"])
+    rig.load(["companies"])
     row = rig.workspace.rows("companies")[0]
     rig.workspace.update("companies", row["id"], updated_at=row["updated_at"] - 5, name="new")
     assert [rig.sync(["companies"])["companies"][1].files for _ in range(2)] == [1, 0]
 
 
 def test_of_several_waiting_runs_the_later_read_is_the_newest(rig: Rig) -> None:
-    rig.sync(WHOLE)
+    rig.load(WHOLE)
     for name, back in (("first", -5), ("second", -60), ("third", None)):
         for table in WHOLE:
             row = rig.workspace.rows(table)[0]
@@ -48,7 +48,7 @@ def test_of_several_waiting_runs_the_later_read_is_the_newest(rig: Rig) -> None:
 
 
 def test_a_search_that_answers_from_an_older_index_makes_nothing_older(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     row = max(rig.workspace.rows("contacts"), key=lambda one: one["updated_at"])
     rig.workspace.update("contacts", row["id"], updated_at=row["updated_at"] - 60, name="of an older index")
     rig.sync(["contacts"])

@@ -45,7 +45,7 @@ def test_a_table_that_is_added_later_begins_at_its_beginning_and_the_others_go_o
 
 
 def test_a_table_that_could_not_catch_up_holds_back_no_other(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     change(rig)
     rig.server.fail("/tickets/search", kind="status", status=500, times=99)
     with pytest.raises(RetriableApiError):

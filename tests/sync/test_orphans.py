@@ -38,7 +38,7 @@ def delete(rig: Rig, conversations: int) -> list[str]:
 @removing_and_marking
 def test_parts_go_with_their_conversation(talk: Rig, marks: bool) -> None:
     talk.options = MARKED if marks else {}
-    talk.sync(BOTH)
+    talk.load(BOTH)
     delete(talk, 2)
     talk.server.clear_log()
     done = talk.reconcile(BOTH)
@@ -55,7 +55,7 @@ def test_parts_go_with_their_conversation(talk: Rig, marks: bool) -> None:
 
 def test_parts_of_conversations_that_went_before_go_with_the_next_reconcile(talk: Rig) -> None:
     """A full refresh of the conversations alone has removed them; so has a reconcile that did not reach the parts."""
-    talk.sync(BOTH)
+    talk.load(BOTH)
     delete(talk, 2)
     talk.sync(["conversations"], full_refresh=True)
     assert len(parents(talk)) == 12
@@ -65,7 +65,7 @@ def test_parts_of_conversations_that_went_before_go_with_the_next_reconcile(talk
 
 
 def test_parts_stay_where_the_run_has_not_read_their_conversations(talk: Rig) -> None:
-    talk.sync(BOTH)
+    talk.load(BOTH)
     delete(talk, 2)
     talk.sync(["conversations"], full_refresh=True)
     _, merged = talk.reconcile([PARTS])[PARTS]
@@ -75,7 +75,7 @@ def test_parts_stay_where_the_run_has_not_read_their_conversations(talk: Rig) ->
 
 def test_parts_of_a_conversation_that_is_there_by_its_own_address_stay(talk: Rig) -> None:
     """A full refresh has believed a search that lacks some, so that the lake has their parts alone."""
-    talk.sync(BOTH)
+    talk.load(BOTH)
     hidden = [row["id"] for row in talk.workspace.rows("conversations")[:3]]
     rows = [row for row in talk.workspace.rows("conversations") if row["id"] not in hidden]
     body = {"type": "conversation.list", "conversations": rows, "total_count": len(rows), "pages": None}

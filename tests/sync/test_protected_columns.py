@@ -149,7 +149,7 @@ def test_rules_that_only_add_protection_rewrite_the_rows_without_reading_them(
 
 
 def test_a_rule_that_is_taken_away_reads_the_table_again_and_loses_no_row(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     rig.workspace.travel(86_400)
     gone = rig.workspace.rows("contacts")[0]["id"]
     rig.workspace.delete("contacts", gone)
@@ -183,7 +183,7 @@ def test_a_deleted_row_that_is_marked_stays_when_a_rule_is_taken_away(rig: Rig) 
 
 
 def test_another_key_makes_all_hashes_anew(rig: Rig) -> None:
-    rig.sync(["contacts", "conversations"])
+    rig.load(["contacts", "conversations"])
     rig.options = {**rig.options, "hash_key": KEY[::-1]}
     ingested, _ = rig.sync(["contacts"])["contacts"]
     assert ingested.reason == "its rows have to be read again"

@@ -84,7 +84,7 @@ def test_rows_that_are_gone_go_by_one_sweep_and_their_own_address(rig: Rig, mark
 
 def test_what_search_never_showed_is_healed(rig: Rig) -> None:
     """A change far behind the lookback, which search shows hours later: no sync reads it."""
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     row = rig.workspace.rows("contacts")[0]
     rig.workspace.update("contacts", row["id"], touch=False, name="changed long ago", updated_at=row["updated_at"] + 1)
     rig.workspace.travel(7200)
@@ -96,7 +96,7 @@ def test_what_search_never_showed_is_healed(rig: Rig) -> None:
 
 
 def test_the_watermark_does_not_move_back_with_the_newest_row(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     newest = max(rig.workspace.rows("contacts"), key=lambda row: int(row["updated_at"]))
     rig.workspace.delete("contacts", newest["id"])
     ingested, merged = rig.reconcile(["contacts"])["contacts"]
@@ -106,7 +106,7 @@ def test_the_watermark_does_not_move_back_with_the_newest_row(rig: Rig) -> None:
 
 def test_a_merged_contact_goes_at_once(rig: Rig) -> None:
     """Its own address answers with the contact that it was merged into."""
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     losing, winning = rig.workspace.rows("contacts")[:2]
     rig.workspace.delete("contacts", losing["id"])
     rig.server.fail(f"/contacts/{losing['id']}", status=200, body=winning, times=ALWAYS)
@@ -126,7 +126,7 @@ def test_a_table_that_is_not_there_yet_is_read_as_by_a_sync(rig: Rig) -> None:
 @pytest.mark.parametrize("table", PATHS)
 @pytest.mark.parametrize("kind", ["short", "shifted"])
 def test_a_list_that_forgets_rows_once_removes_none(rig: Rig, table: str, kind: Any) -> None:
-    rig.sync([table])
+    rig.load([table])
     rig.server.fail(PATHS[table], kind, where=None if table in ("companies", "articles") else is_page)
     _, merged = rig.reconcile([table])[table]
     assert merged.removed == 0
@@ -135,7 +135,7 @@ def test_a_list_that_forgets_rows_once_removes_none(rig: Rig, table: str, kind: 
 
 
 def test_a_row_that_no_search_shows_is_kept_and_asked_again_each_time(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     hidden = [row["id"] for row in rig.workspace.rows("contacts")[:3]]
     rig.workspace.update("contacts", hidden[0], name="changed since")
     hide(rig, hidden)
@@ -167,7 +167,7 @@ def test_more_rows_than_are_asked_for_go_by_the_second_sweep(rig: Rig, few_asked
 
 def test_an_index_that_hides_rows_for_hours_loses_none(rig: Rig, few_asked: None) -> None:
     """Two sweeps agree, and the sample of rows that are asked says that they are there."""
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     hide(rig, [row["id"] for row in rig.workspace.rows("contacts")[:30]])
     for _ in range(3):
         _, merged = rig.reconcile(["contacts"])["contacts"]
@@ -177,7 +177,7 @@ def test_an_index_that_hides_rows_for_hours_loses_none(rig: Rig, few_asked: None
 
 
 def test_a_row_that_a_sync_has_met_between_two_sweeps_is_not_missing_twice(rig: Rig, few_asked: None) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     first = [row["id"] for row in rig.workspace.rows("contacts")[:30]]
     hide(rig, first)
     rig.reconcile(["contacts"])
@@ -194,7 +194,7 @@ def test_a_row_that_a_sync_has_met_between_two_sweeps_is_not_missing_twice(rig: 
 
 
 def test_a_sync_in_between_that_has_not_met_a_row_leaves_it_missing(rig: Rig, few_asked: None) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     delete(rig, "contacts", 30)
     rig.reconcile(["contacts"])
     mark = rig.lake_table("contacts").state().sweep
@@ -206,7 +206,7 @@ def test_a_sync_in_between_that_has_not_met_a_row_leaves_it_missing(rig: Rig, fe
 
 
 def test_nothing_is_decided_by_an_incomplete_sweep(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     delete(rig, "contacts", 2)
     rig.workspace.create("contacts", name="new")
     rows = rig.workspace.rows("contacts")
@@ -226,7 +226,7 @@ def test_nothing_is_decided_by_an_incomplete_sweep(rig: Rig) -> None:
 
 @pytest.mark.parametrize("status", [403, 500])
 def test_a_row_whose_address_answers_with_an_error_stays(rig: Rig, status: int) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     first, second = delete(rig, "contacts", 2)
     rig.server.fail(f"/contacts/{first}", status=status, times=ALWAYS)
     ingested, _ = rig.reconcile(["contacts"])["contacts"]
@@ -240,7 +240,7 @@ def test_a_row_whose_address_answers_with_an_error_stays(rig: Rig, status: int) 
 
 @pytest.mark.parametrize("body", [{}, {"type": "contact", "id": None}, {"id": ""}])
 def test_an_answer_that_is_no_record_says_nothing_of_a_row(rig: Rig, body: dict[str, Any]) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     hidden = rig.workspace.rows("contacts")[0]["id"]
     hide(rig, [hidden])
     rig.server.fail(f"/contacts/{hidden}", status=200, body=body, times=ALWAYS)
@@ -250,7 +250,7 @@ def test_an_answer_that_is_no_record_says_nothing_of_a_row(rig: Rig, body: dict[
 
 
 def test_a_404_says_nothing_where_rows_that_were_read_have_it_too(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     hidden = [row["id"] for row in rig.workspace.rows("contacts")[:3]]
     hide(rig, hidden)
     for row in rig.workspace.rows("contacts"):
@@ -264,7 +264,7 @@ def test_a_404_says_nothing_where_rows_that_were_read_have_it_too(rig: Rig) -> N
 
 def test_a_fifth_of_a_table_goes_only_with_permission(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(contacts=120, history_days=20)
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     delete(rig, "contacts", 30)
     for _ in range(2):
         ingested, merged = rig.reconcile(["contacts"])["contacts"]

@@ -125,7 +125,7 @@ def test_records_that_were_rejected_before_are_counted_and_not_written_again(rig
 
 @pytest.mark.parametrize("table", REPLACED)
 def test_lists_are_replaced_by_their_usable_records(rig: Rig, table: str) -> None:
-    rig.sync([table])
+    rig.load([table])
     put(rig, table)
     (note,) = sync(rig, table).notes
     assert f"{table}: {len(ODD)} records could not be rows" in note
@@ -147,7 +147,7 @@ def test_of_data_attributes_those_with_a_name_are_usable(rig: Rig) -> None:
 
 
 def test_a_known_row_whose_record_gets_odd_stays_until_a_full_refresh(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     contact = rig.workspace.rows("contacts")[0]
     body = json.dumps({**contact, "updated_at": rig.workspace.now()}).replace(
         '"custom_attributes": {', '"custom_attributes": {"x": NaN, '
@@ -166,7 +166,7 @@ def test_a_known_row_whose_record_gets_odd_stays_until_a_full_refresh(rig: Rig) 
 
 def test_a_company_that_got_odd_goes_with_a_full_refresh_and_is_one_record(rig: Rig) -> None:
     """A full refresh asks for companies that it lacks by their own addresses: there the record is as odd."""
-    rig.sync(["companies"])
+    rig.load(["companies"])
     company = rig.workspace.rows("companies")[0]
     body = json.dumps(company).replace('"custom_attributes": {', '"custom_attributes": {"x": NaN, ')
     assert "NaN" in body
@@ -223,7 +223,7 @@ def test_more_than_a_hundred_fail_the_table_with_reasons_requests_and_place(rig:
 
 @pytest.mark.parametrize("table", ["tags", "contacts"])
 def test_ten_records_of_which_none_can_be_a_row_fail_the_table(rig: Rig, table: str) -> None:
-    rig.sync([table])
+    rig.load([table])
     for row in rig.workspace.rows(table):
         rig.workspace.delete(table, row["id"])
     put(rig, table, {str(number): b"5" for number in range(10)})

@@ -54,7 +54,7 @@ def leave_out(rig: Rig, rows: int) -> None:
 @pytest.mark.parametrize("table", PATHS)
 @pytest.mark.parametrize("after", [0, 1])
 def test_an_answer_that_is_empty_once_empties_no_table(rig: Rig, table: str, after: int) -> None:
-    rig.sync([table])
+    rig.load([table])
     fault = rig.server.fail(PATHS[table], "shard_away", after=after)
     _, compacted = rig.sync([table], full_refresh=True)[table]
     assert fault.hits == 1
@@ -65,7 +65,7 @@ def test_an_answer_that_is_empty_once_empties_no_table(rig: Rig, table: str, aft
 @pytest.mark.parametrize("table", LISTS)
 @pytest.mark.parametrize("kind", ["shard_away", "short"])
 def test_a_list_that_lacks_rows_once_removes_none(rig: Rig, table: str, kind: Any) -> None:
-    rig.sync([table])
+    rig.load([table])
     fault = rig.server.fail(LISTS[table], kind, every=2)
     _, compacted = rig.sync([table])[table]
     assert fault.hits == 1
@@ -74,7 +74,7 @@ def test_a_list_that_lacks_rows_once_removes_none(rig: Rig, table: str, kind: An
 
 
 def test_a_list_may_get_empty_once_a_second_answer_says_the_same(rig: Rig) -> None:
-    rig.sync(["tags"])
+    rig.load(["tags"])
     delete(rig, "tags", 12)
     rig.server.clear_log()
     _, compacted = rig.sync(["tags"])["tags"]
@@ -89,7 +89,7 @@ def test_a_list_may_get_empty_once_a_second_answer_says_the_same(rig: Rig) -> No
 def test_rows_that_a_short_read_lacks_are_kept_when_their_own_address_has_them(make_rig: Callable[..., Rig]) -> None:
     """893 of 900 are served, however they are asked for; the seven are there, and one of them has changed."""
     rig = make_rig(contacts=900)
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     rig.workspace.update("contacts", rig.workspace.rows("contacts")[3]["id"], name="changed")
     leave_out(rig, 7)
     ingested, compacted = rig.sync(["contacts"], full_refresh=True)["contacts"]
@@ -102,7 +102,7 @@ def test_of_rows_that_a_short_read_lacks_those_go_that_their_own_address_does_no
     make_rig: Callable[..., Rig],
 ) -> None:
     rig = make_rig(contacts=400)
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     delete(rig, "contacts", 2)
     leave_out(rig, 3)
     ingested, compacted = rig.sync(["contacts"], full_refresh=True)["contacts"]
@@ -113,7 +113,7 @@ def test_of_rows_that_a_short_read_lacks_those_go_that_their_own_address_does_no
 
 def test_too_many_rows_to_be_asked_for_are_all_kept(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(contacts=2_300)
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     delete(rig, "contacts", 210)
     leave_out(rig, 20)
     ingested, compacted = rig.sync(["contacts"], full_refresh=True)["contacts"]
@@ -127,7 +127,7 @@ def test_too_many_rows_to_be_asked_for_are_all_kept(make_rig: Callable[..., Rig]
 
 def test_a_404_says_nothing_where_records_have_no_address(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(contacts=400)
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     leave_out(rig, 3)
     for row in rig.workspace.rows("contacts"):
         rig.server.fail(f"/contacts/{row['id']}", status=404, times=ALWAYS)
@@ -167,7 +167,7 @@ def test_a_conversation_asked_for_by_its_address_is_the_row_that_search_gives(ma
 
 
 def test_companies_that_two_scrolls_lack_are_asked_for(rig: Rig) -> None:
-    rig.sync(["companies"])
+    rig.load(["companies"])
     delete(rig, "companies", 3)
     rig.server.clear_log()
     _, compacted = rig.sync(["companies"], full_refresh=True)["companies"]
@@ -183,7 +183,7 @@ def test_companies_that_two_scrolls_lack_are_asked_for(rig: Rig) -> None:
 @pytest.mark.parametrize("table", PATHS)
 def test_a_large_part_of_a_table_goes_only_when_somebody_has_said_so(make_rig: Callable[..., Rig], table: str) -> None:
     rig = make_rig(**{table: 150})
-    rig.sync([table])
+    rig.load([table])
     rig.workspace.travel(7_200)
     delete(rig, table, 60)
     rig.workspace.update(table, rig.workspace.rows(table)[0]["id"], updated_at=NOW + 7_000)
@@ -203,7 +203,7 @@ def test_a_large_part_of_a_table_goes_only_when_somebody_has_said_so(make_rig: C
 
 
 def test_ten_of_ten_for_ever_removes_nothing_without_a_word(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     serve_only(rig, 10)
     ingested, compacted = rig.sync(["contacts"], full_refresh=True)["contacts"]
     assert compacted.removed == 0
@@ -214,7 +214,7 @@ def test_ten_of_ten_for_ever_removes_nothing_without_a_word(rig: Rig) -> None:
 
 
 def test_a_run_that_was_refused_is_refused_again_when_it_is_retried(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     delete(rig, "contacts", 200)
     for _ in range(2):
         ingested, compacted = rig.sync(["contacts"], full_refresh=True, run_id="again")["contacts"]
@@ -224,7 +224,7 @@ def test_a_run_that_was_refused_is_refused_again_when_it_is_retried(rig: Rig) ->
 
 def test_in_a_small_table_a_second_read_alone_decides(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(contacts=100)
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     delete(rig, "contacts", 70)
     rig.server.clear_log()
     ingested, compacted = rig.sync(["contacts"], full_refresh=True)["contacts"]
@@ -236,7 +236,7 @@ def test_in_a_small_table_a_second_read_alone_decides(make_rig: Callable[..., Ri
 
 def test_a_fifth_of_a_table_goes_after_one_read(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(contacts=150)
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     delete(rig, "contacts", 30)
     rig.server.clear_log()
     _, compacted = rig.sync(["contacts"], full_refresh=True)["contacts"]
@@ -279,7 +279,7 @@ def test_rows_that_wait_to_be_merged_are_known_too(make_rig: Callable[..., Rig])
 
 @pytest.mark.parametrize("fault", ["a file is gone", "a file is not ours"])
 def test_a_repair_that_finds_far_less_than_the_lake_had_is_doubted(rig: Rig, fault: str) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     months = sorted((rig.lake_folder / "data/acme/contacts").iterdir(), key=lambda one: one.name)
     if fault == "a file is gone":
         (months[0] / "data.parquet").unlink()
@@ -298,7 +298,7 @@ def test_a_repair_that_finds_far_less_than_the_lake_had_is_doubted(rig: Rig, fau
 
 
 def test_a_refused_full_refresh_drops_no_file_that_is_not_ours(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     first, *_, last = sorted((rig.lake_folder / "data/acme/contacts").glob("*/data.parquet"))
     shutil.copyfile(last, first)
     theirs = pq.read_metadata(first).num_rows

@@ -52,7 +52,7 @@ def test_a_first_load_and_three_increments_of_one_day_are_exact(rig: Rig, newest
 
 
 def test_entries_that_arrive_during_a_run_come_with_the_next(rig: Rig) -> None:
-    rig.sync([LOG])
+    rig.load([LOG])
     rig.workspace.options.log.arriving = 45
     rig.workspace.travel(60)
     for _ in range(30):
@@ -92,7 +92,7 @@ def test_backfills_bring_the_days_that_are_asked_for(rig: Rig) -> None:
 
 
 def test_a_full_refresh_keeps_entries_that_are_not_served_any_more(rig: Rig) -> None:
-    rig.sync([LOG])
+    rig.load([LOG])
     gone = min(rig.workspace.rows(LOG), key=lambda row: int(row["created_at"]))
     rig.workspace.delete(LOG, gone["id"])
     read, compacted = rig.sync([LOG], full_refresh=True)[LOG]

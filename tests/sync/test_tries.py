@@ -153,7 +153,7 @@ def test_a_run_that_was_short_reads_again_when_it_is_tried_again(rig: Rig) -> No
 
 
 def test_a_full_refresh_that_was_short_leaves_the_watermark_where_it_was(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     (before,) = [mark.value for mark in rig.store.kept.values()]
     rig.workspace.travel(7200)
     rig.serve_short(times=1000)
@@ -196,7 +196,7 @@ def test_another_run_begins_anew_and_its_compaction_removes_what_the_dead_one_le
 
 
 def test_a_full_refresh_that_is_tried_again_removes_only_what_neither_try_saw(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     for row in rig.workspace.rows("contacts")[::5]:
         rig.workspace.delete("contacts", row["id"])
     broken_off(rig, "again", full_refresh=True)

@@ -46,7 +46,7 @@ def record(rig: Rig, table: str) -> Path:
 
 @in_both_formats
 def test_an_idle_run_stages_nothing_and_touches_no_file(rig: Rig) -> None:
-    rig.sync(MERGED)
+    rig.load(MERGED)
     before = content(rig)
     staged: list[str] = []
     lake = rig.lake()
@@ -69,7 +69,7 @@ def test_an_idle_run_stages_nothing_and_touches_no_file(rig: Rig) -> None:
 
 
 def test_only_rows_that_differ_are_staged(rig: Rig) -> None:
-    rig.sync(MERGED)
+    rig.load(MERGED)
     later(rig)
     for table in MERGED:
         rig.workspace.update(table, rig.workspace.rows(table)[3]["id"], updated_at=rig.workspace.now())
@@ -107,7 +107,7 @@ def test_rows_are_known_while_they_wait_to_be_merged(rig: Rig) -> None:
 @pytest.mark.parametrize("table", ["companies", "contacts"])
 def test_an_old_file_of_the_same_size_and_time_put_back_is_noticed(rig: Rig, table: str) -> None:
     """What the disk says of it is made the same in the table's record: two files of one size are hard to make."""
-    rig.sync([table])
+    rig.load([table])
     row = rig.workspace.rows(table)[0]
     files = {path: path.read_bytes() for path in Path(rig.lake_url, "data").rglob("*.parquet")}
     later(rig)
@@ -127,7 +127,7 @@ def test_an_old_file_of_the_same_size_and_time_put_back_is_noticed(rig: Rig, tab
 
 
 def test_a_month_restored_from_a_backup_is_made_right(rig: Rig) -> None:
-    rig.sync(["companies"])
+    rig.load(["companies"])
     files = {path: path.read_bytes() for path in Path(rig.lake_url, "data").rglob("*.parquet")}
     rig.workspace.update("companies", rig.workspace.rows("companies")[0]["id"], name="changed")
     rig.sync(["companies"])
@@ -168,14 +168,14 @@ def test_a_row_that_comes_back_unchanged_after_it_was_removed_is_there_again(
 
 @pytest.mark.parametrize("options", [{"full_refresh": True}, {"history_from": 0, "until": 1 << 33}])
 def test_reads_that_prove_the_lake_stage_every_row(rig: Rig, options: dict[str, int]) -> None:
-    rig.sync(MERGED)
+    rig.load(MERGED)
     results = rig.sync(MERGED, **options)
     assert [results[table][0].unchanged for table in MERGED] == [0, 0, 0, 0]
     rig.check(MERGED)
 
 
 def test_a_repair_stages_every_row(rig: Rig) -> None:
-    rig.sync(["companies"])
+    rig.load(["companies"])
     next(Path(rig.lake_url, "data").rglob("*.parquet")).unlink()
     ingested, _ = rig.sync(["companies"])["companies"]
     assert ingested.unchanged == 0
@@ -191,7 +191,7 @@ class Dying(Lake):
 
 def test_digests_that_no_record_names_are_not_believed(rig: Rig) -> None:
     """A run that dies between its digests and its record has staged rows that the next run knows nothing of."""
-    rig.sync(["companies"])
+    rig.load(["companies"])
     rig.workspace.update("companies", rig.workspace.rows("companies")[0]["id"], name="changed")
     with pytest.raises(LakeError, match="no record"):
         rig.sync(["companies"], lake=Dying(rig.lake_url))
@@ -201,7 +201,7 @@ def test_digests_that_no_record_names_are_not_believed(rig: Rig) -> None:
 
 
 def test_a_record_that_an_older_version_has_saved_names_no_digests(rig: Rig) -> None:
-    rig.sync(["companies"])
+    rig.load(["companies"])
     state = json.loads(record(rig, "companies").read_text())
     del state["digests"]
     state.pop("checksum")  # as a version wrote it that had none

@@ -39,7 +39,7 @@ def removed_by_runs(rig: Rig, table: str, runs: int, **options: object) -> list[
 @BOTH
 @in_both_formats
 def test_the_second_run_that_lacks_a_row_removes_it_without_a_further_request(rig: Rig, table: str) -> None:
-    rig.sync([table])
+    rig.load([table])
     rig.server.clear_log()
     rig.sync([table])
     usual = len(rig.server.requests())
@@ -74,7 +74,7 @@ def test_a_row_that_one_list_lacks_is_not_removed_by_a_later_one_that_lacks_anot
 
 @BOTH
 def test_a_row_that_comes_back_is_not_missing_any_more(rig: Rig, table: str) -> None:
-    rig.sync([table])
+    rig.load([table])
     row = rig.workspace.rows(table)[3]
     rig.workspace.delete(table, row["id"])
     rig.sync([table])
@@ -88,7 +88,7 @@ def test_a_row_that_comes_back_is_not_missing_any_more(rig: Rig, table: str) -> 
 
 
 def test_a_run_with_an_end_date_decides_nothing(rig: Rig) -> None:
-    rig.sync(["companies"])
+    rig.load(["companies"])
     delete(rig, "companies", 2)
     rig.sync(["companies"])
     now = rig.workspace.now()
@@ -108,7 +108,7 @@ def test_rows_that_a_backfill_has_brought_stay(rig: Rig) -> None:
 
 
 def test_a_removal_waits_with_the_merge_and_happens_with_it(rig: Rig) -> None:
-    rig.sync(["companies"])
+    rig.load(["companies"])
     gone = delete(rig, "companies", 3)
     for _ in range(2):
         rig.workspace.create("companies")

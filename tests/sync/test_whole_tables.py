@@ -6,7 +6,7 @@ from tests.support.rig import Rig
 
 
 def test_a_renamed_and_a_deleted_tag_are_followed(rig: Rig) -> None:
-    rig.sync(["tags"])
+    rig.load(["tags"])
     first, second, *_ = rig.workspace.rows("tags")
     rig.workspace.update("tags", first["id"], name="renamed")
     rig.workspace.delete("tags", second["id"])
@@ -16,7 +16,7 @@ def test_a_renamed_and_a_deleted_tag_are_followed(rig: Rig) -> None:
 
 
 def test_an_empty_list_is_a_legal_empty_table(rig: Rig) -> None:
-    rig.sync(["tags"])
+    rig.load(["tags"])
     for tag in rig.workspace.rows("tags"):
         rig.workspace.delete("tags", tag["id"])
     rig.sync(["tags"])
@@ -32,7 +32,7 @@ def test_attributes_of_one_name_in_two_models_are_both_kept(rig: Rig) -> None:
 
 
 def test_changes_without_a_new_cursor_value_are_found_where_tables_are_read_whole(rig: Rig) -> None:
-    rig.sync(["companies", "articles"])
+    rig.load(["companies", "articles"])
     company, article = rig.workspace.rows("companies")[0], rig.workspace.rows("articles")[0]
     rig.workspace.update("companies", company["id"], touch=False, user_count=4711)
     rig.workspace.update("articles", article["id"], touch=False, translated_content={"de": {"title": "neu"}})

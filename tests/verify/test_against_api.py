@@ -43,7 +43,7 @@ def test_a_sound_lake_has_no_difference_in_any_table_and_nothing_is_written(make
 def test_windows_of_days_are_counted_as_the_search_does_in_any_zone(make_rig: Callable[..., Rig], zone: str) -> None:
     """Most contacts are compared by counts alone: no window has to be read to find out that it is right."""
     rig = make_rig(timezone=zone)
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     result = proof(rig, "contacts", NO_SAMPLE)
     assert result.differences == ()
     assert result.windows > 8
@@ -66,7 +66,7 @@ def change_something(rig: Rig, chance: random.Random, step: int) -> None:
 @pytest.mark.parametrize("name", ["contacts", "conversations", "companies", "conversation_parts"])
 def test_a_workspace_that_changes_meanwhile_gives_no_alarm(make_rig: Callable[..., Rig], name: str) -> None:
     rig = make_rig(contacts=60, conversations=40, tickets=20, conversation_parts=100)
-    rig.sync([name, *(["conversations"] if name == "conversation_parts" else [])])
+    rig.load([name, *(["conversations"] if name == "conversation_parts" else [])])
     rig.workspace.travel(3 * 3_600)
     chance, steps = random.Random(5), iter(range(10_000))
 
@@ -85,7 +85,7 @@ def test_a_window_that_was_never_read_is_found_by_its_counts(
     make_rig: Callable[..., Rig], name: str, zone: str
 ) -> None:
     rig = make_rig(timezone=zone, tickets=120)
-    rig.sync([name])
+    rig.load([name])
     planted = create_unseen(rig, name, 7)
     assert found(rig, name, NO_SAMPLE) == {Kind.MISSING: planted}
 
@@ -94,7 +94,7 @@ def test_a_window_that_was_never_read_is_found_by_its_counts(
 def test_a_change_that_came_late_into_the_index_is_found_by_its_count(make_rig: Callable[..., Rig], name: str) -> None:
     """Among many other changes, days ago, and without a sample."""
     rig = make_rig(tickets=120)
-    rig.sync([name])
+    rig.load([name])
     at = settled(rig, name) - 3 * DAY
     rows = [row for row in rig.workspace.rows(name) if row["updated_at"] < at - DAY]
     planted = {str(row["id"]) for row in rows[:3]}
@@ -106,7 +106,7 @@ def test_a_change_that_came_late_into_the_index_is_found_by_its_count(make_rig: 
 def test_a_row_that_is_missing_and_one_too_many_do_not_hide_each_other(make_rig: Callable[..., Rig]) -> None:
     """One of each, in different windows of a table whose count is right: both are found by the windows' counts."""
     rig = make_rig(contacts=3_010)
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     gone = min(rig.workspace.rows("contacts"), key=lambda row: int(row["created_at"]))["id"]
     rig.workspace.delete("contacts", gone)
     planted = create_unseen(rig, "contacts", 1, day=10)
@@ -116,7 +116,7 @@ def test_a_row_that_is_missing_and_one_too_many_do_not_hide_each_other(make_rig:
 @pytest.mark.parametrize("name", ["contacts", "companies", "articles"])
 def test_rows_that_are_gone_from_the_workspace_are_asked_for_and_found(make_rig: Callable[..., Rig], name: str) -> None:
     rig = make_rig(tickets=60)
-    rig.sync([name])
+    rig.load([name])
     planted = {str(row["id"]) for row in rig.workspace.rows(name)[3:6]}
     for key in planted:
         rig.workspace.delete(name, key)
@@ -125,7 +125,7 @@ def test_rows_that_are_gone_from_the_workspace_are_asked_for_and_found(make_rig:
 
 def test_archived_records_that_no_search_gives_are_no_difference(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(contacts=40)
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     hidden = rig.workspace.rows("contacts")[:4]
     shown = [row for row in rig.workspace.rows("contacts") if row not in hidden]
     body = {"type": "list", "data": shown, "total_count": len(shown), "pages": None}
@@ -138,7 +138,7 @@ def test_another_value_of_the_same_version_is_found_and_the_column_is_named(
     make_rig: Callable[..., Rig], name: str
 ) -> None:
     rig = make_rig(further=10)
-    rig.sync([name])
+    rig.load([name])
     key = str(rig.workspace.rows(name)[0]["id"])
     with_value(rig, name, key, "type", "a secret of the customer")
     (one,) = proof(rig, name).differences
@@ -149,7 +149,7 @@ def test_another_value_of_the_same_version_is_found_and_the_column_is_named(
 @pytest.mark.parametrize("name", ["companies", "calls"])
 def test_rows_that_were_never_read_of_a_list_are_found(make_rig: Callable[..., Rig], name: str) -> None:
     rig = make_rig(further=30)
-    rig.sync([name])
+    rig.load([name])
     planted = {str(row["id"]) for row in rig.workspace.rows(name) if row.get("user_count") != 0}
     planted = set(sorted(planted)[:3])
     without(rig, name, planted)
@@ -157,7 +157,7 @@ def test_rows_that_were_never_read_of_a_list_are_found(make_rig: Callable[..., R
 
 
 def test_a_small_list_with_times_is_compared_and_one_without_is_left_to_the_next_sync(rig: Rig) -> None:
-    rig.sync(["segments", "tags"])
+    rig.load(["segments", "tags"])
     for name, alarms in (("segments", 1), ("tags", 0)):
         key = str(rig.workspace.rows(name)[0]["id"])
         without(rig, name, {key})
@@ -169,7 +169,7 @@ def test_a_small_list_with_times_is_compared_and_one_without_is_left_to_the_next
 
 def test_entries_of_a_log_that_were_never_read_are_found(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(activity_logs=500)
-    rig.sync(["activity_logs"])
+    rig.load(["activity_logs"])
     at = settled(rig, "activity_logs") - 20 * DAY
     planted = {
         str(row["id"])
@@ -185,7 +185,7 @@ def test_entries_of_a_log_that_were_never_read_are_found(make_rig: Callable[...,
 def test_parts_are_compared_by_conversation(make_rig: Callable[..., Rig], planted: str) -> None:
     """By the number that the conversation says where it says one, else those that are drawn."""
     rig = make_rig(conversations=30, conversation_parts=200)
-    rig.sync(["conversations", "conversation_parts"])
+    rig.load(["conversations", "conversation_parts"])
     part, conversation = part_of(rig)
     if planted == "missing":
         without(rig, "conversation_parts", {part})
@@ -198,7 +198,7 @@ def test_parts_are_compared_by_conversation(make_rig: Callable[..., Rig], plante
 
 def test_the_requests_are_bounded_and_windows_that_were_not_read_are_told(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(contacts=400)
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     create_unseen(rig, "contacts", 300)
     rig.server.clear_log()
     result = proof(rig, "contacts", ApiLimits(sample=0, most_requests=12))
@@ -209,7 +209,7 @@ def test_the_requests_are_bounded_and_windows_that_were_not_read_are_told(make_r
 
 
 def test_retries_count_among_the_requests_that_are_allowed(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     rig.server.fail("/contacts/search", status=503, times=1_000)
     rig.server.clear_log()
     result = proof(rig, "contacts", ApiLimits(most_requests=5))
@@ -219,7 +219,7 @@ def test_retries_count_among_the_requests_that_are_allowed(rig: Rig) -> None:
 
 @pytest.mark.parametrize("status", [403, 500])
 def test_a_table_that_intercom_refuses_is_not_proven(rig: Rig, status: int) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     rig.server.fail("/contacts/search", status=status, times=1_000)
     result = proof(rig, "contacts")
     assert not result.proven
@@ -250,7 +250,7 @@ def test_the_token_of_another_workspace_proves_nothing_and_brings_no_row(make_ri
 def test_a_run_meanwhile_is_no_difference(make_rig: Callable[..., Rig]) -> None:
     """The lake is changed by a sync in the middle of the verification, between its index and its conclusions."""
     rig = make_rig()
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     create_unseen(rig, "contacts", 3)
     rows = rig.workspace.rows("contacts")
     for row in rows[:5]:

@@ -54,7 +54,7 @@ def test_everything_that_may_be_wrong_with_a_searched_table_is_mended(
     make_rig: Callable[..., Rig], name: str, table_format: TableFormat
 ) -> None:
     rig = make_rig(tickets=100)
-    rig.sync([name])
+    rig.load([name])
     rows = sorted(rig.workspace.rows(name), key=lambda row: int(row["updated_at"]))
     create_unseen(rig, name, 5)
     at = settled(rig, name) - 3 * DAY
@@ -68,7 +68,7 @@ def test_everything_that_may_be_wrong_with_a_searched_table_is_mended(
 
 def test_a_window_with_many_rows_is_read_by_pages_and_merged(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig()
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     create_unseen(rig, "contacts", 230)
     done = mended(rig, "contacts")
     assert done.merged.new == 230
@@ -77,7 +77,7 @@ def test_a_window_with_many_rows_is_read_by_pages_and_merged(make_rig: Callable[
 
 def test_windows_that_were_only_counted_are_read_by_a_repair(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(contacts=400)
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     create_unseen(rig, "contacts", 40)
     few = ApiLimits(sample=0, most_requests=12)
     differences = proof(rig, "contacts", few).differences
@@ -89,7 +89,7 @@ def test_windows_that_were_only_counted_are_read_by_a_repair(make_rig: Callable[
 @pytest.mark.parametrize("name", ["companies", "activity_logs"])
 def test_rows_of_other_tables_are_mended(make_rig: Callable[..., Rig], name: str) -> None:
     rig = make_rig(activity_logs=200)
-    rig.sync([name])
+    rig.load([name])
     old = [row for row in rig.workspace.rows(name) if row.get("updated_at", row["created_at"]) < settled(rig, name)]
     without(rig, name, {str(row["id"]) for row in old[20:60] if row.get("user_count") != 0})
     mended(rig, name)
@@ -98,7 +98,7 @@ def test_rows_of_other_tables_are_mended(make_rig: Callable[..., Rig], name: str
 
 def test_parts_of_conversations_are_mended(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(conversations=30, conversation_parts=200)
-    rig.sync(["conversations", "conversation_parts"])
+    rig.load(["conversations", "conversation_parts"])
     without(rig, "conversation_parts", {part_of(rig)[0]})
     with_value(rig, "conversation_parts", part_of(rig, 5)[0], "part_type", "other")
     remove_part(rig, part_of(rig, 9)[0])
@@ -107,7 +107,7 @@ def test_parts_of_conversations_are_mended(make_rig: Callable[..., Rig]) -> None
 
 
 def test_a_row_that_is_there_again_at_the_repair_stays(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     gone = rig.workspace.rows("contacts")[0]
     rig.workspace.delete("contacts", gone["id"])
     differences = proof(rig, "contacts").differences
@@ -119,7 +119,7 @@ def test_a_row_that_is_there_again_at_the_repair_stays(rig: Rig) -> None:
 
 
 def test_nothing_is_removed_while_no_address_is_found(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     rig.workspace.delete("contacts", rig.workspace.rows("contacts")[0]["id"])
     differences = proof(rig, "contacts").differences
     rig.server.fail(status=404, times=1_000, where=lambda request: request.path.startswith("/contacts/"))
@@ -130,7 +130,7 @@ def test_nothing_is_removed_while_no_address_is_found(rig: Rig) -> None:
 
 def test_a_large_part_of_a_table_goes_only_if_that_is_permitted(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(contacts=110)
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     for row in rig.workspace.rows("contacts")[:30]:
         rig.workspace.delete("contacts", row["id"])
     differences = proof(rig, "contacts").differences
@@ -142,7 +142,7 @@ def test_a_large_part_of_a_table_goes_only_if_that_is_permitted(make_rig: Callab
 
 
 def test_a_sync_after_a_repair_goes_on_where_it_was(rig: Rig) -> None:
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     create_unseen(rig, "contacts", 3)
     mended(rig, "contacts")
     rig.workspace.travel(600)

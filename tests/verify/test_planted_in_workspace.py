@@ -54,7 +54,7 @@ def test_whatever_is_planted_is_found_and_mended(make_rig: Callable[..., Rig], n
     print(f"PLANTED={seed}")
     chance = random.Random(seed)
     rig = make_rig(timezone=chance.choice(ZONES), contacts=200, conversations=200, tickets=200)
-    rig.sync([name])
+    rig.load([name])
     kinds = [Kind.MISSING, Kind.STALE, Kind.EXTRA, Kind.FIELDS]
     for number in range(PLANTED):
         kind = kinds[number % len(kinds)]

@@ -45,7 +45,7 @@ def table_format() -> TableFormat:
 @pytest.fixture
 def loaded(rig: Rig) -> Rig:
     """Contacts only, in four months, and changes to come in all of them."""
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     change(rig)
     return rig
 
