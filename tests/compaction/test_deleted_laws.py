@@ -156,7 +156,7 @@ ways = given(
 )
 
 
-@settings(max_examples=effort(12, 400), deadline=None)
+@settings(max_examples=effort(8, 400), deadline=None)
 @ways
 def test_a_row_is_alive_if_it_was_read_since_it_was_deleted(
     table: Table, marks: bool, table_format: TableFormat, history: list[Step]

@@ -66,7 +66,7 @@ def is_stale(child: Child, later: Sequence[Event]) -> bool:
     return any(isinstance(event, Mark) and cuts(event, child) for event in later)
 
 
-@settings(max_examples=effort(60, 3000))
+@settings(max_examples=effort(40, 3000))
 @given(events=st.lists(EVENT, max_size=12))
 def test_a_key_is_stale_if_a_mark_after_its_last_row_should_have_had_it(events: list[Event]) -> None:
     last = {event.id: place for place, event in enumerate(events) if isinstance(event, Child)}
@@ -79,7 +79,7 @@ def test_a_key_is_stale_if_a_mark_after_its_last_row_should_have_had_it(events: 
     assert sorted(found) == sorted(stale)
 
 
-@settings(max_examples=effort(60, 3000))
+@settings(max_examples=effort(40, 3000))
 @given(marks=st.lists(st.builds(Mark, st.sampled_from("PQ"), oldest=TIMES), max_size=5), stored=st.lists(EVENT))
 def test_a_stored_row_is_reached_by_whichever_mark_cuts_deepest(marks: list[Mark], stored: list[Event]) -> None:
     children = [event for event in stored if isinstance(event, Child)]
@@ -89,7 +89,7 @@ def test_a_stored_row_is_reached_by_whichever_mark_cuts_deepest(marks: list[Mark
     assert reached.to_pylist() == [is_stale(child, marks) for child in children]
 
 
-@settings(max_examples=effort(60, 3000))
+@settings(max_examples=effort(40, 3000))
 @given(events=st.lists(EVENT, max_size=12), cut=st.integers(0, 12))
 def test_parents_with_anything_before_a_mark_are_told_from_the_first_rows_of_answers(
     events: list[Event], cut: int
@@ -159,7 +159,7 @@ WAYS = [(PARTS, True), (PARTS, False), (KEYED_BY_BOTH, True), (KEYED_BY_BOTH, Fa
 """All staged rows in memory, and only those that may be stale, since it is not known how many were staged."""
 
 
-@settings(max_examples=effort(40, 1500), deadline=None)
+@settings(max_examples=effort(15, 1500), deadline=None)
 @given(
     way=st.sampled_from(WAYS),
     split=st.booleans(),

@@ -36,7 +36,7 @@ def bounds_asked(rig: Rig, table: str, field: str) -> set[str]:
 
 
 ZONES = ("UTC", "America/Los_Angeles", "Pacific/Auckland", "Pacific/Norfolk", "Asia/Kolkata")
-SOME = [("Pacific/Auckland", None), ("America/Los_Angeles", "UTC"), ("Pacific/Norfolk", None)]
+SOME = [("America/Los_Angeles", "UTC"), ("Pacific/Norfolk", None)]
 
 
 # The laws of windows hold for all zones; here is what lies behind them. `make soak` takes each zone with each index.
@@ -110,10 +110,10 @@ def check_rest(rig: Rig, busy: Busy) -> None:
         assert_exact(rest, found.take(kept), table)
 
 
-@pytest.mark.parametrize("seed", range(effort(2, 20)))
+@pytest.mark.parametrize("seed", range(effort(1, 20)))
 def test_rows_that_change_while_slices_are_read_are_exact_after_the_next_run(rig: Rig, seed: int) -> None:
     busy = Busy(rig, seed)
-    rig.sync(SEARCHED)
+    rig.load(SEARCHED)
     rig.server.clear_hooks()
     check_rest(rig, busy)
     assert all(len(touched) > 5 for touched in busy.touched.values())
@@ -124,7 +124,7 @@ def test_rows_that_change_while_slices_are_read_are_exact_after_the_next_run(rig
 
 @pytest.mark.parametrize("seed", range(effort(1, 10)))
 def test_rows_that_change_during_a_long_catch_up_are_exact_after_the_next_run(rig: Rig, seed: int) -> None:
-    rig.sync(SEARCHED)
+    rig.load(SEARCHED)
     fall_behind(rig)
     busy = Busy(rig, seed)
     rig.sync(SEARCHED)
@@ -146,7 +146,7 @@ def fall_behind(rig: Rig, days: int = 40) -> None:
 
 
 def test_a_long_catch_up_is_read_in_slices_of_updated_at(rig: Rig) -> None:
-    rig.sync(SEARCHED)
+    rig.load(SEARCHED)
     fall_behind(rig)
     rig.server.clear_log()
     rig.sync(SEARCHED)

@@ -83,7 +83,7 @@ def test_three_increments_on_one_day_are_exact(rig: Rig) -> None:
 def test_parts_out_of_reach_stay_while_the_newest_500_are_read_again(rig: Rig) -> None:
     conversation = rig.workspace.create("conversations", statistics={"count_conversation_parts": 0})["id"]
     first = append(rig, conversation, 480)
-    sync(rig)
+    rig.sync([PARTS])
     rig.workspace.travel(7_200)
     later = append(rig, conversation, 140)
     gone = later[3]
@@ -100,7 +100,7 @@ def test_parts_out_of_reach_stay_while_the_newest_500_are_read_again(rig: Rig) -
 
 
 def test_a_part_that_is_redacted_or_deleted_leaves_the_lake(rig: Rig) -> None:
-    sync(rig)
+    rig.load([PARTS])
     conversation = with_parts(rig)
     redacted, deleted, *_ = parts_of(rig, conversation)
     rig.workspace.travel(7_200)
@@ -117,7 +117,7 @@ def test_a_part_that_is_redacted_or_deleted_leaves_the_lake(rig: Rig) -> None:
 
 
 def test_the_parts_of_a_conversation_move_with_its_month(rig: Rig) -> None:
-    sync(rig)
+    rig.load([PARTS])
     conversation = with_parts(rig)
     rig.workspace.travel(7_200)
     rig.workspace.delete(PARTS, parts_of(rig, conversation)[0])
@@ -131,7 +131,7 @@ def test_the_parts_of_a_conversation_move_with_its_month(rig: Rig) -> None:
 @pytest.mark.parametrize("full_refresh", [False, True])
 def test_that_a_conversation_is_gone_is_not_believed_of_one_answer(rig: Rig, full_refresh: bool) -> None:
     """Else new parts would be missing until it changes again, and a full refresh would remove all of its parts."""
-    sync(rig)
+    rig.load([PARTS])
     conversation = with_parts(rig)
     rig.workspace.travel(7_200)
     append(rig, conversation, 1)
@@ -141,7 +141,7 @@ def test_that_a_conversation_is_gone_is_not_believed_of_one_answer(rig: Rig, ful
 
 
 def test_a_conversation_that_has_gone_meanwhile_is_skipped_and_its_parts_stay(rig: Rig) -> None:
-    sync(rig)
+    rig.load([PARTS])
     conversation, before = with_parts(rig), rig.rows(PARTS).num_rows
     rig.workspace.travel(7_200)
     append(rig, conversation, 1)
@@ -157,7 +157,7 @@ def test_within_the_lookback_nothing_is_asked_again_that_is_as_it_was(rig: Rig) 
     for conversation in some:
         append(rig, conversation, 1)
     rig.workspace.travel(1)
-    sync(rig)
+    rig.sync([PARTS])
     assert len(asked(rig)) == 12
     rig.workspace.travel(60)
     ingested, compacted = sync(rig)
@@ -169,7 +169,7 @@ def test_within_the_lookback_nothing_is_asked_again_that_is_as_it_was(rig: Rig) 
 
 
 def test_a_conversation_that_changes_while_it_is_read_is_asked_again_though_it_looks_the_same(rig: Rig) -> None:
-    sync(rig)
+    rig.load([PARTS])
     conversation = with_parts(rig)
     rig.workspace.travel(7_200)
     rig.workspace.update("conversations", conversation, updated_at=rig.workspace.now() + 5)
@@ -188,7 +188,7 @@ def test_the_parts_follow_a_month_that_changes_alone(rig: Rig) -> None:
     conversation = with_parts(rig)
     rig.workspace.update("conversations", conversation, updated_at=NOW - 60)
     rig.workspace.travel(7_200)
-    sync(rig)
+    rig.sync([PARTS])
     rig.workspace.update("conversations", conversation, touch=False, created_at=NOW - 100 * DAY)
     sync(rig)
     rig.check([PARTS])
@@ -196,7 +196,7 @@ def test_the_parts_follow_a_month_that_changes_alone(rig: Rig) -> None:
 
 @pytest.mark.parametrize("again", ["full refresh", "damaged"])
 def test_a_full_refresh_and_a_repair_ask_for_everything(rig: Rig, again: str) -> None:
-    sync(rig)
+    rig.load([PARTS])
     asked(rig)
     if again == "damaged":
         next(path for path in rig.lake_folder.glob(f"data/*/{PARTS}/*/*.parquet")).unlink()
@@ -207,7 +207,7 @@ def test_a_full_refresh_and_a_repair_ask_for_everything(rig: Rig, again: str) ->
 
 
 def test_a_full_refresh_removes_the_parts_of_conversations_that_are_gone(rig: Rig) -> None:
-    sync(rig)
+    rig.load([PARTS])
     rig.workspace.delete("conversations", with_parts(rig))
     sync(rig)
     assert rig.rows(PARTS).num_rows == 40
@@ -217,7 +217,7 @@ def test_a_full_refresh_removes_the_parts_of_conversations_that_are_gone(rig: Ri
 
 
 def test_bodies_come_without_html_if_that_is_asked_for(rig: Rig) -> None:
-    sync(rig)
+    rig.load([PARTS])
     conversation = with_parts(rig)
     rig.workspace.travel(7_200)
     part = rig.workspace.create(PARTS, conversation_id=conversation, body="<p>Hello</p>")["id"]
@@ -234,7 +234,7 @@ def test_a_full_refresh_keeps_parts_that_are_out_of_reach_and_removes_those_of_c
 ) -> None:
     conversation = rig.workspace.create("conversations", statistics={"count_conversation_parts": 0})["id"]
     first = append(rig, conversation, 499)
-    sync(rig)
+    rig.sync([PARTS])
     rig.workspace.travel(7_200)
     later = append(rig, conversation, 3)
     other = with_parts(rig)
@@ -253,7 +253,7 @@ def test_a_full_refresh_keeps_parts_that_are_out_of_reach_and_removes_those_of_c
 
 
 def test_a_conversation_that_is_refused_fails_the_table_and_the_next_run_has_all(rig: Rig) -> None:
-    sync(rig)
+    rig.load([PARTS])
     conversation = with_parts(rig)
     rig.workspace.travel(7_200)
     append(rig, conversation, 1)
@@ -268,7 +268,7 @@ def test_a_conversation_that_is_refused_fails_the_table_and_the_next_run_has_all
 
 
 def test_short_answers_are_told_and_the_watermark_waits(rig: Rig) -> None:
-    sync(rig)
+    rig.load([PARTS])
     conversation = with_parts(rig)
     rig.workspace.travel(7_200)
     (new,) = append(rig, conversation, 1)
@@ -284,7 +284,7 @@ def test_short_answers_are_told_and_the_watermark_waits(rig: Rig) -> None:
 
 
 def test_a_child_that_cannot_be_a_row_leaves_its_stored_version(rig: Rig) -> None:
-    sync(rig)
+    rig.load([PARTS])
     conversation = with_parts(rig)
     rig.workspace.travel(7_200)
     append(rig, conversation, 1)
@@ -299,7 +299,7 @@ def test_a_child_that_cannot_be_a_row_leaves_its_stored_version(rig: Rig) -> Non
 
 @pytest.mark.parametrize("step", range(1, 5))
 def test_a_run_that_is_killed_and_run_again_is_exact(rig: Rig, step: int) -> None:
-    sync(rig)
+    rig.load([PARTS])
     conversation = with_parts(rig)
     rig.workspace.travel(7_200)
     append(rig, conversation, 1)

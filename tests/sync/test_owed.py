@@ -91,7 +91,7 @@ def with_one_owed(rig: Rig) -> str:
 
 
 def test_a_conversation_that_always_fails_is_owed_until_it_answers(rig: Rig) -> None:
-    sync(rig)
+    rig.load([PARTS])
     conversation, other = two_with_parts(rig)
     before = keys(rig, conversation)
     break_and_change(rig, conversation)
@@ -256,7 +256,7 @@ def test_a_run_that_dies_anywhere_leaves_it_owed_or_read(rig: Rig, run_id: str) 
 
 
 def test_what_is_owed_is_read_also_while_rows_wait_to_be_merged(rig: Rig) -> None:
-    sync(rig)
+    rig.load([PARTS])
     conversation, _ = two_with_parts(rig)
     break_and_change(rig, conversation)
     sync(rig, when=CompactionMode.NEVER)
@@ -293,7 +293,7 @@ def test_a_damaged_lake_is_read_anew_with_what_is_owed(rig: Rig) -> None:
 
 
 def test_a_record_of_before_owes_nothing(rig: Rig) -> None:
-    sync(rig)
+    rig.load([PARTS])
     record = state_to_json(recorded(rig))
     del record["owed"]
     assert state_from_json(json.loads(json.dumps(record))).owed == ()

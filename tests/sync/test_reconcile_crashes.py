@@ -51,7 +51,7 @@ def run_until(rig: Rig, burns_at: int | None, **options: Any) -> int | None:
 def prepared(rig: Rig, marks: bool) -> set[str]:
     """A lake that has rows which are gone, changed, new, and hidden from search; gives the ids of the hidden."""
     rig.options = MARKED if marks else {}
-    rig.sync(TABLES)
+    rig.load(TABLES)
     rig.workspace.travel(7200)
     for table in TABLES:
         rows = rig.workspace.rows(table)
@@ -114,7 +114,7 @@ def test_a_decision_that_a_killed_run_has_left_does_not_outlive_a_row_that_is_me
 ) -> None:
     """The row comes back, unchanged, before the removal was carried out."""
     rig = small()
-    rig.sync(TABLES)
+    rig.load(TABLES)
     row = rig.workspace.rows("articles")[0]
     rig.workspace.delete("articles", row["id"])
     monkeypatch.setattr("tests.support.rig.remove_gone", lambda *given: given[-1])  # the run is killed before it
@@ -134,7 +134,7 @@ def test_a_sweep_that_cannot_be_believed_is_ignored(
     """Rows are then missing for the first time again; else the second sweep, and one row that is asked, decide."""
     monkeypatch.setattr(vanished, "ASKED_ONE_BY_ONE", 0)
     rig = small()
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     for row in rig.workspace.rows("contacts")[:2]:
         rig.workspace.delete("contacts", row["id"])
     rig.reconcile(["contacts"])

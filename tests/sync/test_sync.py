@@ -63,7 +63,7 @@ def test_first_load_holds_every_row_of_nine_tables(rig: Rig, limits: ReadLimits,
 
 def test_second_run_without_changes_writes_nothing(rig: Rig, limits: ReadLimits, merged: tuple[str, ...]) -> None:
     tables = merged if limits is IN_SLICES else BY_DEFAULT
-    rig.sync(tables)
+    rig.load(tables)
     before = {path: (rig.lake_folder / path).stat().st_mtime_ns for path in rig.lake().list("data")}
     results = rig.sync(tables)
     rig.check(tables)
@@ -75,9 +75,9 @@ def test_second_run_without_changes_writes_nothing(rig: Rig, limits: ReadLimits,
     ("limits", "zone", "index_zone"),
     effort(
         [
-            *[(DEFAULT_LIMITS, zone, None) for zone in ZONES],
-            *[(DEFAULT_LIMITS, zone, "UTC") for zone in ZONES[1:3]],
-            *[(IN_SLICES, ZONES[1], index_zone) for index_zone in (None, "UTC")],
+            *[(DEFAULT_LIMITS, zone, None) for zone in ZONES[2:]],
+            (DEFAULT_LIMITS, ZONES[1], "UTC"),
+            (IN_SLICES, ZONES[1], "UTC"),
         ],
         list(product((DEFAULT_LIMITS, IN_SLICES), ZONES, (None, "UTC"))),
     ),
@@ -102,7 +102,7 @@ def test_three_increments_on_one_day_are_exact(
 @pytest.mark.parametrize(
     ("limits", "zone"),
     effort(
-        [*[(DEFAULT_LIMITS, zone) for zone in ZONES], (IN_SLICES, ZONES[1])],
+        [(DEFAULT_LIMITS, ZONES[1]), (DEFAULT_LIMITS, ZONES[2]), (IN_SLICES, ZONES[1])],
         list(product((DEFAULT_LIMITS, IN_SLICES), ZONES)),
     ),
     ids=in_words,
@@ -114,7 +114,7 @@ def test_changes_around_local_midnight_are_not_lost(
     midnight = (datetime.fromtimestamp(NOW, ZoneInfo(zone)) + timedelta(days=1)).replace(hour=0, minute=0, second=0)
     rig = make_rig(timezone=zone, now=midnight.timestamp() - 3 * 3600, **SMALL)
     tables = merged if zone in EVERY_TABLE else ("contacts",)
-    rig.sync(tables)
+    rig.load(tables)
     for seconds in (-1, 0, 1, 86_399, 86_401):
         rig.workspace.travel_to(midnight.timestamp() + seconds)
         change_some(rig, tables, every=11)
@@ -125,7 +125,7 @@ def test_changes_around_local_midnight_are_not_lost(
 
 def test_changes_that_fill_several_pages_just_after_the_watermark_are_all_read(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(contacts=700, history_days=40)
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     (mark,) = [mark.value for mark in rig.store.kept.values()]
     for number, row in enumerate(rig.workspace.rows("contacts")[:500]):
         rig.workspace.update("contacts", row["id"], updated_at=mark + 1 + number // 2, name="changed")
@@ -138,9 +138,10 @@ def test_changes_that_fill_several_pages_just_after_the_watermark_are_all_read(m
 def test_the_25_hour_day_loses_nothing(make_rig: Callable[..., Rig]) -> None:
     clocks_change = datetime(2026, 11, 1, 9, 0, tzinfo=UTC).timestamp()  # 2 am in Los Angeles becomes 1 am
     rig = make_rig(timezone="America/Los_Angeles", now=clocks_change - 21 * 3600, **SMALL)
-    rig.sync(["contacts"])
-    for _ in range(14):
-        rig.workspace.travel(3 * 3600)
+    rig.load(["contacts"])
+    hours = effort(6, 3)
+    for _ in range(42 // hours):
+        rig.workspace.travel(hours * 3600)
         change_some(rig, ["contacts"], every=13)
         rig.workspace.travel(1)
         rig.sync(["contacts"])
@@ -157,9 +158,9 @@ def test_the_25_hour_day_loses_nothing(make_rig: Callable[..., Rig]) -> None:
     indirect=["limits"],
 )
 def test_both_readings_of_the_comparison_operators_are_exact(
-    make_rig: Callable[..., Rig], merged: tuple[str, ...], seconds: bool, inclusive: bool
+    make_rig: Callable[..., Rig], seconds: bool, inclusive: bool
 ) -> None:
-    rig = make_rig(**SMALL)
+    rig, merged = make_rig(**SMALL), ("contacts", "conversations")  # others are not searched
     rig.workspace.options.contacts_by_second = seconds
     rig.workspace.options.inclusive_bounds = inclusive
     rig.sync(merged)
@@ -172,7 +173,7 @@ def test_both_readings_of_the_comparison_operators_are_exact(
 
 
 def test_a_full_refresh_removes_what_intercom_has_deleted(rig: Rig, merged: tuple[str, ...]) -> None:
-    rig.sync(merged)
+    rig.load(merged)
     for table in merged:
         for row in rig.workspace.rows(table)[::6]:
             rig.workspace.delete(table, row["id"])
@@ -181,7 +182,7 @@ def test_a_full_refresh_removes_what_intercom_has_deleted(rig: Rig, merged: tupl
 
 
 def test_a_full_refresh_and_a_backfill_tell_the_watermark_before(rig: Rig, merged: tuple[str, ...]) -> None:
-    rig.sync(merged)
+    rig.load(merged)
     newest = {table: max(row["updated_at"] for row in rig.workspace.rows(table)) for table in merged}
     for options in ({"full_refresh": True}, {"history_from": 0, "until": 86_400}):
         for table, (ingested, _) in rig.sync(merged, **options).items():
@@ -236,7 +237,7 @@ def test_the_log_says_what_is_read_and_what_of_it_is_new(rig: Rig, caplog: pytes
 def test_the_watermark_is_the_newest_value_seen_and_never_later_than_the_start(rig: Rig) -> None:
     future = int(rig.workspace.time()) + 86_400
     contact = rig.workspace.rows("contacts")[0]
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     newest = max(row["updated_at"] for row in rig.workspace.rows("contacts"))
     assert [mark.value for mark in rig.store.kept.values()] == [newest]
     rig.workspace.update("contacts", contact["id"], updated_at=future)
@@ -262,7 +263,7 @@ def test_a_start_date_limits_a_first_load_and_an_earlier_one_is_made_up_for(rig:
 
 
 def test_a_backfill_reads_its_range_and_leaves_the_watermark(rig: Rig, merged: tuple[str, ...]) -> None:
-    rig.sync(merged)
+    rig.load(merged)
     marks = dict(rig.store.kept)
     old = rig.workspace.rows("contacts")[0]
     rig.workspace.update("contacts", old["id"], touch=False, name="changed behind the cursor")

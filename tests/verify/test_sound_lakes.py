@@ -60,7 +60,7 @@ def change(rig: Rig) -> None:
 @in_both_formats
 def test_tables_of_every_kind_are_proven_after_each_run(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(**SIZES, conversation_parts=20, activity_logs=6, contact_segments=9)
-    rig.sync(OF_ALL_KINDS)
+    rig.load(OF_ALL_KINDS)
     found = assert_sound(rig.lake())
     assert {name: proof.rows for name, proof in found.items()} == {
         name: rig.rows(name).num_rows for name in OF_ALL_KINDS
@@ -74,7 +74,7 @@ def test_tables_of_every_kind_are_proven_after_each_run(make_rig: Callable[..., 
 def test_children_that_wait_to_be_merged_are_no_difference(make_rig: Callable[..., Rig]) -> None:
     """Their parts have marks, and those of a full refresh also children that were taken over from the lake."""
     rig, tables = make_rig(**SIZES, conversation_parts=12), ("conversations", "conversation_parts")
-    rig.sync(tables)
+    rig.load(tables)
     rig.workspace.travel(7200)
     settings: list[dict[str, Any]] = [{}, {"full_refresh": True}]
     for options in settings:
@@ -90,7 +90,7 @@ def test_children_that_wait_to_be_merged_are_no_difference(make_rig: Callable[..
 
 def test_rows_that_wait_to_be_merged_are_read_and_told(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(**SIZES)
-    rig.sync(["contacts"])
+    rig.load(["contacts"])
     change(rig)
     rig.sync(["contacts"], when=CompactionMode.NEVER)
     (proof,) = assert_sound(rig.lake()).values()
@@ -110,7 +110,7 @@ def test_a_lake_whose_deleted_rows_are_marked_is_proven_with_what_is_derived_of_
 ) -> None:
     tables = ("contacts", "contact_tags", "tags")
     rig = make_rig(**SIZES)
-    rig.sync(tables)
+    rig.load(tables)
     rig.options["deleted"] = "mark"
     for refreshed in (False, True, False):  # the first rewrites what is there with the column, the last finds nothing
         rig.sync(tables, full_refresh=refreshed)
@@ -138,7 +138,7 @@ def test_what_a_run_that_died_has_left_is_no_difference(make_rig: Callable[..., 
             number += 1
             rig = make_rig(**sizes, lake=str(tmp_path / f"{refreshed}-{number}"))
             if refreshed:
-                rig.sync(tables)
+                rig.load(tables)
                 change(rig)
             if not dies(rig, tables, burns_at, full_refresh=refreshed):
                 break
@@ -213,7 +213,7 @@ def test_nothing_is_written_and_no_lock_is_taken(make_rig: Callable[..., Rig], m
 
 def test_a_lake_on_s3_is_read_without_a_write(make_rig: Callable[..., Rig], s3_storage: dict[str, Any]) -> None:
     rig = replace(make_rig(**SIZES, lake=f"s3://{BUCKET}/lake"), storage=s3_storage)
-    rig.sync(["contacts", "tags"])
+    rig.load(["contacts", "tags"])
     before = rig.lake().stamps("")
     assert_sound(rig.lake())
     assert rig.lake().stamps("") == before
@@ -221,7 +221,7 @@ def test_a_lake_on_s3_is_read_without_a_write(make_rig: Callable[..., Rig], s3_s
 
 def test_what_is_no_tables_is_a_stranger_and_a_table_without_anything_is_told(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(**SIZES)
-    rig.sync(["tags"])
+    rig.load(["tags"])
     (rig.lake_folder / "data" / CONNECTION / "contact").mkdir()
     assert [(one.kind, one.where) for one in strangers(rig.lake(), CONNECTION)] == [
         (Kind.STRANGER, f"data/{CONNECTION}/contact")
