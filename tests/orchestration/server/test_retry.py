@@ -96,7 +96,8 @@ def test_a_run_whose_blocks_meet_a_busy_server_completes_and_is_exact(prefect: P
     assert done.returncode == 0, done.stdout + done.stderr
     assert min(met["GET"], met["POST"]) >= 5
     assert "Trying again to save the watermark block" in done.stderr
-    # Prefect's own thread of events logs a traceback when an event meets it just after it has given up.
+    # Prefect's own thread of events logs a traceback when an event meets it just after it has given up: that one only.
+    assert "Traceback" not in done.stderr.split("Error emitting event")[0]
     assert f'File "{ROOT}/intercom' not in done.stderr
     rig.check(("contacts", "articles", "tags"))
     lake_id = rig.lake().identity().id
