@@ -46,4 +46,4 @@ def verify(
     proofs = {table: verify_table(table, job, workspace, advanced) for table in job.tables}
     if repair and (repaired := repair_tables(job, list(proofs.values()), workspace, advanced)):
         proofs |= {table: verify_table(table, job, workspace, advanced) for table in repaired}
-    return conclude(job, list(proofs.values()), workspace)
+    return conclude(job, tables, list(proofs.values()), workspace)

@@ -22,6 +22,7 @@ from intercom.lake.layout import TableFormat
 from intercom.lake.table import recorded_tables
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe.logs import log_to_runs
+from intercom.orchestration.observe.report_link import ReportSettings
 from intercom.orchestration.summaries import leaving_summary
 from intercom.orchestration.task_runners import RunnerSettings
 from intercom.sync.board import BOARD
@@ -157,8 +158,9 @@ def _prepared_to_read(
 
 
 def _prepared(job: Job) -> Job:
-    """Check the lake, which must be writable and in reach of all workers."""
+    """Check the environment, and the lake, which must be writable and in reach of all workers."""
     RunnerSettings.read().check_lake(job.lake)
+    ReportSettings.read()  # raises for an address that no page has
     BOARD.stage(f"Opening the lake {job.lake}")
     lake = job.open_lake()
     lake.identity()

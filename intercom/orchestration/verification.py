@@ -27,7 +27,7 @@ from intercom.sync.board import BOARD
 from intercom.verify.case import ApiLimits
 from intercom.verify.findings import TableProof
 from intercom.verify.repair import repair
-from intercom.verify.report import as_json, as_markdown, as_text, exit_status, verdict
+from intercom.verify.report import Scope, as_json, as_markdown, as_text, exit_status, verdict
 from intercom.verify.summary import keep_summary
 from intercom.verify.tables import Asked, announcement, strangers, tables_to_verify
 from intercom.verify.tables import verify_table as verified
@@ -87,8 +87,11 @@ def repair_tables(
     return list(done)
 
 
-def conclude(job: Job, proofs: Sequence[TableProof], workspace: Workspace | None) -> State[None]:
-    """Tell what was proven: in Prefect, in the lake, in the terminal, and by the run's state."""
+def conclude(job: Job, chosen: Sequence[str], proofs: Sequence[TableProof], workspace: Workspace | None) -> State[None]:
+    """Tell what was proven: in Prefect, in the lake, in the terminal, and by the run's state.
+
+    `chosen` are the tables and groups that the run was asked for, none for all.
+    """
     CLIENTS.close(job.run_id)
     lake = job.open_lake()
     strays, now = strangers(lake, job.connection), datetime.now(UTC)
@@ -100,6 +103,7 @@ def conclude(job: Job, proofs: Sequence[TableProof], workspace: Workspace | None
         lake=job.lake_url,
         started_at=job.started_at,
         ended_at=now,
+        scope=Scope(tuple(chosen), workspace is not None),
     )
     told = verdict(proofs, strays)
     try:

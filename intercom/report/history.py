@@ -43,10 +43,16 @@ class PastRun:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """One verification. `differences` are pairs of a table and a line, `message` is the verdict in a sentence."""
+    """One verification. `differences` are pairs of a table and a line, `message` is the verdict in a sentence.
+
+    `chosen` are the tables and groups that were verified, none for all. `asked_workspace`: whether rows were compared
+    with Intercom's, or files with their record alone; None in summaries of versions that did not write it.
+    """
 
     ended_at: datetime
     ok: bool
+    chosen: tuple[str, ...]
+    asked_workspace: bool | None
     message: str
     differences: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
@@ -118,6 +124,8 @@ def _verification(summary: Mapping[str, Any]) -> Verification | None:
     return Verification(
         ended_at=ended,
         ok=summary.get("ok") is True,
+        chosen=tuple(str(name) for name in _list(summary.get("chosen"))),
+        asked_workspace=asked if isinstance(asked := summary.get("asked_workspace"), bool) else None,
         message=str(summary.get("message")),
         differences=tuple((str(one.get("table")), _line(one)) for one in found if isinstance(one, dict)),
         notes=(*failures, *notes),

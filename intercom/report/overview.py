@@ -9,6 +9,7 @@ from intercom.report.blocks import Listing, Numbers, Section, Tile, age, count, 
 from intercom.report.facts import FIRST_REPLY, LakeFacts, TableFacts
 from intercom.report.history import time_in
 from intercom.report.tallies import Values, WeeklyMedians
+from intercom.report.trust import scope_of
 from intercom.tables.catalogue import TABLES
 
 _NEW_DAYS = 30
@@ -120,7 +121,8 @@ def _verified(facts: LakeFacts) -> Tile:
     latest = facts.history.verifications[-1]
     found = len(latest.differences)
     value = "proven" if latest.ok else "not proven" if not found else f"{found:,} difference{'s' * (found > 1)}"
-    return Tile("Verification", value, age(latest.ended_at, facts.now), "good" if latest.ok else "bad")
+    told = [age(latest.ended_at, facts.now), *([] if latest.asked_workspace is None else [scope_of(latest)])]
+    return Tile("Verification", value, ", ".join(told), "good" if latest.ok else "bad")
 
 
 def _open(facts: LakeFacts) -> Tile:

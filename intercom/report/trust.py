@@ -38,10 +38,23 @@ def trust(facts: LakeFacts) -> Section:
 
 
 def _verifications(found: tuple[Verification, ...]) -> Listing:
-    rows = tuple((minute(one.ended_at), "proven" if one.ok else "not proven", one.message) for one in reversed(found))
+    rows = tuple(
+        (minute(one.ended_at), "proven" if one.ok else "not proven", scope_of(one), one.message)
+        for one in reversed(found)
+    )
     notes = [shown_name(note) for note in found[-1].notes]
     told = "The latest first." + (f" Of the latest: {'; '.join(notes)}." if notes else "")
-    return Listing("Verifications", told, Numbers(("ended", "result", "verdict"), rows, frozenset({0, 1, 2})))
+    return Listing(
+        "Verifications", told, Numbers(("ended", "result", "scope", "verdict"), rows, frozenset({0, 1, 2, 3}))
+    )
+
+
+def scope_of(one: Verification) -> str:
+    """What a verification covers, in a few words; a dash where its summary does not say."""
+    if one.asked_workspace is None:
+        return "–"
+    tables = ", ".join(map(shown_name, one.chosen)) or "all tables"
+    return f"{tables}, {'compared with Intercom' if one.asked_workspace else 'files alone'}"
 
 
 def _differences(latest: Verification) -> Listing:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,6 +17,18 @@ _ONLY_IF_SOME: Final = {"windows", "sampled", "requests"}
 """Columns that are left out where every table has 0, as in a verification of the files alone."""
 _MOST_LINES: Final = 200
 """Differences that the page of a run tells; the command and the JSON tell all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """How much a verification covers.
+
+    `chosen` are the tables and groups that it was asked for, none for all that the lake has. Without `asked_workspace`
+    files were compared with their record alone, and no row with Intercom's.
+    """
+
+    chosen: tuple[str, ...] = ()
+    asked_workspace: bool = True
 
 
 def exit_status(proofs: Sequence[TableProof], strangers: Sequence[Difference] = ()) -> int:
@@ -74,7 +87,7 @@ def as_json(
     lake: str,
     started_at: datetime,
     ended_at: datetime,
-    more: Mapping[str, Any] | None = None,
+    scope: Scope,
 ) -> dict[str, Any]:
     """A JSON object; times in ISO 8601, UTC, to the second."""
     return {
@@ -84,11 +97,12 @@ def as_json(
         "lake": lake,
         "started_at": iso_text(started_at.replace(microsecond=0)),
         "ended_at": iso_text(ended_at.replace(microsecond=0)),
+        "chosen": list(scope.chosen),
+        "asked_workspace": scope.asked_workspace,
         "ok": exit_status(proofs, strangers) == 0,
         "message": verdict(proofs, strangers),
         "tables": [proof.to_json() for proof in proofs],
         "strangers": [difference.to_json() for difference in strangers],
-        **(more or {}),
     }
 
 

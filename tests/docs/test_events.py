@@ -9,7 +9,7 @@ from typing import Any
 from intercom.orchestration.observe.events import SYNCED, facts
 from intercom.sync.run_summary import RunFacts, run_summary
 from intercom.verify.findings import TableProof
-from intercom.verify.report import as_json
+from intercom.verify.report import Scope, as_json
 from tests.support.markdown import DOCS, section
 from tests.support.results import table_result
 
@@ -42,7 +42,6 @@ def test_the_summary_of_a_run_and_its_tables() -> None:
 
 
 def test_the_result_of_a_verification() -> None:
-    told = as_json(
-        [TableProof("contacts")], [], run_id="1", connection="acme", lake="./lake", started_at=NOW, ended_at=NOW
-    )
+    run: dict[str, Any] = {"run_id": "1", "connection": "acme", "lake": "./lake", "started_at": NOW, "ended_at": NOW}
+    told = as_json([TableProof("contacts")], [], **run, scope=Scope())
     assert unnamed([*told, *told["tables"][0]], "The result of a verification") == []

@@ -99,6 +99,24 @@ def test_the_tile_of_the_first_reply_is_of_a_week_that_is_over(facts: LakeFacts)
     assert (shown["Verification"].value, shown["Verification"].mood) == ("proven", "good")
 
 
+@pytest.mark.parametrize(
+    ("chosen", "asked_workspace", "told"),
+    [
+        ((), True, ", all tables, compared with Intercom"),
+        ((), False, ", all tables, files alone"),
+        (("contacts", "tags"), True, ", contacts, tags, compared with Intercom"),
+        ((), None, " ago"),  # a summary of an earlier version does not say
+    ],
+)
+def test_the_tile_of_the_verification_says_how_much_it_covers(
+    facts: LakeFacts, chosen: tuple[str, ...], asked_workspace: bool | None, told: str
+) -> None:
+    latest = replace(facts.history.verifications[-1], chosen=chosen, asked_workspace=asked_workspace)
+    changed = replace(facts, history=replace(facts.history, verifications=(latest,)))
+    (tile,) = [tile for tile in tiles(changed) if tile.title == "Verification"]
+    assert tile.told.endswith(told)
+
+
 def test_the_tile_of_the_verification_counts_differences(facts: LakeFacts) -> None:
     one = ("tags", "x")
     for differences, value in (((), "not proven"), ((one,), "1 difference"), ((one, one), "2 differences")):

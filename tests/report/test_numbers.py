@@ -141,7 +141,10 @@ def test_rejected_records_and_verifications_are_told(facts: LakeFacts) -> None:
         {"no usable key 'id' (absent, null, empty, or of another type)": 1}
     )
     listings = {one.title: one.numbers.rows for one in trust(facts).listings}
-    assert [row[1] for row in listings["Verifications"]] == ["proven", "not proven"]
+    assert [row[1:3] for row in listings["Verifications"]] == [
+        ("proven", "contacts, tags, files alone"),
+        ("not proven", "tags, files alone"),
+    ]
     assert [row[2] for row in listings["Rejected records"]] == ["1"]
 
 

@@ -18,7 +18,7 @@ from intercom.sync.run import Run, RunRequest
 from intercom.sync.run_summary import RunFacts, known_tables, run_summary
 from intercom.sync.summary import TableResult
 from intercom.verify.findings import Difference, Kind, Repair
-from intercom.verify.report import as_json
+from intercom.verify.report import Scope, as_json
 from intercom.verify.tables import verify_table
 from tests.support.results import table_result
 from tests.support.rig import BY_DEFAULT, Rig
@@ -78,7 +78,14 @@ def _leave_verifications(rig: Rig) -> None:
     gone = Difference("tags", Kind.FILE_GONE, "data/acme/tags/data.parquet", "a file", "none", Repair.READ_TABLE)
     for hour, proofs in enumerate(([replace(sound[1], differences=(gone,))], sound)):
         at = MADE_AT - timedelta(hours=5 - hour)
-        told = as_json(proofs, (), run_id="1", connection=rig.connection, lake=rig.lake_url, started_at=at, ended_at=at)
+        run: dict[str, Any] = {
+            "run_id": "1",
+            "connection": rig.connection,
+            "lake": rig.lake_url,
+            "started_at": at,
+            "ended_at": at,
+        }
+        told = as_json(proofs, (), **run, scope=Scope(tuple(proof.table for proof in proofs), asked_workspace=False))
         RunSummaries(lake, rig.connection, "verified").save(told, at, f"verify-{hour}")
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 from intercom.verify.findings import Difference, Kind, Repair, TableProof
-from intercom.verify.report import as_json, as_markdown, as_text, exit_status, verdict
+from intercom.verify.report import Scope, as_json, as_markdown, as_text, exit_status, verdict
 
 GONE = Difference("contacts", Kind.FILE_GONE, "data/acme/contacts/x", "3 rows", "no file", Repair.READ_TABLE)
 STRAY = Difference("contact", Kind.STRANGER, "data/acme/contact", "no such folder", "one", Repair.BY_HAND)
@@ -68,11 +69,9 @@ def test_the_page_has_what_differs_before_the_table_which_fits_its_width() -> No
 
 def test_the_json_has_all_of_it() -> None:
     at = datetime(2026, 11, 3, 12, 0, 0, 5, UTC)
-    told = json.loads(
-        json.dumps(
-            as_json([SOUND, WRONG], [STRAY], run_id="1", connection="acme", lake="./lake", started_at=at, ended_at=at)
-        )
-    )
+    run: dict[str, Any] = {"run_id": "1", "connection": "acme", "lake": "./lake", "started_at": at, "ended_at": at}
+    told = json.loads(json.dumps(as_json([SOUND, WRONG], [STRAY], **run, scope=Scope(("contacts",), False))))
     assert (told["ok"], told["ended_at"]) == (False, "2026-11-03T12:00:00Z")
+    assert (told["chosen"], told["asked_workspace"]) == (["contacts"], False)
     assert [table["proven"] for table in told["tables"]] == [True, False]
     assert told["tables"][1]["differences"][0]["kind"] == told["strangers"][0]["kind"].replace("stranger", "file gone")

@@ -112,7 +112,7 @@ def _verified(given: dict[str, Any], *, to_repair: bool, json: bool) -> int:
     from intercom.lake.storage import Lake
     from intercom.verify.case import ApiLimits
     from intercom.verify.repair import repair
-    from intercom.verify.report import as_json, as_text, exit_status
+    from intercom.verify.report import Scope, as_json, as_text, exit_status
     from intercom.verify.summary import keep_summary
     from intercom.verify.tables import strangers, tables_to_verify, verify_table
 
@@ -130,7 +130,10 @@ def _verified(given: dict[str, Any], *, to_repair: bool, json: bool) -> int:
                 print(line, file=sys.stderr, flush=True)
             proofs |= {table: verify_table(lake, name, table, asked) for table in done}
     found, strays, ended = list(proofs.values()), strangers(lake, name), datetime.now(UTC)
-    told = as_json(found, strays, run_id=run_id, connection=name, lake=lake.url, started_at=began, ended_at=ended)
+    scope = Scope(tuple(given["tables"]), asked is not None)
+    told = as_json(
+        found, strays, run_id=run_id, connection=name, lake=lake.url, started_at=began, ended_at=ended, scope=scope
+    )
     try:
         keep_summary(lake, told, ended, None if asked is None else asked.workspace)
     except LakeError as error:  # a lake that may only be read is proven all the same

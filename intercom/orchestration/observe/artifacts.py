@@ -22,6 +22,7 @@ from intercom.config.connection import connection_slug
 from intercom.orchestration.job import Job
 from intercom.orchestration.observe.history import as_history
 from intercom.orchestration.observe.overview import as_overview
+from intercom.orchestration.observe.report_link import ReportSettings
 from intercom.orchestration.server.retry import client_retries
 from intercom.sync.summary import TableResult, as_markdown, unbroken, verdict
 
@@ -44,7 +45,8 @@ def keep_artifacts(
     """
     told = [table for table in tables if _is_told(job, table)]
     with client_retries(_RETRIES), get_client(sync_client=True) as client, _timeout_of(client):
-        overview = as_overview(summary, as_markdown(tables), _linked)
+        report = ReportSettings.read().page_of(job.connection)
+        overview = as_overview(summary, as_markdown(tables), _linked, report)
         _save(client, job, _prefix(job), overview, f"`{job.connection}`, all tables. Latest run: {verdict(tables)}")
         previous = _previous(client, [_key(job, table) for table in told]) if told else {}
         for table in told:

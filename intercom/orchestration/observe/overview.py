@@ -15,10 +15,13 @@ _ERROR_SHOWN: Final = 300
 """Characters of an error that are shown; the run that it links to has all of it."""
 
 
-def as_overview(summary: Mapping[str, Any], of_the_run: str, linked: Callable[[str, str], str]) -> str:
+def as_overview(
+    summary: Mapping[str, Any], of_the_run: str, linked: Callable[[str, str], str], report_url: str | None = None
+) -> str:
     """Markdown for the summary of a run (`intercom.sync.run_summary`); `of_the_run` is that of the run's own tables.
 
-    Times are in UTC. `linked` makes a text a link to the run of an id.
+    Times are in UTC. `linked` makes a text a link to the run of an id. `report_url` is where the report on this lake
+    is published; without it the overview names the command that makes one.
     """
     tables = summary["lake_tables"]
     return "\n".join(
@@ -33,15 +36,17 @@ def as_overview(summary: Mapping[str, Any], of_the_run: str, linked: Callable[[s
             "",
             of_the_run,
             "",
-            f"All of the lake as one page: `{_report_command(summary)}`",
+            _report(summary, report_url),
         ]
     )
 
 
-def _report_command(summary: Mapping[str, Any]) -> str:
-    """The command that draws the lake, as a shell takes it."""
+def _report(summary: Mapping[str, Any], url: str | None) -> str:
+    """Where the lake is drawn: a link, or the command that does it, as a shell takes it."""
+    if url is not None:
+        return f"All of the lake as one page: [report on {summary['connection']}]({url})"
     of = ("--lake", summary["lake"], "--connection", summary["connection"], "--output", "report.html")
-    return shlex.join(["intercom-lake", "report", *map(str, of)])
+    return f"All of the lake as one page: `{shlex.join(['intercom-lake', 'report', *map(str, of)])}`"
 
 
 def _row(table: Mapping[str, Any], linked: Callable[[str, str], str]) -> list[str]:

@@ -21,12 +21,12 @@ TAGS = {
 }  # fmt: skip
 
 
-def overview(tables: list[dict[str, Any]]) -> list[str]:
+def overview(tables: list[dict[str, Any]], report_url: str | None = None) -> list[str]:
     summary = {
         "connection": "acme", "lake": "s3://bucket/crm", "kind": "sync", "run_id": "run-2",
         "ended_at": "2026-11-03T13:07:59Z", "lake_tables": tables,
     }  # fmt: skip
-    text = as_overview(summary, "| of the run |", lambda text, run: f"[{text}]({run})")
+    text = as_overview(summary, "| of the run |", lambda text, run: f"[{text}]({run})", report_url)
     return text.replace("\u2011", "-").replace("\u00a0", " ").splitlines()
 
 
@@ -62,3 +62,8 @@ def test_a_lake_without_tables_has_no_table() -> None:
 
 def test_a_table_that_the_last_run_has_skipped_is_told_apart_from_one_that_failed() -> None:
     assert "| [2026-11-03 12:01](run-1) skipped |" in overview([TAGS | {"last_status": "skipped"}])[4]
+
+
+def test_a_report_that_is_published_is_linked() -> None:
+    lines = overview([TAGS], "https://reports.example.com/acme.html")
+    assert lines[-1] == "All of the lake as one page: [report on acme](https://reports.example.com/acme.html)"
