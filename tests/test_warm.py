@@ -28,6 +28,28 @@ print(json.dumps(told, sort_keys=True))
 print("an error", file=sys.stderr)
 """
 IMPORTED = "import sys; print('prefect.main' in sys.modules)"
+OF_PREFECT = """
+import json, logging, sys
+from pathlib import Path
+import prefect.main
+from prefect.flows import load_flow_from_entrypoint
+from prefect.logging.configuration import PROCESS_LOGGING_CONFIG
+from prefect.settings import PREFECT_LOGGING_LEVEL, get_current_settings, temporary_settings
+
+flow = Path(sys.argv[1])
+flow.write_text(flow.read_text().replace("int", "str"))
+def settings():
+    return get_current_settings().model_dump(mode="json", context={"include_secrets": True})
+
+told = {"settings": settings()}
+with temporary_settings({PREFECT_LOGGING_LEVEL: "ERROR"}):
+    told["changed"] = settings()
+told["logging"] = PROCESS_LOGGING_CONFIG | {"incremental": False}
+told["levels"] = {name: logging.getLogger(name).level for name in ("prefect", "prefect.server", "mine")}
+told["handlers"] = [type(handler).__name__ for handler in logging.getLogger("mine").handlers]
+told["flow"] = load_flow_from_entrypoint(f"{flow}:copy").parameters.model_dump(mode="json")
+print(json.dumps(told, sort_keys=True, default=str))
+"""
 
 
 @pytest.fixture
@@ -89,6 +111,49 @@ def test_a_module_is_run_from_the_path_with_p(forked: dict[str, str], tmp_path: 
     status, _, told = done(forked, tmp_path, "-P", "-m", "tells")
     assert status == 1
     assert "No module named tells" in told
+
+
+A_FLOW = """
+from prefect import flow
+@flow
+def copy(months: int = 3):
+    pass
+"""
+SETTINGS = {
+    "PREFECT_API_URL": "http://127.0.0.1:1/api",
+    "PREFECT_API_AUTH_STRING": "user:secret",
+    "PREFECT_CLIENT_CUSTOM_HEADERS": '{"X-Of": "this test"}',
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "mine",
+    "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
+    "PREFECT_LOGGING_ROOT_LEVEL": "INFO",
+    "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "true",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "7",
+}
+
+
+@pytest.mark.parametrize("given", [{}, SETTINGS], ids=["none", "some"])
+def test_a_fork_has_prefects_settings_logging_and_flows(
+    fresh: dict[str, str], forked: dict[str, str], tmp_path: Path, given: dict[str, str]
+) -> None:
+    """In the environment, a file of the folder, and Prefect's home; and a flow whose file has changed meanwhile."""
+    home = tmp_path / "home"
+    home.mkdir()
+    if given:
+        (tmp_path / ".env").write_text("PREFECT_TASKS_DEFAULT_RETRIES=4\n")
+        (tmp_path / "prefect.toml").write_text("[flows]\ndefault_retries = 5\n")
+        (home / "profiles.toml").write_text('active = "own"\n[profiles.own]\nPREFECT_LOGGING_LEVEL = "DEBUG"\n')
+    told = []
+    for environment in (fresh, forked):
+        (tmp_path / "flow.py").write_text(A_FLOW)
+        told.append(done({**environment, "PREFECT_HOME": str(home), **given}, tmp_path, "-c", OF_PREFECT, "flow.py"))
+    assert told[0][0] == 0, told[0]
+    expected, found = (json.loads(out) for _, out, _ in told)
+    assert found == expected
+    assert expected["flow"]["properties"]["months"]["type"] == "string"
+    if given:
+        ours = expected["settings"]
+        assert [ours["tasks"]["default_retries"], ours["flows"]["default_retries"]] == [4, 5]
+        assert (ours["logging"]["level"], expected["levels"]["prefect"]) == ("DEBUG", 10)
 
 
 ENDS = {

@@ -50,6 +50,7 @@ IMPORTED = (
     "intercom.orchestration.tasks",
     "intercom.orchestration.observe.output",
     "intercom.orchestration.server.provision",
+    *(f"intercom.flows.{name}" for name in ("compact", "reconcile", "sync", "verify")),
 )
 """What runs, workers, servers and commands import, at their start or late."""
 
@@ -128,8 +129,11 @@ def _text(file: IO[str]) -> str:
 def _serve(address: str) -> None:
     """For each connection, fork a process that runs the process under test and reports its exit status."""
     try:
+        remembered = importlib.import_module("tests.support.remembered")
+        remembered.remember()
         for module in IMPORTED:
             importlib.import_module(module)
+        remembered.rehearse()
     except BaseException:
         shutil.rmtree(Path(address).parent)  # so that nobody waits
         raise
