@@ -187,7 +187,10 @@ def prefect(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) ->
 
     A start takes ten seconds of CPU. So tests use connections, limits and blocks of names of their own.
     """
-    soon = {"PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "2"}  # a killed run's slot is free soon after its lease
+    soon = {  # a killed run's slot is free soon after its lease, and that may be short
+        "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "2",
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "tests.support.short_leases",
+    }
     yield from started(Prefect(tmp_path_factory.mktemp("prefect"), prefect_database, **soon, **IDLE, **WITHOUT_BLOCKS))
 
 

@@ -30,7 +30,8 @@ SHORT_LEASES = """
 import sys
 import intercom.orchestration.server.slots
 from intercom.cli.run import run_from_shell
-intercom.orchestration.server.slots.TIMING.lease = 60  # the least that Prefect grants
+intercom.orchestration.server.slots.TIMING.lease = 60  # the least that Prefect grants, of which 20 are granted here
+intercom.orchestration.server.slots.TIMING.pause = 1
 raise SystemExit(run_from_shell(sys.argv[1], sys.argv[2:]))
 """
 
@@ -144,10 +145,10 @@ def test_a_lost_slot_and_a_server_that_is_gone_end_no_run(
         assert held is SlotState.NONE
 
 
-def run(prefect: Prefect, rig: Rig, flow: str, *options: str) -> subprocess.Popen[str]:
+def run(prefect: Prefect, rig: Rig, flow: str, *options: str, program: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     command = [flow, "--connection", CONNECTION, "--lake", rig.lake_url, *options]
     return subprocess.Popen(
-        [sys.executable, "-c", SHORT_LEASES, *command], cwd=ROOT, stderr=subprocess.STDOUT, stdout=subprocess.PIPE,
+        [sys.executable, *program, *command], cwd=ROOT, stderr=subprocess.STDOUT, stdout=subprocess.PIPE,
         env={**inherited(), **prefect.environment}, text=True,
     )  # fmt: skip
 
@@ -210,12 +211,15 @@ def test_a_run_that_was_killed_keeps_others_waiting_no_longer_than_its_lease(pre
             killed.wait(60)
 
     rig.server.before_request(hang)
-    first = run(prefect, rig, "flows/sync.py", "--tables", "tags")
+    short = "-c", SHORT_LEASES
+    first = run(prefect, rig, "flows/sync.py", "--tables", "tags", program=short)
     assert asked.wait(120)
     first.send_signal(signal.SIGKILL)
     first.communicate(timeout=30)
     killed.set()
     assert slots(prefect, LIMIT) == 1
-    assert f"Waiting for limit {LIMIT}" in completed(run(prefect, rig, "flows/sync.py", "--tables", "tags"))
+    assert f"Waiting for limit {LIMIT}" in completed(
+        run(prefect, rig, "flows/sync.py", "--tables", "tags", program=short)
+    )
     rig.check(["tags"])
     assert slots(prefect, LIMIT) == 0
