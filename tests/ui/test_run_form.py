@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.error
 from collections.abc import Iterator
 from contextlib import suppress
@@ -69,6 +70,8 @@ def test_every_parameter_has_its_label_and_its_text(
     schema = deployments[flow]["parameter_openapi_schema"]
     (group,) = schema["definitions"].values()
     assert list(group["properties"]) == FIELDS[flow]
+    shown = len(schema["properties"]) + len(group["properties"])
+    expect(ui.page.get_by_text(re.compile(r"^\w+ \(Optional\)$"))).to_have_count(shown)
     for name, described in {**schema["properties"], **group["properties"]}.items():
         expect(ui.page.get_by_text(f"{name} (Optional)", exact=True)).to_be_visible()
         expect(ui.page.get_by_text(" ".join(described["description"].split()), exact=True)).to_be_visible()
@@ -100,6 +103,7 @@ def test_what_is_chosen_in_the_form_is_what_the_run_gets(
 def submit(ui: Browser) -> None:
     """As a person does: once more, if nothing happens, since the form takes no click while it draws itself anew."""
     started = ui.page.get_by_text("scheduled to start now")
+    expect(started).to_have_count(0)  # of a run before
     for seconds in (20, 60):
         ui.page.get_by_role("button", name="Submit").click()
         with suppress(AssertionError):
