@@ -57,7 +57,9 @@ class ColumnReader:
         if self._shared.has(path):
             rows, inside = self._shared.rows(path, month).select(list(columns)), self._shared.places(path, month)
         else:
-            rows = self._read_part(path, columns)
+            own = self._lake_table.lake.own_parts.get(path)
+            kept = None if own is None else own.only(columns)
+            rows = self._read_part(path, columns) if kept is None else kept
             inside = numbers(rows.num_rows)
         return rows.append_column(PLACE, pc.add(inside.cast(pa.int64()), self._place[path] << 32))
 

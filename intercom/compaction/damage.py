@@ -14,7 +14,8 @@ from intercom.tables.table import Table
 
 def remove_damaged(table: Table, lake_table: LakeTable, parts: Mapping[str, Path], error: Exception) -> None:
     """Delete damaged staged parts and raise LakeError if there are any, so that the next run reads the table again."""
-    damaged = [path for path, local in parts.items() if not is_whole(local)]
+    own = lake_table.lake.own_parts
+    damaged = [path for path, local in parts.items() if own.differs(path, local) or not is_whole(local)]
     if not damaged:
         return
     lake_table.delete_staged(damaged)

@@ -1,4 +1,4 @@
-"""Primary keys of one or several columns as one array of strings. Pure."""
+"""Which columns tell rows apart, and primary keys of one or several columns as one array of strings. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intercom.compaction.arrow import flat
+from intercom.tables.table import Table
 
 KEY: Final = "_key"
 """Name of the column with a row's key, as `keys_of` gives it."""
 
 _SEPARATOR, _ESCAPE = "\x00", "\x01"
 """The two smallest characters, so that joined keys sort as their columns do. Intercom's ids contain neither."""
+
+
+def telling_columns(table: Table) -> tuple[str, ...]:
+    """All columns of staged rows by which versions, moves and stale children are decided, each once."""
+    of_parent = (table.parent_column, table.parent.cut_by) if table.parent and table.replaces_children else ()
+    return tuple(dict.fromkeys(name for name in (*table.primary_key, *table.newest_by, *of_parent) if name))
 
 
 def keys_of(rows: pa.Table | pa.RecordBatch, primary_key: tuple[str, ...]) -> pa.Array | pa.ChunkedArray:

@@ -41,6 +41,7 @@ while keys are looked up, for each table    what is bounded                     
 beyond that, or where all was read          8 bytes for each staged and each stored row          (5)
 `compaction.moved_rows.HASHES_AT_A_TIME`    of these the ones that are compared at once: 65,536  1
 `compaction.shared_parts.DIVIDED_BYTES`     staged parts with rows of several months, twice      2 x 32
+`lake.own_parts.KEYS_BYTES`                 key columns of parts that the process has staged     8 (8)
 of child tables, up to `LITTLE_ROWS`        staged rows with keys of parents, some 70 bytes      14
 beyond that                                 17 bytes for each answer, 25 for each marked parent  (7)
 ==========================================  ===================================================  ==========
@@ -50,7 +51,8 @@ Reckoned as `MemoryBudget.rows_of` says. (4) A partition whose rows exceed the w
 streams: so much of it is in memory at the same time, and beside that the key columns of its staged rows. (5) Grows with
 the table: 16 MiB for a first load of a million rows. (6) For each file that is being published, after its rows are let
 go; 3 x 16 of a larger file. (7) Grows with the parents that a run has asked for: some 40 MiB for a million, and once as
-much while they are sorted or looked up; beside that the keys of one month.
+much while they are sorted or looked up; beside that the keys of one month. (8) Of all tables of a run, from the time
+when a part is staged.
 
 Nine tables at once could so take 661 MiB for reading. They never do: five of the nine hold some hundred rows, a table
 is merged after it was read, and a store that keeps up leaves the later bounds of reading empty. Measured, the whole

@@ -36,7 +36,7 @@ from intercom.compaction.merge import (
 )
 from intercom.compaction.row_counts import RowCounts
 from intercom.compaction.spill import SpillBuffer
-from intercom.compaction.staged_parts import RETAINED_BYTES, StagedParts
+from intercom.compaction.staged_parts import RETAINED_BYTES, Part, StagedParts
 from intercom.errors import SchemaError
 from intercom.lake.parquet import ParquetReader, RowGroupWriter, noted_checksums, open_parquet
 from intercom.tables.schema import DELETED_AT
@@ -67,7 +67,7 @@ class PartitionMerge:
     def __init__(
         self,
         stored: Path | None,
-        parts: Sequence[Path | pa.Table],
+        parts: Sequence[Part],
         schema: pa.Schema,
         *,
         primary_key: tuple[str, ...],
@@ -95,8 +95,8 @@ class PartitionMerge:
         self._groups = len(sizes)
         self._firsts = list(accumulate(sizes, initial=0))  # first row of each row group; last: all rows
         self._whole = self._read_small()
-        self.copied = False
-        """Whether the written file is an unchanged copy of a part, with the version of the part."""
+        self.version = ""
+        """The version of the written file: that of the part if the file is an unchanged copy of one."""
 
     def close(self) -> None:
         """Close the stored file."""
@@ -213,8 +213,9 @@ class PartitionMerge:
         only = self._parts.holds_only(positions) if self._stored is None else None
         if only is not None:
             shutil.copyfile(only, target)  # a new month in one part is the finished file already
-            self.copied = True
+            self.version = self._parts.version_of_only()
             return
+        self.version = version
         with RowGroupWriter(target, self._schema, version) as writer:
             for group in range(self._groups):
                 writer.add(self._kept(group, fate))

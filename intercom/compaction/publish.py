@@ -6,7 +6,7 @@ Arguments and results are plain values, so that any process that reaches the lak
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,6 +22,7 @@ from intercom.compaction.partition import PartitionMerge
 from intercom.compaction.replace import replace_file
 from intercom.compaction.row_counts import RowCounts
 from intercom.compaction.shared_parts import SharedParts
+from intercom.compaction.staged_parts import OwnFile, Part
 from intercom.errors import SchemaError
 from intercom.lake.parquet import (
     ChangedFooterError,
@@ -131,12 +132,12 @@ def _publish_one(
             if not shared.has(path):
                 stack.enter_context(lake_table.lake.still_there(path))
                 files[path] = stack.enter_context(lake_table.lake.fetch(path))
-        parts = [files[path] if path in files else shared.rows(path, month.month) for path in month.parts]
         new = stack.enter_context(lake_table.lake.scratch())
         with MERGING.rows_of([old, *files.values()] if old else files.values()):
             try:
                 if old is not None and month.recorded is not None:
                     check_footer(old, month.recorded.footer)
+                parts = [_part(lake_table, path, files, shared, month.month) for path in month.parts]
                 counts, version = _merged(table, old, parts, new, work, month)
             except Exception as error:
                 if not is_damage(error) and not isinstance(error, SchemaError):
@@ -161,6 +162,20 @@ def _publish_one(
         return PartitionResult(month.month, counts, written, added)
 
 
+def _part(lake_table: LakeTable, path: str, files: Mapping[str, Path], shared: SharedParts, month: str) -> Part:
+    """A part as the merge takes it; ChangedFileError if its file is not what this process has written."""
+    if path not in files:
+        return shared.rows(path, month)
+    own = lake_table.lake.own_parts
+    own.check(path, files[path])
+    known = own.get(path)
+    return files[path] if known is None else OwnFile(files[path], known)
+
+
+def _file_of(part: Path | OwnFile) -> Path:
+    return part.path if isinstance(part, OwnFile) else part
+
+
 def _marked_in(path: Path, table: Table) -> int:
     return marked_rows_of(path) if table.schema.marks_deleted else 0
 
@@ -175,11 +190,11 @@ def _kept(table: Table, month: PartitionWork, old: Path | None, rows: int) -> Pa
 
 
 def _merged(
-    table: Table, old: Path | None, parts: Sequence[Path | pa.Table], new: Path, work: MergeWork, month: PartitionWork
+    table: Table, old: Path | None, parts: Sequence[Part], new: Path, work: MergeWork, month: PartitionWork
 ) -> tuple[RowCounts, str]:
     """Merge into `new`; gives the row counts and the version of the written file."""
     if table.is_replaced:
-        files = [part for part in parts if isinstance(part, Path)]  # no shared parts here: all parts are files
+        files = [_file_of(part) for part in parts if not isinstance(part, pa.Table)]  # no shared parts here
         keeps = work.coverage is Coverage.SOME
         counts = replace_file(table, old, files, new, work.version, keeps=keeps, deleted_at=work.deleted_at)
         return counts, work.version
@@ -197,7 +212,6 @@ def _merged(
         deleted_at=work.deleted_at,
     )
     try:
-        counts = merge.write(new, work.version)
-        return counts, (version_of(new) or "") if merge.copied else work.version
+        return merge.write(new, work.version), merge.version
     finally:
         merge.close()

@@ -79,6 +79,7 @@ class SharedParts:
     def _read(self, path: str) -> _Divided:
         with self._lake_table.lake.still_there(path), self._lake_table.lake.fetch(path) as local:
             try:
+                self._lake_table.lake.own_parts.check(path, local)
                 with open_parquet(local) as file:
                     rows = file.read(use_threads=False)
             except Exception as error:

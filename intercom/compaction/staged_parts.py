@@ -7,7 +7,9 @@ once, because opening a small part takes longer than reading its rows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +17,8 @@ import pyarrow.compute as pc
 from intercom.compaction.arrow import joined, numbers, slice_between, taken
 from intercom.compaction.merge import POSITION
 from intercom.compaction.spill import SpillBuffer
-from intercom.lake.parquet import ParquetReader, is_whole, noted_checksums, open_parquet
+from intercom.lake.own_parts import OwnPart
+from intercom.lake.parquet import ParquetReader, is_whole, noted_checksums, open_parquet, version_of
 
 RETAINED_BYTES = 32 << 20
 """Most Arrow bytes of staged rows that are kept in memory between the two passes of a merge."""
@@ -24,15 +27,29 @@ _BLOCK_BYTES = 16 << 20
 _PLACE = "_place"
 
 
+@dataclass(frozen=True, slots=True)
+class OwnFile:
+    """The file of a part that this process has written, and has just compared with what it wrote: it is undamaged."""
+
+    path: Path
+    part: OwnPart
+
+
+Part: TypeAlias = Path | OwnFile | pa.Table
+"""A staged part: its file, or its rows."""
+
+
 class StagedParts:
     """Parts in the order in which they were read, with the columns of `schema`: files, or rows in memory.
 
     The rows of files are kept in memory if they take at most `held_bytes` (Arrow bytes).
     """
 
-    def __init__(self, parts: Sequence[Path | pa.Table], schema: pa.Schema, held_bytes: int = RETAINED_BYTES) -> None:
+    def __init__(self, parts: Sequence[Part], schema: pa.Schema, held_bytes: int = RETAINED_BYTES) -> None:
         self._schema = schema
-        self._files = {number: part for number, part in enumerate(parts) if isinstance(part, Path)}
+        self._own = {number: part.part for number, part in enumerate(parts) if isinstance(part, OwnFile)}
+        files = (part.path if isinstance(part, OwnFile) else part for part in parts)
+        self._files = {number: part for number, part in enumerate(files) if isinstance(part, Path)}
         self._given = {number: self._typed(part) for number, part in enumerate(parts) if isinstance(part, pa.Table)}
         self._held: dict[int, pa.Table] = {}
         self._free_bytes = held_bytes
@@ -45,6 +62,8 @@ class StagedParts:
         for number in range(len(self._files) + len(self._given)):
             if number in self._given:
                 found.append(self._given[number].select(columns))
+            elif (known := self._known(number, columns)) is not None:
+                found.append(known.cast(found[0].schema))
             else:
                 with open_parquet(self._files[number]) as file:
                     self._checkable = self._checkable and noted_checksums(file.metadata)
@@ -96,7 +115,15 @@ class StagedParts:
         if self._ends != [len(positions)] or self._given or not self._checkable:
             return None
         # Held rows were read with page checksums verified. For a damaged file, None lets `rows` raise the error.
-        return self._files[0] if 0 in self._held or is_whole(self._files[0]) else None
+        return self._files[0] if 0 in self._held or 0 in self._own or is_whole(self._files[0]) else None
+
+    def version_of_only(self) -> str:
+        """The version in the footer of the only part."""
+        return self._own[0].version if 0 in self._own else version_of(self._files[0]) or ""
+
+    def _known(self, number: int, columns: list[str]) -> pa.Table | None:
+        """These columns of a part, if they are known without its file, which need not be read for its rows either."""
+        return self._own[number].only(columns) if number in self._own and not self._free_bytes else None
 
     def _in_memory(self, positions: pa.Array) -> pa.Table:
         """Rows at these positions, in the order of `positions`, if all parts are in memory."""

@@ -108,6 +108,13 @@ class ChangedFooterError(OSError):
         super().__init__("its footer is not the one that was written")
 
 
+class ChangedFileError(OSError):
+    """A file whose bytes are not those that were written, whether it can be read or not."""
+
+    def __init__(self) -> None:
+        super().__init__("its bytes are not those that were written")
+
+
 def footer_digest(path: Path) -> str:
     """Digest of a file's footer, 16 hex digits; "" for a file without a footer. Parquet footers have no checksum."""
     with path.open("rb") as file:

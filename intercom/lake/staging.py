@@ -9,7 +9,7 @@ run.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from itertools import count
@@ -36,6 +36,7 @@ class PartWriter:
 
     Each part has rows of one month. Exception: if the run has few rows and `one_part` is True, the first part may have
     rows of several months. The merge reads such a part as a whole, so only one of them may wait at a time.
+    `keys` are columns that the lake keeps in memory for a merge by this process, see `own_parts`.
 
     Leaving the block without an exception waits until every part is durable; `parts` and `rows` are final then.
     With an exception, parts whose write has not begun are dropped. To be used by one thread.
@@ -49,6 +50,7 @@ class PartWriter:
         schema: pa.Schema,
         *,
         partition_field: str | None,
+        keys: Sequence[str] = (),
         first: int = 0,
         one_part: bool = True,
         split_bytes: int = SPLIT_BYTES,
@@ -59,7 +61,7 @@ class PartWriter:
         self.parts = first
         """The number after the last durable part: all parts below it are in the lake."""
         self._lake, self._paths, self._attempt, self._schema = lake, paths, attempt, schema
-        self._one_part = one_part
+        self._one_part, self._keys = one_part, list(keys)
         self._partition_field, self._split_bytes, self._held_bytes = partition_field, split_bytes, held_bytes
         self._writing_bytes = writing_bytes
         self._batches: list[pa.RecordBatch] = []
@@ -155,7 +157,9 @@ class PartWriter:
         with self._lake.scratch() as path:
             with ParquetFile(path, self._schema, self._attempt, dictionaries=False) as file:
                 file.write(rows)
-            self._lake.publish(path, self._paths.part(self._attempt, month, number), rows=rows.num_rows)
+            part = self._paths.part(self._attempt, month, number)
+            self._lake.own_parts.note(part, path, self._attempt, rows.select(self._keys))  # before its file is moved
+            self._lake.publish(path, part, rows=rows.num_rows)
 
 
 class ByMonth:

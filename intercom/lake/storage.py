@@ -28,6 +28,7 @@ from intercom.lake.identity import LakeIdentity
 from intercom.lake.layout import FORMAT, LAKE_FILE
 from intercom.lake.local_store import LocalStore
 from intercom.lake.object_store import ObjectStore
+from intercom.lake.own_parts import OwnParts
 from intercom.lake.parquet import footer_of
 from intercom.lake.process import Process
 from intercom.lake.scratch import ScratchFolder
@@ -79,6 +80,7 @@ class Lake:
         self._told = self._errors.told
         self._capabilities = Capabilities(self.store, self._errors, self.scratch)
         self._scratch = ScratchFolder(self.store.local_path("_tmp"))
+        self.own_parts = OwnParts()
         self._gives_ranges = True  # until the store fails to give a range of a file that it gives whole
 
     def each(self, work: Callable[[_Item], _Done], items: Sequence[_Item], size: int) -> list[_Done]:

@@ -171,7 +171,9 @@ class LakeTable:
     def delete_staged(self, paths: Iterable[str]) -> None:
         """Delete files in the table's staging folder; a missing file is no error."""
         self.still_ours()
-        self.lake.delete(paths)
+        gone = list(paths)
+        self.lake.delete(gone)
+        self.lake.own_parts.forget(gone)
 
     def write_checkpoint(self, attempt: str, name: str, record: Mapping[str, Any]) -> None:
         """Write a checkpoint of an attempt, beside its parts, for the next attempt at the same run."""
@@ -210,11 +212,25 @@ class LakeTable:
     # -- steps that need no lock, see above -----------------------------------------------------------------------
 
     def part_writer(
-        self, attempt: str, schema: pa.Schema, *, partition_field: str | None, first: int, one_part: bool
+        self,
+        attempt: str,
+        schema: pa.Schema,
+        *,
+        partition_field: str | None,
+        keys: Sequence[str],
+        first: int,
+        one_part: bool,
     ) -> PartWriter:
         """Stages the rows of an attempt at a run, as parts numbered from `first` on; arguments as for `PartWriter`."""
         return PartWriter(
-            self.lake, self.paths, attempt, schema, partition_field=partition_field, first=first, one_part=one_part
+            self.lake,
+            self.paths,
+            attempt,
+            schema,
+            partition_field=partition_field,
+            keys=keys,
+            first=first,
+            one_part=one_part,
         )
 
     def rejected_records(self, run_id: str) -> RejectedRecords:

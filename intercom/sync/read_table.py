@@ -13,6 +13,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from intercom.api.client import TableClient
+from intercom.compaction.keys import telling_columns
 from intercom.extract.child_tally import ChildTally
 from intercom.extract.completeness import Completeness
 from intercom.extract.date_comparison import SearchCheck, check_search, difference
@@ -208,6 +209,7 @@ class TableReader:
             self.checkpoints.attempt,
             self.table.schema.arrow,
             partition_field=self.table.month_field,
+            keys=telling_columns(self.table),
             first=self.staged.parts,
             one_part=self.one_part,
         )

@@ -81,27 +81,29 @@ class Model:
 @given(
     way=st.sampled_from(WAYS),
     split=st.booleans(),
+    one_process=st.booleans(),
     history=st.lists(st.tuples(RUNS, st.booleans()), min_size=1, max_size=6),
 )
 def test_each_key_is_left_once_in_its_newest_version_and_month(
-    way: tuple[Table, bool], split: bool, history: History
+    way: tuple[Table, bool], split: bool, one_process: bool, history: History
 ) -> None:
-    check(*way, history, split=split)
+    check(*way, history, split=split, one_process=one_process)
 
 
-@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize(("split", "one_process"), [(False, False), (True, False), (True, True)])
 @pytest.mark.parametrize(("table", "counted"), WAYS)
-def test_rows_move_in_each_way_of_finding_them(table: Table, counted: bool, split: bool) -> None:
+def test_rows_move_in_each_way_of_finding_them(table: Table, counted: bool, split: bool, one_process: bool) -> None:
     """What few random examples may miss: rows of two months go to the third, one of a nearly equal key comes back."""
     stored = [Row(id, month, 1, "x", owner) for (id, owner), month in zip(KEYS, [0, 0, 1, 1, 2, 2], strict=True)]
     moved = [row._replace(month=2, updated_at=2) for row in (stored[1], stored[2])]
     back = [moved[0]._replace(month=0, updated_at=3)]
-    check(table, counted, [(("some", stored), True), (("some", moved), True), (("some", back), True)], split=split)
+    history = [(("some", stored), True), (("some", moved), True), (("some", back), True)]
+    check(table, counted, history, split=split, one_process=one_process)
 
 
-def check(table: Table, counted: bool, history: History, *, split: bool) -> None:
+def check(table: Table, counted: bool, history: History, *, split: bool, one_process: bool) -> None:
     with tempfile.TemporaryDirectory() as url:
-        lake, model = StagedTable(url, table, counted=counted, split=split), Model(table)
+        lake, model = StagedTable(url, table, counted=counted, split=split, one_process=one_process), Model(table)
         for (kind, rows), compact in [*history, (("some", []), True)]:
             lake.stage(rows, whole=kind == "whole", replaces=kind == "replaces")
             model.waiting.append((kind, lake.runs, rows))

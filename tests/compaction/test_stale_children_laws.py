@@ -164,18 +164,20 @@ WAYS = [(PARTS, True), (PARTS, False), (KEYED_BY_BOTH, True), (KEYED_BY_BOTH, Fa
     way=st.sampled_from(WAYS),
     split=st.booleans(),
     per_part=st.sampled_from([1, 3, 1000]),
+    one_process=st.booleans(),
     history=st.lists(st.tuples(RUNS, st.booleans()), min_size=1, max_size=4),
 )
 def test_the_children_of_a_parent_are_those_that_the_answers_leave(
-    way: tuple[Table, bool], split: bool, per_part: int, history: History
+    way: tuple[Table, bool], split: bool, per_part: int, one_process: bool, history: History
 ) -> None:
-    check(way, history, split=split, per_part=per_part)
+    check(way, history, split=split, per_part=per_part, one_process=one_process)
 
 
-def check(way: tuple[Table, bool], history: History, *, split: bool, per_part: int) -> None:
+def check(way: tuple[Table, bool], history: History, *, split: bool, per_part: int, one_process: bool = False) -> None:
     with tempfile.TemporaryDirectory() as url:
         table, counted = way
-        lake = StagedChildren(url, table, TableFormat.PARQUET, counted=counted, split=split, per_part=per_part)
+        ways: dict[str, Any] = {"counted": counted, "split": split, "one_process": one_process}
+        lake = StagedChildren(url, table, TableFormat.PARQUET, per_part=per_part, **ways)
         model = Model(lake)
         for (kind, read), compact in [*history, (("some", []), True)]:
             staged = [event for answer in read for event in answer]

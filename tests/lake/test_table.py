@@ -112,7 +112,7 @@ def _format(held: Held) -> TableFormat:
 # -- nobody goes past the guard -----------------------------------------------------------------------------------
 
 READS = {
-    "lake": {"at_a_time", "each", "fetch", "open", "read_json", "scratch", "still_there", "url"},
+    "lake": {"at_a_time", "each", "fetch", "open", "own_parts", "read_json", "scratch", "still_there", "url"},
     "files": {"fetch", "open", "path", "stamp", "strangers", "together"},
 }
 

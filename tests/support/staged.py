@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from intercom.compaction.compact import Compacted, compact_table
+from intercom.compaction.keys import telling_columns
 from intercom.lake.layout import TableFormat, TablePaths
+from intercom.lake.own_parts import OwnParts
 from intercom.lake.staged_run import Coverage, StagedRun
 from intercom.lake.staging import PartWriter
 from intercom.lake.state import TableState
@@ -68,13 +70,18 @@ class StagedTable:
     """Whether the table's record has the number of staged rows; records of the first package versions do not."""
     split: bool = False
     """Whether each month is staged as a part of its own, as large runs do, and not as one part."""
+    one_process: bool = False
+    """Whether the process that merges is the one that has staged, and so knows its parts."""
+    own_parts: OwnParts = field(default_factory=OwnParts)
 
     def lake(self) -> Lake:
         return Lake(self.url, self.storage)
 
     def lake_table(self, lake: Lake | None = None) -> LakeTable:
-        paths = TablePaths("acme", self.table.name)
-        return LakeTable(lake or self.lake(), paths, table_format=self.table_format)
+        paths, lake = TablePaths("acme", self.table.name), lake or self.lake()
+        if self.one_process:
+            lake.own_parts = self.own_parts
+        return LakeTable(lake, paths, table_format=self.table_format)
 
     def stage(self, rows: Sequence[Row], *, whole: bool = False, replaces: bool = False) -> None:
         """Stage rows in the order of reading, as one part per stretch (see `stretches`), or per month of it."""
@@ -83,6 +90,7 @@ class StagedTable:
         coverage = Coverage.REPLACES if replaces else Coverage.WHOLE if whole else Coverage.SOME
         field = self.table.month_field
         sizes: dict[str, Any] = {"split_bytes": 1} if self.split else {}
+        sizes["keys"] = telling_columns(self.table)
         columns = self.table.schema
         writer = PartWriter(lake_table.lake, lake_table.paths, run_id, columns.arrow, partition_field=field, **sizes)
         with writer:

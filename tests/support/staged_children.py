@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from intercom.compaction.keys import telling_columns
 from intercom.lake.staged_run import Coverage, StagedRun
 from intercom.lake.staging import PartWriter
 from intercom.lake.state import TableState
@@ -79,6 +80,7 @@ class StagedChildren(StagedTable):
         lake_table, run_id = self.lake_table(), f"run-{self.runs}"
         coverage = Coverage.REPLACES if replaces else Coverage.WHOLE if whole else Coverage.SOME
         sizes: dict[str, Any] = {"split_bytes": 1} if self.split else {}
+        sizes["keys"] = telling_columns(self.table)
         field = self.table.month_field
         writer = PartWriter(lake_table.lake, lake_table.paths, run_id, COLUMNS.arrow, partition_field=field, **sizes)
         with writer:
