@@ -86,6 +86,12 @@ def limits() -> ReadLimits:
     return DEFAULT_LIMITS
 
 
+@pytest.fixture
+def sizes() -> dict[str, Any]:
+    """Of the workspaces of rigs. Each month is a file, and files take the time; `in_four_months` gives more."""
+    return {"contacts": 160, "history_days": 32}
+
+
 @pytest.fixture(scope="session")
 def first_loads(tmp_path_factory: pytest.TempPathFactory) -> FirstLoads:
     """Lakes after a first run, for `Rig.load`."""
@@ -94,15 +100,18 @@ def first_loads(tmp_path_factory: pytest.TempPathFactory) -> FirstLoads:
 
 @pytest.fixture
 def make_rig(
-    tmp_path: Path, table_format: TableFormat, per_page: int | None, limits: ReadLimits, first_loads: FirstLoads
+    tmp_path: Path,
+    table_format: TableFormat,
+    per_page: int | None,
+    limits: ReadLimits,
+    sizes: dict[str, Any],
+    first_loads: FirstLoads,
 ) -> Iterator[Callable[..., Rig]]:
-    """Makes rigs with their own workspace; `seeded` options are the workspace's, `server` ones the server's.
-
-    Records are of a few months only: each month is a file, and writing files is what takes the time here."""
+    """Makes rigs with their own workspace; `seeded` options are the workspace's, `server` ones the server's."""
     with ExitStack() as stack:
 
         def make(*, server: dict[str, Any] | None = None, lake: str | None = None, **seeded: Any) -> Rig:
-            workspace = seeded_workspace(**{"now": NOW, "history_days": 80, **seeded})
+            workspace = seeded_workspace(**{"now": NOW, **sizes, **seeded})
             running = stack.enter_context(SandboxServer(workspace, **(server or {})))
             url = lake or str(tmp_path / "lake")
             return Rig(

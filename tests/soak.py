@@ -26,8 +26,10 @@ from typing import Any
 
 TESTS = Path(__file__).parent
 SURVIVAL = "survival"
-# Files that ask how much to try, or draw examples, have a long form.
-_LONG = re.compile(r"\beffort\(|\bSOAK\b|^from hypothesis ", re.MULTILINE)
+# Files that ask how much to try, that take cases by turns, or draw examples, have a long form.
+_LONG = re.compile(
+    r"\beffort\(|\bSOAK\b|\bby_turns\(|\bin_both_formats\b|\bremoving_and_marking\b|^from hypothesis ", re.MULTILINE
+)
 _EXAMPLES = re.compile(r"(\d+) passing(?: examples)?, ")
 _PASSED = re.compile(r"(\d+) passed")
 

@@ -28,7 +28,7 @@ PATHS = TablePaths(CONNECTION, "contacts")
 
 
 NOTHING = {"contacts": 0, "companies": 0, "conversations": 0, "articles": 0, "tags": 0, "segments": 0}
-OF_TWO_MONTHS = {**NOTHING, "contacts": 120, "history_days": 40}
+OF_TWO_MONTHS = {**NOTHING, "contacts": 120, "history_days": 32}
 
 
 @pytest.fixture

@@ -21,12 +21,11 @@ from intercom.lake.state import TableState
 from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import Column, ColumnKind
 from tests.support.fuses import Fuse, FusedLake, FusedWatermarks, Killed, fused_commits
-from tests.support.rig import MemoryWatermarks
+from tests.support.rig import MemoryWatermarks, in_both_formats
 from tests.support.staged import COLUMNS, SEARCHED, TWO_COLUMNS, Row, StagedTable, WatchedLake, read_at
 
 MARKING = COLUMNS.configured(COLUMNS.rules, marks_deleted=True)
 A, B, C, D = (Row(name, month, 1, "x") for name, month in (("a", 0), ("b", 0), ("c", 1), ("d", 2)))
-in_both_formats = pytest.mark.parametrize("table_format", list(TableFormat))
 both_ways = pytest.mark.parametrize("marks", [False, True], ids=["remove", "mark"])
 
 

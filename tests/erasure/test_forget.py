@@ -45,7 +45,7 @@ def contact(rig: Rig) -> str:
 
 @pytest.fixture
 def rig(make_rig: Callable[..., Rig]) -> Rig:
-    return make_rig(contacts=8, conversations=4, conversation_parts=6, contact_notes=8, tags=2, history_days=40)
+    return make_rig(contacts=8, conversations=4, conversation_parts=6, contact_notes=8, tags=2, history_days=32)
 
 
 def put(rig: Rig, table: str, place: int, values: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from intercom.lake.store import FileStat
 from intercom.sync.ingest import ingest_table
 from intercom.sync.run import Run
 from intercom.tables.catalogue import TABLES
-from tests.support.rig import CONNECTION, Rig, is_of_everything, is_page
+from tests.support.rig import CONNECTION, Rig, in_four_months, is_of_everything, is_page
 
 CONTACTS = TABLES["contacts"]
 MERGED = ("contacts", "companies", "conversations", "articles")
@@ -51,6 +51,7 @@ def test_a_short_search_is_read_once_more(rig: Rig) -> None:
     assert ingested.notes == ()
 
 
+@in_four_months
 def test_a_first_load_that_stays_short_is_reported_and_leaves_no_watermark(rig: Rig) -> None:
     serve_short(rig, 10, 300, times=2)
     ingested, _ = rig.sync(["contacts"])["contacts"]
@@ -60,6 +61,7 @@ def test_a_first_load_that_stays_short_is_reported_and_leaves_no_watermark(rig: 
     rig.check(["contacts"])
 
 
+@in_four_months
 def test_a_few_rows_that_are_counted_but_never_served_do_not_stop_the_watermark(rig: Rig) -> None:
     count_more_than_there_is(rig, 2)
     ingested, _ = rig.sync(["contacts"])["contacts"]
@@ -68,6 +70,7 @@ def test_a_few_rows_that_are_counted_but_never_served_do_not_stop_the_watermark(
     assert ingested.notes
 
 
+@in_four_months
 def test_a_run_that_is_tried_again_says_once_more_what_its_first_try_found_short(rig: Rig) -> None:
     count_more_than_there_is(rig, 2)
     first, _ = rig.sync(["contacts"], run_id="again")["contacts"]
@@ -79,6 +82,7 @@ def test_a_run_that_is_tried_again_says_once_more_what_its_first_try_found_short
     assert later.notes == ()
 
 
+@in_four_months
 def test_an_answer_without_a_count_does_not_hide_what_is_missing(rig: Rig) -> None:
     contacts = rig.workspace.rows("contacts")[:15]
     first = {"type": "list", "data": contacts[:10], "total_count": 20, "pages": {"next": {"starting_after": "x"}}}
@@ -189,6 +193,7 @@ def test_a_partition_deleted_while_a_run_adds_to_it_is_filled_by_the_next(rig: R
     rig.check(["contacts"])
 
 
+@in_four_months
 def test_a_compaction_that_died_half_way_is_no_reason_to_read_everything(rig: Rig) -> None:
     class Killed(BaseException):
         pass

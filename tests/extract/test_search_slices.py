@@ -20,7 +20,7 @@ from intercom.lake.storage import Lake
 from intercom.sandbox import LoggedRequest
 from tests.conftest import NOW
 from tests.support.effort import SOAK, effort
-from tests.support.rig import CONNECTION, Rig, in_slices, is_of_everything, is_page
+from tests.support.rig import CONNECTION, Rig, in_four_months, in_slices, is_of_everything, is_page
 from tests.support.truth import assert_exact
 
 DAY = 86_400
@@ -155,6 +155,7 @@ def test_a_long_catch_up_is_read_in_slices_of_updated_at(rig: Rig) -> None:
     assert len(bounds_asked(rig, "conversations", "updated_at")) > 3
 
 
+@in_four_months
 def test_a_burst_of_changes_just_now_is_no_long_catch_up(rig: Rig) -> None:
     """Search counts whole days: the many rows of yesterday are none that this run needs."""
     rig.per_page = 10
@@ -174,6 +175,7 @@ def test_a_burst_of_changes_just_now_is_no_long_catch_up(rig: Rig) -> None:
     assert len(rig.server.requests("/contacts/search")) == 4  # a count by itself, and three pages
 
 
+@in_four_months
 def test_a_backfill_of_a_range_is_read_in_slices(rig: Rig) -> None:
     middle = NOW - 40 * DAY
     rig.sync(["contacts"], history_from=middle)
@@ -237,6 +239,7 @@ def test_a_full_refresh_removes_no_row_that_changes_while_it_is_read(rig: Rig, b
         assert set(rig.rows(table).column("id").to_pylist()) == {row["id"] for row in rig.workspace.rows(table)}
 
 
+@in_four_months
 def test_a_slice_that_stays_short_is_named_with_its_window_and_numbers(rig: Rig) -> None:
     pages = 0
 
@@ -275,6 +278,7 @@ def test_the_questions_before_a_first_load_are_asked_at_the_same_time(rig: Rig) 
     assert sorted(met) == [0, 1, 2]
 
 
+@in_four_months
 def test_slices_are_read_while_others_are_still_counted(rig: Rig) -> None:
     """Counts of the second round and later ones wait for a page of a slice, or in vain."""
     counts, page_asked, waited = count(1), Event(), []

@@ -14,7 +14,7 @@ from intercom.extract.date_comparison import SearchCheck
 from intercom.sandbox import LoggedRequest
 from tests.conftest import NOW
 from tests.support.effort import SOAK, effort
-from tests.support.rig import Rig, in_slices, is_of_everything, is_page
+from tests.support.rig import Rig, in_four_months, in_slices, is_of_everything, is_page
 
 SEARCHED = ("contacts", "conversations")
 PATHS = {
@@ -200,6 +200,7 @@ def test_nothing_but_null_elements_is_no_answer(make_rig: Callable[..., Rig]) ->
     assert "12 rows, 0 were found" in ingested.notes[0]
 
 
+@in_four_months
 @small_pages
 @in_slices
 def test_rows_that_change_and_go_while_windows_are_read_are_no_shortfall(rig: Rig) -> None:

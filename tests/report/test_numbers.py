@@ -149,7 +149,7 @@ def test_rejected_records_and_verifications_are_told(facts: LakeFacts) -> None:
 
 
 def test_a_delta_table_is_counted_in_its_current_version(tmp_path: Path) -> None:
-    sizes = {"contacts": 60, "conversations": 40, "companies": 8, "articles": 4, "tickets": 4, "history_days": 40}
+    sizes = {"contacts": 60, "conversations": 40, "companies": 8, "articles": 4, "tickets": 4, "history_days": 32}
     with reported_lake(str(tmp_path), hostile=False, table_format=TableFormat.DELTA, **sizes) as rig:
         facts = read_facts(rig.lake(), rig.connection, MADE_AT)
         sql = Sql(rig.lake_folder, rig.connection)

@@ -26,7 +26,7 @@ from intercom.report.tallies import Values
 from intercom.tables.catalogue import TABLES
 from tests.conftest import BUCKET
 from tests.support.reported import MADE_AT
-from tests.support.rig import CONNECTION, Rig
+from tests.support.rig import CONNECTION, Rig, in_four_months
 
 
 @pytest.fixture
@@ -53,6 +53,7 @@ def told(facts: LakeFacts) -> str:
     return "\n".join(note for section in sections(facts) for note in section.notes)
 
 
+@in_four_months
 def test_a_table_that_changes_while_it_is_read_is_counted_anew(rig: Rig) -> None:
     rig.sync(["contacts"])
     files = sorted(rig.lake_folder.glob("data/*/contacts/*/data.parquet"))

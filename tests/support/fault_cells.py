@@ -67,7 +67,7 @@ class Bench:
         self.table, self.full_refresh = TABLES[table], full_refresh
         self._folder = folder
         self._workspace = Workspace.seeded(
-            now=NOW, history_days=40, further=9, timezone="Asia/Kolkata", contacts=14, companies=13, conversations=13,
+            now=NOW, history_days=32, further=9, timezone="Asia/Kolkata", contacts=14, companies=13, conversations=13,
             articles=13, tags=9, segments=8,
         )  # fmt: skip
         self._workspace.options.scroll_page_size = PER_PAGE

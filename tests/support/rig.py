@@ -35,21 +35,25 @@ from intercom.tables.catalogue import TABLES
 from intercom.tables.schema import DELETED_AT
 from intercom.tables.table import Access, Selection, Table
 from tests.support.children import served_records
+from tests.support.effort import by_turns
 from tests.support.loaded import FirstLoads
 from tests.support.seeded import made_of
 from tests.support.truth import assert_exact, exploded, read_lake
 
 CONNECTION = "acme"
-in_both_formats = pytest.mark.parametrize("table_format", list(TableFormat))
-removing_and_marking = pytest.mark.parametrize(
+in_both_formats = by_turns("table_format", list(TableFormat))
+removing_and_marking = by_turns(
     ("table_format", "marks"),
     [(TableFormat.PARQUET, True), (TableFormat.DELTA, False)],
     ids=["mark in plain files", "remove from Delta"],
 )
-"""Both formats, and both that become of rows which are gone."""
+"""Both formats, and both things that may become of rows that are gone."""
 IN_SLICES = ReadLimits(smallest_slice=24)
 in_slices = pytest.mark.parametrize("limits", [IN_SLICES], ids=["in slices"])
 """Searches of a few rows are read in slices, which otherwise only searches of some thousand rows are."""
+FOUR_MONTHS: dict[str, Any] = {"contacts": 300, "history_days": 80}
+in_four_months = pytest.mark.parametrize("sizes", [FOUR_MONTHS], ids=["four months"])
+"""For tests that need more rows, or more files, than a workspace has by default."""
 BY_DEFAULT = tuple(name for name, table in TABLES.items() if table.selection is Selection.DEFAULT)
 """The tables of a run for which none are chosen."""
 _runs = count(1)

@@ -35,7 +35,7 @@ CYCLES = 10
 NOW = 1_793_707_200
 SMALL = {
     "contacts": 14, "companies": 6, "conversations": 8, "articles": 5, "tags": 4, "segments": 2, "admins": 3,
-    "teams": 2, "history_days": 40,
+    "teams": 2, "history_days": 32,
 }  # fmt: skip
 _PATIENCE = {"config_kwargs": {"read_timeout": 1, "connect_timeout": 1, "retries": {"max_attempts": 2}}}
 """For requests that hang: less than the proxy waits."""

@@ -23,7 +23,7 @@ from tests.support.fuses import Fuse, FusedLake, FusedWatermarks, Killed, fused_
 from tests.support.rig import Rig
 
 EVERY = select_tables(list(TABLES)).names
-SMALL = {"contacts": 8, "companies": 5, "conversations": 6, "articles": 4, "further": 5, "history_days": 40}
+SMALL = {"contacts": 8, "companies": 5, "conversations": 6, "articles": 4, "further": 5, "history_days": 32}
 MONTH = 31 * 86_400
 MOST_STEPS = 150
 """Steps of a run over all tables, about."""

@@ -17,7 +17,7 @@ NOTHING = dict.fromkeys(("contacts", "companies", "conversations", "articles", "
 
 @pytest.fixture
 def rig(make_rig: Callable[..., Rig]) -> Rig:
-    return make_rig(**{**NOTHING, "conversations": 90, "conversation_parts": 300, "history_days": 40})
+    return make_rig(**{**NOTHING, "conversations": 90, "conversation_parts": 300, "history_days": 32})
 
 
 def touch(rig: Rig, table: str, number: int) -> None:
@@ -47,7 +47,7 @@ def test_parents_that_the_lake_knows_unchanged_are_not_counted(rig: Rig) -> None
 
 
 def test_many_parents_of_the_lookback_are_counted_by_one_request(make_rig: Callable[..., Rig]) -> None:
-    rig = make_rig(**{**NOTHING, "conversations": 200, "conversation_parts": 200, "history_days": 40})
+    rig = make_rig(**{**NOTHING, "conversations": 200, "conversation_parts": 200, "history_days": 32})
     touch(rig, "conversations", 180)  # more than a page
     rig.load([PARTS])
     rig.workspace.travel(300)

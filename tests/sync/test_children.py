@@ -27,7 +27,7 @@ DAY = 86_400
 @pytest.fixture
 def rig(make_rig: Callable[..., Rig]) -> Rig:
     nothing = dict.fromkeys(("contacts", "companies", "articles", "tags"), 0)
-    return make_rig(**nothing, conversations=12, conversation_parts=40, history_days=40)
+    return make_rig(**nothing, conversations=12, conversation_parts=40, history_days=32)
 
 
 def sync(rig: Rig, table: str = PARTS, **options: Any) -> tuple[Ingested, Compacted]:

@@ -25,7 +25,7 @@ wrong = st.sampled_from([None, True, -1, 10**30, 0.5, "", "x", "2020-01-01T00:00
 @pytest.fixture
 def kept(make_rig: Callable[..., Rig]) -> Rig:
     """A lake with published files, with rows that wait for a merge, and changes that no run has read."""
-    rig = make_rig(contacts=12, tags=3, history_days=40)
+    rig = make_rig(contacts=12, tags=3, history_days=32)
     rig.load(TABLES)
     for _ in range(2):
         rig.workspace.travel(7200)

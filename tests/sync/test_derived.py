@@ -20,7 +20,7 @@ from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Access
 from tests.support.declarations import declared, declared_as
 from tests.support.fuses import Fuse, FusedLake, Killed, fused_commits
-from tests.support.rig import CONNECTION, Rig, in_both_formats
+from tests.support.rig import CONNECTION, Rig, in_both_formats, in_four_months
 
 DERIVED = tuple(name for name, table in TABLES.items() if table.access is Access.DERIVED)
 TAGGED = ("contacts", "contact_tags")
@@ -103,6 +103,7 @@ def test_nothing_is_written_where_the_parents_months_have_not_changed(rig: Rig) 
     assert noted.derived_from != after.derived_from
 
 
+@in_four_months
 def test_a_parent_that_changes_its_month_takes_its_rows_along_and_no_reader_finds_them_twice(rig: Rig) -> None:
     rig.load(TAGGED)
     early, *_, late = sorted(rig.workspace.rows("contacts"), key=lambda row: row["created_at"])

@@ -17,7 +17,7 @@ every_child = pytest.mark.parametrize("table", [*ASKED_ONE_BY_ONE, "conversation
 
 @pytest.fixture
 def rig(make_rig: Callable[..., Rig]) -> Rig:
-    return make_rig(contacts=4, companies=3, conversations=3, articles=0, further=6, history_days=40)
+    return make_rig(contacts=4, companies=3, conversations=3, articles=0, further=6, history_days=32)
 
 
 def with_children(rig: Rig, table: str) -> tuple[str, str]:

@@ -50,7 +50,7 @@ BEFORE = {table: before(table) for table in NEW}
 def old(make_rig: Callable[..., Rig]) -> Rig:
     """A lake of then. One contact's owner is no number, and one conversation's assignee is nobody as 0."""
     sizes = {"contacts": 6, "conversations": 6, "articles": 4, "companies": 3, "tags": 2, "segments": 1}
-    rig = make_rig(**sizes, history_days=40)
+    rig = make_rig(**sizes, history_days=32)
     contacts, conversations = (rig.workspace.rows(table) for table in ("contacts", "conversations"))
     for row, owner in zip(contacts, (991_267_000, "c3po", None, 0, 2**53 + 1), strict=False):
         rig.workspace.update("contacts", row["id"], owner_id=owner)

@@ -25,7 +25,7 @@ from tests.conftest import BUCKET, NOW
 from tests.support.declarations import EARLIER, declared
 from tests.support.effort import effort
 from tests.support.foretold import are_known, foretell, held_against_the_run
-from tests.support.rig import BY_DEFAULT, Rig, in_both_formats
+from tests.support.rig import BY_DEFAULT, Rig, in_both_formats, in_four_months
 
 LISTS = ("tags", "segments", "admins", "teams", "data_attributes")
 COUNTED = ("contacts", "conversations", "articles", *LISTS)
@@ -67,7 +67,7 @@ def test_increments_and_full_refreshes_are_foretold(
     make_rig: Callable[..., Rig], hour: int, tables: tuple[str, ...]
 ) -> None:
     """The check of how search compares dates takes a request more if the newest row is of an afternoon."""
-    rig = make_rig(now=NOW - 12 * 3600 + hour * 3600, conversations=170, history_days=40)
+    rig = make_rig(now=NOW - 12 * 3600 + hour * 3600, conversations=170, history_days=32)
     rig.load(tables)
     for pause, options in ((600, {}), (DAY, {}), (DAY, {"full_refresh": True}), (60, {"full_refresh": True})):
         rig.workspace.travel(pause)
@@ -80,7 +80,7 @@ def test_increments_and_full_refreshes_are_foretold(
 
 
 def test_long_searches_in_slices_are_foretold(make_rig: Callable[..., Rig]) -> None:
-    rig = make_rig(contacts=900, conversations=800, timezone="America/Los_Angeles", history_days=40)
+    rig = make_rig(contacts=900, conversations=800, timezone="America/Los_Angeles", history_days=32)
     rig.per_page, rig.limits = 20, ReadLimits(smallest_slice=34 * 20)  # as many pages as a long search really has
     rig.in_flight = 1  # so that slices have one size, however slow this machine is
     assert are_known(held_against_the_run(rig, SEARCHED), SEARCHED)
@@ -121,7 +121,7 @@ SOME = [("America/Los_Angeles", None), ("Pacific/Kiritimati", "UTC")]
 def test_contacts_changes_lie_between_counts_of_whole_days(
     make_rig: Callable[..., Rig], zone: str, index_zone: str | None
 ) -> None:
-    rig = make_rig(timezone=zone, contacts=420, history_days=40)
+    rig = make_rig(timezone=zone, contacts=420, history_days=32)
     rig.workspace.options.index_timezone = index_zone
     rig.per_page = 40
     rig.sync(["contacts"])
@@ -152,7 +152,7 @@ def test_few_changes_of_contacts_are_counted_on_the_first_page(rig: Rig) -> None
 
 def test_changes_that_turn_out_to_be_many_are_within_the_bounds(make_rig: Callable[..., Rig]) -> None:
     """The run begins newest first, and turns to slices: what it has read until then comes twice."""
-    rig = make_rig(contacts=900, history_days=40)
+    rig = make_rig(contacts=900, history_days=32)
     rig.per_page, rig.limits = 10, ReadLimits(smallest_slice=200)
     rig.load(["contacts"])
     began = rig.workspace.now()
@@ -242,6 +242,7 @@ def test_a_search_that_compares_dates_in_another_way_is_foretold_once_that_is_kn
 # -- the same decision --------------------------------------------------------------------------------------------
 
 
+@in_four_months
 def test_a_deleted_file_is_a_reason_to_read_everything(rig: Rig) -> None:
     rig.load()
     rig.lake().delete(["data/acme/contacts/created_month=2026-09/data.parquet"])
@@ -270,6 +271,7 @@ def test_a_change_of_columns_is_told_and_not_made(rig: Rig) -> None:
     assert "rewritten to the declared columns" in found.notes[0]
 
 
+@in_four_months
 def test_staged_rows_and_an_unfinished_run_are_told(rig: Rig) -> None:
     rig.sync(["tags", "contacts"], when="never")
     table = rig.lake_table("contacts")

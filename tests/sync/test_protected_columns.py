@@ -34,7 +34,7 @@ KEY = "hash key of this test, never shown"
 @pytest.fixture
 def rig(make_rig: Callable[..., Rig]) -> Rig:
     sizes = {"contacts": 12, "companies": 6, "conversations": 8, "conversation_parts": 16, "articles": 0}
-    rig = make_rig(**sizes, tags=3, admins=3, history_days=40)
+    rig = make_rig(**sizes, tags=3, admins=3, history_days=32)
     rig.options = {"columns": COLUMNS, "hash_key": KEY}
     plant_needles(rig.workspace)
     return rig
@@ -95,7 +95,7 @@ def test_hashed_emails_join_across_tables(rig: Rig) -> None:
 
 
 def test_records_of_the_parent_of_a_child_table_are_hidden_too(make_rig: Callable[..., Rig]) -> None:
-    rig = make_rig(contacts=6, contact_notes=9, companies=0, conversations=0, articles=0, history_days=40)
+    rig = make_rig(contacts=6, contact_notes=9, companies=0, conversations=0, articles=0, history_days=32)
     rig.options = {"columns": {"contacts": {"mask": ["email"]}}}
     plant_needles(rig.workspace)
     ingested, _ = rig.sync(["contact_notes"])["contact_notes"]

@@ -38,7 +38,7 @@ def change(rig: Rig) -> None:
 @pytest.fixture
 def rig(make_rig: Callable[..., Rig]) -> Rig:
     """Each table has few rows in two or three months: what takes time is the number of files."""
-    return make_rig(contacts=60, companies=20, conversations=30, articles=12, history_days=40)
+    return make_rig(contacts=60, companies=20, conversations=30, articles=12, history_days=32)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from intercom.tables.catalogue import TABLES
 from tests.conftest import NOW
 from tests.support import rig as rigs
-from tests.support.rig import Rig, is_page
+from tests.support.rig import Rig, in_four_months, is_page
 
 PATHS = {
     "contacts": "/contacts/search",
@@ -202,6 +202,7 @@ def test_a_large_part_of_a_table_goes_only_when_somebody_has_said_so(make_rig: C
     rig.check([table])
 
 
+@in_four_months
 def test_ten_of_ten_for_ever_removes_nothing_without_a_word(rig: Rig) -> None:
     rig.load(["contacts"])
     serve_only(rig, 10)
@@ -277,6 +278,7 @@ def test_rows_that_wait_to_be_merged_are_known_too(make_rig: Callable[..., Rig])
 # -- reads from the beginning that make a table whole again ---------------------------------------------------------
 
 
+@in_four_months
 @pytest.mark.parametrize("fault", ["a file is gone", "a file is not ours"])
 def test_a_repair_that_finds_far_less_than_the_lake_had_is_doubted(rig: Rig, fault: str) -> None:
     rig.load(["contacts"])
@@ -297,6 +299,7 @@ def test_a_repair_that_finds_far_less_than_the_lake_had_is_doubted(rig: Rig, fau
     rig.check(["contacts"])
 
 
+@in_four_months
 def test_a_refused_full_refresh_drops_no_file_that_is_not_ours(rig: Rig) -> None:
     rig.load(["contacts"])
     first, *_, last = sorted((rig.lake_folder / "data/acme/contacts").glob("*/data.parquet"))

@@ -35,7 +35,7 @@ from tests.support.seeded import seeded_workspace
 MERGED = ("contacts", "companies", "conversations", "articles")
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
 FEW: dict[str, Any] = {
-    "contacts": 12, "companies": 0, "conversations": 0, "articles": 0, "tags": 0, "segments": 0, "history_days": 40,
+    "contacts": 12, "companies": 0, "conversations": 0, "articles": 0, "tags": 0, "segments": 0, "history_days": 32,
 }  # fmt: skip
 
 

@@ -41,7 +41,7 @@ def merged(limits: ReadLimits) -> tuple[str, ...]:
 ZONES = ["UTC", "America/Los_Angeles", "Pacific/Auckland", "Asia/Kolkata"]
 EVERY_TABLE = effort(ZONES[1:2], ZONES[:2])
 """Zones in which all tables are looked at: only contacts are searched by days."""
-SMALL: dict[str, Any] = {"contacts": 90, "companies": 15, "conversations": 60, "articles": 10, "history_days": 40}
+SMALL: dict[str, Any] = {"contacts": 90, "companies": 15, "conversations": 60, "articles": 10, "history_days": 32}
 """Many runs over few files, of two or three months."""
 
 
@@ -124,7 +124,7 @@ def test_changes_around_local_midnight_are_not_lost(
 
 
 def test_changes_that_fill_several_pages_just_after_the_watermark_are_all_read(make_rig: Callable[..., Rig]) -> None:
-    rig = make_rig(contacts=700, history_days=40)
+    rig = make_rig(contacts=700, history_days=32)
     rig.load(["contacts"])
     (mark,) = [mark.value for mark in rig.store.kept.values()]
     for number, row in enumerate(rig.workspace.rows("contacts")[:500]):

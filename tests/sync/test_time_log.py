@@ -14,7 +14,7 @@ from intercom.sync.run import asked_range
 from intercom.tables.catalogue import TABLES
 from intercom.tables.table import MOST_PER_PAGE
 from tests.conftest import NOW
-from tests.support.rig import Rig
+from tests.support.rig import Rig, in_four_months
 
 LOG = "activity_logs"
 PATH = TABLES[LOG].path
@@ -65,6 +65,7 @@ def test_entries_that_arrive_during_a_run_come_with_the_next(rig: Rig) -> None:
     rig.check([LOG])
 
 
+@in_four_months
 def test_a_run_that_is_broken_off_goes_on_with_its_slices(rig: Rig) -> None:
     rig.limits = IN_SLICES
     rig.in_flight = 1

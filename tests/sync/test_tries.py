@@ -34,7 +34,7 @@ from intercom.sync.read_table import TableReader
 from intercom.sync.run import Run
 from intercom.sync.staged import Staged
 from intercom.tables.catalogue import TABLES
-from tests.support.rig import CONNECTION, Rig, in_slices, is_page
+from tests.support.rig import CONNECTION, Rig, in_four_months, in_slices, is_page
 
 pytestmark = in_slices
 
@@ -82,6 +82,7 @@ def broken_off(rig: Rig, run_id: str, slices: int = 6, **options: Any) -> None:
     heal(rig)
 
 
+@in_four_months
 def test_a_run_that_is_tried_again_asks_only_for_what_is_missing(rig: Rig) -> None:
     broken_off(rig, "again", slices=8)
     noted = {path.rsplit("/")[-1]: json.loads((rig.lake_folder / path).read_text()) for path in notes(rig)}
@@ -178,6 +179,7 @@ def test_an_old_plan_is_not_gone_on_from(rig: Rig) -> None:
     assert first["query"]["operator"] == "OR"
 
 
+@in_four_months
 def test_three_tries_build_on_each_other(rig: Rig) -> None:
     for _ in range(3):
         broken_off(rig, "again", slices=5)
@@ -271,6 +273,7 @@ EARLIER_DONE = """{
 }"""
 
 
+@in_four_months
 def test_a_checkpoint_of_the_first_version_is_gone_on_from(rig: Rig) -> None:
     """Literally as it was written: one slice with rows in a part, one without, and one that was not read."""
     first: list[dict[str, Any]] = []

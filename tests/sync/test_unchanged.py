@@ -26,7 +26,7 @@ HOUR = 3_600
 
 @pytest.fixture
 def rig(make_rig: Callable[..., Rig]) -> Rig:
-    return make_rig(contacts=30, companies=12, conversations=12, articles=8, history_days=40)
+    return make_rig(contacts=30, companies=12, conversations=12, articles=8, history_days=32)
 
 
 def content(rig: Rig) -> dict[str, tuple[int, bytes]]:

@@ -17,7 +17,7 @@ from tests.support.parquet import damaged
 from tests.support.rig import CONNECTION, Rig, in_both_formats
 
 TABLES = ("contacts", "contact_tags", "tags")
-SIZES = {"contacts": 20, "companies": 0, "conversations": 0, "articles": 0, "tags": 3, "history_days": 40}
+SIZES = {"contacts": 20, "companies": 0, "conversations": 0, "articles": 0, "tags": 3, "history_days": 32}
 
 
 def damage(path: Path) -> None:

@@ -26,7 +26,7 @@ from tests.support.effort import effort
 from tests.support.fuses import Fuse, FusedLake, FusedWatermarks, Killed, fused_commits
 from tests.support.rig import CONNECTION, Rig, in_both_formats
 
-SIZES = {"contacts": 20, "companies": 6, "conversations": 10, "articles": 4, "history_days": 40}
+SIZES = {"contacts": 20, "companies": 6, "conversations": 10, "articles": 4, "history_days": 32}
 OF_ALL_KINDS = (
     "contacts", "companies", "conversations", "tags", "data_attributes", "activity_logs", "contact_tags",
     "conversation_parts", "contact_segments",

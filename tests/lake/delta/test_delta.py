@@ -28,7 +28,7 @@ from tests.support.declarations import CONTACTS as CONTACTS_NOW
 from tests.support.declarations import EARLIER, declared
 from tests.support.fuses import Killed
 from tests.support.markdown import DOCS, blocks
-from tests.support.rig import CONNECTION, MemoryWatermarks, Rig
+from tests.support.rig import CONNECTION, MemoryWatermarks, Rig, in_four_months
 from tests.sync.test_recovery import change
 
 CONTACTS = TablePaths(CONNECTION, "contacts")
@@ -80,6 +80,7 @@ def test_all_tables_are_exact_after_a_load_an_increment_and_a_full_refresh(rig: 
     assert [entry["created_month"] for entry in contacts(rig).partitions()] == ["unknown"]
 
 
+@in_four_months
 def test_a_compaction_is_one_commit_and_one_without_changes_is_none(loaded: Rig) -> None:
     assert contacts(loaded).version() == 0
     loaded.sync(["contacts"])
@@ -311,6 +312,7 @@ def read_by_polars(folder: Path) -> pa.Table:
     return pl.scan_delta(str(folder)).select("name").collect().to_arrow()
 
 
+@in_four_months
 @pytest.mark.parametrize("read", [read_by_deltalake, read_by_polars])
 def test_a_reader_never_sees_months_of_two_runs(make_rig: Callable[..., Rig], read: Callable[[Path], pa.Table]) -> None:
     """Every run gives all contacts, in four months, the run's number for a name."""

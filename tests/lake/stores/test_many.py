@@ -56,7 +56,7 @@ def test_all_of_many_parts_are_listed_counted_and_deleted(store: Backend, reques
 def test_a_run_merges_its_own_parts_only_and_removes_those_of_dead_runs(
     store: Backend, make_rig: Callable[..., Rig]
 ) -> None:
-    rig = make_rig(lake=store.url, contacts=60, history_days=40)
+    rig = make_rig(lake=store.url, contacts=60, history_days=32)
     rig.storage = store.options
     store.put_many(parts("dead.aaaaaaaa"), b"no parquet")
     rig.sync(["contacts"])
