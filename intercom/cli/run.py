@@ -13,7 +13,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from shutil import which
+from typing import TYPE_CHECKING, Any, Final
 
 from cyclopts import App
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from prefect import Flow
     from prefect.client.schemas.objects import State
 
+_NAME: Final = "intercom-lake"
 _QUIET = flag("quiet", "Print nothing but errors.")
 _JSON = flag("json", "Print one JSON object on standard output instead of the table.")
 _FRESH_HOME = (
@@ -155,7 +157,13 @@ def _where(lake: str, connection: str, *, demo: bool) -> str:
     told = f"The lake is in {lake}: one folder for each table below {folder}."
     if not demo:
         return told
-    return f"{told}\nTry: intercom-lake ddl duckdb --lake {lake} --connection demo > demo.sql; duckdb -init demo.sql"
+    views = f"{_command()} ddl duckdb --lake {lake} --connection demo > demo.sql"
+    return f"{told}\nViews for DuckDB: {views}\nThen, if you have DuckDB's shell: duckdb -init demo.sql"
+
+
+def _command() -> str:
+    """How this command is called from here: after `make demo` it is on nobody's path."""
+    return _NAME if which(_NAME) or Path(sys.argv[0]).name != _NAME else sys.argv[0]
 
 
 def _how_far(options: dict[str, Any]) -> str:

@@ -32,6 +32,10 @@ def faults(options: Mapping[str, Any], environ: Mapping[str, str], *, demo: bool
         lambda: parse_lookback(options.get("lookback", "1h")),
         lambda: _check_lake(options["lake"], options["storage_options"]),
     ]
+    if environ.get("INTERCOM_REPORT_URL"):
+        from intercom.orchestration.observe.report_link import ReportSettings  # with pydantic-settings, 0.1 s
+
+        checks.append(ReportSettings.read)
     found = list(_told(checks))
     if demo:  # whose connection and server are its own
         return found

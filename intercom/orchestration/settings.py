@@ -11,9 +11,16 @@ from typing import Any, Self
 from pydantic import ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from intercom.config.redaction import without_passwords
 from intercom.errors import ConfigurationError
 
 _PREFIX = "INTERCOM_"
+
+
+def _shown(value: object) -> str:
+    """The value as it was given, without the user and password that an address may have."""
+    text = str(value)
+    return repr(without_passwords(text) if "@" in text else text)
 
 
 class EnvironmentSettings(BaseSettings):
@@ -31,7 +38,7 @@ class EnvironmentSettings(BaseSettings):
             names = {str(fault["loc"][0]): fault["input"] for fault in faults}
             raise ConfigurationError(
                 " ".join(
-                    f"{_PREFIX}{name.upper()} is {value!r}. {cls.model_fields[name].description}"
+                    f"{_PREFIX}{name.upper()} is {_shown(value)}. {cls.model_fields[name].description}"
                     for name, value in names.items()
                 )
             ) from None

@@ -56,7 +56,7 @@ class RunnerSettings(EnvironmentSettings):
             raise ConfigurationError(f"{_WORKERS} is for a cluster made on this machine, {_ADDRESS} for another one.")
         if kind is not RunnerKind.THREADS and find_spec(f"prefect_{kind}") is None:
             raise ConfigurationError(
-                f"{_RUNNER} is {kind}, which is not installed here: pip install 'intercom-lake[{kind}]', "
+                f"{_RUNNER} is {kind}, which is not installed here: install the package with the extra [{kind}], "
                 "also on the cluster's workers."
             )
         return self

@@ -95,6 +95,7 @@ def conclude(job: Job, chosen: Sequence[str], proofs: Sequence[TableProof], work
     CLIENTS.close(job.run_id)
     lake = job.open_lake()
     strays, now = strangers(lake, job.connection), datetime.now(UTC)
+    scope = Scope(tuple(chosen), workspace is not None)
     summary = as_json(
         proofs,
         strays,
@@ -103,18 +104,18 @@ def conclude(job: Job, chosen: Sequence[str], proofs: Sequence[TableProof], work
         lake=job.lake_url,
         started_at=job.started_at,
         ended_at=now,
-        scope=Scope(tuple(chosen), workspace is not None),
+        scope=scope,
     )
-    told = verdict(proofs, strays)
+    told = verdict(proofs, strays, scope)
     try:
         keep_summary(lake, summary, now, workspace)
     except LakeError as error:
         log.warning("The result of this verification could not be left in the lake: %s", error)
     try:
-        keep_verification(job, as_markdown(proofs, strays), told)
+        keep_verification(job, as_markdown(proofs, strays, scope), told)
     except Exception as error:
         log.warning("Prefect does not show the result of this verification (%s)", named(error))
-    show(as_text(proofs, strays), summary)
+    show(as_text(proofs, strays, scope), summary)
     return (Failed if exit_status(proofs, strays) else Completed)(message=told)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from intercom.errors import ConfigurationError
 
-_CURE = "Install it: pip install 'intercom-lake[report]'. Nothing was read."
+_CURE = "Install it where intercom-lake is installed: it is what the extra [report] adds. Nothing was read."
 
 
 def check_installed() -> None:

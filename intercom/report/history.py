@@ -45,17 +45,28 @@ class PastRun:
 class Verification:
     """One verification. `differences` are pairs of a table and a line, `message` is the verdict in a sentence.
 
+    `ok`: nothing differs, and no table failed. `proven` is how many tables were read and found right: those that were
+    left out are not among them.
+
     `chosen` are the tables and groups that were verified, none for all. `asked_workspace`: whether rows were compared
     with Intercom's, or files with their record alone; None in summaries of versions that did not write it.
     """
 
     ended_at: datetime
     ok: bool
+    proven: int
     chosen: tuple[str, ...]
     asked_workspace: bool | None
     message: str
     differences: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+
+    @property
+    def result(self) -> str:
+        """In words."""
+        if not self.ok:
+            return "not proven"
+        return "proven" if self.proven else "nothing to verify"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +130,12 @@ def _verification(summary: Mapping[str, Any]) -> Verification | None:
     tables = [one for one in _list(summary.get("tables")) if isinstance(one, dict)]
     found = [one for table in tables for one in _list(table.get("differences"))]
     found += _list(summary.get("strangers"))
-    failures = [f"{one.get('table')}: {one['failure']}" for one in tables if one.get("failure")]
+    failures = [f"{one.get('table')}: {one[why]}" for why in ("failure", "skipped") for one in tables if one.get(why)]
     notes = [f"{one.get('table')}: {note}" for one in tables for note in _list(one.get("notes"))]
     return Verification(
         ended_at=ended,
         ok=summary.get("ok") is True,
+        proven=sum(one.get("proven") is True for one in tables),
         chosen=tuple(str(name) for name in _list(summary.get("chosen"))),
         asked_workspace=asked if isinstance(asked := summary.get("asked_workspace"), bool) else None,
         message=str(summary.get("message")),

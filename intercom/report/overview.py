@@ -120,9 +120,10 @@ def _verified(facts: LakeFacts) -> Tile:
         return Tile("Verification", "–", "no result is in the lake")
     latest = facts.history.verifications[-1]
     found = len(latest.differences)
-    value = "proven" if latest.ok else "not proven" if not found else f"{found:,} difference{'s' * (found > 1)}"
+    value = f"{found:,} difference{'s' * (found > 1)}" if found else latest.result
     told = [age(latest.ended_at, facts.now), *([] if latest.asked_workspace is None else [scope_of(latest)])]
-    return Tile("Verification", value, ", ".join(told), "good" if latest.ok else "bad")
+    mood = "good" if latest.proven else "plain"
+    return Tile("Verification", value, ", ".join(told), mood if latest.ok else "bad")
 
 
 def _open(facts: LakeFacts) -> Tile:

@@ -78,8 +78,8 @@ def why_hidden(table: Table, rules: ColumnRules | None, column: str) -> str | No
     fate = (rules or NO_RULES).fate(path)
     if fate is Fate.AS_SENT:
         return None
-    what = "not copied" if fate is Fate.GONE else "copied as a hash or a mask only"
-    return f"the connection's rules let {table.name}.{column} be {what}"
+    what = "leave out" if fate is Fate.GONE else "hash or mask"
+    return f"the connection's rules {what} {table.name}.{column}"
 
 
 def _month(

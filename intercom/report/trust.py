@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from intercom.report.blocks import Listing, Numbers, Section, count, minute, shown_name
+from intercom.report.blocks import Listing, Numbers, Section, count, listed, minute, shown_name
 from intercom.report.facts import LakeFacts
 from intercom.report.history import Verification
 
 _MOST_LINES: Final = 50
 _MOST_FIELDS: Final = 8
+_MOST_NAMES: Final = 3
+_GROUPS: Final = {"default": "the default tables", "all": "all tables"}
 
 
 def trust(facts: LakeFacts) -> Section:
@@ -38,10 +40,7 @@ def trust(facts: LakeFacts) -> Section:
 
 
 def _verifications(found: tuple[Verification, ...]) -> Listing:
-    rows = tuple(
-        (minute(one.ended_at), "proven" if one.ok else "not proven", scope_of(one), one.message)
-        for one in reversed(found)
-    )
+    rows = tuple((minute(one.ended_at), one.result, scope_of(one), one.message) for one in reversed(found))
     notes = [shown_name(note) for note in found[-1].notes]
     told = "The latest first." + (f" Of the latest: {'; '.join(notes)}." if notes else "")
     return Listing(
@@ -53,8 +52,9 @@ def scope_of(one: Verification) -> str:
     """What a verification covers, in a few words; a dash where its summary does not say."""
     if one.asked_workspace is None:
         return "–"
-    tables = ", ".join(map(shown_name, one.chosen)) or "all tables"
-    return f"{tables}, {'compared with Intercom' if one.asked_workspace else 'files alone'}"
+    names = [_GROUPS.get(name, shown_name(name)) for name in one.chosen]
+    tables = "all tables" if not names else listed(names) if len(names) <= _MOST_NAMES else f"{len(names)} tables"
+    return f"{tables}; {'compared with Intercom' if one.asked_workspace else 'files only'}"
 
 
 def _differences(latest: Verification) -> Listing:

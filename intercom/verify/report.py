@@ -31,12 +31,15 @@ class Scope:
     asked_workspace: bool = True
 
 
+EVERYTHING: Final = Scope()
+
+
 def exit_status(proofs: Sequence[TableProof], strangers: Sequence[Difference] = ()) -> int:
     """0 if every table is proven that the lake has something of, else 1."""
     return int(bool(strangers or any(proof.differences or proof.failure for proof in proofs)))
 
 
-def verdict(proofs: Sequence[TableProof], strangers: Sequence[Difference] = ()) -> str:
+def verdict(proofs: Sequence[TableProof], strangers: Sequence[Difference] = (), scope: Scope = EVERYTHING) -> str:
     """How a verification ended, in a sentence."""
     proven = [proof for proof in proofs if proof.proven]
     files, rows = sum(proof.files for proof in proofs), sum(proof.rows for proof in proofs)
@@ -49,10 +52,11 @@ def verdict(proofs: Sequence[TableProof], strangers: Sequence[Difference] = ()) 
         said.append(f"{len(failed)} could not be verified ({', '.join(failed)})")
     if skipped := [proof.table for proof in proofs if proof.skipped]:
         said.append(f"{len(skipped)} left out ({', '.join(skipped)})")
-    return f"{', '.join(said)}; {_count(files, 'file')} of {rows:,} rows and {size} were read completely"
+    asked = "" if scope.asked_workspace else "; nothing was compared with Intercom"
+    return f"{', '.join(said)}; {_count(files, 'file')} of {rows:,} rows and {size} were read completely{asked}"
 
 
-def as_text(proofs: Sequence[TableProof], strangers: Sequence[Difference] = ()) -> str:
+def as_text(proofs: Sequence[TableProof], strangers: Sequence[Difference] = (), scope: Scope = EVERYTHING) -> str:
     """Aligned columns, then a line for each difference, one for each note, and the verdict."""
     headings, lines = _table(proofs)
     widths = [max(map(len, column)) for column in zip(headings, *lines, strict=True)]
@@ -63,10 +67,10 @@ def as_text(proofs: Sequence[TableProof], strangers: Sequence[Difference] = ()) 
     told = [difference.line for difference in _differences(proofs, strangers)]
     notes = [f"note: {line}" for line in _notes(proofs)]
     blocks = ["\n".join(block) for block in (table, told, notes) if block]
-    return "\n\n".join([*blocks, f"{verdict(proofs, strangers)}."])
+    return "\n\n".join([*blocks, f"{verdict(proofs, strangers, scope)}."])
 
 
-def as_markdown(proofs: Sequence[TableProof], strangers: Sequence[Difference] = ()) -> str:
+def as_markdown(proofs: Sequence[TableProof], strangers: Sequence[Difference] = (), scope: Scope = EVERYTHING) -> str:
     """The same for Prefect's narrow page: differences first, of very many the first ones, and no column of bytes."""
     headings, lines = _table(proofs, without="bytes")
     lines = [[*line[:-1], unbroken_words(line[-1])] for line in lines]
@@ -75,7 +79,7 @@ def as_markdown(proofs: Sequence[TableProof], strangers: Sequence[Difference] = 
         differences = [*differences[:_MOST_LINES], f"- and {more:,} more, which the summary in the lake tells"]
     notes = [f"- note: {line}" for line in _notes(proofs)]
     blocks = ["\n".join(block) for block in (differences, notes, markdown_table(headings, lines)) if block]
-    return "\n\n".join([f"{verdict(proofs, strangers)}.", *blocks])
+    return "\n\n".join([f"{verdict(proofs, strangers, scope)}.", *blocks])
 
 
 def as_json(
@@ -100,7 +104,7 @@ def as_json(
         "chosen": list(scope.chosen),
         "asked_workspace": scope.asked_workspace,
         "ok": exit_status(proofs, strangers) == 0,
-        "message": verdict(proofs, strangers),
+        "message": verdict(proofs, strangers, scope),
         "tables": [proof.to_json() for proof in proofs],
         "strangers": [difference.to_json() for difference in strangers],
     }

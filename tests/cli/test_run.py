@@ -51,7 +51,8 @@ def test_a_database_that_prefects_server_cannot_use_is_one_sentence(tmp_path: Pa
             True,
             [
                 "The lake is in ./lake/demo: one folder for each table below ./lake/demo/data/demo.",
-                "Try: intercom-lake ddl duckdb --lake ./lake/demo --connection demo > demo.sql; duckdb -init demo.sql",
+                "Views for DuckDB: intercom-lake ddl duckdb --lake ./lake/demo --connection demo > demo.sql",
+                "Then, if you have DuckDB's shell: duckdb -init demo.sql",
             ],
         ),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from functools import cache
+from importlib.metadata import distribution
 from pathlib import Path
 
 import jsonschema
@@ -48,6 +49,18 @@ def check(command: str) -> None:
         assert [word for word in words if "=" not in word] in [[target] for target in targets], command
     elif Path(program).name == "intercom-lake":
         shell().parse_args(words, exit_on_error=False, print_error=False)
+
+
+def test_the_install_brings_each_program_of_ours_that_pages_call() -> None:
+    """pipx puts the programs of the package itself on the path, and those of Prefect only if it is told to."""
+    ours = {entry.name for entry in distribution("intercom-lake").entry_points if entry.group == "console_scripts"}
+    of_prefect = {entry.name for entry in distribution("prefect").entry_points if entry.group == "console_scripts"}
+    assert "intercom-lake" in ours
+    assert {"prefect"} == of_prefect & SHELLS - ours
+    texts = " ".join(page.read_text(encoding="utf-8") for page in PAGES)
+    installs = re.findall(r"`(pipx install [^`]*)`", texts)
+    assert len(installs) >= 3
+    assert all("--include-deps" in install for install in installs), installs
 
 
 def test_each_option_that_a_text_names_is_one_of_its_command() -> None:

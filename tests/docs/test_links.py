@@ -39,8 +39,27 @@ def test_headings_have_the_same_anchor_on_github_and_on_the_site() -> None:
 
 
 def test_each_page_is_in_the_menu_once() -> None:
-    menu = yaml.safe_load((ROOT / "deployments" / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+    menu = site()["nav"]
     assert sorted(entries(menu)) == sorted(str(page.relative_to(DOCS)) for page in pages())
+
+
+def site() -> dict[str, Any]:
+    """The site's settings, without the environment that says where it is published."""
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.add_constructor("!ENV", lambda loader, node: loader.construct_sequence(node)[-1])
+    found: dict[str, Any] = yaml.load((ROOT / "deployments" / "mkdocs.yml").read_text(encoding="utf-8"), Loader)
+    return found
+
+
+def test_the_published_site_links_its_repository() -> None:
+    """Whoever comes by the site alone needs a clone; the workflow that publishes it says both addresses."""
+    assert (site()["repo_url"], site()["site_url"]) == ("", "")
+    steps = yaml.safe_load((ROOT / ".github/workflows/docs.yml").read_text(encoding="utf-8"))["jobs"]["build"]["steps"]
+    (told,) = [step["env"] for step in steps if step.get("run") == "make docs"]
+    assert set(told) == {"REPOSITORY_URL", "SITE_URL"}
 
 
 def entries(menu: Any) -> Iterator[str]:
@@ -56,7 +75,7 @@ def test_nothing_of_the_site_comes_from_elsewhere() -> None:
     for page in pages():
         text = page.read_text(encoding="utf-8")
         assert not re.search(r"!\[[^\]]*\]\(https?:|<(img|script|iframe|link)\b", text), page
-    config = yaml.safe_load((ROOT / "deployments" / "mkdocs.yml").read_text(encoding="utf-8"))
+    config = site()
     assert config["theme"]["font"] is False
     assert not any("//" in address for key in ("extra_css", "extra_javascript") for address in config.get(key, ()))
 

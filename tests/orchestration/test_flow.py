@@ -145,7 +145,7 @@ def test_watermarks_are_blocks_and_the_overview_is_an_artifact(prefect: Prefect,
     assert "| contacts |" in overview
     assert "- contacts, " in overview  # the error of the run before
     assert "| contacts |" in run
-    assert run.endswith("[report on acme](https://reports.example.com/acme.html)")
+    assert run.endswith("[the report](https://reports.example.com/acme.html)")
     assert not [key for key in artifacts_now(prefect) if key.startswith("intercom-acme-") and "progress" in key]
     (failed, good) = (json.loads(file.read_text()) for file in sorted((rig.lake_folder / "_state/acme/runs").iterdir()))
     assert (failed["state"], good["state"]) == ("failed", "completed")

@@ -72,7 +72,7 @@ def test_what_cannot_be_meant_is_refused(
 def test_an_extra_that_is_missing_is_named(environment: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     environment({"": "dask"})
     monkeypatch.setattr("intercom.orchestration.task_runners.find_spec", lambda _name: None)
-    with pytest.raises(ConfigurationError, match=r"pip install 'intercom-lake\[dask\]'"):
+    with pytest.raises(ConfigurationError, match=r"with the extra \[dask\]"):
         RunnerSettings.read()
 
 

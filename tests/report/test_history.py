@@ -13,7 +13,7 @@ from intercom.lake.storage import Lake
 from intercom.report import history
 from intercom.report.blocks import day, span
 from intercom.report.facts import FIRST_REPLY, LakeFacts
-from intercom.report.history import read_history
+from intercom.report.history import _verification, read_history
 from intercom.report.overview import tiles
 from intercom.report.runs import cut_at, sync_history
 from intercom.report.tallies import WeeklyMedians
@@ -102,9 +102,11 @@ def test_the_tile_of_the_first_reply_is_of_a_week_that_is_over(facts: LakeFacts)
 @pytest.mark.parametrize(
     ("chosen", "asked_workspace", "told"),
     [
-        ((), True, ", all tables, compared with Intercom"),
-        ((), False, ", all tables, files alone"),
-        (("contacts", "tags"), True, ", contacts, tags, compared with Intercom"),
+        ((), True, ", all tables; compared with Intercom"),
+        ((), False, ", all tables; files only"),
+        (("contacts", "tags"), True, ", contacts and tags; compared with Intercom"),
+        (("default", "tickets"), True, ", the default tables and tickets; compared with Intercom"),
+        (("contacts", "tags", "teams", "admins"), False, ", 4 tables; files only"),
         ((), None, " ago"),  # a summary of an earlier version does not say
     ],
 )
@@ -115,6 +117,13 @@ def test_the_tile_of_the_verification_says_how_much_it_covers(
     changed = replace(facts, history=replace(facts.history, verifications=(latest,)))
     (tile,) = [tile for tile in tiles(changed) if tile.title == "Verification"]
     assert tile.told.endswith(told)
+
+
+def test_a_verification_that_left_all_its_tables_out_has_proven_nothing() -> None:
+    entry = {"table": "tickets", "proven": False, "skipped": "the lake has nothing of it", "differences": []}
+    found = _verification({"ended_at": "2026-11-03T12:00:00Z", "ok": True, "tables": [entry]})
+    assert found is not None
+    assert (found.result, found.notes) == ("nothing to verify", ("tickets: the lake has nothing of it",))
 
 
 def test_the_tile_of_the_verification_counts_differences(facts: LakeFacts) -> None:

@@ -142,8 +142,8 @@ def test_rejected_records_and_verifications_are_told(facts: LakeFacts) -> None:
     )
     listings = {one.title: one.numbers.rows for one in trust(facts).listings}
     assert [row[1:3] for row in listings["Verifications"]] == [
-        ("proven", "contacts, tags, files alone"),
-        ("not proven", "tags, files alone"),
+        ("proven", "all tables; compared with Intercom"),
+        ("not proven", "tags; files only"),
     ]
     assert [row[2] for row in listings["Rejected records"]] == ["1"]
 

@@ -175,12 +175,11 @@ def test_columns_that_rules_protect_are_left_out_and_never_shown(make_rig: Calla
     ]
     assert [figure.title for figure in people_and_articles(facts).figures] == ["Tags used most"]
     for line in (
-        "contacts by country: left out, since the connection's rules let contacts.location_country be copied as a hash "
-        "or a mask only.",
-        "contacts by role: left out, since the connection's rules let contacts.role be not copied.",
-        "Tags of conversations: left out, since the connection's rules let conversations.tag_names be not copied.",
-        "Time to the first reply: left out, since the connection's rules let "
-        "conversations.statistics_time_to_admin_reply be not copied.",
+        "contacts by country: left out, since the connection's rules hash or mask contacts.location_country.",
+        "contacts by role: left out, since the connection's rules leave out contacts.role.",
+        "Tags of conversations: left out, since the connection's rules leave out conversations.tag_names.",
+        "Time to the first reply: left out, since the connection's rules leave out "
+        "conversations.statistics_time_to_admin_reply.",
         "Open conversations by team: left out, since",
         "contacts: location.country (hash), role (exclude)",
     ):

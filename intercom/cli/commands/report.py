@@ -29,7 +29,7 @@ def report(
 
     It sends no request to Intercom, and writes nothing into the lake. Exit status: 0 success, 1 a table could not be
     read (the page says so, too), 2 a setting is wrong. The page has no script and loads nothing. The command needs the
-    extra `report`: pip install 'intercom-lake[report]'.
+    extra `report`: pipx install --force --include-deps '.[report]'.
     """
     import sys
 

@@ -143,7 +143,7 @@ def _verified(given: dict[str, Any], *, to_repair: bool, json: bool) -> int:
 
         print(encoder.dumps(told, ensure_ascii=False, indent=1))
     else:
-        print(as_text(found, strays), flush=True)
+        print(as_text(found, strays, scope), flush=True)
     return exit_status(found, strays)
 
 

@@ -51,8 +51,8 @@ class DeltaLog:
     def __init__(self, lake: Lake, paths: TablePaths) -> None:
         if importlib.util.find_spec("deltalake") is None:
             raise ConfigurationError(
-                "The table format 'delta' needs the package deltalake: pip install 'intercom-lake[delta]'. Nothing was "
-                "read."
+                "The table format 'delta' needs the package deltalake: install intercom-lake with the extra [delta]. "
+                "Nothing was read."
             )
         self._lake, self._paths = lake, paths
         self._uri = table_uri(lake, paths.data)

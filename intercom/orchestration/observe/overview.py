@@ -44,7 +44,7 @@ def as_overview(
 def _report(summary: Mapping[str, Any], url: str | None) -> str:
     """Where the lake is drawn: a link, or the command that does it, as a shell takes it."""
     if url is not None:
-        return f"All of the lake as one page: [report on {summary['connection']}]({url})"
+        return f"All of the lake as one page: [the report]({url})"
     of = ("--lake", summary["lake"], "--connection", summary["connection"], "--output", "report.html")
     return f"All of the lake as one page: `{shlex.join(['intercom-lake', 'report', *map(str, of)])}`"
 

@@ -17,8 +17,8 @@ class ReportSettings(EnvironmentSettings):
 
     report_url: str = Field(
         default="",
-        description=f"Give the address of a web page, from http:// or https:// on; {_CONNECTION} in it stands for the "
-        "connection's name.",
+        description="Give the address of a web page, from http:// or https:// on, without user, password, blanks, "
+        f"parentheses or braces other than {_CONNECTION}, which stands for the connection's name.",
     )
 
     @field_validator("report_url")
@@ -27,9 +27,11 @@ class ReportSettings(EnvironmentSettings):
         """Nothing, or an address that ends a markdown link where it ends."""
         if not value:
             return value
-        split = urlsplit(value)  # ValueError for what is no address
-        plain = all("!" <= character <= "~" and character not in "()<>[]\\`" for character in value)
-        if split.scheme not in ("http", "https") or not split.hostname or not plain:
+        split = urlsplit(value)
+        _ = split.port  # as above, ValueError for what is no address
+        text = value.replace(_CONNECTION, "")
+        plain = all("!" <= character <= "~" and character not in "(){}<>\\`" for character in text)
+        if split.scheme not in ("http", "https") or not split.hostname or "@" in split.netloc or not plain:
             raise ValueError("not the address of a web page")
         return value
 

@@ -59,8 +59,8 @@ def test_what_is_not_installed_is_said_before_anything_is_read(
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     assert main(["report", "--lake", "nosuch://lake"]) == 2
     assert capsys.readouterr().err == (
-        "A report is made with vl-convert-python, which is not installed. Install it: pip install "
-        "'intercom-lake[report]'. Nothing was read.\n"
+        "A report is made with vl-convert-python, which is not installed. Install it where intercom-lake is installed: "
+        "it is what the extra [report] adds. Nothing was read.\n"
     )
 
 

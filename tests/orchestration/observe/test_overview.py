@@ -66,4 +66,4 @@ def test_a_table_that_the_last_run_has_skipped_is_told_apart_from_one_that_faile
 
 def test_a_report_that_is_published_is_linked() -> None:
     lines = overview([TAGS], "https://reports.example.com/acme.html")
-    assert lines[-1] == "All of the lake as one page: [report on acme](https://reports.example.com/acme.html)"
+    assert lines[-1] == "All of the lake as one page: [the report](https://reports.example.com/acme.html)"
