@@ -16,6 +16,8 @@ import prefect
 from tests.support.prefect_server import AS_INSTALLED
 
 ROOT = Path(__file__).parents[2]
+_FROM_A_FILE = ("--no-deps", "--no-index", "--quiet", "--no-compile")
+"""Options of pip for a wheel alone. Of its hundreds of modules, processes compile those that they use."""
 
 
 def built(kind: str, source: Path, into: Path) -> Path:
@@ -80,7 +82,7 @@ class Environment:
     def install(self, *wheels: Path) -> None:
         """Install wheels, not their dependencies."""
         for wheel in wheels:
-            self.pip("install", "--no-deps", "--no-index", "--force-reinstall", "--quiet", str(wheel))
+            self.pip("install", *_FROM_A_FILE, "--force-reinstall", str(wheel))
 
     def run(self, *command: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
         """A program of the environment, in a folder that is not the checkout."""
