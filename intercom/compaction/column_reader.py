@@ -143,8 +143,8 @@ def _check_columns(table: Table, month: str, file: ParquetReader, columns: Seque
 
 def _may_hold(group: RowGroup, key: tuple[str, ...], values: pa.Array) -> bool:
     """Whether the bounds of a row group admit one of the values, by the first column of `key`."""
-    place = [group.column(number).path_in_schema for number in range(group.num_columns)].index(key[0])
-    bounds = group.column(place).statistics
+    columns = (group.column(number) for number in range(group.num_columns))
+    bounds = next(column for column in columns if column.path_in_schema == key[0]).statistics
     if bounds is None or not bounds.has_min_max:
         return True
     return bool(pc.any(between(values, str(bounds.min), str(bounds.max), key)).as_py())

@@ -49,7 +49,10 @@ def newest_positions(versions: pa.Table) -> pa.Array:
     `versions` is a result of `versions_of` with `POSITION`. Positions are unique and grow in the order of reading: of
     versions that are equal in all other columns, the one that was read last is the newest.
     """
-    codes = flat(versions.column(KEY)).dictionary_encode().indices
+    keys = flat(versions.column(KEY)).dictionary_encode()
+    if len(keys.dictionary) == len(keys):  # each key once, as in most small runs
+        return _sorted(flat(versions.column(POSITION)))
+    codes = keys.indices
     counts = pc.struct_field(pc.value_counts(codes), "counts")  # by code: codes are given in the order of appearance
     again = pc.greater(counts.take(codes), pa.scalar(1))
     positions = flat(versions.column(POSITION))

@@ -38,7 +38,7 @@ from intercom.compaction.row_counts import RowCounts
 from intercom.compaction.spill import SpillBuffer
 from intercom.compaction.staged_parts import RETAINED_BYTES, Part, StagedParts
 from intercom.errors import SchemaError
-from intercom.lake.parquet import ParquetReader, RowGroupWriter, noted_checksums, open_parquet
+from intercom.lake.parquet import ParquetReader, RowGroupWriter, Written, noted_checksums, open_parquet
 from intercom.tables.schema import DELETED_AT
 
 _CURE = "Run with --full-refresh: the table is read and written again; nothing was changed now."
@@ -97,6 +97,8 @@ class PartitionMerge:
         self._whole = self._read_small()
         self.version = ""
         """The version of the written file: that of the part if the file is an unchanged copy of one."""
+        self.wrote: Written | None = None
+        """What was written or copied; None if nothing was."""
 
     def close(self) -> None:
         """Close the stored file."""
@@ -193,6 +195,8 @@ class PartitionMerge:
 
     def _differs(self, met: KeyMatches, chosen: pa.Array, winners: pa.Table, target: Path) -> pa.Array:
         """For each matched row: whether it is `chosen` and differs in content from the staged version."""
+        if not len(chosen):
+            return pa.repeat(pa.scalar(False), len(met.stored))
         rows = met.stored.take(chosen)
         staged = flat(winners.column(POSITION)).take(met.staged.take(chosen))
         cuts = [bisect_left(rows, first, key=lambda row: row.as_py()) for first in self._firsts]
@@ -214,6 +218,7 @@ class PartitionMerge:
         if only is not None:
             shutil.copyfile(only, target)  # a new month in one part is the finished file already
             self.version = self._parts.version_of_only()
+            self.wrote = Written(len(positions), only.stat().st_size)
             return
         self.version = version
         with RowGroupWriter(target, self._schema, version) as writer:
@@ -221,6 +226,7 @@ class PartitionMerge:
                 writer.add(self._kept(group, fate))
             for staged in self._parts.rows(positions):
                 writer.add(staged)
+        self.wrote = writer.written
 
     def _kept(self, group: int, fate: _Fate) -> pa.Table:
         """The kept rows of a stored row group."""

@@ -26,6 +26,7 @@ from intercom.compaction.staged_parts import OwnFile, Part
 from intercom.errors import SchemaError
 from intercom.lake.parquet import (
     ChangedFooterError,
+    Written,
     check_footer,
     file_digests,
     is_damage,
@@ -138,7 +139,7 @@ def _publish_one(
                 if old is not None and month.recorded is not None:
                     check_footer(old, month.recorded.footer)
                 parts = [_part(lake_table, path, files, shared, month.month) for path in month.parts]
-                counts, version = _merged(table, old, parts, new, work, month)
+                counts, version, wrote = _merged(table, old, parts, new, work, month)
             except Exception as error:
                 if not is_damage(error) and not isinstance(error, SchemaError):
                     raise
@@ -157,7 +158,7 @@ def _publish_one(
         if not counts.files:
             return PartitionResult(month.month, counts, _kept(table, month, old, counts.rows))
         digests, dead = file_digests(new), _marked_in(new, table)  # before add_file, which moves the local file
-        added = lake_table.add_file(new, month.month, counts.rows, month.stored)
+        added = lake_table.add_file(new, month.month, counts.rows, month.stored, wrote)
         written = Partition(counts.rows, version, added.stamp, *digests, marked=dead)
         return PartitionResult(month.month, counts, written, added)
 
@@ -191,13 +192,13 @@ def _kept(table: Table, month: PartitionWork, old: Path | None, rows: int) -> Pa
 
 def _merged(
     table: Table, old: Path | None, parts: Sequence[Part], new: Path, work: MergeWork, month: PartitionWork
-) -> tuple[RowCounts, str]:
-    """Merge into `new`; gives the row counts and the version of the written file."""
+) -> tuple[RowCounts, str, Written | None]:
+    """Merge into `new`; gives the row counts, the version of the written file, and what its writer says of it."""
     if table.is_replaced:
         files = [_file_of(part) for part in parts if not isinstance(part, pa.Table)]  # no shared parts here
         keeps = work.coverage is Coverage.SOME
         counts = replace_file(table, old, files, new, work.version, keeps=keeps, deleted_at=work.deleted_at)
-        return counts, work.version
+        return counts, work.version, None
     merge = PartitionMerge(
         old,
         parts,
@@ -212,6 +213,6 @@ def _merged(
         deleted_at=work.deleted_at,
     )
     try:
-        return merge.write(new, work.version), merge.version
+        return merge.write(new, work.version), merge.version, merge.wrote
     finally:
         merge.close()

@@ -13,6 +13,7 @@ import pyarrow as pa
 from intercom.errors import ConfigurationError
 from intercom.lake.byte_ranges import ByteRanges
 from intercom.lake.layout import TableFormat, TablePaths
+from intercom.lake.parquet import Written
 from intercom.lake.storage import Lake
 from intercom.lake.store import stamped_size
 
@@ -61,11 +62,13 @@ class PublishedFiles(Protocol):
     def open(self, month: str, stamp: str) -> AbstractContextManager[Path | ByteRanges]:
         """A partition's file for reading some columns, for the time of the block; `stamp` is its entry of `stamps`."""
 
-    def add(self, written: Path, month: str, rows: int, over: str | None) -> PublishedFile:
+    def add(
+        self, written: Path, month: str, rows: int, over: str | None, wrote: Written | None = None
+    ) -> PublishedFile:
         """Put a finished local file of `rows` rows into the lake. Readers see it at once, or after `commit`.
 
         `over` is the stamp of the file that it replaces, None if there is none. Raises OvertakenError, now or at
-        `commit`, when another run has replaced that file since.
+        `commit`, when another run has replaced that file since. `wrote` is as in `Lake.publish`.
         """
 
     def drop(self, month: str, over: str) -> None:
@@ -122,10 +125,12 @@ class PlainFiles:
         with self._lake.open(self.path(month), stamped_size(stamp)) as file:
             yield file
 
-    def add(self, written: Path, month: str, rows: int, over: str | None) -> PublishedFile:
+    def add(
+        self, written: Path, month: str, rows: int, over: str | None, wrote: Written | None = None
+    ) -> PublishedFile:
         """Replace the partition's file; visible at once."""
         path = self.path(month)
-        there = self._lake.publish(written, path, rows=rows, over=over)
+        there = self._lake.publish(written, path, rows=rows, over=over, wrote=wrote)
         return PublishedFile(month, path, there.size, rows, there.stamp)
 
     def drop(self, month: str, over: str) -> None:

@@ -159,7 +159,7 @@ class PartWriter:
                 file.write(rows)
             part = self._paths.part(self._attempt, month, number)
             self._lake.own_parts.note(part, path, self._attempt, rows.select(self._keys))  # before its file is moved
-            self._lake.publish(path, part, rows=rows.num_rows)
+            self._lake.publish(path, part, rows=rows.num_rows, wrote=file.written)
 
 
 class ByMonth:

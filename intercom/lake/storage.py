@@ -29,7 +29,7 @@ from intercom.lake.layout import FORMAT, LAKE_FILE
 from intercom.lake.local_store import LocalStore
 from intercom.lake.object_store import ObjectStore
 from intercom.lake.own_parts import OwnParts
-from intercom.lake.parquet import footer_of
+from intercom.lake.parquet import Written, footer_of
 from intercom.lake.process import Process
 from intercom.lake.scratch import ScratchFolder
 from intercom.lake.storage_errors import StorageErrors, overtaken, replaced
@@ -176,17 +176,23 @@ class Lake:
                 return True
         return False
 
-    def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> FileStat:
+    def publish(
+        self, written: Path, path: str, *, rows: int, over: str | None = ANY, wrote: Written | None = None
+    ) -> FileStat:
         """Put a finished Parquet file of exactly `rows` rows at `path` in one atomic step; gives size and stamp.
+
+        `wrote` is what its writer says of it; without that, the rows are those of the file's footer.
 
         `over` is the stamp of the file that it replaces, None if there is none. Raises OvertakenError when another file
         is there. If `replaces_conditionally`, the store checks that; else the stamp is read just before the write.
         """
         with self._told("write", path):
-            found = footer_of(written).num_rows
-            if found != rows:
-                raise LakeError(f"{path} was written with {found} rows instead of {rows}; it was not published.")
             size = written.stat().st_size
+            found = wrote or Written(footer_of(written).num_rows, size)
+            if found.rows != rows:
+                raise LakeError(f"{path} was written with {found.rows} rows instead of {rows}; it was not published.")
+            if found.size != size:
+                raise LakeError(f"{path} was written with {size} bytes instead of {found.size}; it was not published.")
             there = self._put(written, path, over) or self.store.stat(path)
             if there.size != size:
                 raise LakeError(f"{path} has another size in {self.url} than what was sent; run the flow again.")

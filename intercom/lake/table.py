@@ -18,7 +18,7 @@ from intercom.lake.delta.files import DeltaFiles
 from intercom.lake.findings import Findings
 from intercom.lake.forgotten import ForgottenPeople, read_forgotten
 from intercom.lake.layout import TableFormat, TablePaths, part_number, state_folder
-from intercom.lake.parquet import footer_digest, is_damage, marked_rows_of, newest_in, rows_of, version_of
+from intercom.lake.parquet import Written, footer_digest, is_damage, marked_rows_of, newest_in, rows_of, version_of
 from intercom.lake.published import PlainFiles, PublishedFile, PublishedFiles
 from intercom.lake.rejected_records import (
     RejectedRecords,
@@ -153,10 +153,12 @@ class LakeTable:
         if state is not None and month not in state.damaged:
             self.save(state.with_damage(month))
 
-    def add_file(self, written: Path, month: str, rows: int, over: str | None) -> PublishedFile:
+    def add_file(
+        self, written: Path, month: str, rows: int, over: str | None, wrote: Written | None = None
+    ) -> PublishedFile:
         """Write a month's finished file to the lake; as `PublishedFiles.add`."""
         self.still_ours()
-        return self.files.add(written, month, rows, over)
+        return self.files.add(written, month, rows, over, wrote)
 
     def drop_file(self, month: str, over: str) -> None:
         """Remove the file of a month that has no rows any more; as `PublishedFiles.drop`."""

@@ -305,8 +305,8 @@ def test_a_new_month_of_a_run_that_died_before_its_record_is_known(make_rig: Cal
     """Also when the next one dies as well."""
 
     class Dying(Lake):
-        def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> FileStat:
-            there = super().publish(written, path, rows=rows, over=over)
+        def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY, **more: Any) -> FileStat:
+            there = super().publish(written, path, rows=rows, over=over, **more)
             if path.startswith("data/"):
                 raise Killed
             return there

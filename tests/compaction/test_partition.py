@@ -297,6 +297,14 @@ def test_row_groups_are_bounded_in_bytes(tmp_path: Path) -> None:
     assert row_groups(tmp_path / "x.parquet") == [2, 1]
 
 
+def test_slices_of_large_rows_count_as_what_they_hold(tmp_path: Path) -> None:
+    rows = table([(str(number), 1, "x" * (ROW_GROUP_BYTES // 8), 1) for number in range(12)])
+    with RowGroupWriter(tmp_path / "x.parquet", SCHEMA, "v1") as writer:
+        for number in range(12):
+            writer.add(rows.slice(number, 1))
+    assert row_groups(tmp_path / "x.parquet") == [8, 4]
+
+
 def test_row_groups_that_lost_some_rows_are_not_joined(tmp_path: Path) -> None:
     shrunk = table([("a", 1, "x" * (ROW_GROUP_BYTES * 9 // 10), 1)])
     with RowGroupWriter(tmp_path / "x.parquet", SCHEMA, "v1") as writer:

@@ -201,11 +201,11 @@ def test_a_compaction_that_died_half_way_is_no_reason_to_read_everything(rig: Ri
     class Dying(Lake):
         left = 2
 
-        def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> FileStat:
+        def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY, **more: Any) -> FileStat:
             self.left -= 1
             if self.left < 0:
                 raise Killed
-            return super().publish(written, path, rows=rows, over=over)
+            return super().publish(written, path, rows=rows, over=over, **more)
 
     rig.load(["contacts"])
     rig.workspace.travel(7200)

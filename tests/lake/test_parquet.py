@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import hashlib
 import random
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,7 +19,17 @@ import intercom
 from intercom.compaction.partition import PartitionMerge
 from intercom.compaction.replace import replace_file
 from intercom.compaction.row_counts import RowCounts
-from intercom.lake.parquet import ParquetFile, has_checksums, is_damage, is_whole, open_parquet, version_of
+from intercom.lake.parquet import (
+    ParquetFile,
+    content_digest,
+    file_digests,
+    footer_digest,
+    has_checksums,
+    is_damage,
+    is_whole,
+    open_parquet,
+    version_of,
+)
 from intercom.tables.catalogue import TABLES
 from tests.support.parquet import damaged, write_parquet
 
@@ -153,9 +164,10 @@ def test_a_damaged_part_is_not_published_as_it_is(tmp_path: Path) -> None:
     assert (tmp_path / "new.parquet").read_bytes() == part.read_bytes()
 
 
-def test_small_columns_are_in_snappy_and_others_in_zstd(tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [0, 50], ids=["whole", "a slice"])
+def test_small_columns_are_in_snappy_and_others_in_zstd(tmp_path: Path, first: int) -> None:
     """Of each column, whatever it is: pyarrow writes one that it is told nothing of without compression."""
-    table = pa.table(
+    table: Any = pa.table(
         {
             "few": ["a"] * 100,
             "long": ["a" * 100] * 100,
@@ -163,11 +175,31 @@ def test_small_columns_are_in_snappy_and_others_in_zstd(tmp_path: Path) -> None:
             "number": pa.array(range(100), pa.int64()),
         }
     )
+    table = pa.concat_tables([table] * 11).combine_chunks().slice(first, 100) if first else table
     with ParquetFile(tmp_path / "x.parquet", table.schema, "v1") as file:
         file.write(table)
     group = pq.read_metadata(tmp_path / "x.parquet").row_group(0)
     codecs = {group.column(place).path_in_schema: group.column(place).compression for place in range(4)}
     assert codecs == {"few": "SNAPPY", "long": "ZSTD", "nothing": "SNAPPY", "number": "SNAPPY"}
+
+
+def test_many_numbers_are_in_zstd(tmp_path: Path) -> None:
+    table = pa.table({"number": pa.array(range(300), pa.int64()), "flag": [True] * 300})
+    with ParquetFile(tmp_path / "x.parquet", table.schema, "v1") as file:
+        file.write(table)
+    group = pq.read_metadata(tmp_path / "x.parquet").row_group(0)
+    assert [group.column(place).compression for place in range(2)] == ["ZSTD", "SNAPPY"]
+
+
+@pytest.mark.parametrize("size", [0, 11, 5_000, (1 << 20) - 1, 1 << 20, (1 << 20) + 1])
+def test_digests_are_of_all_bytes_and_of_the_footer(tmp_path: Path, size: int) -> None:
+    path, footer = tmp_path / "x.parquet", b"the footer"
+    end = footer + len(footer).to_bytes(4, "little") + b"PAR1"
+    content = (b"ab" * size + end)[-size:] if size else b""
+    path.write_bytes(content)
+    of_footer = hashlib.blake2b(footer, digest_size=8).hexdigest() if size >= 12 else ""
+    assert file_digests(path) == (of_footer, hashlib.blake2b(content, digest_size=16).hexdigest())
+    assert (footer_digest(path), content_digest(path)) == file_digests(path)
 
 
 def test_no_table_has_a_nested_column() -> None:

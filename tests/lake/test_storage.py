@@ -22,6 +22,7 @@ import pytest
 
 from intercom.errors import ConfigurationError, LakeError, OvertakenError
 from intercom.lake.layout import FORMAT, LAKE_FILE
+from intercom.lake.parquet import ParquetFile, Written
 from intercom.lake.storage import Lake
 from tests.lake.stores.files import publish
 
@@ -48,6 +49,25 @@ def test_a_file_that_is_cut_off_is_not_published(lake: Lake) -> None:
         with pytest.raises(LakeError):
             lake.publish(written, "data/x.parquet", rows=1000)
     assert lake.list("data") == {}
+
+
+def test_a_file_that_is_not_what_its_writer_says_is_not_published(lake: Lake) -> None:
+    """Its footer is not read then."""
+    rows = pa.table({"id": list(range(1000))})
+    with lake.scratch() as written:
+        with ParquetFile(written, rows.schema, "v1") as file:
+            file.write(rows)
+        assert file.written == Written(1000, written.stat().st_size)
+        with pytest.raises(LakeError, match="written with 1000 rows instead of 999"):
+            lake.publish(written, "data/x.parquet", rows=999, wrote=file.written)
+        content = written.read_bytes()
+        written.write_bytes(content[:-20])
+        with pytest.raises(LakeError, match="bytes instead of"):
+            lake.publish(written, "data/x.parquet", rows=1000, wrote=file.written)
+        assert lake.list("data") == {}
+        written.write_bytes(content)
+        lake.publish(written, "data/x.parquet", rows=1000, wrote=file.written)
+    assert lake.list("data") == {"data/x.parquet": len(content)}
 
 
 def test_a_file_that_was_never_written_is_not_published(lake: Lake) -> None:

@@ -41,8 +41,8 @@ class FusedLake(Lake):
         super().__init__(url)
         self._fuse = fuse
 
-    def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> FileStat:
-        act = partial(super().publish, written, path, rows=rows, over=over)
+    def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY, **more: Any) -> FileStat:
+        act = partial(super().publish, written, path, rows=rows, over=over, **more)
         there: FileStat = self._fuse.step(act)
         return there
 

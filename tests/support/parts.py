@@ -50,11 +50,11 @@ class SlowLake(Lake):
         self.gate.set()
         self.refuses = refuses
 
-    def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> FileStat:
+    def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY, **more: Any) -> FileStat:
         self.gate.wait(30)
         if part_number(path) == self.refuses:
             raise LakeError("no space left")
-        return super().publish(written, path, rows=rows, over=over)
+        return super().publish(written, path, rows=rows, over=over, **more)
 
 
 def writer(lake: Lake, **sizes: Any) -> PartWriter:

@@ -156,8 +156,8 @@ class WatchedLake(Lake):
         """For each step: keys that existed at the beginning and were not found after the step."""
         self._all = {staged.key(row) for row in staged.rows()}
 
-    def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY) -> FileStat:
-        there = super().publish(written, path, rows=rows, over=over)
+    def publish(self, written: Path, path: str, *, rows: int, over: str | None = ANY, **more: Any) -> FileStat:
+        there = super().publish(written, path, rows=rows, over=over, **more)
         self._look(path)
         return there
 

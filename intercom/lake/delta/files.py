@@ -19,7 +19,7 @@ from intercom.lake.delta.log import DeltaLog, Version
 from intercom.lake.delta.statistics import statistics_of
 from intercom.lake.layout import TableFormat, TablePaths, partition_month
 from intercom.lake.local_store import sync
-from intercom.lake.parquet import footer_of
+from intercom.lake.parquet import Written, footer_of
 from intercom.lake.published import PublishedFile, check_format
 from intercom.lake.storage import Lake
 from intercom.lake.store import stamped_size
@@ -85,11 +85,18 @@ class DeltaFiles:
         with self._lake.open(path, stamped_size(stamp)) as file:
             yield file
 
-    def add(self, written: Path, month: str, rows: int, over: str | None) -> PublishedFile:  # noqa: ARG002 - seen by `commit`
+    def add(
+        self,
+        written: Path,
+        month: str,
+        rows: int,
+        over: str | None,  # noqa: ARG002 - seen by `commit`
+        wrote: Written | None = None,
+    ) -> PublishedFile:
         """Write the file beside the month's current file; `commit` makes it visible."""
         footer = footer_of(written)
         path = self._paths.versioned(month, uuid.uuid4().hex)
-        size = self._lake.publish(written, path, rows=rows).size
+        size = self._lake.publish(written, path, rows=rows, wrote=wrote).size
         columns = footer.schema.to_arrow_schema().remove_metadata()
         return PublishedFile(month, path, size, rows, _stamp(path, size), columns, statistics_of(footer))
 
