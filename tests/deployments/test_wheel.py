@@ -203,8 +203,8 @@ def test_the_installed_demo_needs_no_account_and_no_server_answers_the_readmes_q
     lines = {line.split()[0]: line.split() for line in counts if line[:1].isalpha()}
     assert set(BY_DEFAULT) <= set(lines)
     assert lines["contacts"][2] != "0"
-    assert demo.stdout.splitlines()[-2].startswith("The lake is in ./lake/demo: ")
-    assert "intercom-lake ddl duckdb --lake ./lake/demo" in demo.stdout.splitlines()[-1]
+    assert demo.stdout.splitlines()[-3].startswith("The lake is in ./lake/demo: ")
+    assert "intercom-lake ddl duckdb --lake ./lake/demo" in demo.stdout.splitlines()[-2]
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["profiles.toml"]
     assert list((tmp_path / "system").glob("intercom-lake*")) == []
     assert [path.name for path in (tmp_path / "lake").iterdir()] == ["demo"]

@@ -17,6 +17,7 @@ from intercom.errors import ApiError, LakeError
 from intercom.extract.limits import ReadLimits
 from intercom.lake.layout import TablePaths
 from intercom.lake.storage import Lake
+from intercom.lake.store import FileStat
 from intercom.sandbox import LoggedRequest
 from tests.conftest import NOW
 from tests.support.effort import SOAK, effort
@@ -330,7 +331,7 @@ def test_articles_are_read_side_by_side_once_their_number_is_known(make_rig: Cal
 
 def test_a_store_that_fails_in_the_middle_ends_the_reading_with_its_own_error(rig: Rig) -> None:
     class Full(Lake):
-        def publish(self, written: Any, path: str, *, rows: int) -> int:
+        def publish(self, written: Any, path: str, *, rows: int, **more: Any) -> FileStat:
             raise LakeError("no space left")
 
     with pytest.raises(LakeError, match="no space left"):

@@ -57,7 +57,7 @@ def test_a_plan_of_nine_tables_fits_80_columns(
     assert shell(*options) == 0
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
-    assert out.splitlines()[1].split() == ["contacts", "everything:", "first", "load", "300", "7"]
+    assert out.splitlines()[1].split() == ["contacts", "everything:", "first", "load", "160", "7"]
     assert "No Prefect API is configured here" in out
     assert "Nothing was written" in out
     assert not rig.lake_folder.exists()
