@@ -48,6 +48,7 @@ class OwnParts:
         apart, see `compaction.keys.telling_columns`."""
         digest, size = content_digest(file), _held_by(keys)
         with self._lock:
+            self._let_go(path)  # an attempt that is tried again may stage a part of the same number
             fits = size <= self._free_bytes
             self._free_bytes -= size if fits else 0
             self._parts[path] = OwnPart(digest, version, keys if fits else None)
@@ -70,9 +71,12 @@ class OwnParts:
         """Let go of parts that are deleted."""
         with self._lock:
             for path in paths:
-                part = self._parts.pop(path, None)
-                if part is not None and part.keys is not None:
-                    self._free_bytes += _held_by(part.keys)
+                self._let_go(path)
+
+    def _let_go(self, path: str) -> None:
+        part = self._parts.pop(path, None)
+        if part is not None and part.keys is not None:
+            self._free_bytes += _held_by(part.keys)
 
 
 def _held_by(rows: pa.Table) -> int:

@@ -38,6 +38,13 @@ def test_key_columns_are_kept_until_their_room_is_full_and_again_when_parts_are_
     assert [kept(parts, name, "id") is not None for name in ("a", "e", "f")] == [False, True, False]
 
 
+def test_a_part_that_is_staged_again_takes_its_room_once(file: Path) -> None:
+    parts = OwnParts(SIZE)
+    for _ in range(3):
+        parts.note("a", file, "run.1", KEYS)
+    assert kept(parts, "a", "id") is not None
+
+
 def test_a_slice_counts_as_all_that_it_keeps_in_memory(file: Path) -> None:
     parts = OwnParts(SIZE - 1)
     parts.note("a", file, "run.1", KEYS.slice(0, 1))
