@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.objects import TERMINAL_STATES
 from prefect.exceptions import ObjectNotFound
@@ -23,11 +23,11 @@ from intercom.orchestration.job import Job
 from intercom.orchestration.observe.history import as_history
 from intercom.orchestration.observe.overview import as_overview
 from intercom.orchestration.observe.report_link import ReportSettings
-from intercom.orchestration.server.retry import client_retries
+from intercom.orchestration.server.retry import client_retries, client_that_asks_soon
 from intercom.sync.summary import TableResult, as_markdown, unbroken, verdict
 
 _RETRIES = 4
-"""Retries for about half a minute. With two, artifacts were lost while the SQLite database of a server was locked."""
+"""Retries for nearly half a minute. With two, artifacts were lost while the SQLite database of a server was locked."""
 _TIMEOUT_SECONDS = 10.0
 """For each request, instead of minutes: a run that has done its work should not wait long for a server in trouble."""
 _MOST_OUTDATED = 200
@@ -44,7 +44,7 @@ def keep_artifacts(
     that the next run can take it up again.
     """
     told = [table for table in tables if _is_told(job, table)]
-    with client_retries(_RETRIES), get_client(sync_client=True) as client, _timeout_of(client):
+    with client_retries(_RETRIES), client_that_asks_soon() as client, _timeout_of(client):
         report = ReportSettings.read().page_of(job.connection)
         overview = as_overview(summary, as_markdown(tables), _linked, report)
         _save(client, job, _prefix(job), overview, f"`{job.connection}`, all tables. Latest run: {verdict(tables)}")
@@ -59,7 +59,7 @@ def keep_artifacts(
 
 def keep_verification(job: Job, markdown: str, described: str) -> None:
     """Save what a verification has found as a new version of the connection's artifact. Raises as `keep_artifacts`."""
-    with client_retries(_RETRIES), get_client(sync_client=True) as client, _timeout_of(client):
+    with client_retries(_RETRIES), client_that_asks_soon() as client, _timeout_of(client):
         text = f"`{job.connection}` in {job.lake_url}, {_now(job)} (UTC): {markdown}"
         _save(client, job, f"{_prefix(job)}-verified", text, f"`{job.connection}`: {described}")
 

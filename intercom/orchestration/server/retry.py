@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
@@ -27,7 +27,8 @@ from intercom.errors import PrefectError
 log = logging.getLogger(__name__)
 
 _BUSY = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS)
-_told_at_once: ContextVar[bool] = ContextVar("_told_at_once", default=False)
+_WhenBusy = Callable[[httpx.Response], None]
+_when_busy: ContextVar[_WhenBusy | None] = ContextVar("_when_busy", default=None)
 _T = TypeVar("_T")
 
 
@@ -44,6 +45,9 @@ class RetryTiming:
 
 
 TIMING = RetryTiming()
+
+_SOON = (0.1, 0.4)
+"""Seconds before the first tries again of `client_that_asks_soon`."""
 
 _LOGGED_TRY = 4
 """The failed try that is logged: on SQLite one or two are nothing out of the ordinary."""
@@ -76,27 +80,50 @@ def call_server(what: str, ask: Callable[[], _T]) -> _T:
         raise PrefectError(f"Prefect's server {how} {what}: {one_line(error)}", refused=refused) from error
 
 
-@contextmanager
-def server_client() -> Iterator[SyncPrefectClient]:
+def server_client() -> AbstractContextManager[SyncPrefectClient]:
     """Prefect's client for what `call_server` asks: a busy server's answer is an error at once, with no wait before it.
 
     The client may be the one that the flow and its tasks use, in other threads too: for them it stays as it is.
     """
+    return _client(_raise)
+
+
+def client_that_asks_soon() -> AbstractContextManager[SyncPrefectClient]:
+    """Prefect's client with its own retries, of which the first come after tenths of a second and not after two.
+
+    A run that takes its slot meets the server's own write of the run's first events half of the time. Later tries wait
+    as long as ever, so that a server that is started anew is waited for.
+    """
+    soon = iter(_SOON)
+
+    def ask_soon(response: httpx.Response) -> None:
+        if pause := next(soon, None):
+            response.headers.setdefault("Retry-After", str(pause))
+
+    return _client(ask_soon)
+
+
+@contextmanager
+def _client(when_busy: _WhenBusy) -> Iterator[SyncPrefectClient]:
     with get_client(sync_client=True) as client:
         http = client._client
-        if _raise_when_busy not in http.event_hooks["response"]:
-            http.event_hooks = {**http.event_hooks, "response": [*http.event_hooks["response"], _raise_when_busy]}
-        before = _told_at_once.set(True)
+        if _look_for_busy not in http.event_hooks["response"]:
+            http.event_hooks = {**http.event_hooks, "response": [*http.event_hooks["response"], _look_for_busy]}
+        before = _when_busy.set(when_busy)
         try:
             yield client
         finally:
-            _told_at_once.reset(before)
+            _when_busy.reset(before)
 
 
-def _raise_when_busy(response: httpx.Response) -> None:
-    if _told_at_once.get() and (response.is_server_error or response.status_code in _BUSY):
-        response.read()
-        PrefectResponse.from_httpx_response(response).raise_for_status()
+def _look_for_busy(response: httpx.Response) -> None:
+    if (when_busy := _when_busy.get()) and (response.is_server_error or response.status_code in _BUSY):
+        when_busy(response)
+
+
+def _raise(response: httpx.Response) -> None:
+    response.read()
+    PrefectResponse.from_httpx_response(response).raise_for_status()
 
 
 def client_retries(most: int) -> SettingsContext:

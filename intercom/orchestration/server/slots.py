@@ -21,13 +21,13 @@ from threading import Event, Lock, Thread
 from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from intercom.config.redaction import one_line
 from intercom.errors import BusyError
 from intercom.lake.locks.liveness import boot_clock
+from intercom.orchestration.server.retry import client_that_asks_soon
 from intercom.sync.board import BOARD
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def ensure_limit(name: str) -> bool:
 
     It is looked for first: a server that is asked to create one that is there logs a traceback.
     """
-    with get_client(sync_client=True) as client:
+    with client_that_asks_soon() as client:
         with suppress(ObjectNotFound):
             client.read_global_concurrency_limit_by_name(name)
             return False
@@ -186,7 +186,7 @@ class _Slot:
 
     def take(self) -> _Found:
         asked = self._timing.clock()
-        with get_client(sync_client=True) as client:
+        with client_that_asks_soon() as client:
             try:
                 answer = client.increment_concurrency_slots_with_lease(
                     [self._limit], 1, "concurrency", self._timing.lease
@@ -214,7 +214,7 @@ class _Slot:
         """Give the slot back. The work is done by now, so a failure is only logged: the lease ends by itself."""
         self._ended.set()
         try:
-            with self._asking, get_client(sync_client=True) as client:
+            with self._asking, client_that_asks_soon() as client:
                 if self._lease is not None and self._renewed():
                     client.release_concurrency_slots_with_lease(self._lease)
         except httpx.HTTPError as error:
@@ -246,7 +246,7 @@ class _Slot:
         if self._lease is None:
             return False
         asked = self._timing.clock()
-        with get_client(sync_client=True) as client:
+        with client_that_asks_soon() as client:
             try:
                 client.renew_concurrency_lease(self._lease, self._timing.lease)
             except httpx.HTTPStatusError as error:

@@ -8,16 +8,18 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from prefect.context import SyncClientContext
 
 from intercom.errors import PrefectError
 from intercom.lake.watermark import Watermark, WatermarkStore
 from intercom.orchestration.server import retry
 from intercom.orchestration.server.documents import load_connection, load_storage_options
+from intercom.orchestration.server.slots import SlotRequest, SlotState, hold_slot
 from intercom.orchestration.server.watermark_store import BlockWatermarks, document_name
 from intercom.sandbox import LoggedRequest
 from intercom.tables.catalogue import TABLES
@@ -183,22 +185,55 @@ def test_a_block_that_was_deleted_under_a_run_is_made_anew(prefect: Prefect) -> 
         assert saved() == 12
 
 
-def test_a_busy_server_is_asked_again_by_us_and_not_by_prefects_client(
-    prefect: Prefect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Whose waits double from two seconds on, also after its last try."""
-    monkeypatch.setattr(retry, "TIMING", retry.RetryTiming(pause=0.0))
+def pauses_of_this_thread(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Its sleeps, which take no time; other threads, which tests before have left, sleep as they will."""
     here, sleep = threading.get_ident(), time.sleep
     pauses: list[float] = []
 
     def pause(seconds: float) -> None:
-        """Of this thread alone: others of this process, which tests before have left, sleep as they will."""
         if threading.get_ident() == here:
             pauses.append(seconds)
         else:
             sleep(seconds)
 
     monkeypatch.setattr(time, "sleep", pause)
+    return pauses
+
+
+@pytest.mark.parametrize("is_shared", [False, True], ids=["own client", "the run's client"])
+def test_a_busy_server_is_soon_asked_for_a_slot_again_and_then_as_seldom_as_prefect_does(
+    prefect: Prefect, monkeypatch: pytest.MonkeyPatch, is_shared: bool
+) -> None:
+    """The server is often busy with the first events of a run when this takes its slot."""
+    answers = [503, 503, 503]
+    asked: list[str] = []
+
+    def busy(method: str, path: str) -> int | None:
+        if not path.startswith("/v2/concurrency_limits/increment"):
+            return None
+        asked.append(path)
+        return answers.pop() if answers else None
+
+    limit = f"soon-{is_shared}".lower()
+    with relayed(prefect, busy) as api, temporary_client(api), ExitStack() as stack:
+        if is_shared:
+            stack.enter_context(SyncClientContext.get_or_create())
+        pauses = pauses_of_this_thread(monkeypatch)
+        with hold_slot(SlotRequest(limit, "nobody", lambda _waited: False, made=True)) as held:
+            assert held is SlotState.SLOT
+    assert len(asked) == 5  # the last is that after the limit was made
+    first, second, third = pauses
+    assert first == pytest.approx(0.1, rel=0.3)
+    assert second == pytest.approx(0.4, rel=0.3)
+    assert third >= 4
+
+
+def test_a_busy_server_is_asked_again_by_us_and_not_by_prefects_client(
+    prefect: Prefect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whose waits double from two seconds on, also after its last try."""
+    monkeypatch.setattr(retry, "TIMING", retry.RetryTiming(pause=0.0))
+    pauses = pauses_of_this_thread(monkeypatch)
     with temporary_client(prefect.api):
         BlockWatermarks().save(watermark(1))
     for faults, told in ((3, 0), (4, 1)):

@@ -64,11 +64,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     server = Server()
 
     @contextmanager
-    def client(*, sync_client: bool) -> Iterator[Server]:
-        assert sync_client
+    def client() -> Iterator[Server]:
         yield server
 
-    monkeypatch.setattr(slots, "get_client", client)
+    monkeypatch.setattr(slots, "client_that_asks_soon", client)
     return server
 
 
