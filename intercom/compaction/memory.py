@@ -7,12 +7,12 @@ while a table is read                       what is bounded                     
 ==========================================  ===================================================  ==========
 `sync.pipeline.WAITING_BYTES`               pages that wait to be decoded, as JSON (1)           8 (2)
 `sync.pipeline._AT_ONCE_BYTES`              pages that are decoded together, as JSON (1)         3
-`lake.staging.SPLIT_BYTES`                  rows that wait to be split by month                  8
-`lake.staging.WAITING_MONTHS_BYTES`         rows that wait for more rows of their month          24
+`lake.staging.SPLIT_BYTES`                  rows that wait to be split by month                  4
+`lake.staging.WAITING_MONTHS_BYTES`         rows that wait for more rows of their month          12
 `lake.staging.WRITING_BYTES`                parts that are being written                         16
 `sync.unchanged.WHOLE_KEPT`                 digests of 50,000 rows known and 125,000 seen        44
 `sync.unchanged.NEWEST_KEPT`                the same of 10,000 and 25,000, of other tables       9
-sum                                         one table; nine at once: 9 x 59 + 24 + 106           68; 661
+sum                                         one table; nine at once: 9 x 43 + 24 + 106           52; 517
 ==========================================  ===================================================  ==========
 
 ==========================================  ===================================================  ==========
@@ -54,7 +54,7 @@ go; 3 x 16 of a larger file. (7) Grows with the parents that a run has asked for
 much while they are sorted or looked up; beside that the keys of one month. (8) Of all tables of a run, from the time
 when a part is staged.
 
-Nine tables at once could so take 661 MiB for reading. They never do: five of the nine hold some hundred rows, a table
+Nine tables at once could so take 517 MiB for reading. They never do: five of the nine hold some hundred rows, a table
 is merged after it was read, and a store that keeps up leaves the later bounds of reading empty. Measured, the whole
 process with Prefect in it (tests/benchmarks/README.md, parts *volume* and *memory*): 284 MB at peak for a first load of
 nine tables with 34,000 rows, 351 MB for one of 1,000,000 contacts. The promise is 400 MB.

@@ -1,15 +1,14 @@
 """Staged parts: rows of a run that is still reading, kept in the lake outside the table until they are merged.
 
-Rows are split by month of the table's partition field. When enough rows are held, the largest months are written in the
-background. So memory does not grow with the table, parts are not too small, and no page waits for the store. A run with
-too few rows to be split writes one part with rows of all months, because a file costs more than the rows of a small
-run.
+Rows are split by month of the table's partition field. When enough rows are held, months are written in the background.
+So memory does not grow with the table, parts are not too small, and no page waits for the store. A run with too few
+rows to be split writes one part with rows of all months, because a file costs more than the rows of a small run.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from itertools import count
@@ -23,9 +22,9 @@ from intercom.lake.layout import UNKNOWN_MONTH, TablePaths
 from intercom.lake.parquet import ParquetFile
 from intercom.lake.storage import Lake
 
-SPLIT_BYTES = 8 << 20
+SPLIT_BYTES = 4 << 20
 """Arrow bytes that are collected before they are split by month."""
-WAITING_MONTHS_BYTES = 24 << 20
+WAITING_MONTHS_BYTES = 12 << 20
 """Arrow bytes of rows, split by month, that are held for more rows of their month."""
 WRITING_BYTES = 16 << 20
 """Arrow bytes of parts that are being written to the store."""
@@ -111,14 +110,31 @@ class PartWriter:
         self._settle(-1)
 
     def _split(self) -> None:
-        rows = pa.Table.from_batches(self._batches, schema=self._schema)
-        self._batches, self._bytes = [], 0
-        parts = iter([(None, rows)]) if self._partition_field is None else split_by_month(rows, self._partition_field)
+        batches, self._batches, self._bytes = self._batches, [], 0
+        parts: Iterable[tuple[str | None, pa.Table]]
+        if self._partition_field is None:
+            parts = [(None, pa.Table.from_batches(batches, schema=self._schema))]
+        else:
+            parts = split_by_month(batches, self._partition_field)
+        found_now: set[str | None] = set()
         for month, found in parts:
             self._held.setdefault(month, []).append(found)
             self._sizes[month] = self._sizes.get(month, 0) + found.nbytes
-        while sum(self._sizes.values()) > self._held_bytes:
-            self._write(max(self._sizes, key=lambda month: self._sizes[month]))
+            found_now.add(month)
+        while (size := sum(self._sizes.values())) > self._held_bytes:
+            self._write(self._to_write(found_now, size))
+
+    def _to_write(self, found_now: Set[str | None], size: int) -> str | None:
+        """The month to write first: the largest, but of two that are not small the one that may be complete.
+
+        A search is read in ranges of `created_at`. So a month that the newest rows are not of has come to its end more
+        often than not, and one part has all of it.
+        """
+        small = size / len(self._sizes) / 2
+        return max(
+            self._sizes,
+            key=lambda month: (month not in found_now and self._sizes[month] >= small, self._sizes[month]),
+        )
 
     def _write_all(self) -> None:
         if self._one_part and self._batches and not self._held and not self.parts and not self._writing:
@@ -181,11 +197,13 @@ class ByMonth:
             yield month, first, end - first
 
 
-def split_by_month(rows: pa.Table, partition_field: str) -> Iterator[tuple[str, pa.Table]]:
-    """``(YYYY-MM, rows)`` for each month of a time in UTC; ``unknown`` for rows without one.
+def split_by_month(batches: list[pa.RecordBatch], partition_field: str) -> Iterator[tuple[str, pa.Table]]:
+    """``(YYYY-MM, rows)`` for each month of a time in UTC; ``unknown`` for rows without one. The list is emptied.
 
     Rows of several months are copied, so that the memory of one month can be freed while others are kept.
     """
+    rows = pa.Table.from_batches(batches)
+    batches.clear()  # after this the rows are in memory once, and each month's once more
     found = ByMonth(rows, partition_field)
     if len(found.months) <= 1:
         yield from [(month, rows) for month in found.months]

@@ -121,7 +121,7 @@ def _stage(pages: Sequence[msgspec.Raw], folder: Path) -> None:
 
 
 def _write(batches: Sequence[pa.RecordBatch], folder: Path) -> None:
-    for month, rows in split_by_month(pa.Table.from_batches(batches), "created_at"):
+    for month, rows in split_by_month(list(batches), "created_at"):
         with ParquetFile(folder / month, CONTACTS.schema.arrow, "bench", dictionaries=False) as file:
             file.write(rows)
 

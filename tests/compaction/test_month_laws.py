@@ -46,7 +46,7 @@ def read(values: list[int]) -> pa.Table:
 @example([2**63 - 1, -(2**63)])
 def test_each_row_lies_in_the_folder_of_its_month(values: list[int]) -> None:
     found = {}
-    for month, rows in split_by_month(read(values), "created_at"):
+    for month, rows in split_by_month(read(values).to_batches(), "created_at"):
         path = PATHS.part("run", month, 0)
         assert PATHS.run_and_month(path) == ("run", month)
         assert PATHS.month_of(PATHS.published(month)) == month
@@ -58,8 +58,8 @@ def test_the_month_is_that_of_the_partition_field() -> None:
     rows = read([0])
     later = pa.array([datetime(2026, 11, 3, tzinfo=UTC)], rows.column("updated_at").type)
     rows = rows.set_column(rows.schema.get_field_index("updated_at"), "updated_at", later)
-    assert [month for month, _ in split_by_month(rows, "updated_at")] == ["2026-11"]
-    assert [month for month, _ in split_by_month(rows, "created_at")] == ["1970-01"]
+    assert [month for month, _ in split_by_month(rows.to_batches(), "updated_at")] == ["2026-11"]
+    assert [month for month, _ in split_by_month(rows.to_batches(), "created_at")] == ["1970-01"]
 
 
 def month_of(value: int) -> str:

@@ -38,6 +38,23 @@ def test_rows_wait_for_others_of_their_month(lake: SlowLake) -> None:
     assert parts.parts <= 24
 
 
+def test_months_that_have_come_to_their_end_are_written_before_a_larger_one_that_grows(lake: SlowLake) -> None:
+    """So a first load, which is read in ranges of time, makes one part of most months."""
+    months = [number // 5 for number in range(30)] + [6] * 18
+    with writer(lake, split_bytes=10_000, held_bytes=100_000) as parts:
+        for number, month in enumerate(months):
+            parts.add(batch(page(number, month=month)))
+    assert parts.parts == 7
+
+
+def test_months_with_few_rows_wait_for_more(lake: SlowLake) -> None:
+    """Where rows come in no order, a month that the newest rows are not of is not complete."""
+    with writer(lake, split_bytes=10_000, held_bytes=100_000) as parts:
+        for number in range(180):
+            parts.add(batch(page(number, month=12 if number % 3 else number // 3 % 10)))
+    assert parts.parts <= 40
+
+
 def test_only_the_first_part_of_few_rows_has_several_months(lake: SlowLake) -> None:
     with writer(lake) as parts:
         for number in range(4):
