@@ -14,7 +14,7 @@ from queue import Empty
 from typing import Any
 
 import docket
-from burner_redis.pubsub import PubSub
+from burner_redis.pubsub import PubSub  # type: ignore[import-untyped]
 
 LOOK = timedelta(seconds=1)
 
