@@ -27,7 +27,7 @@ from intercom.config.lookup import read_connections_file
 from intercom.sync.ingested import Ingested
 from intercom.tables.catalogue import TABLES
 from intercom.tables.table import Strategy
-from tests.support.installed import ROOT, Environment, built, foreign_wheel
+from tests.support.installed import COMMAND, ROOT, Environment, built, foreign_wheel
 from tests.support.markdown import commands, section
 from tests.support.ports import free_port
 from tests.support.prefect_server import Prefect
@@ -69,7 +69,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environm
 
 def flows_of(environment: Environment, folder: Path) -> tuple[str, str]:
     """The flows' names, and where the package lies."""
-    done = environment.run("python", "-c", f"import intercom; print(intercom.__file__); {FLOWS}", cwd=folder)
+    program = f"import intercom; print(intercom.__file__); {FLOWS}"
+    done = environment.run("python", "-P", "-c", program, cwd=folder, **environment.forking)
     assert done.returncode == 0, done.stderr
     place, names = done.stdout.splitlines()
     return names, place
@@ -236,22 +237,25 @@ def run_the_demo_again(lake: Path) -> dict[str, tuple[Ingested, Compacted]]:
 def test_the_installed_command_does_the_readmes_steps_and_serves_a_deployment(
     installed: Environment, prefect: Prefect, rig: Rig, tmp_path: Path
 ) -> None:
+    """In forks; the demo, above, is of processes that start by themselves."""
     folder = tmp_path / "mine"
     assert installed.run("intercom-lake", "init", "--folder", str(folder), cwd=tmp_path).returncode == 0
     rig.connections_file(folder)
-    settings = {**prefect.environment, "INTERCOM_ACCESS_TOKEN": rig.server.token}
+    settings = {**prefect.environment, **installed.forking, "INTERCOM_ACCESS_TOKEN": rig.server.token}
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     steps = [line for line in commands(section(readme, "Your own workspace")) if not line.startswith("export ")]
     assert [step.split()[1] for step in steps] == ["check", "plan", "sync"]
     for step in steps:
-        done = installed.run(*step.replace("my_intercom", rig.connection).split(), cwd=folder, **settings)
+        program, *options = step.replace("my_intercom", rig.connection).split()
+        assert program == "intercom-lake"
+        done = installed.run(*COMMAND, *options, cwd=folder, **settings)
         assert done.returncode == 0, done.stdout + done.stderr
     definitions = yaml.safe_load((folder / "prefect.yaml").read_text(encoding="utf-8"))
     deployment = definitions["deployments"][0] | {"name": "from-a-wheel"}  # of this test alone: the server is shared
     deployment["parameters"] |= {"connection": rig.connection, "tables": ["tags", "articles"]}
     (folder / "prefect.yaml").write_text(yaml.safe_dump({"deployments": [deployment]}), encoding="utf-8")
     with children_get_sigint():
-        serving = installed.start("intercom-lake", "serve", cwd=folder, **settings, PREFECT_RUNNER_POLL_FREQUENCY="1")
+        serving = installed.start(*COMMAND, "serve", cwd=folder, **settings, PREFECT_RUNNER_POLL_FREQUENCY="1")
     try:
         made = served(prefect, "intercom-sync/from-a-wheel")
         new = prefect.post(f"deployments/{made['id']}/create_flow_run", {"state": {"type": "SCHEDULED"}})

@@ -11,13 +11,18 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import pip
 import prefect
 
-from tests.support.prefect_server import AS_INSTALLED
+from tests.support.prefect_server import AS_INSTALLED, warm_python
+from tests.support.warm import INSTALLED
 
 ROOT = Path(__file__).parents[2]
 _FROM_A_FILE = ("--no-deps", "--no-index", "--quiet", "--no-compile")
 """Options of pip for a wheel alone. Of its hundreds of modules, processes compile those that they use."""
+
+COMMAND = ("python", "-P", "-c", "import sys; from intercom_lake import main; sys.exit(main())")
+"""What the script `intercom-lake` does."""
 
 
 def built(kind: str, source: Path, into: Path) -> Path:
@@ -74,9 +79,22 @@ class Environment:
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         return self.folder / "lib" / version / "site-packages"
 
+    @property
+    def forking(self) -> dict[str, str]:
+        """Variables with which its Python processes are forks of a warm one that import the project from here.
+
+        Of `bin/`, only ``python`` becomes one: `COMMAND` is the project's command.
+        """
+        return {
+            "WARM_PYTHON": warm_python().address, INSTALLED: str(self.packages), "PYTHONPATH": str(AS_INSTALLED)
+        }  # fmt: skip
+
     def pip(self, *arguments: str) -> None:
-        """Run pip for this environment; nothing is looked for in a registry."""
-        command = [sys.executable, "-m", "pip", "--python", str(self.python), *arguments]
+        """Run pip in this environment, which has none; nothing is looked for in a registry.
+
+        It runs as ``pip --python`` runs it, which begins two processes of pip for that.
+        """
+        command = [str(self.python), str(Path(pip.__file__).with_name("__pip-runner__.py")), *arguments]
         subprocess.run(command, check=True, capture_output=True, text=True)
 
     def install(self, *wheels: Path) -> None:

@@ -17,6 +17,7 @@ import runpy
 import select
 import shutil
 import signal
+import site
 import socket
 import subprocess
 import sys
@@ -53,6 +54,9 @@ IMPORTED = (
     *(f"intercom.flows.{name}" for name in ("compact", "reconcile", "sync", "verify")),
 )
 """What runs, workers, servers and commands import, at their start or late."""
+
+INSTALLED = "WARM_INSTALLED"
+"""The variable with the folder in which a test has installed this project: forks import it from there."""
 
 
 class WarmProcess:
@@ -224,6 +228,8 @@ def _become(order: Mapping[str, Any], streams: Sequence[int]) -> None:
         dask.config.refresh()
     refresh_global_settings_context()
     setup_logging(incremental=False)
+    if packages := os.environ.get(INSTALLED):
+        _leave_the_checkout(packages)
     first, *rest = order["command"]
     if is_safe := first == "-P":  # nothing is put before the path
         first, *rest = rest
@@ -241,6 +247,15 @@ def _become(order: Mapping[str, Any], streams: Sequence[int]) -> None:
         sys.path[:0] = [] if is_safe else [str(Path(first).resolve().parent)]
         runpy.run_path(first, run_name="__main__")
     sys.exit(0)
+
+
+def _leave_the_checkout(packages: str) -> None:
+    """Import this project anew, from that folder of packages."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("intercom", "intercom_lake")]:
+        del sys.modules[name]
+    sys.path[:] = [place for place in sys.path if not Path(place, "intercom").is_dir()]
+    site.addsitedir(packages)
+    importlib.invalidate_caches()
 
 
 if __name__ == "__main__":
