@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from intercom.cli.temporary_server import TemporaryServer
-from tests.support.prefect_server import forking, inherited
+from tests.support.prefect_server import WITHOUT_BLOCKS, forking, inherited
 from tests.support.rig import Rig
 from tests.support.truth import assert_exact, read_lake
 
@@ -62,6 +63,10 @@ def home(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Pa
     return home
 
 
+WITH_A_DATABASE = {**WITHOUT_BLOCKS, "PREFECT_API_DATABASE_MIGRATE_ON_START": "false"}
+"""Settings of a server that has one: to look for what is missing in it takes a second of CPU."""
+
+
 RUN_AND_TELL = """
 import os, sys
 from intercom.cli.run import run_from_shell
@@ -89,7 +94,7 @@ def test_a_run_brings_its_own_server_and_takes_it_along(rig: Rig, home: Path, br
     path = os.pathsep.join([inherited()["PYTHONPATH"], str(broken_collection)])
     rig.connections_file(home)
     options = ["--connection", "acme", "--lake", rig.lake_url, "--tables", "tags,articles"]
-    more = {"INTERCOM_ACCESS_TOKEN": rig.server.token, "PYTHONPATH": path}
+    more = {"INTERCOM_ACCESS_TOKEN": rig.server.token, "PYTHONPATH": path, **WITH_A_DATABASE}
     result = python("-c", RUN_AND_TELL, str(SYNC), *options, home=home, **more)
     assert result.returncode == 0, result.stderr
     for table in ("tags", "articles"):
@@ -119,8 +124,9 @@ time.sleep(600)
 def killed_run(home: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A process with a server that answers, and the server's address."""
     with subprocess.Popen(
-        [sys.executable, "-c", LIVE_ON], env=forking(home), stdout=subprocess.PIPE, text=True, cwd=home
-    ) as process:
+        [sys.executable, "-c", LIVE_ON], env=forking(home, **WITH_A_DATABASE), stdout=subprocess.PIPE, text=True,
+        cwd=home,
+    ) as process:  # fmt: skip
         assert process.stdout is not None
         yield process, process.stdout.readline().strip()
         process.kill()
@@ -161,29 +167,49 @@ def test_a_server_that_does_not_come_up_is_a_fault_and_one_that_is_not_wanted_is
     assert "PREFECT_API_URL" not in os.environ
 
 
-@pytest.mark.parametrize(
-    ("options", "status", "message"),
-    [
-        (["--help"], 0, "First day (UTC)"),
-        (["--nosuch"], 2, "--nosuch"),
-        (["--tables", ","], 2, "at least one name"),
-        (["--start-date", "yesterday"], 2, "'yesterday' is neither a day"),
-        (["--end-date", "all"], 2, "all"),
-        (
-            ["--tables", "contacs,foo"],
-            2,
-            "'contacs'. Did you mean 'contacts'? There is no table 'foo'.",
-        ),
-        (["--lake", "nosuch://lake"], 2, "nosuch"),
-        ([], 2, "No connection 'default'"),
-    ],
-)
-def test_mistakes_are_answered_before_prefect_is_imported(
-    options: list[str], status: int, message: str, tmp_path: Path
-) -> None:
-    result = python("-c", RUN_AND_TELL, str(SYNC), *options, home=tmp_path)
-    assert result.returncode == status
-    assert message in result.stdout + result.stderr
-    assert "prefect False server False" in result.stdout
-    assert not (tmp_path / "prefect.db").exists()  # no server was started
-    assert "Traceback" not in result.stderr
+MISTAKES: list[tuple[list[str], int, str]] = [
+    (["--help"], 0, "First day (UTC)"),
+    (["--nosuch"], 2, "--nosuch"),
+    (["--tables", ","], 2, "at least one name"),
+    (["--start-date", "yesterday"], 2, "'yesterday' is neither a day"),
+    (["--end-date", "all"], 2, "all"),
+    (["--tables", "contacs,foo"], 2, "'contacs'. Did you mean 'contacts'? There is no table 'foo'."),
+    (["--lake", "nosuch://lake"], 2, "nosuch"),
+    ([], 2, "No connection 'default'"),
+]
+IN_FORKS = """
+import json, os, sys
+import intercom.cli.settings
+from intercom.cli.run import run_from_shell
+for number, options in enumerate(json.loads(sys.argv[2])):
+    if os.fork() == 0:
+        for stream in (1, 2):
+            os.dup2(os.open(str(number), os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+        try:
+            status = run_from_shell(sys.argv[1], options)
+        except SystemExit as end:
+            status = end.code
+        print("prefect", "prefect" in sys.modules, "status", status, flush=True)
+        os._exit(0)
+    assert os.wait()[1] == 0, options
+"""
+"""What looks at options is imported once, and in a fork what an answer needs beside."""
+
+
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what is printed for each of the mistakes, in a file with its number."""
+    folder = tmp_path_factory.mktemp("answered")
+    done = python("-c", IN_FORKS, str(SYNC), json.dumps([options for options, _, _ in MISTAKES]), home=folder)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    return folder
+
+
+@pytest.mark.parametrize("number", range(len(MISTAKES)), ids=[" ".join(given) or "none" for given, _, _ in MISTAKES])
+def test_mistakes_are_answered_before_prefect_is_imported(number: int, answered: Path) -> None:
+    _, status, message = MISTAKES[number]
+    told = (answered / str(number)).read_text(encoding="utf-8")
+    assert message in told
+    assert told.endswith(f"prefect False status {status}\n")
+    assert not (answered / "prefect.db").exists()  # no server was started
+    assert "Traceback" not in told

@@ -141,11 +141,22 @@ def watch(event, given):
 
 sys.addaudithook(watch)
 """
-"""Run by each Python process that begins, also Prefect's server.
+"""Run by each Python process that begins from the environment, also by Prefect's server, which is a fork.
 
 A new database of Prefect's server is a copy: making one takes most of the CPU of a demo, and `make demo` does. And it
 writes down whom the processes talk to.
 """
+
+
+WITH_THE_DATABASE = """
+[server]
+register_blocks_on_start = false
+memoize_block_auto_registration = false
+[server.database]
+migrate_on_start = false
+"""
+"""Settings of Prefect's server that has a copy of a database: it looks for nothing that is missing there, which takes
+two seconds of CPU."""
 
 
 @pytest.fixture
@@ -156,10 +167,12 @@ def watched(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def begun(installed: Environment, prefect_database: Path, watched: Path) -> Iterator[Environment]:
-    hook = installed.packages / "sitecustomize.py"
+    hook, line = (installed.packages / name for name in ("begun.py", "begun.pth"))
     hook.write_text(BEGUN.format(database=str(prefect_database), watched=str(watched)), encoding="utf-8")
+    line.write_text("import begun\n")
     yield installed
     hook.unlink()
+    line.unlink()
 
 
 def is_here(where: str) -> bool:
@@ -177,16 +190,18 @@ def test_the_installed_demo_needs_no_account_and_no_server_answers_the_readmes_q
 ) -> None:
     """A server that cannot be reached is configured in every way that Prefect knows: the demo has one of its own.
 
-    It talks to nobody but this machine; telemetry would show by the name that it looks up.
+    It talks to nobody but this machine; telemetry would show by the name that it looks up. The command is a process
+    that starts by itself, and must see to its own server before it imports Prefect; the server is a fork.
     """
     nowhere = f"http://127.0.0.1:{free_port()}/api"
-    (tmp_path / "prefect.toml").write_text(f'[api]\nurl = "{nowhere}"\n')
+    (tmp_path / "prefect.toml").write_text(f'[api]\nurl = "{nowhere}"\n{WITH_THE_DATABASE}')
     (tmp_path / "home").mkdir()
     (tmp_path / "home/profiles.toml").write_text(
         f'active = "real"\n[profiles.real]\nPREFECT_API_URL = "{nowhere}"\nPREFECT_API_KEY = "a"\n'
     )
     (tmp_path / "system").mkdir()
     settings = {
+        **begun.forking,
         "PREFECT_HOME": str(tmp_path / "home"),
         "PREFECT_API_URL": nowhere,
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{tmp_path}/home/real.db",
@@ -237,7 +252,7 @@ def run_the_demo_again(lake: Path) -> dict[str, tuple[Ingested, Compacted]]:
 def test_the_installed_command_does_the_readmes_steps_and_serves_a_deployment(
     installed: Environment, prefect: Prefect, rig: Rig, tmp_path: Path
 ) -> None:
-    """In forks; the demo, above, is of processes that start by themselves."""
+    """In forks; the demo, above, is a process that starts by itself."""
     folder = tmp_path / "mine"
     assert installed.run("intercom-lake", "init", "--folder", str(folder), cwd=tmp_path).returncode == 0
     rig.connections_file(folder)
