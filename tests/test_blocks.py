@@ -22,8 +22,10 @@ from pydantic import HttpUrl
 import intercom
 from intercom.blocks import IntercomConnection, IntercomWatermark
 from intercom.errors import ConfigurationError
+from tests.support.prefect_server import inherited, warm_python
 from tests.support.relay import serving
 from tests.support.rig import Rig
+from tests.support.warm import INSTALLED
 
 PACKAGE = Path(intercom.__file__).parent
 ROOT = PACKAGE.parent
@@ -119,25 +121,23 @@ def test_the_package_exports_its_blocks_and_flows_and_nothing_else() -> None:
         intercom.sync_flows  # noqa: B018
 
 
-IN_FORKS = """
-import os, sys, prefect
-assert "intercom" not in sys.modules
-for before in sys.argv[1:]:
-    if os.fork() == 0:
-        exec(before)
-        from intercom import sync_flow
-        import intercom.sync
-        print(sync_flow.name, intercom.sync, flush=True)
-        os._exit(0)
-    os.wait()
+IMPORTS = """
+import sys
+assert "prefect" in sys.modules and "intercom" not in sys.modules
+exec(sys.argv[1])
+from intercom import sync_flow
+import intercom.sync
+print(sync_flow.name, intercom.sync)
 """
-"""Prefect, whose import takes seconds, is imported once."""
 
 
-def test_the_flow_has_a_name_that_the_room_sync_does_not_take() -> None:
-    printed = python(IN_FORKS, "import intercom.sync.plan", "import intercom").splitlines()
-    assert len(printed) == 2
-    assert all(line.startswith("intercom-sync <module 'intercom.sync' from ") for line in printed)
+@pytest.mark.parametrize("before", ["import intercom.sync.plan", "import intercom"])
+def test_the_flow_has_a_name_that_the_room_sync_does_not_take(before: str, tmp_path: Path) -> None:
+    """In forks that have imported Prefect, whose import takes seconds, and import the package anew."""
+    (tmp_path / "checkout.pth").write_text(f"{ROOT}\n")
+    environment = {**inherited(), INSTALLED: str(tmp_path)}
+    done = warm_python().run(["-P", "-c", IMPORTS, before], env=environment, cwd=tmp_path, timeout=120)
+    assert done.stdout.startswith("intercom-sync <module 'intercom.sync' from "), done.stderr
 
 
 def test_prefect_finds_the_blocks_where_nobody_has_imported_them(tmp_path: Path) -> None:
