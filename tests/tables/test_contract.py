@@ -14,6 +14,7 @@ from intercom.compaction.compact import Compacted
 from intercom.tables.catalogue import TABLES
 from intercom.tables.selection import select_tables
 from intercom.tables.table import Access, Strategy, Table
+from tests.support.effort import effort
 from tests.support.fuses import Fuse, FusedLake, FusedWatermarks, Killed
 from tests.support.markdown import DOCS
 from tests.support.rig import Rig, parent_of
@@ -78,7 +79,7 @@ def test_a_first_load_is_complete_and_a_second_run_writes_nothing(rig: Rig, tabl
 
 
 @every_table
-def test_three_increments_of_one_day_bring_what_is_new_what_has_changed_and_fields_without_a_column(
+def test_increments_of_one_day_bring_what_is_new_what_has_changed_and_fields_without_a_column(
     rig: Rig, table: Table
 ) -> None:
     load(rig, table)
@@ -90,7 +91,7 @@ def test_three_increments_of_one_day_bring_what_is_new_what_has_changed_and_fiel
     rig.check([table.name])
     (extra,) = [text for text in rig.rows(table.name).column("_extra").to_pylist() if text and "added_by" in text]
     assert json.loads(extra)["added_by_intercom"] == {"deep": [1, None]}
-    for value in range(2):
+    for value in range(effort(1, 2)):
         rig.workspace.travel(1200)
         add_field(rig, table, value)
         rig.workspace.create(parent_of(table.name) if table.access is Access.DERIVED else table.name)
