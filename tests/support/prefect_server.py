@@ -238,6 +238,13 @@ class Prefect:
         given = {"access_token": rig.server.token, "base_url": rig.server.base_url}
         self._save(name, IntercomConnection.model_validate(given))
 
+    def forget_connections(self, *names: str) -> None:
+        """Delete connection blocks, all without names. `bootstrap.py` tries each, for a second if nobody answers."""
+        kind = {"slug": {"any_": ["intercom-connection"]}}
+        for document in self.post("block_documents/filter", {"block_types": kind, "limit": 200}):
+            if not names or document["name"] in names:
+                self.delete(f"block_documents/{document['id']}")
+
     def save_storage_options(self, name: str, options: dict[str, Any]) -> None:
         """A Secret block with options of a lake's store."""
         from prefect.blocks.system import Secret

@@ -102,7 +102,7 @@ def create_automations(prefect: Prefect, block: str) -> None:
         "from prefect.events.schemas.automations import AutomationCore\n"
         "with get_client(sync_client=True) as client:\n"
         "    (made,) = client.read_automations_by_name('intercom-table-not-synced')\n"
-        "    made.trigger.within = timedelta(seconds=12)\n"
+        "    made.trigger.within = timedelta(seconds=10)\n"
         "    values = made.model_dump(exclude={'owner_resource'})\n"
         "    client.update_automation(made.id, AutomationCore.model_validate(values))\n"
     )
@@ -115,6 +115,7 @@ def watched(prefect: Prefect, tmp_path_factory: pytest.TempPathFactory) -> Itera
     lake = tmp_path_factory.mktemp("a lake")
     with SandboxServer(Workspace.seeded(now=NOW, history_days=80)) as server:
         seen = Watched(prefect, Rig(server, str(lake), CONNECTION))
+        prefect.forget_connections()
         with inbox(seen.alerts) as url:
             prefect.save_connection(CONNECTION.replace("_", "-"), seen.rig)
             create_automations(prefect, notification_block(prefect, url))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,13 @@ def prefect(own_prefect: Prefect) -> Prefect:
     return own_prefect
 
 
+@pytest.fixture(autouse=True)
+def without_connections(prefect: Prefect) -> Iterator[None]:
+    """For the next test, since this one's workspace is about to go."""
+    yield
+    prefect.forget_connections()
+
+
 def bootstrap(prefect: Prefect, *options: str | Path, **environment: str) -> list[str]:
     """The lines of a run that succeeded, without the first, which names the server."""
     done = prefect.run(SCRIPT, *map(str, options), **environment)
@@ -47,19 +57,14 @@ def refusal(prefect: Prefect, *options: str | Path, **environment: str) -> str:
     return done.stderr
 
 
-def everything(prefect: Prefect) -> Any:
-    """All that it can change, with the times of the latest changes."""
-    return [
-        prefect.post(f"{kind}/filter", {"limit": 200})
-        for kind in (
-            "block_types",
-            "block_schemas",
-            "block_documents",
-            "work_pools",
-            "v2/concurrency_limits",
-            "automations",
-        )
-    ]
+CHANGED = ("block_type", "block_schema", "block_document", "work_pool", "concurrency_limit_v2", "automation")
+"""Tables of Prefect's database with all that it can change."""
+
+
+def everything(prefect: Prefect) -> list[list[tuple[Any, ...]]]:
+    """All rows, with the times of the latest changes."""
+    with closing(sqlite3.connect(prefect.home / "prefect.db")) as database:
+        return [database.execute(f"SELECT * FROM {table} ORDER BY id").fetchall() for table in CHANGED]
 
 
 def connections(file: Path, *entries: str) -> Path:
@@ -128,6 +133,8 @@ def test_connections_of_a_file_are_saved_updated_and_used(prefect: Prefect, rig:
     assert "status 401" in refused
     assert any(line.startswith("note: connection my-eu was not tried") for line in first)
     assert not any("intercom-scroll" in line for line in first)
+    prefect.forget_connections("my-eu")  # each run below would try it, for a second
+    connections(file, entry + ", requests_per_10s: 80")
     assert named + "already there" in bootstrap(prefect, "--connections-file", file, TOKEN="old")
     connections(file, entry)
     second = bootstrap(prefect, "--connections-file", file, TOKEN=rig.server.token)
